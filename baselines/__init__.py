@@ -1,0 +1,1 @@
+"""Baselines, one file per model. Files are found by their `register_baseline` calls; `tuned/` holds tuning records."""

@@ -1,0 +1,66 @@
+"""What several baselines share: initial states, the two factors of a low-rank recurrence, argument checks."""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+
+from nmbench.errors import NmbenchError
+from nmbench.model import Core
+
+PAPER = (
+    "Costacurta, Bhandarkar, Zoltowski, Linderman (2024). Structured flexibility in recurrent neural networks via "
+    "neuromodulation. NeurIPS. Supplement C.3."
+)
+# Spectral radius that the factors of a low-rank recurrence start with under the matched parametrisation. An NM-RNN starts
+# with gates near 1/2, so its effective radius is half of this; both are of order one whatever N and K are.
+MATCHED_GAIN = 1.5
+
+
+def check_choices(parametrisation: str, **taus: float) -> None:
+    """Raise `NmbenchError` unless the parametrisation is known and every time constant is at least one step."""
+    if parametrisation not in ("matched", "published"):
+        raise NmbenchError(f"parametrisation is 'matched' or 'published', not {parametrisation!r}")
+    for name, tau in taus.items():
+        if not tau >= 1:
+            raise NmbenchError(f"{name} is a time constant in steps and must be at least 1, got {tau}")
+
+
+def initial_column(core: Core, name: str, size: int, drawn: bool) -> jnp.ndarray:
+    """Initial state `[size, 1]`: 0.1 in every unit, or drawn once per seed from N(0, 1/size) and then fixed."""
+    if drawn:
+        return core.fixed(name, (size, 1), 1 / math.sqrt(size))
+    return jnp.full((size, 1), 0.1, jnp.result_type(float))
+
+
+def factors(core: Core, N: int, K: int, *, orthonormal: bool, matched: bool) -> tuple[jnp.ndarray, jnp.ndarray]:
+    """The factors L and R, `[N, K]` each, of the recurrence L diag(s) R^T, before any prefactor.
+
+    Orthonormal: L is the Q of a QR decomposition in every forward pass, L and R start from N(0, 1).
+    Else, published: both start from N(0, 1/K). Matched: both from N(0, g / sqrt(N K)), so that R^T L, hence the recurrence
+    with all gates open, has spectral radius about g = `MATCHED_GAIN` (circular law).
+    """
+    if orthonormal:
+        if K > N:
+            raise NmbenchError(f"an orthonormal factor needs N >= K, got N={N} and K={K}")
+        return jnp.linalg.qr(core.learned("L", (N, K), 1.0))[0], core.learned("R", (N, K), 1.0)
+    stddev = math.sqrt(MATCHED_GAIN / math.sqrt(N * K)) if matched else 1 / math.sqrt(K)
+    return core.learned("L", (N, K), stddev), core.learned("R", (N, K), stddev)
+
+
+class AffineReadout:
+    """y = C x (+ d) on the whole sequence, `[T, N, B]` to `[T, O, B]`; C, d ~ N(0, 1/N)."""
+
+    def __init__(self, core: Core, N: int, bias: bool):
+        self._C = core.learned("C", (core.spec.output_size, N), 1 / math.sqrt(N))
+        self._d = core.learned("d", (core.spec.output_size, 1), 1 / math.sqrt(N)) if bias else None
+
+    def __call__(self, x: jnp.ndarray) -> jnp.ndarray:
+        y = jnp.einsum("on,tnb->tob", self._C, x)
+        return y if self._d is None else y + self._d[None]
+
+
+def project(weights: jnp.ndarray, inputs: jnp.ndarray) -> jnp.ndarray:
+    """`[N, P]` times a whole sequence `[T, P, B]`: `[T, N, B]`."""
+    return jnp.einsum("np,tpb->tnb", weights, inputs)

@@ -1,0 +1,62 @@
+"""The low-rank RNN: the NM-RNN without its neuromodulation."""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+
+from nmbench.model import Core, register_baseline
+
+from ._shared import PAPER, AffineReadout, check_choices, factors, initial_column, project
+
+_PUBLISHED = {"N": 23, "parametrisation": "published", "orthonormal": True}
+
+
+@register_baseline(
+    "lrrnn",
+    free_size="N",
+    settings={
+        "element_finder": {"K": 10, "orthonormal": False, "readout_bias": False, "drawn_start": True},
+        "element_finder/paper": _PUBLISHED,
+        "element_finder/paper_code": _PUBLISHED,
+    },
+    learning_rates={"element_finder/paper": 1e-2, "element_finder/paper_code": 1e-2},
+    partitions={"input_weights": lambda module, name: name == "B"},
+    citation=PAPER,
+    tags=("low-rank", "paper"),
+)
+class LowRankRNN(Core):
+    """Low-rank RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L R^T tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
+
+    `matched` is exactly the NM-RNN with its gates held at 1, orthonormal L or not; `published` divides the recurrence by N
+    after orthonormalising, as the authors' code does for this model alone. u_t is all inputs of the task together.
+    """
+
+    def __init__(
+        self, spec, N: int, K: int = 3, tau: float = 10.0, orthonormal: bool = True, readout_bias: bool = True,
+        drawn_start: bool = False, parametrisation: str = "matched",
+    ):  # fmt: skip
+        super().__init__(spec, name="lrrnn")
+        check_choices(parametrisation, tau=tau)
+        P = spec.input_size
+        matched = parametrisation == "matched"
+        L, R = factors(self, N, K, orthonormal=orthonormal, matched=matched)
+        self._L = (1.0 if matched else 1 / N) / tau * L
+        self._RT = R.T
+        self._B = self.learned("B", (N, P), 1 / math.sqrt(P)) / tau
+        self._keep = 1 - 1 / tau
+        self._x0 = initial_column(self, "x0", N, drawn_start)
+        self._read = AffineReadout(self, N, readout_bias)
+
+    def input_map(self, inputs):
+        return project(self._B, self.concat(inputs))
+
+    def initial_state(self, batch_size):
+        return jnp.tile(self._x0, (1, batch_size))
+
+    def step(self, state, v_t):
+        return self._keep * state + self._L @ (self._RT @ jnp.tanh(state)) + v_t
+
+    def readout(self, states):
+        return self._read(states)

@@ -1,0 +1,61 @@
+"""The long short-term memory network."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import tree
+
+from nmbench.model import Core, register_baseline
+
+from ._shared import AffineReadout, initial_column, project
+
+
+@register_baseline(
+    "lstm",
+    free_size="N",
+    settings={
+        "element_finder": {"drawn_start": True},
+        "element_finder/paper": {"N": 10},
+        "element_finder/paper_code": {"N": 10},
+    },
+    learning_rates={"element_finder/paper": 1e-2, "element_finder/paper_code": 1e-2},
+    partitions={"input_weights": lambda module, name: name == "W_u"},
+    citation="Hochreiter, Schmidhuber (1997). Long short-term memory. Neural Computation 9(8).",
+    tags=("gated", "paper"),
+)
+class LSTM(Core):
+    """LSTM: [i, f, o] = sigmoid(.), g = tanh(.) of W_u u_t + W_h h_{t-1} + b;  c_t = f c_{t-1} + i g,  h_t = o tanh(c_t).
+
+    y_t = C h_t. One bias vector per gate, no forget-gate offset, no readout bias. Rows of W_u, W_h and b are in the order
+    i, f, o, g. Initial states are 0.1, or drawn once per seed. u_t is all inputs together.
+    """
+
+    def __init__(self, spec, N: int, drawn_start: bool = False):
+        super().__init__(spec, name="lstm")
+        P = spec.input_size
+        self._N = N
+        self._W_u = self.learned("W_u", (4 * N, P), 1 / math.sqrt(P))
+        self._W_h = self.learned("W_h", (4 * N, N), 1 / math.sqrt(N))
+        self._b = self.learned("b", (4 * N, 1), 1 / math.sqrt(N))
+        self._h0 = initial_column(self, "h0", N, drawn_start)
+        self._c0 = initial_column(self, "c0", N, drawn_start)
+        self._read = AffineReadout(self, N, bias=False)
+
+    def input_map(self, inputs):
+        return project(self._W_u, self.concat(inputs)) + self._b
+
+    def initial_state(self, batch_size):
+        return tree.map_structure(lambda a: jnp.tile(a, (1, batch_size)), (self._h0, self._c0))
+
+    def step(self, state, v_t):
+        h, c = state
+        gates = v_t + self._W_h @ h
+        i, f, o = jnp.split(jax.nn.sigmoid(gates[: 3 * self._N]), 3)
+        c = f * c + i * jnp.tanh(gates[3 * self._N :])
+        return o * jnp.tanh(c), c
+
+    def readout(self, states):
+        return self._read(states[0])

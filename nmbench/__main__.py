@@ -1,0 +1,49 @@
+"""`nmbench COMMAND`, the same as `python -m nmbench.COMMAND`."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pathlib
+import sys
+
+from nmbench import __version__, cli
+from nmbench.errors import did_you_mean
+
+# Command and the positional arguments that it takes.
+COMMANDS = {
+    "run": "",
+    "leaderboard": "[FILE.csv|FOLDER ...]",
+    "list": "",
+    "describe": "NAME",
+    "validate": "FILE.csv|FOLDER ...",
+    "freeze": "",
+}
+
+
+def main() -> None:
+    name, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
+    if name in ("--version", "version"):
+        print(__version__)
+    elif name in ("--help", "-h", "help"):
+        print(help_text())
+    elif name not in COMMANDS:
+        print(f"nmbench: unknown command {name!r}{did_you_mean(name, COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+    else:
+        module = importlib.import_module(f"nmbench.{name}")
+        sys.exit(cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", COMMANDS[name], rest))
+
+
+def help_text() -> str:
+    """Usage and one line per command, read from the modules' docstrings without importing them."""
+    folder = pathlib.Path(__file__).parent
+    lines = ["usage: nmbench COMMAND [--flag=value ...]", "", "commands (nmbench COMMAND --help tells more):"]
+    for name in COMMANDS:
+        doc = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) or ""
+        lines.append(f"  {name:<12} {doc.splitlines()[0]}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

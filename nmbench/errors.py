@@ -1,0 +1,21 @@
+"""The one exception that reaches the user: its message is a single line saying what is wrong and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NmbenchError(Exception):
+    """Bad input of any kind. Commands print the message as one line and exit with code 2."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" when a known name is close to `name`, and what is known in any case."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (known: {', '.join(known) or 'none'})"

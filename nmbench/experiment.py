@@ -1,0 +1,297 @@
+"""One cell of the benchmark: resolve what was asked for, size, train, evaluate, record.
+
+Everything that can be wrong is found while resolving, before anything is computed or written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nmbench import sizing, training
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.checkpoint import save_params
+from nmbench.errors import NmbenchError
+from nmbench.evaluation import predictor
+from nmbench.model import Baseline, Model
+from nmbench.protocol import Protocol, phases_from
+from nmbench.results import provenance, schema
+from nmbench.results.store import Store
+from nmbench.task import Task
+from nmbench.training import CurvePoint, Lane, Report, Timing, Trained
+
+# Raised when a change of the engine changes what a configuration trains to.
+ENGINE_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks for; None means the default.
+
+    Attributes:
+      model, task: registered names.
+      budget: learned parameters; the task's default under protocols that size by budget.
+      hparams: name to value or text; fixes sizes.
+      protocol: name; the task's first.
+      learning_rate: overrides tuned, published and default rates.
+      steps: total number of training steps, shared among the phases.
+      data_seed: seed of the training data.
+      allow_budget_miss: accept a size more than 5% off the budget.
+      devices: bound on JAX devices.
+    """
+
+    model: str
+    task: str
+    budget: int | None = None
+    hparams: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    protocol: str | None = None
+    learning_rate: float | None = None
+    steps: int | None = None
+    data_seed: int = 0
+    allow_budget_miss: bool = False
+    devices: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """How the learning rate was chosen.
+
+    Attributes:
+      rate: the chosen rate.
+      trials: number of training runs the choice took.
+      record: grid, seeds and losses (see `nmbench.tuning`), or {"source": ...} for a rate that was not tuned.
+    """
+
+    rate: float
+    trials: int
+    record: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A resolved request: ready to train."""
+
+    request: Request
+    baseline: Baseline
+    task: Task
+    protocol: Protocol
+    sizing: sizing.Sizing
+    model: Model
+    tuning: Tuning
+    testset_sha256: str
+    n_test: int
+    validation_sha256: str
+
+    def resolved_protocol(self) -> dict[str, Any]:
+        """The protocol as it will run, plain data."""
+        return self.protocol.resolve(
+            self.baseline.name, learning_rate=self.tuning.rate, steps=self.request.steps
+        )
+
+    def config(self, seed: int) -> dict[str, Any]:
+        """Everything that determines a run; its hash ends the run id."""
+        import jax
+
+        return {
+            "engine": ENGINE_VERSION,
+            "model": self.baseline.name,
+            "model_sha256": hashlib.sha256(pathlib.Path(self.baseline.path).read_bytes()).hexdigest(),
+            "hparams": self.sizing.hparams,
+            "budget": self.sizing.target,
+            "task": self.task.name,
+            "task_version": self.task.version,
+            "testset_sha256": self.testset_sha256,
+            "validation_sha256": self.validation_sha256,
+            "protocol": self.resolved_protocol(),
+            "learning_rate": self.tuning.rate,
+            "tuning_trials": self.tuning.trials,
+            "data_seed": self.request.data_seed,
+            "seed": seed,
+            "x64": bool(jax.config.jax_enable_x64),
+        }
+
+    def run_id(self, seed: int) -> str:
+        text = schema.canonical_json(self.config(seed))
+        key = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return f"{self.baseline.name}.{self.task.name}.{self.protocol.name}.s{seed}.{key}"
+
+    def train(self, lanes: Sequence[Lane], report: Report) -> tuple[list[Trained], Timing]:
+        """Train lanes of this cell together (see `nmbench.training.train`)."""
+        return training.train(
+            self.model,
+            self.task,
+            self.baseline,
+            phases_from(self.resolved_protocol()),
+            lanes,
+            validate_every=self.protocol.validate_every,
+            selection=self.protocol.selection,
+            loss_limit=self.protocol.loss_limit,
+            data_seed=self.request.data_seed,
+            max_devices=self.request.devices,
+            report=report,
+        )
+
+
+def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
+    """Look everything up, check it and size the model. Nothing is written, nothing heavy is computed.
+
+    The learning rate is, in this order: the request's; `tuning`'s; one that the baseline declares for this task and
+    protocol; the tuning record shipped beside the baseline; the protocol's default.
+
+    Raises:
+      NmbenchError: one line on whatever is wrong.
+    """
+    task = TASKS.get(request.task)
+    baseline = BASELINES.get(request.model)
+    protocol = task.protocol(request.protocol) if request.protocol else task.protocols[0]
+    frozen = task.frozen("test")
+    validation = task.frozen("validation")
+    given = baseline.check_hparams(request.hparams)
+    hparams = {**baseline.defaults(task.name, protocol.name), **given}
+    sized = _size(request, baseline, task, protocol, hparams, given)
+    if request.learning_rate is not None and not (request.learning_rate > 0 and np.isfinite(request.learning_rate)):
+        raise NmbenchError(f"--learning_rate must be positive, got {request.learning_rate}")
+    if request.learning_rate is not None:
+        tuning = Tuning(request.learning_rate, 0, {"source": "given"})
+    tuning = tuning or _known_rate(baseline, task, protocol)
+    phases = phases_from(protocol.resolve(baseline.name, learning_rate=tuning.rate, steps=request.steps))
+    training.check(task, baseline, phases)
+    model = baseline.build(task.spec, sized.hparams)
+    _check_outputs(baseline, model, task)
+    return Cell(request, baseline, task, protocol, sized, model, tuning, frozen.sha256, frozen.n, validation.sha256)
+
+
+def run_seeds(
+    cell: Cell,
+    seeds: Sequence[int],
+    store: Store,
+    *,
+    force: bool = False,
+    report: Callable[[int, np.ndarray], None] = lambda step, losses: None,
+) -> list[dict[str, Any]]:
+    """Rows of all seeds: those already in the store as they are, the others trained together, evaluated and stored."""
+    known = {} if force else {seed: row for seed in seeds if (row := store.row(cell.run_id(seed))) is not None}
+    missing = [seed for seed in seeds if seed not in known]
+    if missing:
+        started = provenance.utc_now()
+        results, timing = cell.train([Lane(seed, cell.tuning.rate) for seed in missing], report)
+        predict = predictor(cell.model, cell.task, cell.task.frozen("test"))
+        for seed, trained in zip(missing, results, strict=True):
+            known[seed] = _record(cell, seed, trained, timing, len(missing), predict, started, store)
+    return [known[seed] for seed in seeds]
+
+
+def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict, started: str, store: Store):
+    task, began = cell.task, time.perf_counter()
+    row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
+    per_trial: dict[str, np.ndarray] = {}
+    if trained.diverged_at is None:
+        arrays = task.frozen("test").arrays
+        judged = task.evaluate(predict(trained.params), arrays)
+        last = task.evaluate(predict(trained.last_params), arrays)
+        per_trial = judged["per_trial"]
+        value = judged["values"][task.primary.name]
+        row.update(
+            status="ok",
+            value=value,
+            score=task.primary.score(value),
+            last_value=last["values"][task.primary.name],
+            validation_loss=trained.validation_loss,
+            conditions_json=schema.canonical_json(judged["conditions"]),
+            **{schema.metric_column(m.name): judged["values"][m.name] for m in task.metrics[1:]},
+        )
+    else:
+        limit = cell.protocol.loss_limit
+        row.update(
+            status="diverged",
+            error=f"training loss was not a number or above {limit:g} at step {trained.diverged_at}",
+        )
+    protocol = cell.resolved_protocol()
+    row.update(
+        schema_version=schema.SCHEMA_VERSION,
+        run_id=cell.run_id(seed),
+        task=task.name,
+        task_version=task.version,
+        testset_sha256=cell.testset_sha256,
+        n_test=cell.n_test,
+        model=cell.baseline.name,
+        model_origin=cell.baseline.origin,
+        protocol=cell.protocol.name,
+        config_json=schema.canonical_json(cell.config(seed)),
+        params_target=cell.sizing.target,
+        params_actual=cell.sizing.actual,
+        params_dev=cell.sizing.deviation,
+        seed=seed,
+        data_seed=cell.request.data_seed,
+        metric=task.primary.name,
+        higher_is_better=task.primary.higher_is_better,
+        floor=task.primary.floor,
+        ceiling=task.primary.ceiling,
+        selected_step=trained.selected_step,
+        train_steps=sum(p["steps"] for p in protocol["phases"]),
+        learning_rate=cell.tuning.rate,
+        tuning_trials=cell.tuning.trials,
+        tuning_json=schema.canonical_json(cell.tuning.record),
+        compile_s=round(timing.compile_s / together, 3),
+        train_s=round(timing.train_s / together, 3),
+        eval_s=round(time.perf_counter() - began, 3),
+        seeds_together=together,
+        peak_rss_mb=provenance.peak_rss_mb(),
+        n_devices=timing.devices,
+        started_utc=started,
+        **provenance.describe(),
+    )
+    save = lambda path: save_params(path, trained.params, {"run_id": row["run_id"]})
+    store.write(row, save, per_trial, trained.curve, CurvePoint._fields)
+    return schema.check_row(row, row["run_id"])
+
+
+def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol, hparams, given) -> sizing.Sizing:
+    free = baseline.free_size
+    published = protocol.sizes == "published" and free in hparams and request.budget is None
+    if request.budget is not None and request.budget < 1:
+        raise NmbenchError(f"--budget must be at least 1, got {request.budget}")
+    if free in given or published:
+        sized = sizing.given_sizes(baseline, task.spec, hparams, request.budget)
+        sizing.check_deviation(baseline, sized, request.allow_budget_miss)
+        return sized
+    budget = task.default_budget if request.budget is None else request.budget
+    return sizing.size_to_budget(baseline, task.spec, hparams, budget, request.allow_budget_miss)
+
+
+def _known_rate(baseline: Baseline, task: Task, protocol: Protocol) -> Tuning:
+    declared = baseline.learning_rates.get(f"{task.name}/{protocol.name}")
+    if declared is not None:
+        return Tuning(float(declared), 0, {"source": "declared by the model"})
+    record = baseline.tuned(task.name, protocol.name)
+    if record is not None:
+        try:
+            trials = len(record["grid"]) * len(record["seeds"])
+            return Tuning(float(record["chosen"]), trials, {"source": "shipped tuning record", **record})
+        except (KeyError, TypeError, ValueError) as error:
+            raise NmbenchError(f"the tuning record of {baseline.name} for {task.name} is not valid: {error}") from error
+    return Tuning(protocol.learning_rate, 0, {"source": "default of the protocol"})
+
+
+def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
+    """Trace the model once: outputs must be `[T, B, O]`."""
+    import jax
+
+    try:
+        params = jax.eval_shape(model.init, jax.random.key(0))
+        outputs = jax.eval_shape(model.apply, params, task.spec.zeros(batch=2))
+    except NmbenchError:
+        raise
+    except Exception as error:  # a third-party model may raise anything; the user needs one line
+        reason = str(error).split("\n")[0]
+        raise NmbenchError(f"model {baseline.name!r} fails on {task.name}: {type(error).__name__}: {reason}") from error
+    shape = getattr(outputs, "shape", None)
+    expected = (task.spec.steps, 2, task.spec.output_size)
+    if shape != expected:
+        raise NmbenchError(f"model {baseline.name!r} returns shape {shape} for 2 trials of {task.name}, not {expected}")

@@ -1,0 +1,29 @@
+"""Write a task's frozen sets from their generator, or check that the shipped ones are what it makes."""
+
+from __future__ import annotations
+
+from nmbench import cli, testsets
+from nmbench.catalog import TASKS
+
+FLAGS = cli.new_flags("task", "plugin")
+cli.boolean(FLAGS, "check", False, "write nothing; only compare the shipped sets with what the generator makes")
+
+
+def main() -> int:
+    cli.load_plugins(FLAGS)
+    task = TASKS.get(cli.required(FLAGS, "task"))
+    for split, trials in task.set_sizes.items():
+        arrays = task.draw_set(split)
+        if FLAGS.check:
+            same = task.frozen(split).sha256 == testsets.digest(arrays)
+            print(f"{task.name} {split}: {'identical' if same else 'DIFFERENT'}")
+            if not same:
+                return 1
+        else:
+            found = testsets.save(task.sets_folder, task.name, task.version, split, arrays, trials)
+            print(f"{task.name} {split}: {trials} trials, sha256 {found}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, FLAGS, __doc__, "nmbench.freeze")

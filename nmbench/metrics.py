@@ -1,0 +1,71 @@
+"""Metrics: NumPy functions of predictions and a frozen set, each with its floor and ceiling.
+
+Every metric function returns one number per trial; the metric's value is their mean. So per-trial values can be stored,
+and differences between models can be paired over trials.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+PerTrial = Callable[[np.ndarray, Arrays], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One number about a model's predictions on a frozen set.
+
+    Attributes:
+      name: column name in results.
+      per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric is the mean over trials.
+      higher_is_better: direction.
+      floor: value of chance, or of the best constant: score 0.
+      ceiling: value of a perfect answer: score 100.
+      conditions: optional `arrays -> [B]` integer labels; the metric is then also reported per label.
+      threshold: value at which a seed counts as having solved the task; None where the notion is not used.
+    """
+
+    name: str
+    per_trial: PerTrial
+    higher_is_better: bool
+    floor: float
+    ceiling: float
+    conditions: Callable[[Arrays], np.ndarray] | None = None
+    threshold: float | None = None
+
+    def value(self, predictions: np.ndarray, arrays: Arrays) -> float:
+        """Mean over trials, accumulated in float64."""
+        return float(np.mean(self.per_trial(predictions, arrays), dtype=np.float64))
+
+    def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
+        """Mean per condition label, `{}` without conditions. per_trial: `[B]`."""
+        if self.conditions is None:
+            return {}
+        labels = np.asarray(self.conditions(arrays))
+        return {str(label): float(np.mean(per_trial[labels == label], dtype=np.float64)) for label in np.unique(labels)}
+
+    def score(self, value: float) -> float:
+        """Normalise to 0 (floor) .. 100 (ceiling), clipped: a model worse than chance scores 0."""
+        share = (value - self.floor) / (self.ceiling - self.floor)
+        return float(np.clip(100.0 * share, 0.0, 100.0))
+
+    def solved(self, value: float) -> bool:
+        """Whether `value` reaches the threshold; False without one."""
+        if self.threshold is None:
+            return False
+        return value >= self.threshold if self.higher_is_better else value <= self.threshold
+
+
+def squared_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Masked squared error per trial, `[B]`: mean over the steps and outputs that the mask selects.
+
+    predictions and `arrays["targets"]`: `[T, B, O]`; `arrays["mask"]`: broadcastable to them, ones where it counts.
+    """
+    targets = np.asarray(arrays["targets"], np.float64)
+    mask = np.broadcast_to(np.asarray(arrays["mask"], np.float64), targets.shape)
+    error = mask * (np.asarray(predictions, np.float64) - targets) ** 2
+    return error.sum(axis=(0, 2)) / mask.sum(axis=(0, 2))

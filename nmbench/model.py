@@ -1,0 +1,274 @@
+"""The model contract.
+
+Everything that trains is a pair of pure functions, `Model(init, apply)`. Three kinds of things make one:
+
+* a subclass of `Core`: an input map, a step and a readout; the fast path;
+* a subclass of `hk.RNNCore` that maps `[B, C]` to `[B, O]`; the generic path;
+* any callable `(spec, **hparams) -> (init, apply)`, so that Flax or Equinox models plug in as well.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import inspect
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from nmbench import unroll
+from nmbench.catalog import BASELINES
+from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.params import FIXED_PREFIX, Predicate, is_learned
+from nmbench.registry import call_site
+from nmbench.specs import SequenceSpec
+from nmbench.unroll import concat_inputs
+
+
+class Model(NamedTuple):
+    """A pair of pure functions.
+
+    init: `key -> params`, a pytree of arrays (two-level dict for Haiku).
+    apply: `(params, inputs) -> outputs`; inputs as in the task's spec with leaves `[T, B, C]`, outputs `[T, B, O]`.
+    """
+
+    init: Callable[[Any], Any]
+    apply: Callable[[Any, Any], Any]
+
+
+class Core(hk.Module, abc.ABC):
+    """A recurrent network in three parts. Inside, trials are columns: `[features, B]`.
+
+    Make the parameters in `__init__` with `learned` and `fixed`, after calling `super().__init__(spec)`; whatever is made
+    there (say an orthonormalised factor) is computed once per forward pass and not once per step.
+    """
+
+    def __init__(self, spec: SequenceSpec, name: str | None = None):
+        super().__init__(name=name)
+        self.spec = spec
+
+    def learned(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
+        """A trained parameter, drawn from N(0, stddev^2)."""
+        dtype = jnp.result_type(float)
+        return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(stddev))
+
+    def fixed(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
+        """Numbers drawn once per seed from N(0, stddev^2): never trained, not counted, stored with the parameters."""
+        dtype = jnp.result_type(float)
+        value = hk.get_parameter(FIXED_PREFIX + name, shape, dtype, hk.initializers.RandomNormal(stddev))
+        return jax.lax.stop_gradient(value)
+
+    @abc.abstractmethod
+    def input_map(self, inputs: Any) -> Any:
+        """Map the whole input sequence, leaves `[T, C, B]`, to what each step receives, leaves `[T, ..., B]`."""
+
+    @abc.abstractmethod
+    def initial_state(self, batch_size: int) -> Any:
+        """State before the first step, leaves `[features, batch_size]`."""
+
+    @abc.abstractmethod
+    def step(self, state: Any, v_t: Any) -> Any:
+        """One step: the new state from the old one and the mapped input of this step, leaves `[..., B]`."""
+
+    @abc.abstractmethod
+    def readout(self, states: Any) -> jax.Array:
+        """Map the states after each step, leaves `[T, features, B]`, to outputs `[T, O, B]`."""
+
+    @staticmethod
+    def concat(inputs: Any) -> jax.Array:
+        """All inputs of a task as one array `[T, C, B]`, for networks that do not tell them apart."""
+        return concat_inputs(inputs, axis=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A registered model family.
+
+    Attributes:
+      name, summary, tags, citation: for `list` and `describe`.
+      factory: class or function, called with `(spec, **hparams)`.
+      free_size: the integer hyperparameter that is solved for a parameter budget.
+      hparams: the other hyperparameters with their defaults, read off the factory's signature.
+      settings: hyperparameters per task, keys "task" or "task/protocol"; the latter win.
+      learning_rates: rate per "task/protocol", where a publication or tuning fixed one.
+      partitions: name to predicate on (module, parameter) for staged training.
+      origin, path: where it was registered.
+    """
+
+    name: str
+    factory: Callable[..., Any]
+    free_size: str
+    hparams: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]]
+    learning_rates: Mapping[str, float]
+    partitions: Mapping[str, Predicate]
+    citation: str
+    tags: tuple[str, ...]
+    summary: str
+    origin: str
+    path: str
+
+    def defaults(self, task: str, protocol: str) -> dict[str, Any]:
+        """Hyperparameters for a task under a protocol; may or may not fix the free size."""
+        return {**self.hparams, **self.settings.get(task, {}), **self.settings.get(f"{task}/{protocol}", {})}
+
+    def tuned(self, task: str, protocol: str) -> dict[str, Any] | None:
+        """The tuning record shipped beside the model's file (`tuned/MODEL.TASK.PROTOCOL.json`), None without one."""
+        file = pathlib.Path(self.path).parent / "tuned" / f"{self.name}.{task}.{protocol}.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise NmbenchError(f"cannot read the tuning record {file}: {error}") from error
+
+    def partition(self, name: str) -> Predicate:
+        """Predicate of a partition. "learned" exists for every model: all parameters but the fixed ones."""
+        if name == "learned":
+            return is_learned
+        if name not in self.partitions:
+            known = ["learned", *self.partitions]
+            raise NmbenchError(f"model {self.name!r} has no partition {name!r}{did_you_mean(name, known)}")
+        chosen = self.partitions[name]
+        return lambda module, parameter: is_learned(module, parameter) and chosen(module, parameter)
+
+    def check_hparams(self, hparams: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of the right types for the given names; raises `NmbenchError` naming the one that is wrong."""
+        known = {self.free_size: 0, **self.hparams}
+        checked = {}
+        for name, value in hparams.items():
+            if name not in known:
+                raise NmbenchError(f"model {self.name!r} has no hyperparameter {name!r}{did_you_mean(name, known)}")
+            checked[name] = _coerce(f"{self.name}.{name}", value, known[name])
+        return checked
+
+    def build(self, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Model:
+        """Make the pair of pure functions for a task's spec and a full set of hyperparameters.
+
+        Raises:
+          NmbenchError: the factory refuses the hyperparameters, or does not return what the contract asks for.
+        """
+        factory = self.factory
+        if isinstance(factory, type) and issubclass(factory, Core):
+            return _haiku_pair(factory, unroll.unroll_core, spec, dict(hparams))
+        if isinstance(factory, type) and issubclass(factory, hk.RNNCore):
+            return _haiku_pair(factory, unroll.unroll_rnn_core, spec, dict(hparams))
+        with _one_line(f"model {self.name!r} with {dict(hparams)}"):
+            pair = factory(spec, **hparams)
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(callable(f) for f in pair)):
+            raise NmbenchError(
+                f"{self.origin}: {self.name!r} must be a Core, an hk.RNNCore or return a pair of functions (init, apply)"
+            )
+        return Model(*pair)
+
+
+def register_baseline(
+    name: str,
+    *,
+    free_size: str,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    learning_rates: Mapping[str, float] | None = None,
+    partitions: Mapping[str, Predicate] | None = None,
+    citation: str = "",
+    tags: tuple[str, ...] = (),
+    summary: str = "",
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator that adds a model to the registry. See `Baseline` for the arguments.
+
+    The factory is called with the task's `SequenceSpec`, then hyperparameters by name. Its signature declares them: the
+    free size has no default, all others have one, and that default's type is the hyperparameter's type.
+
+    Raises:
+      NmbenchError: the name is taken or malformed, or the signature does not fit.
+    """
+    origin, path = call_site()
+
+    def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
+        hparams = _declared_hparams(factory, free_size, origin)
+        baseline = Baseline(
+            name=name,
+            factory=factory,
+            free_size=free_size,
+            hparams=hparams,
+            settings=settings or {},
+            learning_rates=learning_rates or {},
+            partitions=partitions or {},
+            citation=citation,
+            tags=tuple(tags),
+            summary=summary or (inspect.getdoc(factory) or "").split("\n")[0],
+            origin=origin,
+            path=path,
+        )
+        for key, values in baseline.settings.items():
+            with _one_line(f"{origin}: settings[{key!r}]"):
+                baseline.check_hparams(values)
+        BASELINES.register(name, baseline, origin=origin, tags=baseline.tags, summary=baseline.summary)
+        return factory
+
+    return decorate
+
+
+def _declared_hparams(factory: Callable[..., Any], free_size: str, origin: str) -> dict[str, Any]:
+    parameters = list(inspect.signature(factory).parameters.values())
+    if not parameters:
+        raise NmbenchError(f"{origin}: a model's factory takes the task's spec first, then hyperparameters by name")
+    declared = {p.name: p.default for p in parameters[1:] if p.kind is not p.VAR_KEYWORD and p.name != "name"}
+    if free_size not in declared:
+        raise NmbenchError(f"{origin}: the free size {free_size!r} is not an argument of {factory.__name__}")
+    bare = [n for n, default in declared.items() if default is inspect.Parameter.empty and n != free_size]
+    if bare:
+        raise NmbenchError(f"{origin}: give {', '.join(bare)} a default; only the free size {free_size!r} goes without")
+    return {n: default for n, default in declared.items() if n != free_size}
+
+
+def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any]) -> Model:
+    def forward(inputs):
+        return unroller(factory(spec, **hparams), inputs)
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+
+    def init(key):
+        return transformed.init(key, spec.zeros(batch=1, steps=1))
+
+    return Model(init, transformed.apply)
+
+
+def _coerce(label: str, value: Any, default: Any) -> Any:
+    """`value` (perhaps text from a flag) as the type of `default`."""
+    kind = type(default)
+    text = str(value).strip()
+    if kind is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() in words:
+            return words[text.lower()]
+    elif kind is str:
+        return text
+    elif kind in (int, float):
+        try:
+            if kind is int and isinstance(value, float) and value != int(value):
+                raise ValueError
+            return kind(text)
+        except ValueError:
+            pass
+    raise NmbenchError(f"{label} wants a {kind.__name__}, got {text!r}")
+
+
+class _one_line:
+    """Turn whatever third-party code raises inside into one line for the user."""
+
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        del traceback
+        if error is not None and issubclass(kind, Exception) and not isinstance(error, NmbenchError):
+            raise NmbenchError(f"{self._what}: {kind.__name__}: {error}") from error
+        return False

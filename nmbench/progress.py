@@ -1,0 +1,31 @@
+"""A progress bar with loss and time left on stderr; silent when that is not a terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+import tqdm
+
+
+class Progress:
+    """Context manager, called with (steps done, losses per lane).
+
+    Args:
+      label: what is going on.
+      steps: total; 0 shows nothing.
+    """
+
+    def __init__(self, label: str, steps: int):
+        # disable=None: tqdm is silent unless stderr is a terminal.
+        self._bar = tqdm.tqdm(total=steps, desc=label, unit="step", disable=None if steps else True, leave=False)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._bar.close()
+
+    def __call__(self, step: int, losses: np.ndarray) -> None:
+        finite = losses[np.isfinite(losses)]
+        if finite.size:
+            self._bar.set_postfix_str(f"loss median {np.median(finite):.3g}, best {finite.min():.3g}", refresh=False)
+        self._bar.update(step - self._bar.n)

@@ -1,0 +1,214 @@
+"""The leaderboard: rows of runs grouped into cells, ranked per task, protocol and budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tabulate
+
+from nmbench.catalog import TASKS
+from nmbench.errors import NmbenchError
+from nmbench.results.schema import METRIC_PREFIX
+from nmbench.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Board:
+    """One table: all cells that may be compared.
+
+    Attributes:
+      title: task, protocol and budget.
+      columns: headings.
+      lines: one list of cells per line, text.
+      notes: lines below the table.
+    """
+
+    title: str
+    columns: list[str]
+    lines: list[list[str]]
+    notes: list[str]
+
+
+def boards(rows: Sequence[Mapping[str, Any]]) -> list[Board]:
+    """Tables for all tasks, protocols and budgets in `rows`, in that order.
+
+    Raises:
+      NmbenchError: rows of one task that were judged on different test sets or task versions.
+    """
+    groups: dict[tuple, list[Mapping[str, Any]]] = defaultdict(list)
+    sets: dict[str, tuple] = {}
+    for row in rows:
+        judged_by = (row["task_version"], row["testset_sha256"])
+        if sets.setdefault(row["task"], judged_by) != judged_by:
+            raise NmbenchError(
+                f"rows of {row['task']} come from different test sets: {row['run_id']} has version {row['task_version']}, "
+                f"sha256 {row['testset_sha256'][:12]}..., others version {sets[row['task']][0]}, "
+                f"{sets[row['task']][1][:12]}...; they cannot share a table"
+            )
+        groups[(row["task"], row["protocol"], row["params_target"] or 0)].append(row)
+    return [_board(*key, members) for key, members in sorted(groups.items(), key=lambda item: item[0])]
+
+
+def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, Any]]) -> Board:
+    task = TASKS.get(task_name) if task_name in TASKS else None
+    first = rows[0]
+    others = sorted({n for row in rows for n in row if n.startswith(METRIC_PREFIX) and row[n] is not None})
+    if task is not None:
+        order = [METRIC_PREFIX + m.name for m in task.metrics]
+        others.sort(key=lambda name: order.index(name) if name in order else len(order))
+    cells: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        cells[_cell_key(row)].append(row)
+    summaries = [_summarise(members, others, task) for members in cells.values()]
+    summaries.sort(key=lambda s: s["order"])
+    _label_variants(summaries)
+    for rank, summary in enumerate(summaries, start=1):
+        summary["rank"] = str(rank)
+    summaries += _references(task, first, others)
+    summaries.sort(key=lambda s: s["order"])
+    columns = ["rank", "model", "params", "seeds", f"{first['metric']} median", "quartiles", "best", "worst", "score"]
+    columns += [f"{name.removeprefix(METRIC_PREFIX)} median" for name in others]
+    threshold = task.primary.threshold if task else None
+    if threshold is not None:
+        sign = ">=" if first["higher_is_better"] else "<="
+        columns.append(f"{sign} {threshold:g}")
+    columns += ["last step", "rate", "trials", "s/seed"]
+    budget = f"budget {target}" if target else "given sizes"
+    title = f"{task_name} v{first['task_version']}, protocol {protocol}, {budget}"
+    arrow = "higher" if first["higher_is_better"] else "lower"
+    notes = [
+        f"{first['metric']} on {first['n_test']} test trials (sha256 {first['testset_sha256'][:12]}): {arrow} is better, "
+        f"floor {first['floor']:.4g}, ceiling {first['ceiling']:.4g}; parameters selected on validation loss, last step: "
+        f"median without selection."
+    ]
+    if any(s.get("diverged") for s in summaries):
+        notes.append("Diverged seeds count as the floor.")
+    return Board(title, columns, [[s.get(c, "") for c in _keys(columns, others, threshold)] for s in summaries], notes)
+
+
+def _keys(columns: list[str], others: list[str], threshold: float | None) -> list[str]:
+    head = ["rank", "model", "params", "seeds", "median", "quartiles", "best", "worst", "score"]
+    return head + list(others) + (["solved"] if threshold is not None else []) + columns[-4:]
+
+
+def _cell_key(row: Mapping[str, Any]) -> str:
+    config = json.loads(row["config_json"])
+    config.pop("seed", None)
+    return json.dumps([row["model"], config], sort_keys=True)
+
+
+def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | None) -> dict[str, Any]:
+    first = rows[0]
+    ok = [row for row in rows if row["status"] == "ok"]
+    lost = len(rows) - len(ok)
+    floor, better = first["floor"], (max if first["higher_is_better"] else min)
+    values = np.array([row["value"] if row["status"] == "ok" else floor for row in rows])
+    scores = [row["score"] if row["status"] == "ok" else 0.0 for row in rows]
+    median = float(np.median(values))
+    low, high = np.percentile(values, [25, 75])
+    worse = min if first["higher_is_better"] else max
+    target = first["params_target"]
+    summary = {
+        "model": first["model"],
+        "config": json.loads(first["config_json"]),
+        "params": str(first["params_actual"]) + (f" ({first['params_dev']:+.1%})" if target else ""),
+        "seeds": str(len(rows)) + (f" ({lost} diverged)" if lost else ""),
+        "diverged": lost,
+        "median": number(median),
+        "quartiles": f"{number(low)} .. {number(high)}",
+        "best": number(better(values)),
+        "worst": number(worse(values)),
+        "score": f"{np.median(scores):.1f}",
+        "last step": number(np.median([r["last_value"] for r in ok])) if ok else "",
+        "rate": f"{first['learning_rate']:g}",
+        "trials": str(first["tuning_trials"]),
+        "s/seed": f"{np.median([row['train_s'] for row in rows]):.1f}",
+        "order": (-median if first["higher_is_better"] else median, 0, first["model"]),
+    }
+    for name in others:
+        found = [row[name] for row in ok if row.get(name) is not None]
+        summary[name] = number(np.median(found)) if found else ""
+    if task is not None and task.primary.threshold is not None:
+        solved = sum(task.primary.solved(row["value"]) for row in ok)
+        summary["solved"] = f"{solved}/{len(rows)}"
+    return summary
+
+
+def _label_variants(summaries: list[dict[str, Any]]) -> None:
+    """Where a model has several cells in a table, name what differs between them."""
+    by_model: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for summary in summaries:
+        by_model[summary["model"]].append(summary)
+    for variants in by_model.values():
+        if len(variants) < 2:
+            continue
+        flat = [_flatten(s["config"]) for s in variants]
+        names = sorted({n for f in flat for n in f if len({json.dumps(g.get(n)) for g in flat}) > 1})
+        shown = [n for n in names if n.startswith("hparams.")] or names
+        for summary, values in zip(variants, flat, strict=True):
+            details = " ".join(f"{n.split('.')[-1]}={_short(values.get(n))}" for n in shown[:6])
+            summary["model"] = f"{summary['model']} [{details}]"
+
+
+def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(config, dict):
+        return {k: v for name, part in config.items() for k, v in _flatten(part, f"{prefix}{name}.").items()}
+    if isinstance(config, list):
+        return {k: v for i, part in enumerate(config) for k, v in _flatten(part, f"{prefix}{i}.").items()}
+    return {prefix.rstrip("."): config}
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 12 else text[:8]
+
+
+def _references(task: Task | None, first: Mapping[str, Any], others: list[str]) -> list[dict[str, Any]]:
+    """Rows that need no training, computed on the test set that the other rows were judged on."""
+    if task is None or not task.references:
+        return []
+    frozen = task.frozen("test")
+    if (task.version, frozen.sha256) != (first["task_version"], first["testset_sha256"]):
+        return []
+    lines = []
+    for label, predict in task.references.items():
+        values = task.evaluate(predict(frozen.arrays), frozen.arrays)["values"]
+        value = values[task.primary.name]
+        line = {
+            "model": f"({label})",
+            "median": number(value),
+            "score": f"{task.primary.score(value):.1f}",
+            "order": (-value if task.primary.higher_is_better else value, 1, label),
+        }
+        lines.append(line | {n: number(values[n.removeprefix(METRIC_PREFIX)]) for n in others})
+    return lines
+
+
+def number(value: float) -> str:
+    """Four significant digits, without exponents where they do not help."""
+    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+
+
+def render(tables: Sequence[Board], form: str) -> str:
+    """Text of all tables. form: "terminal" or "markdown"."""
+    parts = []
+    for board in tables:
+        style = "github" if form == "markdown" else "simple"
+        lines = [[_escape(cell) for cell in line] for line in board.lines] if form == "markdown" else board.lines
+        numeric = {"model", "quartiles"}
+        align = ["left" if c in numeric else "right" for c in board.columns]
+        table = tabulate.tabulate(lines, board.columns, tablefmt=style, disable_numparse=True, colalign=align)
+        title = f"## {board.title}" if form == "markdown" else board.title
+        parts.append("\n\n".join([title, table, "\n".join(board.notes)]))
+    return "\n\n".join(parts)
+
+
+def _escape(cell: str) -> str:
+    for char in "\\|<>`*_[]":
+        cell = cell.replace(char, f"&#{ord(char)};" if char in "|<>" else f"\\{char}")
+    return cell

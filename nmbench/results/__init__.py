@@ -1,0 +1,1 @@
+"""Result rows: their schema, where they are stored, where they come from."""

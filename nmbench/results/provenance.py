@@ -1,0 +1,70 @@
+"""Where a row comes from: versions, commit, machine; never a host or user name."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from typing import Any
+
+import nmbench
+from nmbench.devices import cores
+
+
+def describe() -> dict[str, Any]:
+    """The provenance columns of a row, for this process."""
+    import jax
+
+    sha, dirty = _git()
+    version = importlib.metadata.version
+    return {
+        "nmbench_version": nmbench.__version__,
+        "python_version": platform.python_version(),
+        "jax_version": version("jax"),
+        "jaxlib_version": version("jaxlib"),
+        "haiku_version": version("dm-haiku"),
+        "optax_version": version("optax"),
+        "numpy_version": version("numpy"),
+        "git_sha": sha,
+        "git_dirty": dirty,
+        "platform": f"{platform.system()}-{platform.machine()}",
+        "device_kind": jax.devices()[0].device_kind,
+        "n_cpu": cores(),
+        "x64": bool(jax.config.jax_enable_x64),
+        "prng_impl": str(jax.config.jax_default_prng_impl),
+        # A flag's value may hold a path, and a path a user's name.
+        "xla_flags": " ".join(f for f in os.environ.get("XLA_FLAGS", "").split() if "/" not in f and "\\" not in f),
+    }
+
+
+def utc_now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def peak_rss_mb() -> float:
+    """Peak resident memory of this process in MB; 0 where the platform does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20) if sys.platform == "darwin" else peak / 1024, 1)
+
+
+def _git() -> tuple[str | None, bool | None]:
+    root = pathlib.Path(nmbench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None, None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None

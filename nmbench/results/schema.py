@@ -1,0 +1,275 @@
+"""The schema of a result row, used both to write rows and to judge files from elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import pathlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nmbench.errors import NmbenchError
+
+SCHEMA_VERSION = 1
+STATUSES = ("ok", "diverged", "failed", "timeout")
+METRIC_PREFIX = "metrics."
+RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,199}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column of a row.
+
+    Attributes:
+      name: column name.
+      kind: "str", "int", "float", "bool", "json" or "sha256".
+      meaning: one line.
+      nullable: may be empty; "unless_ok" means only if status is not ok.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+    nullable: bool | str = False
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("schema_version", "int", f"version of this schema: {SCHEMA_VERSION}"),
+    Column("run_id", "str", "name of the run folder; ends in a hash of config_json"),
+    Column("status", "str", "ok, diverged, failed or timeout"),
+    Column("error", "str", "what went wrong; empty when status is ok", True),
+    Column("task", "str", "registered name of the task"),
+    Column("task_version", "int", "version of the task"),
+    Column("testset_sha256", "sha256", "hash of the frozen test set"),
+    Column("n_test", "int", "number of test trials"),
+    Column("model", "str", "registered name of the model"),
+    Column("model_origin", "str", "file and line that registered the model"),
+    Column("protocol", "str", "name of the training protocol"),
+    Column("config_json", "json", "everything that determines the run"),
+    Column("params_target", "int", "parameter budget; empty when sizes were given", True),
+    Column("params_actual", "int", "number of learned parameters"),
+    Column("params_dev", "float", "(actual - target) / target", True),
+    Column("seed", "int", "seed of the model's initial parameters"),
+    Column("data_seed", "int", "seed of the training data"),
+    Column("metric", "str", "name of the primary metric"),
+    Column("value", "float", "primary metric on the test set, with the selected parameters", "unless_ok"),
+    Column("higher_is_better", "bool", "direction of the primary metric"),
+    Column("floor", "float", "value of the primary metric at chance"),
+    Column("ceiling", "float", "value of the primary metric for a perfect answer"),
+    Column("score", "float", "value scaled to 0 (floor) .. 100 (ceiling)", "unless_ok"),
+    Column("conditions_json", "json", "metrics per condition on the test set", "unless_ok"),
+    Column("last_value", "float", "primary metric with the parameters after the last step", "unless_ok"),
+    Column("validation_loss", "float", "validation loss of the selected parameters", "unless_ok"),
+    Column("selected_step", "int", "step that the selected parameters come from"),
+    Column("train_steps", "int", "steps trained in all"),
+    Column("learning_rate", "float", "rate of the phases that leave theirs open"),
+    Column("tuning_trials", "int", "runs that choosing the rate took; 0 when it was not tuned"),
+    Column("tuning_json", "json", "grid, seeds and validation losses of the tuning", True),
+    Column("compile_s", "float", "seconds of compilation of the program, shared equally by the seeds trained together"),
+    Column("train_s", "float", "seconds of training, shared equally by the seeds trained together"),
+    Column("eval_s", "float", "seconds of evaluation on the test set"),
+    Column("seeds_together", "int", "number of seeds trained in the same program"),
+    Column("peak_rss_mb", "float", "peak memory of the process so far, MB"),
+    Column("nmbench_version", "str", "version of nmbench"),
+    Column("python_version", "str", "version of Python"),
+    Column("jax_version", "str", "version of jax"),
+    Column("jaxlib_version", "str", "version of jaxlib"),
+    Column("haiku_version", "str", "version of dm-haiku"),
+    Column("optax_version", "str", "version of optax"),
+    Column("numpy_version", "str", "version of numpy"),
+    Column("git_sha", "str", "commit of the nmbench checkout; empty outside one", True),
+    Column("git_dirty", "bool", "whether that checkout had uncommitted changes", True),
+    Column("platform", "str", "operating system and processor"),
+    Column("device_kind", "str", "kind of JAX device"),
+    Column("n_cpu", "int", "cores the process could use"),
+    Column("n_devices", "int", "JAX devices the seeds were sharded over"),
+    Column("x64", "bool", "whether JAX used 64-bit floats"),
+    Column("prng_impl", "str", "JAX random number generator"),
+    Column("xla_flags", "str", "XLA_FLAGS without paths", True),
+    Column("started_utc", "str", "when training started, UTC"),
+)
+BY_NAME = {column.name: column for column in COLUMNS}
+
+
+def metric_column(name: str) -> str:
+    """Column of a metric other than the primary one's `value`."""
+    return METRIC_PREFIX + name
+
+
+def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return `row` with values of the right types.
+
+    Args:
+      row: column to value, or to text as read from a CSV.
+      where: how to name the row in messages, e.g. "results.csv, row 3".
+
+    Raises:
+      NmbenchError: names the column and says what it should hold.
+    """
+    checked: dict[str, Any] = {}
+    for column in COLUMNS:
+        if column.name not in row:
+            raise NmbenchError(f"{where}: column {column.name!r} is missing ({column.meaning})")
+        checked[column.name] = _parse(column, row[column.name], where)
+    for name, value in row.items():
+        if name not in BY_NAME:
+            if not str(name).startswith(METRIC_PREFIX):
+                raise NmbenchError(f"{where}: unknown column {name!r}; metrics are called {METRIC_PREFIX}NAME")
+            checked[name] = _parse(Column(name, "float", "a metric", True), value, where)
+    _check_consistency(checked, where)
+    return checked
+
+
+def _check_consistency(row: dict[str, Any], where: str) -> None:
+    def fail(column: str, what: str):
+        raise NmbenchError(f"{where}, column {column!r}: {what}")
+
+    if row["schema_version"] != SCHEMA_VERSION:
+        fail("schema_version", f"{row['schema_version']} is not {SCHEMA_VERSION}, the version this nmbench reads")
+    if not RUN_ID.fullmatch(row["run_id"]):
+        fail("run_id", f"{row['run_id']!r} is not a run id: letters, digits, '_', '.' and '-'")
+    if row["status"] not in STATUSES:
+        fail("status", f"{row['status']!r} is not one of {', '.join(STATUSES)}")
+    if row["status"] == "ok":
+        for name in (c.name for c in COLUMNS if c.nullable == "unless_ok"):
+            if row[name] is None:
+                fail(name, "empty although status is ok")
+        if not 0 <= row["score"] <= 100:
+            fail("score", f"{row['score']} is not between 0 and 100")
+    elif not row["error"]:
+        fail("error", f"empty although status is {row['status']}")
+    for name in ("n_test", "params_actual", "train_steps"):
+        if row[name] < 1:
+            fail(name, f"{row[name]} is not positive")
+    if row["floor"] == row["ceiling"]:
+        fail("ceiling", "equals the floor")
+    if (row["params_target"] is None) != (row["params_dev"] is None):
+        fail("params_dev", "must be given exactly when params_target is")
+
+
+def _parse(column: Column, value: Any, where: str) -> Any:
+    if value is None or (isinstance(value, str) and value == "") or (isinstance(value, float) and math.isnan(value)):
+        if column.nullable:
+            return None
+        raise NmbenchError(f"{where}, column {column.name!r}: empty, wants a {column.kind} ({column.meaning})")
+    try:
+        return _PARSERS[column.kind](value)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        shown = str(value)[:60]
+        raise NmbenchError(f"{where}, column {column.name!r}: {shown!r} is not a {column.kind} ({column.meaning})") from None
+
+
+def _bool(value: Any) -> bool:
+    words = {"true": True, "false": False}
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in words:
+        return words[str(value).lower()]
+    raise ValueError
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
+        raise ValueError
+    return int(value)
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool) or not math.isfinite(float(value)):
+        raise ValueError
+    return float(value)
+
+
+def _json(value: Any) -> str:
+    text = value if isinstance(value, str) else canonical_json(value)
+    if not isinstance(json.loads(text), dict):
+        raise ValueError
+    return text
+
+
+def _sha256(value: Any) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", str(value)):
+        raise ValueError
+    return str(value)
+
+
+def _str(value: Any) -> str:
+    if not isinstance(value, str) or any(ord(c) < 32 for c in value):
+        raise ValueError
+    return value
+
+
+_PARSERS = {"str": _str, "int": _int, "float": _float, "bool": _bool, "json": _json, "sha256": _sha256}
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: the same text for the same data."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def header(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Columns of a CSV holding `rows`: those of the schema, then all metric columns in order of name."""
+    metrics = {name for row in rows for name in row if name.startswith(METRIC_PREFIX)}
+    return [column.name for column in COLUMNS] + sorted(metrics)
+
+
+def to_csv(rows: list[Mapping[str, Any]]) -> str:
+    """Text of a CSV of `rows`, LF line ends; booleans as true/false, None as empty."""
+    columns = header(rows)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_text(row.get(name)) for name in columns])
+    return out.getvalue()
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def read_csv(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Read and check a results CSV.
+
+    Raises:
+      NmbenchError: not readable, not a results CSV, truncated, or a row that the schema refuses (row and column named).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NmbenchError(f"cannot read {path}: {error}") from error
+    if not text.strip():
+        raise NmbenchError(f"{path} is empty; a results CSV starts with a header of {len(COLUMNS)} columns or more")
+    try:
+        lines = list(csv.reader(io.StringIO(text), strict=True))
+    except csv.Error as error:
+        raise NmbenchError(f"{path} is not a well-formed CSV, perhaps truncated: {error}") from error
+    columns = lines[0]
+    missing = [c.name for c in COLUMNS if c.name not in columns]
+    if missing:
+        raise NmbenchError(
+            f"{path} is not an nmbench results CSV: {len(missing)} of its {len(COLUMNS)} columns are missing, first {missing[0]!r}"
+        )
+    if len(set(columns)) != len(columns):
+        raise NmbenchError(f"{path}: a column appears twice in the header")
+    if not text.endswith("\n"):
+        raise NmbenchError(f"{path}: the last line does not end; the file seems truncated")
+    rows, seen = [], {}
+    for number, values in enumerate(lines[1:], start=1):
+        where = f"{path}, row {number}"
+        if len(values) != len(columns):
+            raise NmbenchError(f"{where}: {len(values)} values for {len(columns)} columns; the file seems truncated")
+        row = check_row(dict(zip(columns, values, strict=True)), where)
+        if row["run_id"] in seen:
+            raise NmbenchError(f"{where}: run_id {row['run_id']!r} appears before, in row {seen[row['run_id']]}")
+        seen[row["run_id"]] = number
+        rows.append(row)
+    return rows

@@ -1,0 +1,192 @@
+"""Run folders and the CSV collected from them.
+
+A run is written to a temporary folder and renamed, so it is there whole or not at all. The folder is the cache: a run whose
+folder exists is not done again. The CSV is a view, made anew under a lock and replaced atomically.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from nmbench.errors import NmbenchError
+from nmbench.results import schema
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where concurrent writers of one CSV are then not serialised
+    fcntl = None
+
+ROW, PARAMS, PER_TRIAL, CURVE = "row.json", "params.safetensors", "per_trial.npz", "curve.csv"
+
+
+class Store:
+    """A results folder.
+
+    Args:
+      root: folder; runs lie in `runs/`, tuning records in `tuning/`, the collected rows in `results.csv`.
+    """
+
+    def __init__(self, root: str | os.PathLike):
+        self.root = pathlib.Path(root).expanduser()
+        self.runs = self.root / "runs"
+        self.tuning = self.root / "tuning"
+        self.csv = self.root / "results.csv"
+
+    def prepare(self) -> None:
+        """Create the folders and prove that they can be written; raises `NmbenchError` otherwise, leaving nothing new."""
+        made = [p for p in (self.root, *self.root.parents) if not p.exists()]
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            for folder in (self.root, self.runs):
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+        except OSError as error:
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise NmbenchError(
+                f"--results_dir={self.root} cannot be written ({error.strerror or error}); choose a folder you may write to"
+            ) from error
+
+    def row(self, run_id: str) -> dict[str, Any] | None:
+        """The row of a finished run, None if there is none (or an unreadable one)."""
+        try:
+            return self._read(self.runs / run_id)
+        except NmbenchError:
+            return None
+
+    def write(
+        self,
+        row: Mapping[str, Any],
+        save_params: Any,
+        per_trial: Mapping[str, np.ndarray],
+        curve: list[tuple],
+        curve_columns: tuple[str, ...],
+    ) -> None:
+        """Store a run. `save_params`: function that writes parameters to a path, or None.
+
+        Raises:
+          NmbenchError: the row does not fit the schema, or the disk refuses.
+        """
+        run_id = row["run_id"]
+        row = schema.check_row(row, f"run {run_id}")
+        try:
+            temporary = pathlib.Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.runs))
+        except OSError as error:
+            raise NmbenchError(f"cannot write to {self.runs}: {error.strerror or error}") from error
+        try:
+            (temporary / ROW).write_text(json.dumps(row, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            if save_params is not None:
+                save_params(temporary / PARAMS)
+            np.savez_compressed(temporary / PER_TRIAL, **dict(per_trial))
+            lines = [",".join(curve_columns), *(",".join(map(repr, point)) for point in curve)]
+            (temporary / CURVE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            temporary.chmod(0o755)
+            self._replace(temporary, self.runs / run_id)
+        except OSError as error:
+            raise NmbenchError(f"cannot store run {run_id} in {self.runs}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def collect(self) -> list[dict[str, Any]]:
+        """All finished runs, in order of run id, and the CSV made anew from them.
+
+        Raises:
+          NmbenchError: a run folder holds a row that is not valid, or the disk refuses.
+        """
+        try:
+            with self._locked():
+                rows = self.rows()
+                with tempfile.NamedTemporaryFile(
+                    "w", dir=self.root, prefix=".results-", suffix=".csv", delete=False, encoding="utf-8", newline=""
+                ) as file:
+                    file.write(schema.to_csv(rows))
+                os.chmod(file.name, 0o644)
+                os.replace(file.name, self.csv)
+        except OSError as error:
+            raise NmbenchError(f"cannot write {self.csv}: {error.strerror or error}") from error
+        return rows
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows of all run folders in order of run id; nothing is written."""
+        if not self.runs.is_dir():
+            return []
+        folders = sorted(p for p in self.runs.iterdir() if not p.name.startswith(".") and (p / ROW).is_file())
+        return [self._read(folder) for folder in folders]
+
+    def save_tuning(self, name: str, record: Mapping[str, Any]) -> pathlib.Path:
+        """Write a tuning record atomically and return its path."""
+        path = self.tuning / f"{name}.json"
+        try:
+            self.tuning.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error
+        return path
+
+    def load_tuning(self, name: str) -> dict[str, Any] | None:
+        """A tuning record by name, None if there is none (or an unreadable one)."""
+        try:
+            return json.loads((self.tuning / f"{name}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def _read(self, folder: pathlib.Path) -> dict[str, Any]:
+        path = folder / ROW
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise NmbenchError(f"cannot read {path}: {error}") from error
+        if not isinstance(row, dict):
+            raise NmbenchError(f"{path} is not a JSON object")
+        return schema.check_row(row, str(path))
+
+    def _replace(self, temporary: pathlib.Path, final: pathlib.Path) -> None:
+        """Move a finished folder into place; an older one (with --force) steps aside first."""
+        old = None
+        if final.exists():
+            old = temporary.with_name(temporary.name + "-old")
+            final.rename(old)
+        temporary.rename(final)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        if fcntl is None:
+            yield
+            return
+        with open(self.root / ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def read(path_text: str) -> list[dict[str, Any]]:
+    """Rows of a results CSV, or of a results folder (its run folders, else its results.csv).
+
+    Raises:
+      NmbenchError: no such path, nothing in it, or contents that are not valid.
+    """
+    path = pathlib.Path(path_text).expanduser()
+    if path.is_dir():
+        rows = Store(path).rows()
+        if rows:
+            return rows
+        tables = sorted(path.glob("*.csv"))
+        if not tables:
+            raise NmbenchError(f"{path} holds no runs and no CSV; make some with python -m nmbench.run --results_dir={path}")
+        return [row for table in tables for row in schema.read_csv(table)]
+    if not path.exists():
+        raise NmbenchError(f"no such file or folder: {path}")
+    return schema.read_csv(path)

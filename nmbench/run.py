@@ -1,0 +1,126 @@
+"""Train a model on a task with several seeds, evaluate it on the frozen test set, record it, print the leaderboard.
+
+  python -m nmbench.run --model=nmrnn --task=element_finder
+
+Runs that are already in the results folder are not done again (--force does them again). Ctrl-C stops; what is finished is
+kept, and the next call goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from nmbench import cli, devices
+from nmbench.errors import NmbenchError
+
+FLAGS = cli.new_flags("model", "task", "results_dir", "plugin")
+cli.integer(FLAGS, "budget", None, "number of learned parameters; the task's own by default", lower=1)
+cli.string(FLAGS, "hparams", "", "sizes and settings of the model instead of a budget, as K=V,K=V")
+cli.string(FLAGS, "protocol", None, "training protocol: matched (default), paper, ...; see `nmbench describe TASK`")
+cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1)
+cli.integer(FLAGS, "first_seed", 0, "first seed")
+cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
+cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
+cli.number(FLAGS, "learning_rate", None, "learning rate instead of the tuned or published one")
+cli.boolean(FLAGS, "tune", False, "choose the learning rate from the protocol's grid first, on validation data")
+cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
+cli.boolean(FLAGS, "force", False, "train again what is already in the results folder")
+cli.integer(FLAGS, "devices", None, "JAX devices to spread the seeds over; all cores by default", lower=1)
+cli.boolean(FLAGS, "resolve_only", False, "print what would be run and stop")
+
+
+def main() -> int:
+    model, task = cli.required(FLAGS, "model"), cli.required(FLAGS, "task")
+    hparams = parse_hparams(FLAGS.hparams)
+    if FLAGS.tune and FLAGS.learning_rate is not None:
+        raise NmbenchError("--tune chooses the learning rate; give one of --tune and --learning_rate")
+    if FLAGS.first_seed + FLAGS.seeds > 1 << 31:
+        raise NmbenchError("seeds must stay below 2147483648; choose a smaller --first_seed")
+    devices.prepare(FLAGS.devices)
+    cli.load_plugins(FLAGS)
+
+    from nmbench import experiment, tuning
+    from nmbench.progress import Progress
+    from nmbench.report import leaderboard
+    from nmbench.results.store import Store
+
+    request = experiment.Request(
+        model=model,
+        task=task,
+        budget=FLAGS.budget,
+        hparams=hparams,
+        protocol=FLAGS.protocol,
+        learning_rate=FLAGS.learning_rate,
+        steps=FLAGS.steps,
+        data_seed=FLAGS.data_seed,
+        allow_budget_miss=FLAGS.allow_budget_miss,
+        devices=FLAGS.devices,
+    )
+    cell = experiment.resolve(request)
+    seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
+    if FLAGS.tune:
+        tuning.check(cell)
+        clash = sorted(set(seeds) & set(cell.protocol.tuning_seeds))
+        if clash:
+            raise NmbenchError(f"seed {clash[0]} is one that tuning uses; results need others, so change --first_seed")
+    print(describe(cell), file=sys.stderr)
+    if FLAGS.resolve_only:
+        return 0
+    store = Store(FLAGS.results_dir)
+    store.prepare()
+    steps = sum(phase["steps"] for phase in cell.resolved_protocol()["phases"])
+    if FLAGS.tune:
+        with Progress("tuning", steps) as progress:
+            choice = tuning.tune(cell, store, force=FLAGS.force, report=progress)
+        print(describe_tuning(choice), file=sys.stderr)
+        cell = experiment.resolve(request, choice)
+    done = [seed for seed in seeds if not FLAGS.force and store.row(cell.run_id(seed)) is not None]
+    if done:
+        print(f"{len(done)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
+    with Progress(f"{model}, {len(seeds) - len(done)} seeds", steps if len(done) < len(seeds) else 0) as progress:
+        rows = experiment.run_seeds(cell, seeds, store, force=FLAGS.force, report=progress)
+    everything = store.collect()
+    mine = rows[0]
+    same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
+    shown = [row for row in everything if all(row[name] == mine[name] for name in same)]
+    print(leaderboard.render(leaderboard.boards(shown), "terminal"))
+    print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
+    lost = [row for row in rows if row["status"] != "ok"]
+    for row in lost:
+        print(f"seed {row['seed']}: {row['status']}: {row['error']}", file=sys.stderr)
+    return 1 if lost else 0
+
+
+def describe(cell) -> str:
+    """One line on what will be trained."""
+    sizes = ", ".join(f"{k}={v}" for k, v in cell.sizing.hparams.items())
+    target = "" if cell.sizing.target is None else f" (budget {cell.sizing.target}, {cell.sizing.deviation:+.1%})"
+    source = cell.tuning.record.get("source", "")
+    return (
+        f"{cell.baseline.name} on {cell.task.name}, protocol {cell.protocol.name}: {cell.sizing.actual} parameters{target}, "
+        f"{sizes}; learning rate {cell.tuning.rate:g} ({source})"
+    )
+
+
+def describe_tuning(choice) -> str:
+    """The grid with its mean validation losses, and the choice."""
+    losses = zip(choice.record["grid"], choice.record["mean_validation_loss"], strict=True)
+    listed = ", ".join(f"{rate:g}: {'diverged' if loss is None else format(loss, '.4g')}" for rate, loss in losses)
+    return f"tuning, mean validation loss by rate: {listed}; chosen {choice.rate:g} after {choice.trials} trials"
+
+
+def parse_hparams(text: str) -> dict[str, str]:
+    """ "M=5,N=18" to {"M": "5", "N": "18"}; raises `NmbenchError` on anything else."""
+    hparams: dict[str, str] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise NmbenchError(f"--hparams: {part!r} is not of the form K=V; write --hparams=N=18,K=8")
+        if name.strip() in hparams:
+            raise NmbenchError(f"--hparams: {name.strip()!r} is given twice")
+        hparams[name.strip()] = value.strip()
+    return hparams
+
+
+if __name__ == "__main__":
+    cli.run(main, FLAGS, __doc__, "nmbench.run")

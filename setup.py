@@ -1,0 +1,46 @@
+"""Packaging: tasks/ and baselines/ lie beside nmbench/ and are installed inside it."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "nmbench/__init__.py").read_text(), re.M).group(1)
+
+setup(
+    name="nmbench",
+    version=VERSION,
+    description="Recurrent networks with neuromodulation and their rivals, compared under equal conditions",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["nmbench", "nmbench.*"]), "nmbench.tasks", "nmbench.baselines"],
+    package_dir={"nmbench": "nmbench", "nmbench.tasks": "tasks", "nmbench.baselines": "baselines"},
+    package_data={"nmbench.tasks": ["testsets/*.npz", "testsets/*.json"], "nmbench.baselines": ["tuned/*.json"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "chex>=0.1.87",
+        "dm-haiku>=0.0.13",
+        "dm-tree>=0.1.9",
+        "jax>=0.7",
+        "numpy>=1.26",
+        "optax>=0.2.4",
+        "pandas>=2.2",
+        "safetensors>=0.5",
+        "scipy>=1.13",
+        "tabulate>=0.9",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["build", "hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6"],
+        "dev": ["pre-commit", "pyright[nodejs]", "ruff>=0.12"],
+    },
+    entry_points={"console_scripts": ["nmbench = nmbench.__main__:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

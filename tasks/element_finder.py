@@ -1,0 +1,128 @@
+"""Element Finder: say which number stood at a queried place (supplement C.2, "Element Finder Task")."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nmbench.metrics import Metric, squared_error
+from nmbench.protocol import Phase, Protocol
+from nmbench.specs import ArraySpec, SequenceSpec
+from nmbench.task import Batch, Sampler, register_task
+
+ELEMENTS = 25
+LARGEST = 10
+STEPS = ELEMENTS + 1
+# Variance of a uniform integer in -10..10, the error of always answering their mean: n (n + 1) / 3.
+CHANCE_MSE = LARGEST * (LARGEST + 1) / 3
+# A constant answer is right for one value in 21.
+CHANCE_MATCH = 1 / (2 * LARGEST + 1)
+# Data seeds belong to the task alone: no model and no model seed has a part in them.
+SET_SEEDS = {"validation": 20241001, "test": 20241002}
+
+
+def sample(key, batch_size: int) -> Batch:
+    """Fresh trials on the device: inputs `{"sensory": [26, B, 1]}`, targets `[26, B, 1]`, mask `[26, 1, 1]`.
+
+    Step 0 holds the query q ~ U{0..24}, steps 1..25 the elements ~ U{-10..10}, unscaled; the target of the last step is
+    element q, and only that step counts.
+    """
+    for_query, for_elements = jax.random.split(key)
+    query = jax.random.randint(for_query, (batch_size,), 0, ELEMENTS)
+    elements = jax.random.randint(for_elements, (ELEMENTS, batch_size), -LARGEST, LARGEST + 1)
+    answer = jnp.take_along_axis(elements, query[None], axis=0)[0]
+    return _batch(jnp, query, elements, answer)
+
+
+def draw_set(split: str) -> dict[str, np.ndarray]:
+    """Draw a frozen set: `query` int8 `[B]` and `elements` int8 `[25, B]`.
+
+    RandomState, because NumPy guarantees its stream for good; the newer Generator's may change between releases.
+    """
+    random = np.random.RandomState(SET_SEEDS[split])
+    trials = SET_SIZES[split]
+    query = random.randint(0, ELEMENTS, size=trials)
+    elements = random.randint(-LARGEST, LARGEST + 1, size=(ELEMENTS, trials))
+    return {"query": query.astype(np.int8), "elements": elements.astype(np.int8)}
+
+
+def unpack(arrays) -> Batch:
+    """Model inputs, targets and mask of a frozen set, float32."""
+    return _batch(np, arrays["query"], arrays["elements"], _answers(arrays))
+
+
+def _batch(xp, query, elements, answer) -> Batch:
+    sensory = xp.concatenate([query[None], elements])[..., None].astype(xp.float32)
+    last = (xp.arange(STEPS) == STEPS - 1).astype(xp.float32)[:, None, None]
+    targets = last * answer.astype(xp.float32)[None, :, None]
+    return Batch({"sensory": sensory}, targets, last)
+
+
+def _answers(arrays) -> np.ndarray:
+    return np.take_along_axis(arrays["elements"], arrays["query"][None].astype(np.int64), axis=0)[0]
+
+
+def _squared_error(predictions, arrays) -> np.ndarray:
+    batch = unpack(arrays)
+    return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
+
+
+def _exact_match(predictions, arrays) -> np.ndarray:
+    return (np.rint(predictions[-1, :, 0]) == _answers(arrays)).astype(np.float64)
+
+
+def _constant(value: float):
+    return lambda arrays: np.full((STEPS, arrays["query"].shape[0], 1), value, np.float32)
+
+
+SET_SIZES = {"validation": 2000, "test": 10000}
+
+_MATCHED = Protocol(
+    name="matched",
+    phases=(Phase(steps=20_000, batch_size=128, schedule="cosine", clip_norm=1.0),),
+    learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2),
+    summary="One recipe for all models: Adam, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
+)
+_PAPER = Protocol(
+    name="paper",
+    phases=(Phase(steps=20_000, batch_size=128, optimizer_options={"eps": 1e-7}),),
+    sizes="published",
+    summary="Sizes and recipe of supplement C.3: Adam at a constant rate, published parametrisations, tau_x=10, tau_z=2.",
+)
+_PAPER_CODE = dataclasses.replace(
+    _PAPER, name="paper_code", summary="As paper, with the time constants of the authors' code: tau_x=2, tau_z=10."
+)
+
+register_task(
+    "element_finder",
+    version=1,
+    summary="Report the element at a queried position: 26 steps, one answer at the end.",
+    citation="Costacurta et al. (2024), Structured flexibility in recurrent neural networks via neuromodulation, NeurIPS.",
+    tags=("memory", "selection", "paper"),
+    spec=SequenceSpec(steps=STEPS, inputs={"sensory": ArraySpec(1)}, outputs=ArraySpec(1)),
+    training={"train": Sampler(sample)},
+    draw_set=draw_set,
+    set_sizes=SET_SIZES,
+    unpack=unpack,
+    metrics=(
+        Metric(
+            name="mse",
+            per_trial=_squared_error,
+            higher_is_better=False,
+            floor=CHANCE_MSE,
+            ceiling=0.0,
+            conditions=lambda arrays: arrays["query"],
+            threshold=1.0,
+        ),
+        Metric(name="exact_match", per_trial=_exact_match, higher_is_better=True, floor=CHANCE_MATCH, ceiling=1.0),
+    ),
+    default_budget=500,
+    protocols=(_MATCHED, _PAPER, _PAPER_CODE),
+    references={
+        "chance (always 0)": _constant(0.0),
+        "perfect": lambda arrays: unpack(arrays).targets,
+    },
+)
