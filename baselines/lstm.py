@@ -45,7 +45,7 @@ class LSTM(Core):
         self._read = AffineReadout(self, N, bias=False)
 
     def input_map(self, inputs):
-        return project(self._W_u, self.concat(inputs)) + self._b
+        return project(self._W_u, self.concat(inputs)) + self._b[None]
 
     def initial_state(self, batch_size):
         return tree.map_structure(lambda a: jnp.tile(a, (1, batch_size)), (self._h0, self._c0))

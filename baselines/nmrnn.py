@@ -78,7 +78,7 @@ class NMRNN(Core):
     def input_map(self, inputs):
         everything = self.concat(inputs)
         sensory = self.concat(inputs.get("sensory", inputs))
-        return project(self._B_x, sensory), project(self._B_z, everything) + self._b_zx
+        return project(self._B_x, sensory), project(self._B_z, everything) + self._b_zx[None]
 
     def initial_state(self, batch_size):
         return tree.map_structure(lambda a: jnp.tile(a, (1, batch_size)), (self._x0, self._z0))

@@ -63,7 +63,9 @@ def _task(name: str) -> str:
                 f"{phase.schedule}{clip}, moves {phase.partition}".replace(" ,", ",")
             )
         if p.learning_rate_grid:
-            lines.append(f"    --tune tries {', '.join(f'{r:g}' for r in p.learning_rate_grid)}, {len(p.tuning_seeds)} seeds each")
+            lines.append(
+                f"    --tune tries {', '.join(f'{r:g}' for r in p.learning_rate_grid)}, {len(p.tuning_seeds)} seeds each"
+            )
     lines += [f"reference rows: {', '.join(task.references)}"] if task.references else []
     lines.append(f"source: {task.citation}")
     return "\n".join(lines)

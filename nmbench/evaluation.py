@@ -33,7 +33,7 @@ def predictor(model: Model, task: Task, frozen: FrozenSet) -> Callable[[Any], np
         for first in range(0, trials, size):
             # The last piece starts earlier instead of being shorter: one shape, one compilation.
             start = min(first, trials - size)
-            piece = tree.map_structure(lambda a: a[:, start : start + size], inputs)
+            piece = tree.map_structure(lambda a, start=start: a[:, start : start + size], inputs)
             pieces.append(np.asarray(apply(params, piece))[:, first - start :])
         return np.concatenate(pieces, axis=1)
 

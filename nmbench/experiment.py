@@ -20,7 +20,7 @@ from nmbench.checkpoint import save_params
 from nmbench.errors import NmbenchError
 from nmbench.evaluation import predictor
 from nmbench.model import Baseline, Model
-from nmbench.protocol import Protocol, phases_from
+from nmbench.protocol import Protocol
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.task import Task
@@ -73,7 +73,7 @@ class Tuning:
     record: dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
     """A resolved request: ready to train."""
 
@@ -87,21 +87,18 @@ class Cell:
     testset_sha256: str
     n_test: int
     validation_sha256: str
+    model_sha256: str
 
     def resolved_protocol(self) -> dict[str, Any]:
         """The protocol as it will run, plain data."""
-        return self.protocol.resolve(
-            self.baseline.name, learning_rate=self.tuning.rate, steps=self.request.steps
-        )
+        return self.protocol.resolve(self.baseline.name, learning_rate=self.tuning.rate, steps=self.request.steps)
 
     def config(self, seed: int) -> dict[str, Any]:
         """Everything that determines a run; its hash ends the run id."""
-        import jax
-
         return {
             "engine": ENGINE_VERSION,
             "model": self.baseline.name,
-            "model_sha256": hashlib.sha256(pathlib.Path(self.baseline.path).read_bytes()).hexdigest(),
+            "model_sha256": self.model_sha256,
             "hparams": self.sizing.hparams,
             "budget": self.sizing.target,
             "task": self.task.name,
@@ -113,7 +110,7 @@ class Cell:
             "tuning_trials": self.tuning.trials,
             "data_seed": self.request.data_seed,
             "seed": seed,
-            "x64": bool(jax.config.jax_enable_x64),
+            "x64": provenance.uses_x64(),
         }
 
     def run_id(self, seed: int) -> str:
@@ -127,7 +124,7 @@ class Cell:
             self.model,
             self.task,
             self.baseline,
-            phases_from(self.resolved_protocol()),
+            self.protocol.phases_for(self.baseline.name, self.request.steps),
             lanes,
             validate_every=self.protocol.validate_every,
             selection=self.protocol.selection,
@@ -160,11 +157,23 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
     if request.learning_rate is not None:
         tuning = Tuning(request.learning_rate, 0, {"source": "given"})
     tuning = tuning or _known_rate(baseline, task, protocol)
-    phases = phases_from(protocol.resolve(baseline.name, learning_rate=tuning.rate, steps=request.steps))
-    training.check(task, baseline, phases)
+    training.check(task, baseline, protocol.phases_for(baseline.name, request.steps))
     model = baseline.build(task.spec, sized.hparams)
     _check_outputs(baseline, model, task)
-    return Cell(request, baseline, task, protocol, sized, model, tuning, frozen.sha256, frozen.n, validation.sha256)
+    return Cell(
+        request=request,
+        baseline=baseline,
+        task=task,
+        protocol=protocol,
+        sizing=sized,
+        model=model,
+        tuning=tuning,
+        testset_sha256=frozen.sha256,
+        n_test=frozen.n,
+        validation_sha256=validation.sha256,
+        # A model whose file has changed is another model: its old runs are not taken for new ones.
+        model_sha256=hashlib.sha256(pathlib.Path(baseline.path).read_bytes()).hexdigest(),
+    )
 
 
 def run_seeds(
@@ -179,38 +188,43 @@ def run_seeds(
     known = {} if force else {seed: row for seed in seeds if (row := store.row(cell.run_id(seed))) is not None}
     missing = [seed for seed in seeds if seed not in known]
     if missing:
-        started = provenance.utc_now()
+        # Gathered before training: nothing that can fail should fail after it.
+        origin = {"started_utc": provenance.utc_now(), **provenance.describe()}
         results, timing = cell.train([Lane(seed, cell.tuning.rate) for seed in missing], report)
         predict = predictor(cell.model, cell.task, cell.task.frozen("test"))
         for seed, trained in zip(missing, results, strict=True):
-            known[seed] = _record(cell, seed, trained, timing, len(missing), predict, started, store)
+            known[seed] = _record(cell, seed, trained, timing, len(missing), predict, origin, store)
     return [known[seed] for seed in seeds]
 
 
-def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict, started: str, store: Store):
+def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict, origin: dict[str, Any], store: Store):
     task, began = cell.task, time.perf_counter()
     row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
     per_trial: dict[str, np.ndarray] = {}
+    judged = None
     if trained.diverged_at is None:
         arrays = task.frozen("test").arrays
         judged = task.evaluate(predict(trained.params), arrays)
-        last = task.evaluate(predict(trained.last_params), arrays)
+        last = task.evaluate(predict(trained.last_params), arrays)["values"][task.primary.name]
+    if judged is not None and np.isfinite(list(judged["values"].values())).all():
         per_trial = judged["per_trial"]
         value = judged["values"][task.primary.name]
         row.update(
             status="ok",
             value=value,
             score=task.primary.score(value),
-            last_value=last["values"][task.primary.name],
+            last_value=last if np.isfinite(last) else None,
             validation_loss=trained.validation_loss,
             conditions_json=schema.canonical_json(judged["conditions"]),
             **{schema.metric_column(m.name): judged["values"][m.name] for m in task.metrics[1:]},
         )
+    elif judged is not None:
+        row.update(status="diverged", error="predictions on the test set are not finite")
     else:
         limit = cell.protocol.loss_limit
         row.update(
             status="diverged",
-            error=f"training loss was not a number or above {limit:g} at step {trained.diverged_at}",
+            error=f"the loss was not a number or above {limit:g} at step {trained.diverged_at}",
         )
     protocol = cell.resolved_protocol()
     row.update(
@@ -244,8 +258,7 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
         seeds_together=together,
         peak_rss_mb=provenance.peak_rss_mb(),
         n_devices=timing.devices,
-        started_utc=started,
-        **provenance.describe(),
+        **origin,
     )
     save = lambda path: save_params(path, trained.params, {"run_id": row["run_id"]})
     store.write(row, save, per_trial, trained.curve, CurvePoint._fields)

@@ -12,6 +12,7 @@ cli.boolean(FLAGS, "check", False, "write nothing; only compare the shipped sets
 def main() -> int:
     cli.load_plugins(FLAGS)
     task = TASKS.get(cli.required(FLAGS, "task"))
+    assert task.sets_folder is not None
     for split, trials in task.set_sizes.items():
         arrays = task.draw_set(split)
         if FLAGS.check:

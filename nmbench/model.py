@@ -41,7 +41,7 @@ class Model(NamedTuple):
     apply: Callable[[Any, Any], Any]
 
 
-class Core(hk.Module, abc.ABC):
+class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
     """A recurrent network in three parts. Inside, trials are columns: `[features, B]`.
 
     Make the parameters in `__init__` with `learned` and `fixed`, after calling `super().__init__(spec)`; whatever is made

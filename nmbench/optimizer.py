@@ -1,4 +1,4 @@
-"""Optimisers from a phase's plain data. The learning rate stays outside, so that runs with different rates share a program."""
+"""Optimisers from a phase's plain data. The rate stays outside, so that runs with different rates share a program."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def transform(phase: Phase) -> optax.GradientTransformation:
             raise NmbenchError(f"optimizer {phase.optimizer!r} refuses {phase.optimizer_options}: {error}") from error
     if phase.weight_decay:
         parts.append(optax.add_decayed_weights(phase.weight_decay))
-    return optax.chain(*parts)
+    return optax.chain(optax.identity(), *parts)
 
 
 def relative_rate(phase: Phase, step):
@@ -35,7 +35,8 @@ def relative_rate(phase: Phase, step):
 
     constant: 1. cosine: (1 + cos(pi step / steps)) / 2. Warm-up multiplies by min(1, (step + 1) / warmup_steps).
     """
-    factor = jnp.ones((), jnp.result_type(float))
+    step = jnp.asarray(step, jnp.result_type(float))
+    factor = jnp.ones_like(step)
     if phase.schedule == "cosine":
         factor = 0.5 * (1.0 + jnp.cos(jnp.pi * step / phase.steps))
     if phase.warmup_steps:

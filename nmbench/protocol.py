@@ -97,8 +97,10 @@ class Protocol:
         if self.validate_every < 1 or not self.phases:
             raise NmbenchError("a protocol needs at least one phase and validate_every >= 1")
 
-    def phases_for(self, model: str) -> tuple[Phase, ...]:
-        return self.phases_by_model.get(model, self.phases)
+    def phases_for(self, model: str, steps: int | None = None) -> tuple[Phase, ...]:
+        """Phases of a model; `steps`, if given, is the total, shared among them in proportion."""
+        phases = self.phases_by_model.get(model, self.phases)
+        return phases if steps is None else _share_steps(phases, steps)
 
     def resolve(self, model: str, *, learning_rate: float, steps: int | None = None) -> dict[str, Any]:
         """What will be run, as plain data for a result row: phases with their rates filled in.
@@ -106,14 +108,11 @@ class Protocol:
         Args:
           model: registered name.
           learning_rate: the run's rate, for phases that leave theirs open.
-          steps: if given, the total, shared among the phases in proportion.
+          steps: as in `phases_for`.
         """
-        phases = self.phases_for(model)
-        if steps is not None:
-            phases = _share_steps(phases, steps)
         filled = [
             dataclasses.replace(p, learning_rate=learning_rate if p.learning_rate is None else p.learning_rate)
-            for p in phases
+            for p in self.phases_for(model, steps)
         ]
         return {
             "name": self.name,
@@ -122,11 +121,6 @@ class Protocol:
             "selection": self.selection,
             "loss_limit": self.loss_limit,
         }
-
-
-def phases_from(resolved: dict[str, Any]) -> tuple[Phase, ...]:
-    """The phases of a resolved protocol, e.g. one read back from a row."""
-    return tuple(Phase(**p) for p in resolved["phases"])
 
 
 def _share_steps(phases: tuple[Phase, ...], steps: int) -> tuple[Phase, ...]:

@@ -135,11 +135,12 @@ class Registry(Generic[T]):
     def restored(self) -> Iterator[None]:
         """Forget, on leaving, what was registered inside: for tests."""
         self._index()
-        saved = dict(self._entries)
+        names = set(self._entries)
         try:
             yield
         finally:
-            self._entries = saved
+            # Entries stay with the values they have been given meanwhile: their modules are not imported twice.
+            self._entries = {name: entry for name, entry in self._entries.items() if name in names}
 
     def _index(self) -> None:
         if self._indexed:
@@ -195,11 +196,12 @@ def scan_source(source: str, register_name: str) -> list[ScannedCall]:
             continue
         function = node.func
         called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-        if called != register_name or not node.args or not isinstance(node.args[0], ast.Constant):
+        name = _literal(node.args[0]) if node.args else None
+        if called != register_name or not isinstance(name, str):
             continue
         keywords = {k.arg: _literal(k.value) for k in node.keywords}
         summary = keywords.get("summary") or docs.get(id(node), "")
-        calls.append(ScannedCall(node.args[0].value, tuple(keywords.get("tags") or ()), summary, node.lineno))
+        calls.append(ScannedCall(name, tuple(keywords.get("tags") or ()), summary, node.lineno))
     return sorted(calls, key=lambda call: call.line)
 
 

@@ -63,11 +63,12 @@ def main() -> int:
         clash = sorted(set(seeds) & set(cell.protocol.tuning_seeds))
         if clash:
             raise NmbenchError(f"seed {clash[0]} is one that tuning uses; results need others, so change --first_seed")
+    store = Store(FLAGS.results_dir)
+    if not FLAGS.resolve_only:
+        store.prepare()
     print(describe(cell), file=sys.stderr)
     if FLAGS.resolve_only:
         return 0
-    store = Store(FLAGS.results_dir)
-    store.prepare()
     steps = sum(phase["steps"] for phase in cell.resolved_protocol()["phases"])
     if FLAGS.tune:
         with Progress("tuning", steps) as progress:

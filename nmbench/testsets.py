@@ -67,7 +67,7 @@ def load(folder: pathlib.Path, task: str, version: int, split: str) -> FrozenSet
         raise NmbenchError(f"no frozen set {name!r} in {folder / MANIFEST}; make it with nmbench.freeze --task={task}")
     path = folder / f"{name}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {k: file[k] for k in file.files}
     except FileNotFoundError as error:
         raise NmbenchError(f"the {split} set of {task} is missing: {path}; {again}") from error
@@ -106,7 +106,7 @@ def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapp
     if name in manifest and manifest[name]["sha256"] != found:
         raise NmbenchError(f"{name} is frozen with other bytes in {folder / MANIFEST}; raise the task's version instead")
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / f"{name}.npz", **{k: np.asarray(v) for k, v in arrays.items()})
+    np.savez_compressed(folder / f"{name}.npz", allow_pickle=False, **arrays)
     manifest[name] = {
         "sha256": found,
         "n": n,

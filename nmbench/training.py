@@ -54,7 +54,8 @@ class Trained:
       selected_step: step (counted over all phases) that `params` come from; 0 is the initial state.
       validation_loss: of `params`.
       curve: one point per validation.
-      diverged_at: first step whose loss was not finite or above the limit, None if all was well.
+      diverged_at: first step whose loss was not finite or above the limit (the last step if only the validation loss
+        never was finite), None if all was well.
     """
 
     params: Any
@@ -162,6 +163,11 @@ def train(
         done += phase.steps
     assert outcome is not None
     (state, chosen, last), offset = outcome
+    for i in range(len(lanes)):
+        if diverged[i] is None and not np.isfinite(
+            curves[i][-1].validation_loss if selection == "last" else state.best_loss[i]
+        ):
+            diverged[i] = curves[i][-1].step
     results = []
     for i in range(len(lanes)):
         step = int(state.best_step[i]) if selection == "best" else done - offset

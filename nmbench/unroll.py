@@ -44,8 +44,7 @@ def unroll_core(core: Any, inputs: Any) -> jax.Array:
     return jnp.swapaxes(core.readout(core_states(core, inputs)), 1, 2)
 
 
-def unroll_rnn_core(core: hk.RNNCore, inputs: Any) -> jax.Array:
+def unroll_rnn_core(core: hk.RNNCore, inputs: Any) -> Any:
     """Outputs `[T, B, O]` of an `hk.RNNCore` that maps the concatenated input `[B, C]` to `[B, O]` at each step."""
     sequence = concat_inputs(inputs)
-    outputs, _ = hk.dynamic_unroll(core, sequence, core.initial_state(sequence.shape[1]))
-    return outputs
+    return hk.dynamic_unroll(core, sequence, core.initial_state(sequence.shape[1]))[0]

@@ -40,7 +40,7 @@ def boards(rows: Sequence[Mapping[str, Any]]) -> list[Board]:
     Raises:
       NmbenchError: rows of one task that were judged on different test sets or task versions.
     """
-    groups: dict[tuple, list[Mapping[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, str, int], list[Mapping[str, Any]]] = defaultdict(list)
     sets: dict[str, tuple] = {}
     for row in rows:
         judged_by = (row["task_version"], row["testset_sha256"])
@@ -51,7 +51,7 @@ def boards(rows: Sequence[Mapping[str, Any]]) -> list[Board]:
                 f"{sets[row['task']][1][:12]}...; they cannot share a table"
             )
         groups[(row["task"], row["protocol"], row["params_target"] or 0)].append(row)
-    return [_board(*key, members) for key, members in sorted(groups.items(), key=lambda item: item[0])]
+    return [_board(task, protocol, target, groups[task, protocol, target]) for task, protocol, target in sorted(groups)]
 
 
 def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, Any]]) -> Board:
@@ -108,6 +108,7 @@ def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | No
     lost = len(rows) - len(ok)
     floor, better = first["floor"], (max if first["higher_is_better"] else min)
     values = np.array([row["value"] if row["status"] == "ok" else floor for row in rows])
+    last = [row["last_value"] for row in ok if row["last_value"] is not None]
     scores = [row["score"] if row["status"] == "ok" else 0.0 for row in rows]
     median = float(np.median(values))
     low, high = np.percentile(values, [25, 75])
@@ -124,7 +125,7 @@ def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | No
         "best": number(better(values)),
         "worst": number(worse(values)),
         "score": f"{np.median(scores):.1f}",
-        "last step": number(np.median([r["last_value"] for r in ok])) if ok else "",
+        "last step": number(np.median(last)) if last else "",
         "rate": f"{first['learning_rate']:g}",
         "trials": str(first["tuning_trials"]),
         "s/seed": f"{np.median([row['train_s'] for row in rows]):.1f}",
@@ -185,7 +186,8 @@ def _references(task: Task | None, first: Mapping[str, Any], others: list[str]) 
             "score": f"{task.primary.score(value):.1f}",
             "order": (-value if task.primary.higher_is_better else value, 1, label),
         }
-        lines.append(line | {n: number(values[n.removeprefix(METRIC_PREFIX)]) for n in others})
+        known = {METRIC_PREFIX + name: number(found) for name, found in values.items()}
+        lines.append(line | {name: known[name] for name in others if name in known})
     return lines
 
 

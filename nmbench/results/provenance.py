@@ -34,15 +34,22 @@ def describe() -> dict[str, Any]:
         "platform": f"{platform.system()}-{platform.machine()}",
         "device_kind": jax.devices()[0].device_kind,
         "n_cpu": cores(),
-        "x64": bool(jax.config.jax_enable_x64),
-        "prng_impl": str(jax.config.jax_default_prng_impl),
+        "x64": uses_x64(),
+        "prng_impl": str(jax.random.key_impl(jax.random.key(0))),
         # A flag's value may hold a path, and a path a user's name.
         "xla_flags": " ".join(f for f in os.environ.get("XLA_FLAGS", "").split() if "/" not in f and "\\" not in f),
     }
 
 
+def uses_x64() -> bool:
+    """Whether JAX's default float is float64."""
+    import jax.numpy as jnp
+
+    return jnp.result_type(float) == jnp.float64
+
+
 def utc_now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def peak_rss_mb() -> float:

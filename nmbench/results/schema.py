@@ -9,7 +9,7 @@ import json
 import math
 import pathlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nmbench.errors import NmbenchError
@@ -62,7 +62,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("ceiling", "float", "value of the primary metric for a perfect answer"),
     Column("score", "float", "value scaled to 0 (floor) .. 100 (ceiling)", "unless_ok"),
     Column("conditions_json", "json", "metrics per condition on the test set", "unless_ok"),
-    Column("last_value", "float", "primary metric with the parameters after the last step", "unless_ok"),
+    Column("last_value", "float", "primary metric with the parameters after the last step; empty if not finite", True),
     Column("validation_loss", "float", "validation loss of the selected parameters", "unless_ok"),
     Column("selected_step", "int", "step that the selected parameters come from"),
     Column("train_steps", "int", "steps trained in all"),
@@ -217,7 +217,7 @@ def header(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [column.name for column in COLUMNS] + sorted(metrics)
 
 
-def to_csv(rows: list[Mapping[str, Any]]) -> str:
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Text of a CSV of `rows`, LF line ends; booleans as true/false, None as empty."""
     columns = header(rows)
     out = io.StringIO()
@@ -256,7 +256,8 @@ def read_csv(path: pathlib.Path) -> list[dict[str, Any]]:
     missing = [c.name for c in COLUMNS if c.name not in columns]
     if missing:
         raise NmbenchError(
-            f"{path} is not an nmbench results CSV: {len(missing)} of its {len(COLUMNS)} columns are missing, first {missing[0]!r}"
+            f"{path} is not an nmbench results CSV: {len(missing)} of the schema's {len(COLUMNS)} columns are missing, "
+            f"first {missing[0]!r}"
         )
     if len(set(columns)) != len(columns):
         raise NmbenchError(f"{path}: a column appears twice in the header")

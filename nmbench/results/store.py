@@ -12,7 +12,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class Store:
         row: Mapping[str, Any],
         save_params: Any,
         per_trial: Mapping[str, np.ndarray],
-        curve: list[tuple],
+        curve: Sequence[tuple],
         curve_columns: tuple[str, ...],
     ) -> None:
         """Store a run. `save_params`: function that writes parameters to a path, or None.
@@ -87,7 +87,7 @@ class Store:
             (temporary / ROW).write_text(json.dumps(row, indent=1, allow_nan=False) + "\n", encoding="utf-8")
             if save_params is not None:
                 save_params(temporary / PARAMS)
-            np.savez_compressed(temporary / PER_TRIAL, **dict(per_trial))
+            np.savez_compressed(temporary / PER_TRIAL, allow_pickle=False, **per_trial)
             lines = [",".join(curve_columns), *(",".join(map(repr, point)) for point in curve)]
             (temporary / CURVE).write_text("\n".join(lines) + "\n", encoding="utf-8")
             temporary.chmod(0o755)

@@ -1,0 +1,173 @@
+"""Every cell against a plain NumPy loop over trials and steps, written from SCIENCE-style equations and nothing else."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nmbench.catalog import BASELINES
+from nmbench.specs import ArraySpec, SequenceSpec
+
+SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
+BATCH = 4
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def start(p, name, size):
+    return p[f"fixed_{name}"][:, 0] if f"fixed_{name}" in p else np.full(size, 0.1)
+
+
+def nmrnn(p, u, c, h):
+    N, M = p["L"].shape[0], p["W_z"].shape[0]
+    L = p["L"] if h["feedback"] else np.linalg.qr(p["L"])[0]
+    scale = 1 / N if h["feedback"] and h["parametrisation"] == "published" else 1
+    x, z, ys = start(p, "x0", N), start(p, "z0", M), []
+    for t in range(len(u)):
+        everything = np.concatenate([c[t], u[t]])
+        drive = p["W_z"] @ np.tanh(z) + p["B_z"] @ everything
+        if h["feedback"]:
+            drive = drive + p["B_zx"] @ np.tanh(x) + p["b_zx"][:, 0]
+        z = (1 - 1 / h["tau_z"]) * z + drive / h["tau_z"]
+        s = sigmoid(p["A_z"] @ z + p["b_z"][:, 0])
+        recurrence = scale * L @ np.diag(s) @ p["R"].T @ np.tanh(x)
+        x = (1 - 1 / h["tau_x"]) * x + (recurrence + p["B_x"] @ u[t]) / h["tau_x"]
+        ys.append(p["C"] @ x + (p["d"][:, 0] if h["readout_bias"] else 0))
+    return np.array(ys)
+
+
+def lrrnn(p, u, c, h):
+    N = p["L"].shape[0]
+    L = np.linalg.qr(p["L"])[0] if h["orthonormal"] else p["L"]
+    W = L @ p["R"].T * (1 / N if h["parametrisation"] == "published" else 1)
+    return leaky(W, p, u, c, h)
+
+
+def rnn(p, u, c, h):
+    return leaky(p["W"] / (len(p["W"]) if h["parametrisation"] == "published" else 1), p, u, c, h)
+
+
+def leaky(W, p, u, c, h):
+    x, ys = start(p, "x0", len(W)), []
+    for t in range(len(u)):
+        x = (1 - 1 / h["tau"]) * x + (W @ np.tanh(x) + p["B"] @ np.concatenate([c[t], u[t]])) / h["tau"]
+        ys.append(p["C"] @ x + (p["d"][:, 0] if h["readout_bias"] else 0))
+    return np.array(ys)
+
+
+def lstm(p, u, c, h):
+    N = p["W_h"].shape[1]
+    hidden, cell, ys = start(p, "h0", N), start(p, "c0", N), []
+    for t in range(len(u)):
+        gates = p["W_u"] @ np.concatenate([c[t], u[t]]) + p["W_h"] @ hidden + p["b"][:, 0]
+        i, f, o = sigmoid(gates[:N]), sigmoid(gates[N : 2 * N]), sigmoid(gates[2 * N : 3 * N])
+        cell = f * cell + i * np.tanh(gates[3 * N :])
+        hidden = o * np.tanh(cell)
+        ys.append(p["C"] @ hidden)
+    return np.array(ys)
+
+
+CASES = [
+    ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3}),
+    ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3, "feedback": True}),
+    ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3, "feedback": True, "parametrisation": "published", "readout_bias": False}),
+    ("nmrnn", nmrnn, {"N": 6, "M": 2, "K": 8, "feedback": True, "drawn_start": True, "tau_x": 2.0, "tau_z": 3.0}),
+    ("lrrnn", lrrnn, {"N": 7, "K": 3}),
+    ("lrrnn", lrrnn, {"N": 7, "K": 3, "parametrisation": "published", "readout_bias": False}),
+    ("lrrnn", lrrnn, {"N": 7, "K": 9, "orthonormal": False, "drawn_start": True, "tau": 2.0}),
+    ("rnn", rnn, {"N": 7}),
+    ("rnn", rnn, {"N": 7, "parametrisation": "published", "drawn_start": True, "readout_bias": False}),
+    ("lstm", lstm, {"N": 5}),
+    ("lstm", lstm, {"N": 5, "drawn_start": True}),
+]
+
+
+def compare(name, loop, hparams, dtype, tolerance):
+    baseline = BASELINES.get(name)
+    hparams = {**baseline.hparams, **hparams}
+    model = baseline.build(SPEC, hparams)
+    params = jax.tree.map(lambda a: a + 0.05, model.init(jax.random.key(3)))
+    random = np.random.RandomState(0)
+    u, c = (random.randn(SPEC.steps, BATCH, k).astype(dtype) for k in (3, 2))
+    outputs = jax.jit(model.apply)(params, {"sensory": jnp.asarray(u), "context": jnp.asarray(c)})
+    assert outputs.dtype == dtype
+    (flat,) = jax.tree.map(lambda a: np.asarray(a, np.float64), params).values()
+    expected = np.stack([loop(flat, u[:, b], c[:, b], hparams) for b in range(BATCH)], axis=1)
+    np.testing.assert_allclose(outputs, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("name", "loop", "hparams"), CASES)
+def test_cell_equals_a_numpy_loop_in_float32(name, loop, hparams):
+    compare(name, loop, hparams, np.float32, 1e-6)
+
+
+@pytest.mark.parametrize(("name", "loop", "hparams"), CASES)
+def test_cell_equals_a_numpy_loop_in_float64(name, loop, hparams):
+    with jax.enable_x64(True):
+        compare(name, loop, hparams, np.float64, 1e-12)
+
+
+def test_matched_low_rank_rnn_is_the_nmrnn_with_open_gates():
+    """With b_z so large that s = 1, an NM-RNN with feedback weights 0 is the matched LR-RNN, exactly."""
+    lr = BASELINES.get("lrrnn")
+    nm = BASELINES.get("nmrnn")
+    lr_model = lr.build(SPEC, {**lr.hparams, "N": 6, "K": 3})
+    nm_model = nm.build(SPEC, {**nm.hparams, "N": 6, "K": 3, "M": 2})
+    p = nm_model.init(jax.random.key(0))["nmrnn"]
+    q = lr_model.init(jax.random.key(1))["lrrnn"]
+    p = {**p, "b_z": jnp.full_like(p["b_z"], 100.0)}
+    q = {**q, **{k: p[k] for k in ("L", "R", "C", "d")}}
+    # The LR-RNN sees context too; blind it there. dm-tree sorts "context" before "sensory".
+    q["B"] = jnp.concatenate([jnp.zeros((6, 2)), p["B_x"]], axis=1)
+    inputs = {"sensory": jnp.ones((SPEC.steps, 2, 3)), "context": jnp.ones((SPEC.steps, 2, 2))}
+    a, b = nm_model.apply({"nmrnn": p}, inputs), lr_model.apply({"lrrnn": q}, inputs)
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("N", "K"), [(18, 8), (300, 8), (40, 30)])
+def test_matched_factors_start_at_a_gain_of_order_one(N, K):
+    """Mean spectral radius of L R^T over seeds is the declared gain, whatever the sizes (circular law, K large enough)."""
+    baseline = BASELINES.get("lrrnn")
+    model = baseline.build(SPEC, {**baseline.hparams, "N": N, "K": K, "orthonormal": False})
+    radii = []
+    for seed in range(20):
+        p = model.init(jax.random.key(seed))["lrrnn"]
+        radii.append(max(abs(np.linalg.eigvals(np.asarray(p["R"]).T @ np.asarray(p["L"])))))
+    assert 0.8 * 1.5 < np.mean(radii) < 1.2 * 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "hparams", "stddevs"),
+    [
+        ("nmrnn", {"N": 400, "M": 300, "K": 20}, {"L": 1, "R": 1, "B_x": 3**-0.5, "B_z": 5**-0.5, "W_z": 0.1, "A_z": 0.1}),
+        (
+            "nmrnn",
+            {"N": 400, "M": 300, "K": 20, "feedback": True, "parametrisation": "published"},
+            {"L": 20**-0.5, "R": 20**-0.5, "C": 0.05, "B_zx": 0.05, "W_z": 300**-0.5, "b_zx": 300**-0.5},
+        ),
+        ("lrrnn", {"N": 400, "K": 20, "parametrisation": "published"}, {"L": 1, "R": 1, "B": 5**-0.5, "C": 0.05}),
+        ("rnn", {"N": 400, "parametrisation": "published"}, {"W": 1, "B": 5**-0.5, "C": 0.05}),
+        ("rnn", {"N": 400}, {"W": 0.05}),
+        ("lstm", {"N": 400}, {"W_u": 5**-0.5, "W_h": 0.05, "b": 0.05, "C": 0.05}),
+    ],
+)
+def test_initial_spread(name, hparams, stddevs):
+    baseline = BASELINES.get(name)
+    (p,) = baseline.build(SPEC, {**baseline.hparams, **hparams}).init(jax.random.key(0)).values()
+    for parameter, stddev in stddevs.items():
+        values = np.asarray(p[parameter])
+        # Five standard errors of an estimated standard deviation.
+        np.testing.assert_allclose(values.std(), stddev, rtol=5 / np.sqrt(2 * values.size), err_msg=parameter)
+
+
+def test_refusals_are_one_line():
+    from nmbench.errors import NmbenchError
+    from nmbench.sizing import shapes
+
+    nm = BASELINES.get("nmrnn")
+    for bad, word in [({"K": 9}, "N >= K"), ({"tau_x": 0.5}, "time constant"), ({"parametrisation": "x"}, "matched")]:
+        with pytest.raises(NmbenchError, match=word) as caught:
+            shapes(nm, SPEC, {**nm.hparams, "N": 7, **bad})
+        assert "\n" not in str(caught.value)

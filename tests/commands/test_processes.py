@@ -1,0 +1,78 @@
+"""Commands as real processes: start-up time, signals, memory."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nmbench.results import schema
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def start(*argv, cwd, **options):
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    command = [sys.executable, "-m", *argv]
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=-1, stderr=-1, text=True, **options)
+
+
+def finish(process, timeout=300):
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("argv", [["nmbench.list"], ["nmbench.run", "--help"], ["nmbench", "--help"]])
+def test_light_commands_do_not_import_jax(tmp_path, argv):
+    """What keeps `list` and `--help` well under two seconds; a time itself is for benchmarks."""
+    code = (
+        "import sys, runpy; sys.argv = sys.argv[1:]\ntry: runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    )
+    code += "\nexcept SystemExit as e: assert not e.code\nassert 'jax' not in sys.modules and 'haiku' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code, *argv], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "nmrnn" in done.stdout or "usage" in done.stdout
+
+
+def test_unknown_commands_are_one_line(tmp_path):
+    code, out, err = finish(start("nmbench", "leaderbord", cwd=tmp_path))
+    assert (code, out) == (2, "") and err.startswith("nmbench: unknown command 'leaderbord'; did you mean 'leaderboard'?")
+    code, out, err = finish(start("nmbench", "--version", cwd=tmp_path))
+    assert (code, err) == (0, "")
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_next_call_goes_on(tmp_path):
+    base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--results_dir=out", "--hparams=N=3"]
+    assert finish(start(*base, "--steps=10", "--seeds=1", cwd=tmp_path))[0] == 0
+    process = start(*base, "--steps=5000000", "--seeds=2", cwd=tmp_path)
+    # The line on stderr comes when everything is checked; then it trains for hours.
+    assert process.stderr.readline().startswith("rnn on element_finder")
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process, timeout=60)
+    assert code == 130 and out == ""
+    assert err.strip().splitlines()[-1].startswith("nmbench.run: interrupted")
+    assert "Traceback" not in err
+    assert len(schema.read_csv(tmp_path / "out" / "results.csv")) == 1
+    assert len(list((tmp_path / "out" / "runs").iterdir())) == 1
+    code, _, err = finish(start(*base, "--steps=10", "--seeds=2", cwd=tmp_path))
+    assert code == 0 and "1 of 2 runs are in" in err
+    assert [row["seed"] for row in schema.read_csv(tmp_path / "out" / "results.csv")] == [0, 1]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_steps_and_stays_below_the_limit(tmp_path):
+    """Peak memory of the main job's model, ten seeds, at 500 and at 4,000 steps."""
+    peaks = []
+    for steps in (500, 4000):
+        argv = ["nmbench.run", "--model=nmrnn", "--task=element_finder", f"--steps={steps}", f"--results_dir=out{steps}"]
+        code, _, err = finish(start(*argv, cwd=tmp_path))
+        assert code == 0, err
+        rows = [json.loads(p.read_text()) for p in (tmp_path / f"out{steps}").rglob("row.json")]
+        peaks.append(max(row["peak_rss_mb"] for row in rows))
+    assert max(peaks) < 1500
+    assert peaks[1] < 1.1 * peaks[0]

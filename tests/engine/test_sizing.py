@@ -1,0 +1,132 @@
+"""Counts of the publication, budgets reached, golden shapes."""
+
+import json
+import math
+import pathlib
+
+import pytest
+
+from nmbench import sizing
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.errors import NmbenchError
+from nmbench.specs import ArraySpec, SequenceSpec
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "parameter_shapes.json"
+BUDGETS = (250, 500, 1000, 2000, 4000)
+MWG = SequenceSpec(110, {"sensory": ArraySpec(3)}, ArraySpec(1))
+MULTITASK = SequenceSpec(100, {"sensory": ArraySpec(3), "context": ArraySpec(3)}, ArraySpec(3))
+
+
+def count(name, spec, **hparams):
+    baseline = BASELINES.get(name)
+    return sizing.count(sizing.shapes(baseline, spec, {**baseline.hparams, **hparams}))
+
+
+@pytest.mark.parametrize(
+    ("model", "hparams", "expected"),
+    [
+        ("nmrnn", {"M": 5, "N": 18, "K": 8}, 497),
+        ("nmrnn", {"M": 5, "N": 13, "K": 12}, 510),
+        ("nmrnn", {"M": 10, "N": 14, "K": 5}, 483),
+        ("nmrnn", {"M": 10, "N": 12, "K": 7}, 509),
+        ("nmrnn", {"M": 15, "N": 6, "K": 5}, 497),
+        ("lrrnn", {"N": 23, "K": 10}, 506),
+        ("lrrnn", {"N": 31, "K": 7}, 496),
+        ("lrrnn", {"N": 50, "K": 4}, 500),
+        ("lrrnn", {"N": 83, "K": 2}, 498),
+        ("rnn", {"N": 16}, 288),
+        ("lstm", {"N": 10}, 490),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["matched", "paper", "paper_code"])
+def test_counts_at_the_published_sizes_on_element_finder(model, hparams, expected, protocol):
+    baseline = BASELINES.get(model)
+    full = {**baseline.defaults("element_finder", protocol), **baseline.check_hparams(hparams)}
+    assert sizing.given_sizes(baseline, TASKS.get("element_finder").spec, full, None).actual == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "spec", "hparams", "expected"),
+    [
+        ("nmrnn", MWG, {"N": 100, "M": 5, "K": 3}, 1059),
+        ("lrrnn", MWG, {"N": 106, "K": 3}, 1061),
+        ("rnn", MWG, {"N": 31}, 1086),
+        ("lstm", MWG, {"N": 15}, 1155),
+        ("nmrnn", MULTITASK, {"N": 100, "M": 20, "K": 3}, 1786),
+        ("lrrnn", MULTITASK, {"N": 100, "K": 3}, 1503),
+        ("lrrnn", MULTITASK, {"N": 119, "K": 3}, 1788),
+        ("rnn", MULTITASK, {"N": 18}, 489),
+        ("rnn", MULTITASK, {"N": 38}, 1789),
+        ("lstm", MULTITASK, {"N": 8}, 504),
+        ("lstm", MULTITASK, {"N": 17}, 1683),
+        ("lstm", MULTITASK, {"N": 18}, 1854),
+    ],
+)
+def test_counts_at_the_published_sizes_on_other_specs(model, spec, hparams, expected):
+    assert count(model, spec, **hparams) == expected
+
+
+def golden_now() -> dict:
+    """What the golden file should hold: names, shapes and totals per task, budget and model."""
+    table = {}
+    for task_entry in TASKS.entries():
+        task = TASKS.get(task_entry.name)
+        for budget in sorted({*BUDGETS, task.default_budget}):
+            for entry in BASELINES.entries():
+                baseline = BASELINES.get(entry.name)
+                hparams = baseline.defaults(task.name, task.protocols[0].name)
+                sized = sizing.size_to_budget(baseline, task.spec, hparams, budget, allow_miss=True)
+                shapes = sizing.shapes(baseline, task.spec, sized.hparams)
+                table[f"{task.name} {budget} {entry.name}"] = {
+                    "free_size": sized.hparams[baseline.free_size],
+                    "total": sized.actual,
+                    "shapes": {name: list(shape) for name, shape in shapes.items()},
+                }
+    return table
+
+
+def test_shapes_are_the_golden_ones():
+    """If a change is meant, regenerate: python tests/golden/regenerate.py, and look at the diff."""
+    assert golden_now() == json.loads(GOLDEN.read_text())
+
+
+def test_every_baseline_lands_within_five_percent_of_the_default_budget():
+    for name, record in json.loads(GOLDEN.read_text()).items():
+        task, budget, _model = name.split()
+        if int(budget) == TASKS.get(task).default_budget:
+            assert abs(record["total"] - int(budget)) <= 0.05 * int(budget), name
+
+
+def test_bisection_finds_the_closest_size():
+    """Against an exhaustive search."""
+    baseline = BASELINES.get("rnn")
+    for budget in (24, 100, 517, 518, 3001):
+        sized = sizing.size_to_budget(baseline, MWG, baseline.hparams, budget, allow_miss=True)
+        # W, B (3 inputs), C and d of a vanilla RNN with one output.
+        counts = {n: n * n + 3 * n + n + 1 for n in range(1, 80)}
+        assert sized.actual == counts[sized.hparams["N"]]
+        assert abs(sized.actual - budget) == min(abs(total - budget) for total in counts.values())
+
+
+def test_counting_allocates_nothing():
+    """A model of 10^12 parameters is counted from abstract shapes."""
+    assert count("rnn", MWG, N=1_000_000) == 10**12 + 4 * 10**6 + 1
+
+
+def test_fixed_numbers_are_not_counted():
+    baseline = BASELINES.get("lstm")
+    shapes = sizing.shapes(baseline, MWG, {"N": 4, "drawn_start": True})
+    fixed = {name: shape for name, shape in shapes.items() if "fixed_" in name}
+    assert fixed == {"lstm|fixed_h0": (4, 1), "lstm|fixed_c0": (4, 1)}
+    assert sizing.count(shapes) == sum(math.prod(s) for n, s in shapes.items() if n not in fixed)
+
+
+def test_too_small_and_missed_budgets_are_refused():
+    baseline = BASELINES.get("nmrnn")
+    hparams = baseline.defaults("element_finder", "matched")
+    spec = TASKS.get("element_finder").spec
+    with pytest.raises(NmbenchError, match="too small.*smallest size"):
+        sizing.size_to_budget(baseline, spec, hparams, 50)
+    with pytest.raises(NmbenchError, match="off the budget"):
+        sizing.size_to_budget(BASELINES.get("rnn"), MWG, BASELINES.get("rnn").hparams, 27)
+    assert sizing.size_to_budget(baseline, spec, hparams, 50, allow_miss=True).hparams["N"] == 1

@@ -1,0 +1,75 @@
+"""Valid rows to start from in tests of everything that reads rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nmbench.results import schema
+
+
+def make_row(model: str = "nmrnn", seed: int = 0, value: Any = 1.0, **changes: Any) -> dict[str, Any]:
+    """A valid row of a made-up task with floor 4 and ceiling 0."""
+    config = {"model": model, "seed": seed, "hparams": {"N": 5}, "protocol": {"name": "matched"}}
+    row = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "run_id": f"{model}.made_up.matched.s{seed}.0123456789ab",
+        "status": "ok",
+        "error": None,
+        "task": "made_up",
+        "task_version": 1,
+        "testset_sha256": "a" * 64,
+        "n_test": 10,
+        "model": model,
+        "model_origin": f"baselines/{model}.py:1",
+        "protocol": "matched",
+        "config_json": schema.canonical_json(config),
+        "params_target": 500,
+        "params_actual": 497,
+        "params_dev": -0.006,
+        "seed": seed,
+        "data_seed": 0,
+        "metric": "mse",
+        "value": value,
+        "higher_is_better": False,
+        "floor": 4.0,
+        "ceiling": 0.0,
+        "score": None if value is None else max(0.0, 100 * (1 - value / 4)),
+        "conditions_json": '{"mse":{"0":1.5}}',
+        "last_value": None if value is None else value + 0.5,
+        "validation_loss": value,
+        "selected_step": 250,
+        "train_steps": 500,
+        "learning_rate": 0.01,
+        "tuning_trials": 12,
+        "tuning_json": "{}",
+        "compile_s": 1.0,
+        "train_s": 2.0,
+        "eval_s": 0.1,
+        "seeds_together": 2,
+        "peak_rss_mb": 500.0,
+        "nmbench_version": "0.1.0",
+        "python_version": "3.11.7",
+        "jax_version": "0.10.2",
+        "jaxlib_version": "0.10.2",
+        "haiku_version": "0.0.17",
+        "optax_version": "0.2.8",
+        "numpy_version": "2.4.6",
+        "git_sha": None,
+        "git_dirty": None,
+        "platform": "Linux-x86_64",
+        "device_kind": "cpu",
+        "n_cpu": 2,
+        "n_devices": 2,
+        "x64": False,
+        "prng_impl": "threefry2x32",
+        "xla_flags": None,
+        "started_utc": "2026-01-01T00:00:00+00:00",
+        "metrics.exact_match": 0.5,
+    }
+    return {**row, **changes}
+
+
+def diverged(**changes: Any) -> dict[str, Any]:
+    """A valid row of a run that diverged."""
+    empty = dict.fromkeys(("value", "score", "conditions_json", "last_value", "validation_loss", "metrics.exact_match"))
+    return make_row(**{**empty, "status": "diverged", "error": "loss was not a number at step 3", **changes})
