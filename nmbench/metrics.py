@@ -1,7 +1,7 @@
 """Metrics: NumPy functions of predictions and a frozen set, each with its floor and ceiling.
 
-Every metric function returns one number per trial; the metric's value is their mean. So per-trial values can be stored,
-and differences between models can be paired over trials.
+Every metric function returns one number per trial; the metric's value is their mean, over all trials or over a subset. So
+per-trial values can be stored, and differences between models can be paired over trials.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Metric:
       floor: value of chance, or of the best constant: score 0.
       ceiling: value of a perfect answer: score 100.
       conditions: optional `arrays -> [B]` integer labels; the metric is then also reported per label.
+      subset: optional `arrays -> [B]` booleans: the trials that the mean and the conditions are about.
       threshold: value at which a seed counts as having solved the task; None where the notion is not used.
     """
 
@@ -35,18 +36,25 @@ class Metric:
     floor: float
     ceiling: float
     conditions: Callable[[Arrays], np.ndarray] | None = None
+    subset: Callable[[Arrays], np.ndarray] | None = None
     threshold: float | None = None
 
-    def value(self, predictions: np.ndarray, arrays: Arrays) -> float:
-        """Mean over trials, accumulated in float64."""
-        return float(np.mean(self.per_trial(predictions, arrays), dtype=np.float64))
+    def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
+        """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""
+        return float(np.mean(per_trial[self._chosen(arrays, len(per_trial))], dtype=np.float64))
 
     def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
-        """Mean per condition label, `{}` without conditions. per_trial: `[B]`."""
+        """Mean per condition label within the subset, `{}` without conditions. per_trial: `[B]`."""
         if self.conditions is None:
             return {}
-        labels = np.asarray(self.conditions(arrays))
-        return {str(label): float(np.mean(per_trial[labels == label], dtype=np.float64)) for label in np.unique(labels)}
+        labels, chosen = np.asarray(self.conditions(arrays)), self._chosen(arrays, len(per_trial))
+        return {
+            str(label): float(np.mean(per_trial[chosen & (labels == label)], dtype=np.float64))
+            for label in np.unique(labels[chosen])
+        }
+
+    def _chosen(self, arrays: Arrays, trials: int) -> np.ndarray:
+        return np.ones(trials, bool) if self.subset is None else np.asarray(self.subset(arrays), bool)
 
     def score(self, value: float) -> float:
         """Normalise to 0 (floor) .. 100 (ceiling), clipped: a model worse than chance scores 0."""

@@ -95,6 +95,7 @@ class Task:
       default_budget: number of learned parameters.
       protocols: "matched" first: the default.
       references: label to `arrays -> predictions [T, B, O]`: rows of the leaderboard that need no training.
+      epochs: `(arrays of a frozen set, trial) -> [(name, first step, step after the last)]`, for pictures.
       sets_folder: where the frozen sets lie; by default `testsets/` beside the file that registers the task.
     """
 
@@ -112,6 +113,7 @@ class Task:
     protocols: tuple[Protocol, ...]
     tags: tuple[str, ...] = ()
     references: Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = dataclasses.field(default_factory=dict)
+    epochs: Callable[[Mapping[str, np.ndarray], int], list[tuple[str, int, int]]] | None = None
     sets_folder: pathlib.Path | None = None
 
     def __post_init__(self):
@@ -145,7 +147,7 @@ class Task:
         self.spec.validate_outputs(predictions, np.shape(self.unpack(arrays).targets)[1])
         per_trial = {m.name: np.asarray(m.per_trial(predictions, arrays), np.float64) for m in self.metrics}
         return {
-            "values": {name: float(np.mean(v)) for name, v in per_trial.items()},
+            "values": {m.name: m.mean(per_trial[m.name], arrays) for m in self.metrics},
             "per_trial": per_trial,
             "conditions": {m.name: m.by_condition(per_trial[m.name], arrays) for m in self.metrics if m.conditions},
         }

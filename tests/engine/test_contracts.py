@@ -194,3 +194,19 @@ def test_predictions_in_pieces_equal_predictions_at_once(toy_task, monkeypatch):
     monkeypatch.setattr("nmbench.evaluation.TRIALS_AT_ONCE", 5)
     np.testing.assert_allclose(predictor(model, toy_task, frozen)(params), whole, rtol=1e-6, atol=1e-7)
     assert whole.shape == (5, 12, 1)
+
+
+def test_metrics_on_a_subset_leave_the_other_trials_out():
+    parity = lambda arrays: np.arange(6) % 2
+    metric = Metric(
+        "m",
+        squared_error,
+        higher_is_better=False,
+        floor=1.0,
+        ceiling=0.0,
+        conditions=parity,
+        subset=lambda arrays: np.arange(6) > 1,
+    )
+    per_trial = np.array([100.0, 100.0, 1.0, 2.0, 3.0, 4.0])
+    assert metric.mean(per_trial, {}) == 2.5
+    assert metric.by_condition(per_trial, {}) == {"0": 2.0, "1": 3.0}
