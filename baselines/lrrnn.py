@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from nmbench.model import register_baseline
 
-import jax.numpy as jnp
-
-from nmbench.model import Core, register_baseline
-
-from ._shared import PAPER, AffineReadout, check_choices, factors, initial_column, project
+from ._shared import PAPER, LeakyCore, check_choices, factors
 
 _PUBLISHED = {"N": 23, "parametrisation": "published", "orthonormal": True}
 
@@ -26,7 +22,7 @@ _PUBLISHED = {"N": 23, "parametrisation": "published", "orthonormal": True}
     citation=PAPER,
     tags=("low-rank", "paper"),
 )
-class LowRankRNN(Core):
+class LowRankRNN(LeakyCore):
     """Low-rank RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L R^T tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
     `matched` is exactly the NM-RNN with its gates held at 1, orthonormal L or not; `published` divides the recurrence by N
@@ -37,26 +33,12 @@ class LowRankRNN(Core):
         self, spec, N: int, K: int = 3, tau: float = 10.0, orthonormal: bool = True, readout_bias: bool = True,
         drawn_start: bool = False, parametrisation: str = "matched",
     ):  # fmt: skip
-        super().__init__(spec, name="lrrnn")
         check_choices(parametrisation, tau=tau)
-        P = spec.input_size
+        super().__init__(spec, "lrrnn", N, tau, readout_bias, drawn_start)
         matched = parametrisation == "matched"
         L, R = factors(self, N, K, orthonormal=orthonormal, matched=matched)
         self._L = (1.0 if matched else 1 / N) / tau * L
         self._RT = R.T
-        self._B = self.learned("B", (N, P), 1 / math.sqrt(P)) / tau
-        self._keep = 1 - 1 / tau
-        self._x0 = initial_column(self, "x0", N, drawn_start)
-        self._read = AffineReadout(self, N, readout_bias)
 
-    def input_map(self, inputs):
-        return project(self._B, self.concat(inputs))
-
-    def initial_state(self, batch_size):
-        return jnp.tile(self._x0, (1, batch_size))
-
-    def step(self, state, v_t):
-        return self._keep * state + self._L @ (self._RT @ jnp.tanh(state)) + v_t
-
-    def readout(self, states):
-        return self._read(states)
+    def recurrence(self, rates):
+        return self._L @ (self._RT @ rates)

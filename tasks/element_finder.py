@@ -83,7 +83,7 @@ SET_SIZES = {"validation": 2000, "test": 10000}
 _MATCHED = Protocol(
     name="matched",
     phases=(Phase(steps=20_000, batch_size=128, schedule="cosine", clip_norm=1.0),),
-    learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2),
+    learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
     summary="One recipe for all models: Adam, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
 )
 _PAPER = Protocol(

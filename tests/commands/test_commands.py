@@ -80,15 +80,15 @@ def test_tune_chooses_on_validation_data_and_is_recorded(nmbench, tmp_path):
     assert code == 0, err
     (record_file,) = (tmp_path / "tuning").glob("*.json")
     record = json.loads(record_file.read_text())
-    assert record["grid"] == [0.001, 0.003, 0.01, 0.03] and record["seeds"] == [1000, 1001, 1002]
+    assert record["grid"] == [0.001, 0.003, 0.01, 0.03, 0.1] and record["seeds"] == [1000, 1001, 1002]
     losses = np.array(record["validation_losses"])
-    assert losses.shape == (4, 3)
+    assert losses.shape == (5, 3)
     # Rates matter: no two rates end alike.
-    assert len({tuple(row) for row in losses.tolist()}) == 4
+    assert len({tuple(row) for row in losses.tolist()}) == 5
     assert record["chosen"] == record["grid"][int(np.argmin(losses.mean(axis=1)))]
     rows = schema.read_csv(tmp_path / "results.csv")
     assert {row["learning_rate"] for row in rows} == {record["chosen"]}
-    assert {row["tuning_trials"] for row in rows} == {12}
+    assert {row["tuning_trials"] for row in rows} == {15}
     assert json.loads(rows[0]["tuning_json"])["grid"] == record["grid"]
     stamp = record_file.stat().st_mtime_ns
     code, _, err = run_small(nmbench, tmp_path, "--tune")
