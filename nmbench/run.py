@@ -78,7 +78,8 @@ def main() -> int:
     done = [seed for seed in seeds if not FLAGS.force and store.row(cell.run_id(seed)) is not None]
     if done:
         print(f"{len(done)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
-    with Progress(f"{model}, {len(seeds) - len(done)} seeds", steps if len(done) < len(seeds) else 0) as progress:
+    left = len(seeds) - len(done)
+    with Progress(f"{model}, {left} seed{'' if left == 1 else 's'}", steps if left else 0) as progress:
         rows = experiment.run_seeds(cell, seeds, store, force=FLAGS.force, report=progress)
     everything = store.collect()
     mine = rows[0]

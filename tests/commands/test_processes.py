@@ -3,9 +3,12 @@
 import json
 import os
 import pathlib
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -76,3 +79,28 @@ def test_memory_does_not_grow_with_steps_and_stays_below_the_limit(tmp_path):
         peaks.append(max(row["peak_rss_mb"] for row in rows))
     assert max(peaks) < 1500
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_progress_shows_loss_and_time_left_on_a_terminal_only(tmp_path):
+    base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--seeds=1", "--steps=10000", "--hparams=N=3"]
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 120))
+    command = [sys.executable, "-m", *base, "--results_dir=a"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=follower)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(leader, 4096)
+        except OSError:  # Linux says so when the other side has closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(leader)
+    assert process.wait(timeout=60) == 0
+    text = shown.decode()
+    bar = r"rnn, 1 seed: +\d+%.*/10000 \[\d\d:\d\d<\d\d:\d\d, .*step/s, loss median [\d.]+, best [\d.]+\]"
+    assert re.search(bar, text), text
+    code, _, err = finish(start(*base, "--results_dir=b", cwd=tmp_path))
+    assert code == 0 and "step/s" not in err
