@@ -1,0 +1,64 @@
+"""What is shipped is true: tuning records follow the declared grid, tables are those that the shipped rows make."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from nmbench import experiment
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.report import leaderboard
+from nmbench.results import schema
+
+ROOT = pathlib.Path(__file__).parents[2]
+RECORDS = sorted((ROOT / "baselines" / "tuned").glob("*.json"))
+
+
+def test_every_paper_baseline_ships_its_tuning_on_element_finder():
+    names = {e.name for e in BASELINES.entries("paper")}
+    assert {f"{name}.element_finder.matched.json" for name in names} <= {p.name for p in RECORDS}
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda p: p.stem)
+def test_a_tuning_record_follows_the_declared_grid(path):
+    record = json.loads(path.read_text())
+    assert path.name == f"{record['model']}.{record['task']}.{record['protocol']}.json"
+    task = TASKS.get(record["task"])
+    protocol = task.protocol(record["protocol"])
+    assert record["task_version"] == task.version
+    assert record["validation_sha256"] == task.frozen("validation").sha256
+    assert tuple(record["grid"]) == protocol.learning_rate_grid
+    assert tuple(record["seeds"]) == protocol.tuning_seeds
+    losses = np.array([[np.inf if v is None else v for v in row] for row in record["validation_losses"]])
+    assert losses.shape == (len(record["grid"]), len(record["seeds"]))
+    assert record["chosen"] == record["grid"][int(np.argmin(losses.mean(axis=1)))]
+    cell = experiment.resolve(experiment.Request(model=record["model"], task=record["task"], protocol=record["protocol"]))
+    assert cell.sizing.hparams == record["hparams"] and cell.sizing.actual == record["params"]
+    assert cell.tuning.rate == record["chosen"] and cell.tuning.trials == losses.size
+
+
+def test_reference_rows_are_valid_and_of_todays_test_sets():
+    rows = schema.read_csv(ROOT / "results" / "reference.csv")
+    for row in rows:
+        task = TASKS.get(row["task"])
+        assert (row["task_version"], row["testset_sha256"]) == (task.version, task.frozen("test").sha256)
+        assert row["git_dirty"] is False
+    assert {row["model"] for row in rows} == {e.name for e in BASELINES.entries("paper")}
+
+
+def test_reference_runs_are_those_that_a_user_would_make_today():
+    """The configuration of every reference row is what `run` resolves to; only the text of a model's file may have moved."""
+    for row in schema.read_csv(ROOT / "results" / "reference.csv"):
+        request = experiment.Request(model=row["model"], task=row["task"], protocol=row["protocol"])
+        then, now = json.loads(row["config_json"]), experiment.resolve(request).config(row["seed"])
+        assert {**then, "model_sha256": ""} == {**json.loads(schema.canonical_json(now)), "model_sha256": ""}
+
+
+def test_the_published_tables_are_those_of_the_reference_rows():
+    rows = schema.read_csv(ROOT / "results" / "reference.csv")
+    text = leaderboard.render(leaderboard.boards(rows), "markdown")
+    assert text in (ROOT / "results" / "LEADERBOARD.md").read_text()
+    (matched,) = [b for b in leaderboard.boards(rows) if "protocol matched" in b.title]
+    table = leaderboard.render([matched], "markdown").split("\n\n")[1]
+    assert table in (ROOT / "README.md").read_text()
