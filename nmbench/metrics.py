@@ -59,7 +59,7 @@ class Metric:
     def score(self, value: float) -> float:
         """Normalise to 0 (floor) .. 100 (ceiling), clipped: a model worse than chance scores 0."""
         share = (value - self.floor) / (self.ceiling - self.floor)
-        return float(np.clip(100.0 * share, 0.0, 100.0))
+        return float(np.clip(100.0 * share, 0.0, 100.0)) + 0.0  # no -0.0
 
     def solved(self, value: float) -> bool:
         """Whether `value` reaches the threshold; False without one."""
