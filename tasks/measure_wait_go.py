@@ -1,0 +1,312 @@
+"""Measure-Wait-Go: measure an interval, wait, then reproduce it as the duration of a ramp (supplement C.2).
+
+A trial of interval I has three cues: measure at step t_measure, wait at t_wait = t_measure + I, go at t_go = t_wait + delay.
+The target is -1/2 until go, rises linearly to 1/2 in I steps and stays there. All times are integer steps.
+
+Three tasks share this definition and their four training intervals; they differ in which time varies over 10..19 while the
+other stays at 15, and in the test intervals:
+
+- `mwg_rank1`: t_measure varies. Tests one interval below, one between and one above the trained ones.
+- `mwg_rank3`: the delay varies, as the supplement says. With t_measure fixed, t_wait alone gives the interval away, so it
+  can be solved by timing from the start of the trial.
+- `mwg_rank3_code`: t_measure varies, as in the authors' released code.
+
+Frozen sets. Test: the varying time over 10..19, as in training, for every test interval. Validation: the varying time at
+8, 9, 20 and 21, which neither training nor test trials have, for the trained intervals and, for the rank-3 tasks, those
+between them. So validation shares no trial with the other two, and no extrapolated interval selects anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from nmbench.errors import NmbenchError
+from nmbench.metrics import Arrays, Metric, squared_error
+from nmbench.protocol import Phase, Protocol
+from nmbench.specs import ArraySpec, SequenceSpec
+from nmbench.task import Batch, FixedData, register_task
+
+STEPS = 110
+PULSE = 10.0
+TRAINED = (12, 14, 16, 18)
+BETWEEN = (13, 15, 17)
+OUTSIDE = (4, 6, 8, 10, 20, 22, 24, 26)
+# The varying time of training and test trials, and of validation trials: just outside, since 10..19 has no gap to use.
+VARIED = tuple(range(10, 20))
+HELD_OUT = (8, 9, 20, 21)
+FIXED = 15
+# 90% of the rise from -1/2 to 1/2.
+RISEN = -0.5 + 0.9
+
+
+def make_trials(interval, t_measure, delay) -> dict[str, np.ndarray]:
+    """Trials as a frozen set stores them: `interval`, `t_measure`, `t_wait`, `t_go`, each int16 `[B]`, in steps.
+
+    Args:
+      interval, t_measure, delay: whole numbers of steps, one for all trials or `[B]`.
+
+    Raises:
+      NmbenchError: a time is no whole number or out of range, or a ramp does not end within the trial.
+    """
+    times = []
+    for name, value, least in (("interval", interval, 1), ("t_measure", t_measure, 0), ("delay", delay, 1)):
+        value = np.atleast_1d(value)
+        if value.dtype.kind not in "iu":
+            raise NmbenchError(f"{name} must be a whole number of steps, got dtype {value.dtype}")
+        wrong = value[(value < least) | (value >= STEPS)]
+        if wrong.size:
+            raise NmbenchError(f"{name} must lie in {least}..{STEPS - 1} steps, got {wrong[0]}")
+        times.append(value.astype(np.int64))
+    interval, t_measure, delay = np.broadcast_arrays(*times)
+    t_wait = t_measure + interval
+    t_go = t_wait + delay
+    late = np.flatnonzero(t_go + interval >= STEPS)
+    if late.size:
+        i = late[0]
+        longest = (STEPS - 1 - t_measure[i] - delay[i]) // 2
+        remedy = f"the interval can be at most {longest}" if longest >= 1 else "no interval fits, take an earlier time"
+        raise NmbenchError(
+            f"interval {interval[i]} with t_measure {t_measure[i]} and delay {delay[i]} ends its ramp at step "
+            f"{t_go[i] + interval[i]}, after the last step, {STEPS - 1}: {remedy}"
+        )
+    arrays = {"interval": interval, "t_measure": t_measure, "t_wait": t_wait, "t_go": t_go}
+    return {name: array.astype(np.int16) for name, array in arrays.items()}
+
+
+def make_grid(intervals, values, varying: str) -> dict[str, np.ndarray]:
+    """Trials of every interval with every value of the `varying` time ("t_measure" or "delay"); the other time is 15."""
+    interval, value = (a.ravel() for a in np.meshgrid(intervals, values, indexing="ij"))
+    return make_trials(interval, **{"t_measure": FIXED, "delay": FIXED, varying: value})
+
+
+def unpack(arrays: Arrays) -> Batch:
+    """Inputs `{"sensory": [110, B, 3]}` (measure, wait, go), targets `[110, B, 1]`, mask `[110, 1, 1]`, all float32.
+
+    A cue is a pulse of one step and height 10. Every step counts.
+    """
+    steps = np.arange(STEPS)[:, None]
+    cues = np.stack([steps == arrays[name][None] for name in ("t_measure", "t_wait", "t_go")], axis=-1)
+    return Batch(
+        {"sensory": (PULSE * cues).astype(np.float32)}, ramp(arrays, arrays["interval"]), np.ones((STEPS, 1, 1), np.float32)
+    )
+
+
+def ramp(arrays: Arrays, duration) -> np.ndarray:
+    """clip((t - t_go) / duration, 0, 1) - 1/2, float32 `[110, B, 1]`. duration: steps, one for all trials or `[B]`."""
+    since_go = np.arange(STEPS)[:, None] - arrays["t_go"][None]
+    return (np.clip(since_go / np.atleast_1d(duration)[None], 0, 1) - 0.5).astype(np.float32)[..., None]
+
+
+def rise_time(outputs: np.ndarray, t_go: np.ndarray) -> np.ndarray:
+    """Steps from go until the output first exceeds 90% of its rise, `[B]` float64; T - t_go where it never does.
+
+    outputs: `[T, B, 1]`; t_go: `[B]`. The crossing is placed between two steps by linear interpolation: a ramp of I steps
+    has rise time 0.9 I, whether or not that is a whole number.
+    """
+    y, t_go = np.asarray(outputs[..., 0], np.float64), np.asarray(t_go, np.int64)
+    above = (y > RISEN) & (np.arange(len(y))[:, None] >= t_go[None])
+    first, trials = above.argmax(axis=0), np.arange(y.shape[1])
+    # Already above at the go cue: the rise took no time, whatever came before.
+    between = above.any(axis=0) & (first > t_go)
+    before, after = y[first - 1, trials], y[first, trials]
+    fraction = (RISEN - before) / np.where(between, after - before, 1.0)
+    crossing = np.where(between, first - 1 + fraction, first)
+    return np.where(above.any(axis=0), crossing, len(y)) - t_go
+
+
+def _mse(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
+    batch = unpack(arrays)
+    return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
+
+
+def _interval_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Interval reproduction: |rise time of the output - rise time of the target|, steps, `[B]`.
+
+    The target's own rise time is 0.9 I up to rounding; comparing with it, and not with 0.9 I, makes a perfect answer's error
+    exactly 0.
+    """
+    return np.abs(rise_time(predictions, arrays["t_go"]) - rise_time(unpack(arrays).targets, arrays["t_go"]))
+
+
+def _interval(arrays: Arrays) -> np.ndarray:
+    return arrays["interval"]
+
+
+def _trained(arrays: Arrays) -> np.ndarray:
+    return np.isin(arrays["interval"], TRAINED)
+
+
+def _extrapolated(arrays: Arrays) -> np.ndarray:
+    return (arrays["interval"] < TRAINED[0]) | (arrays["interval"] > TRAINED[-1])
+
+
+def _interpolated(arrays: Arrays) -> np.ndarray:
+    return ~_trained(arrays) & ~_extrapolated(arrays)
+
+
+def _best_constant(arrays: Arrays) -> np.ndarray:
+    targets = unpack(arrays).targets
+    return np.full_like(targets, targets.mean(dtype=np.float64))
+
+
+def _fixed_ramp(arrays: Arrays) -> np.ndarray:
+    return ramp(arrays, FIXED)
+
+
+def _clamped(arrays: Arrays) -> np.ndarray:
+    return ramp(arrays, np.clip(arrays["interval"], TRAINED[0], TRAINED[-1]))
+
+
+# What knowing the go cue, or the go cue and the trained range, is worth without timing the interval itself.
+REFERENCES = {
+    "best constant": _best_constant,
+    "fixed ramp of 15 steps": _fixed_ramp,
+    "interval clamped to [12, 18]": _clamped,
+    "perfect": lambda arrays: unpack(arrays).targets,
+}
+
+
+def make_metrics(test: Arrays) -> tuple[Metric, ...]:
+    """Metrics with floors and threshold computed from the test trials; a group of intervals that they lack has no metric.
+
+    Mean squared errors: floor, the best constant for the trials in question; threshold of the primary one, the interval
+    clamped to [12, 18], below which a network extrapolates. Interval error: floor, the fixed ramp of 15 steps, since a
+    constant has no interval to reproduce.
+    """
+    groups = {"mse_extrapolated": _extrapolated, "mse_trained": _trained, "mse_interpolated": _interpolated, "mse": None}
+    metrics = []
+    for name, subset in groups.items():
+        chosen = test if subset is None else {key: array[subset(test)] for key, array in test.items()}
+        if chosen["interval"].size == 0:
+            continue
+        metrics.append(
+            Metric(
+                name=name,
+                per_trial=_mse,
+                higher_is_better=False,
+                floor=float(_mse(_best_constant(chosen), chosen).mean()),
+                ceiling=0.0,
+                conditions=_interval if subset is None else None,
+                subset=subset,
+                threshold=float(_mse(_clamped(chosen), chosen).mean()) if subset is _extrapolated else None,
+            )
+        )
+    interval_error = Metric(
+        name="interval_error",
+        per_trial=_interval_error,
+        higher_is_better=False,
+        floor=float(_interval_error(_fixed_ramp(test), test).mean()),
+        ceiling=0.0,
+        conditions=_interval,
+    )
+    return (*metrics, interval_error)
+
+
+def epochs(arrays: Arrays, trial: int) -> list[tuple[str, int, int]]:
+    """Stretches of one trial as (name, first step, step after the last)."""
+    measure, wait, go, interval = (int(arrays[name][trial]) for name in ("t_measure", "t_wait", "t_go", "interval"))
+    return [
+        ("fixation", 0, measure),
+        ("measure", measure, wait),
+        ("wait", wait, go),
+        ("go", go, go + interval),
+        ("hold", go + interval, STEPS),
+    ]
+
+
+_CITATION = "Costacurta et al. (2024), Structured flexibility in recurrent neural networks via neuromodulation, NeurIPS."
+
+
+def _attributes(varying: str, test_intervals: tuple[int, ...], validation_intervals: tuple[int, ...]) -> dict[str, Any]:
+    """What the three tasks share, given which time varies and the intervals of their frozen sets."""
+    sets = {"validation": (validation_intervals, HELD_OUT), "test": (test_intervals, VARIED)}
+    draw_set = lambda split: make_grid(sets[split][0], sets[split][1], varying)
+    return {
+        "citation": _CITATION,
+        "spec": SequenceSpec(steps=STEPS, inputs={"sensory": ArraySpec(3)}, outputs=ArraySpec(1)),
+        "training": {"train": FixedData(lambda: unpack(make_grid(TRAINED, VARIED, varying)))},
+        "draw_set": draw_set,
+        "set_sizes": {split: len(intervals) * len(values) for split, (intervals, values) in sets.items()},
+        "unpack": unpack,
+        "metrics": make_metrics(draw_set("test")),
+        "references": REFERENCES,
+        "epochs": epochs,
+    }
+
+
+_MATCHED = Protocol(
+    name="matched",
+    phases=(Phase(steps=50_000, schedule="cosine", weight_decay=1e-4, clip_norm=1.0),),
+    learning_rate_grid=(1e-3, 3e-3, 1e-2),
+    validate_every=250,
+    summary="One recipe for all models: AdamW, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
+)
+_SMOKE = Protocol(
+    name="smoke",
+    phases=(Phase(steps=20, weight_decay=1e-4, clip_norm=1.0),),
+    validate_every=10,
+    summary="Twenty steps in a few seconds, to see that everything runs; its scores mean nothing.",
+)
+_PAPER_RANK1 = Protocol(
+    name="paper",
+    phases=(Phase(steps=50_000),),
+    sizes="published",
+    learning_rate=1e-3,
+    summary="Sizes and recipe of supplement C.3: Adam at a constant 1e-3, full batch.",
+)
+_ADAMW = Phase(steps=50_000, weight_decay=1e-4, clip_value=1.0)
+_OUTPUT_FIRST = (
+    dataclasses.replace(_ADAMW, steps=10_000, partition="output_subnetwork"),
+    dataclasses.replace(_ADAMW, steps=10_000, partition="neuromodulatory_subnetwork"),
+    _ADAMW,
+)
+_PAPER_RANK3 = Protocol(
+    name="paper",
+    phases=(_ADAMW,),
+    phases_by_model={
+        "nmrnn": _OUTPUT_FIRST,
+        "lrrnn": (dataclasses.replace(_ADAMW, steps=70_000),),
+        # The released code trains the vanilla RNN at a tenth of the others' rate.
+        "rnn": (dataclasses.replace(_ADAMW, learning_rate=1e-3),),
+    },
+    sizes="published",
+    learning_rate=1e-2,
+    summary="Supplement C.3: AdamW at a constant 1e-2, elements clipped at 1; NM-RNN: output network, neuromodulation, all.",
+)
+_PAPER_NEUROMODULATION_FIRST = dataclasses.replace(
+    _PAPER_RANK3,
+    name="paper_neuromodulation_first",
+    phases_by_model={**_PAPER_RANK3.phases_by_model, "nmrnn": (_OUTPUT_FIRST[1], _OUTPUT_FIRST[0], _OUTPUT_FIRST[2])},
+    summary="As paper, with the NM-RNN's first two phases in the order in which the supplement names them.",
+)
+
+register_task(
+    "mwg_rank1",
+    version=1,
+    summary="Reproduce a measured interval as a ramp: one interval below, one between and one above the trained ones.",
+    tags=("timing", "paper"),
+    default_budget=1000,
+    protocols=(_MATCHED, _PAPER_RANK1, _SMOKE),
+    **_attributes("t_measure", test_intervals=(7, 15, 23), validation_intervals=TRAINED),
+)
+register_task(
+    "mwg_rank3",
+    version=1,
+    summary="Reproduce a measured interval as a ramp after a varying delay: 4 trained intervals, 8 extrapolated.",
+    tags=("timing", "paper"),
+    default_budget=1060,
+    protocols=(_MATCHED, _PAPER_RANK3, _PAPER_NEUROMODULATION_FIRST, _SMOKE),
+    **_attributes("delay", TRAINED + OUTSIDE + BETWEEN, TRAINED + BETWEEN),
+)
+register_task(
+    "mwg_rank3_code",
+    version=1,
+    summary="As mwg_rank3, with a varying start and a fixed delay, as in the authors' released code.",
+    tags=("timing", "paper"),
+    default_budget=1060,
+    protocols=(_MATCHED, _PAPER_RANK3, _PAPER_NEUROMODULATION_FIRST, _SMOKE),
+    **_attributes("t_measure", TRAINED + OUTSIDE + BETWEEN, TRAINED + BETWEEN),
+)
