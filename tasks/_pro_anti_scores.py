@@ -1,0 +1,110 @@
+"""How answers to the Pro/Anti tasks are judged (supplement C.4), and answers that need no training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nmbench.metrics import Metric, squared_error
+
+from . import _pro_anti_trials as trials
+
+TOLERANCE = np.pi / 10
+# Chance is an answer that holds fixation and reports an angle that is uniform on the circle. It falls within pi/10 on
+# either side of the target with probability (2 pi/10) / (2 pi).
+CHANCE = 10.0
+# With arctan, answer and target are uniform on (-pi/2, pi/2), and the authors' code compares them as points of that
+# interval, not of a circle: it wraps differences at 2 pi, which differences below pi never reach. Two uniform points of an
+# interval of length pi are closer than pi/10 with probability 1 - (1 - 1/10)^2. (Wrapped at pi it would be 1/5.)
+CHANCE_PUBLISHED = 19.0
+
+
+def fixated(predictions: np.ndarray, arrays) -> np.ndarray:
+    """Whether the fixation output, channel 0 of `predictions [T, B, 3]`, exceeds 0.5 at every step before go, `[B]`."""
+    return np.all((predictions[..., 0] > 0.5) | ~trials.before_go(arrays), axis=0)
+
+
+def percent_correct(predictions: np.ndarray, arrays) -> np.ndarray:
+    """100 for a correct trial, 0 for another, `[B]` (supplement C.4).
+
+    Correct: fixation held until the fixation input switches off, and the angle atan2(sine, cosine) of the outputs at the
+    last step less than pi/10 from the target's, the difference wrapped to [0, pi]. The length of the vector has no part.
+    """
+    last = np.asarray(predictions[-1], np.float64)
+    turn = np.arctan2(last[:, 1], last[:, 2]) - trials.theta_out(arrays)
+    distance = np.abs(np.mod(turn + np.pi, 2 * np.pi) - np.pi)
+    return 100.0 * (fixated(predictions, arrays) & (distance < TOLERANCE))
+
+
+def percent_correct_published(predictions: np.ndarray, arrays) -> np.ndarray:
+    """Percent correct as the authors' code has it, `[B]`, for comparison with the publication only: never rank by it.
+
+    The angle is arctan(sine / cosine), which does not tell an angle from its opposite, so that an exactly opposite answer
+    counts as correct; nor are +pi/2 and -pi/2 neighbours, so that a good answer on the other side of the vertical does not.
+    """
+    last = np.asarray(predictions[-1], np.float64)
+    target = trials.response(arrays, trials.theta_out(arrays))[-1].astype(np.float64)
+    distance = np.abs(_arctan(last) - _arctan(target))
+    return 100.0 * (fixated(predictions, arrays) & (distance < TOLERANCE))
+
+
+def _arctan(outputs: np.ndarray) -> np.ndarray:
+    # x/0 is an infinity, whose arctan is +-pi/2; 0/0 is no number, which is close to none.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.arctan(outputs[:, 1] / outputs[:, 2])
+
+
+def mse(predictions: np.ndarray, arrays) -> np.ndarray:
+    """Mean squared error over all steps and outputs, `[B]`."""
+    targets = trials.response(arrays, trials.theta_out(arrays))
+    return squared_error(predictions, {"targets": targets, "mask": np.ones((1, 1, 1))})
+
+
+def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]:
+    """The metrics, percent correct first.
+
+    Args:
+      test: arrays of the test set, whose best constant answer is the floor of the error.
+      by_task: whether to report every metric per task as well.
+    """
+    conditions = task_names if by_task else None
+    targets = trials.response(test, trials.theta_out(test)).astype(np.float64)
+    # Rounded, so that the last bits of a platform's sine do not get into result rows.
+    best_constant = round(float(np.mean(targets.var(axis=(0, 1)))), 9)
+    percent: dict[str, Any] = {"higher_is_better": True, "ceiling": 100.0, "conditions": conditions}
+    return (
+        Metric(name="percent_correct", per_trial=percent_correct, floor=CHANCE, threshold=90.0, **percent),
+        Metric(name="percent_correct_published", per_trial=percent_correct_published, floor=CHANCE_PUBLISHED, **percent),
+        Metric(name="mse", per_trial=mse, higher_is_better=False, floor=best_constant, ceiling=0.0, conditions=conditions),
+    )
+
+
+def task_names(arrays) -> np.ndarray:
+    """Name of each trial's task, `[B]`."""
+    return np.asarray(trials.NAMES)[arrays["task"]]
+
+
+def _best_constant(arrays) -> np.ndarray:
+    targets = trials.response(arrays, trials.theta_out(arrays))
+    return np.broadcast_to(targets.mean(axis=(0, 1), dtype=np.float64), targets.shape)
+
+
+def _random_angle(arrays) -> np.ndarray:
+    angle = 2 * np.pi * np.random.RandomState(0).random_sample(len(arrays["task"]))
+    return trials.response(arrays, angle)
+
+
+def _opposite_angle(arrays) -> np.ndarray:
+    perfect = trials.response(arrays, trials.theta_out(arrays))
+    return perfect * np.array([1, -1, -1], np.float32)
+
+
+# All but the first hold fixation at 0.8 until go. The opposite angle shows what the published percentage does not see.
+REFERENCES: dict[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = {
+    "best constant": _best_constant,
+    "random angle": _random_angle,
+    "opposite angle": _opposite_angle,
+    "perfect": lambda arrays: trials.response(arrays, trials.theta_out(arrays)),
+}

@@ -1,0 +1,148 @@
+"""The multitask against its definition (supplement C.2, C.4): context, phases, frozen sets."""
+
+import numpy as np
+import pytest
+
+from nmbench import experiment, testsets
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.tasks import _pro_anti_trials as trials
+from nmbench.training import Lane
+from support.pro_anti import check_trials
+
+SPLITS = ("train", "validation", "test", "retrain", "validation_retrain")
+# Training data lie in no manifest, so they are pinned here; a change raises the task's version.
+TRAINING_SHA256 = {"train": "86823c86dd2aad2d", "retrain": "353ef716737cf4ac"}
+
+
+@pytest.fixture(scope="module")
+def task():
+    return TASKS.get("multitask")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_sets_obey_the_definition(task, split):
+    arrays = task.draw_set(split)
+    check_trials(arrays, task.unpack(arrays))
+
+
+@pytest.mark.parametrize(
+    ("split", "counts"),
+    [
+        ("train", None),
+        ("validation", None),
+        ("test", [1000, 1000, 1000, 1000]),
+        ("retrain", [0, 0, 0, 1000]),
+        ("validation_retrain", [0, 0, 0, 300]),
+    ],
+)
+def test_tasks_of_every_set(task, split, counts):
+    found = np.bincount(task.draw_set(split)["task"], minlength=4)
+    if counts is not None:
+        assert found.tolist() == counts
+    else:
+        total = {"train": 3000, "validation": 600}[split]
+        assert found.sum() == total and found[3] == 0
+        # A third each, within five standard deviations.
+        assert np.all(np.abs(found[:3] - total / 3) < 5 * np.sqrt(total * 2 / 9))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_context_is_one_hot_constant_and_says_the_task(task, split):
+    arrays = task.draw_set(split)
+    inputs = task.unpack(arrays).inputs
+    assert set(inputs) == {"sensory", "context"}
+    context = inputs["context"]
+    assert context.shape == (100, len(arrays["task"]), 4) and context.dtype == np.float32
+    assert np.all(context == context[:1])
+    assert set(np.unique(context)) == {0.0, 1.0} and np.all(context.sum(axis=-1) == 1)
+    np.testing.assert_array_equal(context[0].argmax(axis=-1), arrays["task"])
+    task.spec.validate_inputs(inputs)
+
+
+def test_the_first_phase_never_lights_the_fourth_context_channel(task):
+    """Neither in training nor in validation; retraining lights nothing else."""
+    for protocol in task.protocols:
+        for model in ("nmrnn", "lstm"):
+            first, second = protocol.phases_for(model)
+            for batch in (task.training[first.data].arrays(), task.unpack(task.frozen(first.validation).arrays)):
+                assert not batch.inputs["context"][..., 3].any()
+            for batch in (task.training[second.data].arrays(), task.unpack(task.frozen(second.validation).arrays)):
+                assert batch.inputs["context"][..., 3].all() and not batch.inputs["context"][..., :3].any()
+
+
+def test_noisy_training_data(task):
+    """`retrain_noisy_context` differs from `retrain` by N(0, 0.1) on the three old context channels, drawn once."""
+    clean, noisy, again = (task.training[n].arrays() for n in ("retrain", *["retrain_noisy_context"] * 2))
+    np.testing.assert_array_equal(noisy.inputs["sensory"], clean.inputs["sensory"])
+    np.testing.assert_array_equal(noisy.inputs["context"], again.inputs["context"])
+    np.testing.assert_array_equal(noisy.inputs["context"][..., 3], 1)
+    noise = noisy.inputs["context"][..., :3]
+    np.testing.assert_allclose(noise.std(axis=(0, 1)), [0.1] * 3, rtol=0.02)
+    assert abs(noise.mean()) < 5 * 0.1 / np.sqrt(noise.size)
+    for name in ("sensory", "context"):
+        difference = task.training["train_noisy"].arrays().inputs[name] - task.training["train"].arrays().inputs[name]
+        assert difference.std() == pytest.approx(0.1, rel=0.01)
+
+
+@pytest.mark.parametrize("split", ["validation", "validation_retrain", "test"])
+def test_frozen_sets_rebuild_byte_for_byte(task, split):
+    frozen, rebuilt = task.frozen(split), task.draw_set(split)
+    assert frozen.n == task.set_sizes[split] == len(rebuilt["task"])
+    assert testsets.digest(rebuilt) == frozen.sha256
+    for name, array in rebuilt.items():
+        assert array.tobytes() == frozen.arrays[name].tobytes() and array.dtype == frozen.arrays[name].dtype
+
+
+def test_training_data_are_fixed(task):
+    for name, sha256 in TRAINING_SHA256.items():
+        assert testsets.digest(task.draw_set(name))[:16] == sha256
+
+
+def test_no_trial_is_shared_by_two_sets(task):
+    """Angles are 53-bit numbers: a shared one would be a shared trial. Nor is one shared with the single tasks."""
+    angles = [task.draw_set(split)["theta_in"] for split in SPLITS]
+    angles += [TASKS.get(name).draw_set(split)["theta_in"] for name in trials.NAMES for split in SPLITS[:3]]
+    assert len(set(np.concatenate(angles).tolist())) == sum(map(len, angles)) == 8900 + 4 * 4500
+
+
+def test_metrics_are_reported_per_task(task):
+    """Right on Pro, opposite on Anti: half correct, all correct as published."""
+    arrays = task.frozen("test").arrays
+    judged = task.evaluate(trials.response(arrays, arrays["theta_in"]), arrays)
+    assert judged["values"]["percent_correct"] == 50.0
+    expected = {"delay_pro": 100.0, "delay_anti": 0.0, "memory_pro": 100.0, "memory_anti": 0.0}
+    assert judged["conditions"]["percent_correct"] == expected
+    assert judged["values"]["percent_correct_published"] > 99.9
+    assert set(judged["conditions"]["mse"]) == set(trials.NAMES)
+    assert task.primary.name == "percent_correct" and task.primary.threshold == 90.0
+
+
+def test_reference_rows(task):
+    arrays = task.frozen("test").arrays
+    values = {label: task.evaluate(f(arrays), arrays)["values"] for label, f in task.references.items()}
+    assert values["perfect"] == {"percent_correct": 100.0, "percent_correct_published": 100.0, "mse": 0.0}
+    assert values["opposite angle"]["percent_correct"] == 0.0
+    assert values["opposite angle"]["percent_correct_published"] == 100.0
+    # Five standard deviations of a mean over 4,000 trials.
+    assert values["random angle"]["percent_correct"] == pytest.approx(10, abs=2.4)
+    assert values["random angle"]["percent_correct_published"] == pytest.approx(19, abs=3.1)
+    assert values["best constant"]["mse"] == pytest.approx(task.metrics[2].floor, abs=1e-9)
+
+
+def test_retraining_moves_only_part_of_every_model(task):
+    for entry in BASELINES.entries():
+        for protocol in task.protocols:
+            cell = experiment.resolve(experiment.Request(model=entry.name, task="multitask", protocol=protocol.name))
+            first, second = cell.resolved_protocol()["phases"]
+            assert (first["partition"], first["data"], first["validation"]) == ("learned", "train", "validation")
+            moves = "neuromodulatory_subnetwork" if entry.name == "nmrnn" else "input_weights"
+            assert (second["partition"], second["data"]) == (moves, "retrain")
+            assert second["validation"] == "validation_retrain"
+
+
+def test_both_phases_train(task):
+    cell = experiment.resolve(
+        experiment.Request(model="rnn", task="multitask", protocol="smoke", steps=4, hparams={"N": 3}, devices=1)
+    )
+    (trained,), _ = cell.train([Lane(0, 1e-2)], lambda step, losses: None)
+    assert trained.diverged_at is None and [point.step for point in trained.curve] == [2, 4]
