@@ -31,7 +31,8 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["build", "hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6"],
+        "report": ["matplotlib>=3.8"],
+        "test": ["build", "hypothesis>=6.100", "matplotlib>=3.8", "pytest>=8", "pytest-xdist>=3.6"],
         "dev": ["pre-commit", "pyright[nodejs]", "ruff>=0.12"],
     },
     entry_points={"console_scripts": ["nmbench = nmbench.__main__:main"]},

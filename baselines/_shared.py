@@ -19,6 +19,17 @@ PAPER = (
 MATCHED_GAIN = 1.5
 
 
+# Keys "task/protocol" of what the publication trained, and of its recipes on tasks that it did not train this model on.
+EFT_PAPER = ("element_finder/paper", "element_finder/paper_code")
+MWG_PAPER = tuple(
+    f"{task}/{protocol}"
+    for task in ("mwg_rank3", "mwg_rank3_code")
+    for protocol in ("paper", "paper_code", "paper_neuromodulation_first")
+)
+MULTITASK_PAPER = ("multitask/paper", "multitask/paper_code")
+UNPUBLISHED = ("mwg_rank1/paper", "delay_pro/paper", "delay_anti/paper", "memory_pro/paper", "memory_anti/paper")
+
+
 def check_choices(parametrisation: str, **taus: float) -> None:
     """Raise `NmbenchError` unless the parametrisation is known and every time constant is at least one step."""
     if parametrisation not in ("matched", "published"):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from nmbench.input_weights import InputWeights
 from nmbench.model import register_baseline
 
-from ._shared import PAPER, LeakyCore, check_choices, factors
-
-_PUBLISHED = {"N": 23, "parametrisation": "published", "orthonormal": True}
+from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, PAPER, UNPUBLISHED, LeakyCore, check_choices, factors
 
 
 @register_baseline(
@@ -14,11 +13,13 @@ _PUBLISHED = {"N": 23, "parametrisation": "published", "orthonormal": True}
     free_size="N",
     settings={
         "element_finder": {"K": 10, "orthonormal": False, "readout_bias": False, "drawn_start": True},
-        "element_finder/paper": _PUBLISHED,
-        "element_finder/paper_code": _PUBLISHED,
+        **{key: {"N": 23, "parametrisation": "published", "orthonormal": True} for key in EFT_PAPER},
+        **{key: {"N": 106, "parametrisation": "published"} for key in MWG_PAPER},
+        **{key: {"N": 100, "parametrisation": "published"} for key in MULTITASK_PAPER},
+        **{key: {"parametrisation": "published"} for key in UNPUBLISHED},
     },
-    learning_rates={"element_finder/paper": 1e-2, "element_finder/paper_code": 1e-2},
-    partitions={"input_weights": lambda module, name: name == "B"},
+    learning_rates=dict.fromkeys(EFT_PAPER, 1e-2),
+    input_weights={"B": InputWeights()},
     citation=PAPER,
     tags=("low-rank", "paper"),
 )

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import tree
 
+from nmbench.input_weights import InputWeights
 from nmbench.model import Core, register_baseline
 
-from ._shared import AffineReadout, initial_column, project
+from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, AffineReadout, initial_column, project
 
 
 @register_baseline(
@@ -18,11 +19,12 @@ from ._shared import AffineReadout, initial_column, project
     free_size="N",
     settings={
         "element_finder": {"drawn_start": True},
-        "element_finder/paper": {"N": 10},
-        "element_finder/paper_code": {"N": 10},
+        **{key: {"N": 10} for key in EFT_PAPER},
+        **{key: {"N": 15} for key in MWG_PAPER},
+        **{key: {"N": 8} for key in MULTITASK_PAPER},
     },
-    learning_rates={"element_finder/paper": 1e-2, "element_finder/paper_code": 1e-2},
-    partitions={"input_weights": lambda module, name: name == "W_u"},
+    learning_rates=dict.fromkeys(EFT_PAPER, 1e-2),
+    input_weights={"W_u": InputWeights()},
     citation="Hochreiter, Schmidhuber (1997). Long short-term memory. Neural Computation 9(8).",
     tags=("gated", "paper"),
 )

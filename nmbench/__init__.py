@@ -16,8 +16,11 @@ if (_root / "setup.py").is_file() and (_root / "tasks").is_dir() and (_root / "b
 
 _PUBLIC = {
     "ArraySpec": "specs",
+    "Batch": "task",
     "Core": "model",
+    "FixedData": "task",
     "FrozenSet": "testsets",
+    "InputWeights": "input_weights",
     "Metric": "metrics",
     "Model": "model",
     "NmbenchError": "errors",

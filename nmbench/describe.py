@@ -1,14 +1,21 @@
-"""Describe a task (channels, sets, metrics, protocols) or a model (equations, hyperparameters, sizes)."""
+"""Describe a task (channels, sets, metrics, protocols) or a model (equations, hyperparameters, sizes).
+
+  python -m nmbench.describe mwg_rank3 --plot=mwg_rank3.png
+
+draws a few trials of a task besides: inputs and targets, with the epochs shaded.
+"""
 
 from __future__ import annotations
 
 import inspect
+import pathlib
 
 from nmbench import cli
 from nmbench.catalog import BASELINES, TASKS
 from nmbench.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("plugin")
+cli.string(FLAGS, "plot", None, "draw trials of the task's test set into this .png, .svg or .pdf (needs nmbench[report])")
 
 
 def main(names: list[str]) -> int:
@@ -19,12 +26,27 @@ def main(names: list[str]) -> int:
     for name in names:
         if name not in TASKS and name not in BASELINES:
             raise NmbenchError(f"unknown task or model {name!r}{did_you_mean(name, known)}")
+    if FLAGS.plot is not None:
+        _check_plot(names, pathlib.Path(FLAGS.plot))
     texts = []
     for name in names:
         texts += [_task(name)] if name in TASKS else []
         texts += [_model(name)] if name in BASELINES else []
     print("\n\n".join(texts))
+    if FLAGS.plot is not None:
+        from nmbench.report import trials
+
+        trials.plot_trials(TASKS.get(names[0])).savefig(FLAGS.plot, dpi=150)
+        print(f"\ntrials drawn in {FLAGS.plot}")
     return 0
+
+
+def _check_plot(names: list[str], path: pathlib.Path) -> None:
+    from nmbench.report import trials
+
+    if len(names) != 1 or names[0] not in TASKS:
+        raise NmbenchError(f"--plot draws the trials of one task, not of {', '.join(names)}")
+    trials.check_picture(path)
 
 
 def _task(name: str) -> str:
@@ -36,10 +58,15 @@ def _task(name: str) -> str:
     lines += [doc, ""] if doc and task.summary not in doc else []
     lines += [f"{task.spec.steps} time steps"]
     for path, leaf in tree.flatten_with_path(task.spec.inputs):
-        lines.append(f"  input {'/'.join(map(str, path))}: {leaf.channels} channel(s), {leaf.dtype}")
-    lines.append(f"  output: {task.spec.outputs.channels} channel(s), {task.spec.outputs.dtype}")
-    kinds = {n: "fresh trials at every step" if hasattr(d, "sample") else "fixed" for n, d in task.training.items()}
-    lines += [f"training data {n}: {kind}" for n, kind in kinds.items()]
+        lines.append(f"  input {'/'.join(map(str, path))}: {_channels(leaf)}")
+    lines.append(f"  output: {_channels(task.spec.outputs)}")
+    if task.epochs is not None:
+        first = task.epochs(task.frozen("test").arrays, 0)
+        lines.append("epochs of test trial 0: " + ", ".join(f"{n} {begin}..{end - 1}" for n, begin, end in first))
+    for data, source in task.training.items():
+        fresh = not hasattr(source, "make")
+        kind = "fresh trials at every step" if fresh else f"{source.arrays().targets.shape[1]} fixed trials"
+        lines.append(f"training data {data}: {kind}")
     for split in task.set_sizes:
         frozen = task.frozen(split)
         lines.append(f"{split} set: {frozen.n} trials, sha256 {frozen.sha256}")
@@ -48,20 +75,16 @@ def _task(name: str) -> str:
         facts = [f"floor {m.floor:.4g}", f"ceiling {m.ceiling:.4g}", "higher" if m.higher_is_better else "lower"]
         facts[-1] += " is better"
         facts += [f"solved at {m.threshold:g}"] if m.threshold is not None else []
-        facts += ["also per condition"] if m.conditions else []
+        facts += [f"also per {m.condition_name}"] if m.conditions else []
+        facts += [f"also {', '.join(m.stages)}"] if m.stages else []
         lines.append(f"  {m.name}{' (primary)' if i == 0 else ''}: {', '.join(facts)}")
     lines += [f"default budget: {task.default_budget} learned parameters", "protocols:"]
     for i, p in enumerate(task.protocols):
         lines.append(f"  {p.name}{' (default)' if i == 0 else ''}: {p.summary}")
-        for phase in p.phases:
-            rate = "run's rate" if phase.learning_rate is None else f"rate {phase.learning_rate:g}"
-            batch = f"{phase.batch_size} trials" if phase.batch_size else "all trials"
-            clip = f", norm clipped at {phase.clip_norm:g}" if phase.clip_norm else ""
-            clip += f", elements clipped at {phase.clip_value:g}" if phase.clip_value else ""
-            lines.append(
-                f"    {phase.steps} steps of {batch}, {phase.optimizer} {phase.optimizer_options or ''}, {rate}, "
-                f"{phase.schedule}{clip}, moves {phase.partition}".replace(" ,", ",")
-            )
+        for models, phases in [("", p.phases), *p.phases_by_model.items()]:
+            if models:
+                lines.append(f"    for {models} instead:")
+            lines += [f"    {'  ' if models else ''}{_phase(phase)}" for phase in phases]
         if p.learning_rate_grid:
             lines.append(
                 f"    --tune tries {', '.join(f'{r:g}' for r in p.learning_rate_grid)}, {len(p.tuning_seeds)} seeds each"
@@ -69,6 +92,33 @@ def _task(name: str) -> str:
     lines += [f"reference rows: {', '.join(task.references)}"] if task.references else []
     lines.append(f"source: {task.citation}")
     return "\n".join(lines)
+
+
+def _channels(spec) -> str:
+    names = f" ({', '.join(spec.names)})" if spec.names else ""
+    return f"{spec.channels} channel{'' if spec.channels == 1 else 's'}{names}, {spec.dtype}"
+
+
+def _phase(phase) -> str:
+    """One line on a phase of a protocol."""
+    names = (phase.partition,) if isinstance(phase.partition, str) else phase.partition
+    options = ", ".join(f"{k}={v:g}" for k, v in phase.optimizer_options.items())
+    parts = [
+        f"{phase.steps} steps of {f'{phase.batch_size} trials' if phase.batch_size else 'all trials'} of {phase.data}",
+        f"{phase.optimizer}({options})" if options else phase.optimizer,
+        "the run's rate" if phase.relative_rate == 1 else f"{phase.relative_rate:g} times the run's rate",
+        phase.schedule,
+        f"warm-up of {phase.warmup_steps} steps" if phase.warmup_steps else "",
+        f"weight decay {phase.weight_decay:g}" if phase.weight_decay else "",
+        f"norm clipped at {phase.clip_norm:g}" if phase.clip_norm else "",
+        f"elements clipped at {phase.clip_value:g}" if phase.clip_value else "",
+        f"moments restart every {phase.reset_optimizer_every} steps" if phase.reset_optimizer_every else "",
+        f"moves {' or else '.join(names)}",
+        *(f"weights of {channel} start at {value:g}" for channel, value in phase.new_inputs.items()),
+        f"selected on {phase.validation}",
+        f"then judged as {phase.stage}" if phase.stage else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _model(name: str) -> str:

@@ -19,8 +19,9 @@ from nmbench.catalog import BASELINES, TASKS
 from nmbench.checkpoint import save_params
 from nmbench.errors import NmbenchError
 from nmbench.evaluation import predictor
+from nmbench.input_weights import check_shapes
 from nmbench.model import Baseline, Model
-from nmbench.protocol import Protocol
+from nmbench.protocol import Phase, Protocol
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.task import Task
@@ -84,14 +85,16 @@ class Cell:
     sizing: sizing.Sizing
     model: Model
     tuning: Tuning
+    phases: tuple[Phase, ...]
     testset_sha256: str
     n_test: int
-    validation_sha256: str
+    validation_sha256: dict[str, str]
+    training_sha256: dict[str, str]
     model_sha256: str
 
     def resolved_protocol(self) -> dict[str, Any]:
         """The protocol as it will run, plain data."""
-        return self.protocol.resolve(self.baseline.name, learning_rate=self.tuning.rate, steps=self.request.steps)
+        return self.protocol.resolve(self.phases, self.tuning.rate)
 
     def config(self, seed: int) -> dict[str, Any]:
         """Everything that determines a run; its hash ends the run id."""
@@ -105,6 +108,7 @@ class Cell:
             "task_version": self.task.version,
             "testset_sha256": self.testset_sha256,
             "validation_sha256": self.validation_sha256,
+            "training_sha256": self.training_sha256,
             "protocol": self.resolved_protocol(),
             "learning_rate": self.tuning.rate,
             "tuning_trials": self.tuning.trials,
@@ -124,7 +128,7 @@ class Cell:
             self.model,
             self.task,
             self.baseline,
-            self.protocol.phases_for(self.baseline.name, self.request.steps),
+            self.phases,
             lanes,
             validate_every=self.protocol.validate_every,
             selection=self.protocol.selection,
@@ -147,8 +151,9 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
     task = TASKS.get(request.task)
     baseline = BASELINES.get(request.model)
     protocol = task.protocol(request.protocol) if request.protocol else task.protocols[0]
+    phases = protocol.phases_for(baseline.name, baseline.partitions, request.steps)
+    training.check(task, baseline, phases)
     frozen = task.frozen("test")
-    validation = task.frozen("validation")
     given = baseline.check_hparams(request.hparams)
     hparams = {**baseline.defaults(task.name, protocol.name), **given}
     sized = _size(request, baseline, task, protocol, hparams, given)
@@ -157,7 +162,7 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
     if request.learning_rate is not None:
         tuning = Tuning(request.learning_rate, 0, {"source": "given"})
     tuning = tuning or _known_rate(baseline, task, protocol)
-    training.check(task, baseline, protocol.phases_for(baseline.name, request.steps))
+    check_shapes(baseline.name, baseline.input_weights, task.spec, sizing.shapes(baseline, task.spec, sized.hparams))
     model = baseline.build(task.spec, sized.hparams)
     _check_outputs(baseline, model, task)
     return Cell(
@@ -168,9 +173,11 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
         sizing=sized,
         model=model,
         tuning=tuning,
+        phases=phases,
         testset_sha256=frozen.sha256,
         n_test=frozen.n,
-        validation_sha256=validation.sha256,
+        validation_sha256={name: task.frozen(name).sha256 for name in sorted({p.validation for p in phases})},
+        training_sha256={name: task.training[name].fingerprint() for name in sorted({p.data for p in phases})},
         # A model whose file has changed is another model: its old runs are not taken for new ones.
         model_sha256=hashlib.sha256(pathlib.Path(baseline.path).read_bytes()).hexdigest(),
     )
@@ -201,31 +208,28 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
     task, began = cell.task, time.perf_counter()
     row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
     per_trial: dict[str, np.ndarray] = {}
-    judged = None
-    if trained.diverged_at is None:
-        arrays = task.frozen("test").arrays
-        judged = task.evaluate(predict(trained.params), arrays)
-        last = task.evaluate(predict(trained.last_params), arrays)["values"][task.primary.name]
-    if judged is not None and np.isfinite(list(judged["values"].values())).all():
-        per_trial = judged["per_trial"]
-        value = judged["values"][task.primary.name]
-        row.update(
-            status="ok",
-            value=value,
-            score=task.primary.score(value),
-            last_value=last if np.isfinite(last) else None,
-            validation_loss=trained.validation_loss,
-            conditions_json=schema.canonical_json(judged["conditions"]),
-            **{schema.metric_column(m.name): judged["values"][m.name] for m in task.metrics[1:]},
-        )
-    elif judged is not None:
-        row.update(status="diverged", error="predictions on the test set are not finite")
-    else:
+    if trained.diverged_at is not None:
         limit = cell.protocol.loss_limit
         row.update(
             status="diverged",
             error=f"the loss was not a number or above {limit:g} at step {trained.diverged_at}",
         )
+    else:
+        judged = _judge(task, trained, predict)
+        if np.isfinite(list(judged["values"].values())).all():
+            per_trial = judged["per_trial"]
+            value = judged["values"].pop(task.primary.name)
+            row.update(
+                status="ok",
+                value=value,
+                score=task.primary.score(value),
+                last_value=judged["last"],
+                validation_loss=trained.validation_loss,
+                conditions_json=schema.canonical_json(judged["conditions"]),
+                **{schema.metric_column(name): value for name, value in judged["values"].items()},
+            )
+        else:
+            row.update(status="diverged", error="predictions on the test set are not finite")
     protocol = cell.resolved_protocol()
     row.update(
         schema_version=schema.SCHEMA_VERSION,
@@ -263,6 +267,23 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
     save = lambda path: save_params(path, trained.params, {"run_id": row["run_id"]})
     store.write(row, save, per_trial, trained.curve, CurvePoint._fields)
     return schema.check_row(row, row["run_id"])
+
+
+def _judge(task: Task, trained: Trained, predict) -> dict[str, Any]:
+    """What `Task.evaluate` says of the selected parameters, with the stages that metrics ask for, and the "last" value."""
+    arrays = task.frozen("test").arrays
+    judged = task.evaluate(predict(trained.params), arrays)
+    for stage, params in trained.stages.items():
+        asked = [m for m in task.metrics if stage in m.stages]
+        earlier = task.evaluate(predict(params), arrays) if asked else {}
+        for metric in asked:
+            name = f"{metric.name}.{stage}"
+            judged["values"][name] = earlier["values"][metric.name]
+            judged["per_trial"][name] = earlier["per_trial"][metric.name]
+            if metric.conditions:
+                judged["conditions"][name] = earlier["conditions"][metric.name]
+    last = task.evaluate(predict(trained.last_params), arrays)["values"][task.primary.name]
+    return {**judged, "last": last if np.isfinite(last) else None}
 
 
 def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol, hparams, given) -> sizing.Sizing:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from nmbench.errors import NmbenchError
+
 Arrays = Mapping[str, np.ndarray]
 PerTrial = Callable[[np.ndarray, Arrays], np.ndarray]
 
@@ -25,9 +27,11 @@ class Metric:
       higher_is_better: direction.
       floor: value of chance, or of the best constant: score 0.
       ceiling: value of a perfect answer: score 100.
-      conditions: optional `arrays -> [B]` integer labels; the metric is then also reported per label.
+      conditions: optional `arrays -> [B]` labels; the metric is then also reported per label.
+      condition_name: what the labels are, e.g. "interval".
       subset: optional `arrays -> [B]` booleans: the trials that the mean and the conditions are about.
       threshold: value at which a seed counts as having solved the task; None where the notion is not used.
+      stages: earlier stages of training (see `Phase.stage`) whose parameters it judges too; recorded as "NAME.STAGE".
     """
 
     name: str
@@ -36,12 +40,17 @@ class Metric:
     floor: float
     ceiling: float
     conditions: Callable[[Arrays], np.ndarray] | None = None
+    condition_name: str = "condition"
     subset: Callable[[Arrays], np.ndarray] | None = None
     threshold: float | None = None
+    stages: tuple[str, ...] = ()
 
     def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
         """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""
-        return float(np.mean(per_trial[self._chosen(arrays, len(per_trial))], dtype=np.float64))
+        chosen = self._chosen(arrays, len(per_trial))
+        if not chosen.any():
+            raise NmbenchError(f"this set holds no trial that metric {self.name!r} is about")
+        return float(np.mean(per_trial[chosen], dtype=np.float64))
 
     def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
         """Mean per condition label within the subset, `{}` without conditions. per_trial: `[B]`."""

@@ -24,10 +24,13 @@ import jax.numpy as jnp
 from nmbench import unroll
 from nmbench.catalog import BASELINES
 from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.input_weights import InputWeights
 from nmbench.params import FIXED_PREFIX, Predicate, is_learned
 from nmbench.registry import call_site
 from nmbench.specs import SequenceSpec
 from nmbench.unroll import concat_inputs
+
+INPUT_WEIGHTS = "input_weights"
 
 
 class Model(NamedTuple):
@@ -96,6 +99,7 @@ class Baseline:
       hparams: the other hyperparameters with their defaults, read off the factory's signature.
       settings: hyperparameters per task, keys "task" or "task/protocol"; the latter win.
       learning_rates: rate per "task/protocol", where a publication or tuning fixed one.
+      input_weights: "parameter" or "module|parameter" to what it reads; they make the partition "input_weights".
       partitions: name to predicate on (module, parameter) for staged training.
       origin, path: where it was registered.
     """
@@ -106,6 +110,7 @@ class Baseline:
     hparams: Mapping[str, Any]
     settings: Mapping[str, Mapping[str, Any]]
     learning_rates: Mapping[str, float]
+    input_weights: Mapping[str, InputWeights]
     partitions: Mapping[str, Predicate]
     citation: str
     tags: tuple[str, ...]
@@ -133,7 +138,11 @@ class Baseline:
             return is_learned
         if name not in self.partitions:
             known = ["learned", *self.partitions]
-            raise NmbenchError(f"model {self.name!r} has no partition {name!r}{did_you_mean(name, known)}")
+            declare = "input_weights={...}" if name == INPUT_WEIGHTS else f'partitions={{"{name}": ...}}'
+            raise NmbenchError(
+                f"model {self.name!r} has no partition {name!r}, which this protocol trains{did_you_mean(name, known)}; "
+                f"a model of your own declares it with register_baseline({declare})"
+            )
         chosen = self.partitions[name]
         return lambda module, parameter: is_learned(module, parameter) and chosen(module, parameter)
 
@@ -173,6 +182,7 @@ def register_baseline(
     free_size: str,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     learning_rates: Mapping[str, float] | None = None,
+    input_weights: Mapping[str, InputWeights] | None = None,
     partitions: Mapping[str, Predicate] | None = None,
     citation: str = "",
     tags: tuple[str, ...] = (),
@@ -187,6 +197,11 @@ def register_baseline(
       NmbenchError: the name is taken or malformed, or the signature does not fit.
     """
     origin, path = call_site()
+    weights, parts = dict(input_weights or {}), dict(partitions or {})
+    for reserved in {"learned", INPUT_WEIGHTS} & set(parts):
+        raise NmbenchError(f"{origin}: the partition {reserved!r} is made by nmbench; give input_weights= for the latter")
+    if weights:
+        parts[INPUT_WEIGHTS] = lambda module, name: name in weights or f"{module}|{name}" in weights
 
     def decorate(factory: Callable[..., Any]) -> Callable[..., Any]:
         hparams = _declared_hparams(factory, free_size, origin)
@@ -197,7 +212,8 @@ def register_baseline(
             hparams=hparams,
             settings=settings or {},
             learning_rates=learning_rates or {},
-            partitions=partitions or {},
+            input_weights=weights,
+            partitions=parts,
             citation=citation,
             tags=tuple(tags),
             summary=summary or (inspect.getdoc(factory) or "").split("\n")[0],

@@ -30,15 +30,15 @@ def transform(phase: Phase) -> optax.GradientTransformation:
     return optax.chain(optax.identity(), *parts)
 
 
-def relative_rate(phase: Phase, step):
-    """Factor on the peak rate at `step` (0-based, traced): the schedule, from 1 (or the warm-up) on.
+def rate_factor(phase: Phase, step):
+    """Factor on the run's rate at `step` (0-based, traced): the phase's relative rate times its schedule.
 
     constant: 1. cosine: (1 + cos(pi step / steps)) / 2. Warm-up multiplies by min(1, (step + 1) / warmup_steps).
     """
     step = jnp.asarray(step, jnp.result_type(float))
-    factor = jnp.ones_like(step)
+    factor = jnp.full_like(step, phase.relative_rate)
     if phase.schedule == "cosine":
-        factor = 0.5 * (1.0 + jnp.cos(jnp.pi * step / phase.steps))
+        factor = factor * 0.5 * (1.0 + jnp.cos(jnp.pi * step / phase.steps))
     if phase.warmup_steps:
         factor = factor * jnp.minimum(1.0, (step + 1) / phase.warmup_steps)
     return factor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from nmbench.errors import NmbenchError
@@ -18,7 +19,7 @@ class Phase:
     Attributes:
       steps: number of optimiser steps.
       batch_size: trials per step; 0 takes the whole training set (fixed training sets only).
-      learning_rate: peak rate; None means the run's rate (tuned, or `--learning_rate`).
+      relative_rate: peak rate as a multiple of the run's rate (tuned, published, or `--learning_rate`).
       schedule: "constant", or "cosine" (from the peak to 0 over the phase).
       warmup_steps: linear rise of the rate at the start.
       optimizer: name of an `optax.scale_by_*`.
@@ -26,15 +27,20 @@ class Phase:
       weight_decay: decoupled (AdamW), applied to the trained partition only.
       clip_value: bound on each gradient element, 0 for none.
       clip_norm: bound on the global gradient norm, 0 for none.
-      partition: which parameters move; "learned" (all that are not fixed) or a partition the model names.
+      partition: which parameters move; "learned" (all that are not fixed) or a partition the model names; of several names,
+        the first that the model has.
       data: name of the task's training data.
       validation: name of the frozen set whose loss selects parameters.
       reset_optimizer_every: start the optimiser's moments afresh every so many steps, 0 for never.
+      new_inputs: input channels that carry something for the first time in this phase, e.g. `{"context/3": 0.1}`: the
+        weights that read them start the phase at the value given.
+      stage: a name, for a phase whose outcome is of interest in itself: the parameters that it selects are judged on the
+        test set too, by the metrics that ask for this stage.
     """
 
     steps: int
     batch_size: int = 0
-    learning_rate: float | None = None
+    relative_rate: float = 1.0
     schedule: str = "constant"
     warmup_steps: int = 0
     optimizer: str = "adam"
@@ -42,10 +48,12 @@ class Phase:
     weight_decay: float = 0.0
     clip_value: float = 0.0
     clip_norm: float = 0.0
-    partition: str = "learned"
+    partition: str | tuple[str, ...] = "learned"
     data: str = "train"
     validation: str = "validation"
     reset_optimizer_every: int = 0
+    new_inputs: dict[str, float] = dataclasses.field(default_factory=dict)
+    stage: str = ""
 
     def __post_init__(self):
         if self.optimizer not in OPTIMIZERS:
@@ -58,6 +66,11 @@ class Phase:
             if getattr(self, name) < 0:
                 raise NmbenchError(f"{name} cannot be negative, got {getattr(self, name)}")
 
+    def choose_partition(self, partitions: Collection[str]) -> str:
+        """The partition that moves in a model with these; one that it lacks if it has none of those named."""
+        names = (self.partition,) if isinstance(self.partition, str) else self.partition
+        return next((name for name in names if name == "learned" or name in partitions), names[-1])
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -68,7 +81,7 @@ class Protocol:
       phases: run one after another, each from the parameters that the one before selected.
       phases_by_model: phases for particular models, by their registered names.
       sizes: "budget" sizes models to a parameter budget; "published" takes the sizes that baselines declare.
-      learning_rate: default rate of phases that leave theirs open.
+      learning_rate: the run's rate unless the model, its tuning or the user says otherwise.
       learning_rate_grid: what `--tune` tries, the same for every model; () when this protocol is not tuned.
       tuning_seeds: seeds per rate while tuning, disjoint from those of results.
       validate_every: steps between evaluations on validation data.
@@ -97,26 +110,32 @@ class Protocol:
         if self.validate_every < 1 or not self.phases:
             raise NmbenchError("a protocol needs at least one phase and validate_every >= 1")
 
-    def phases_for(self, model: str, steps: int | None = None) -> tuple[Phase, ...]:
-        """Phases of a model; `steps`, if given, is the total, shared among them in proportion."""
-        phases = self.phases_by_model.get(model, self.phases)
-        return phases if steps is None else _share_steps(phases, steps)
-
-    def resolve(self, model: str, *, learning_rate: float, steps: int | None = None) -> dict[str, Any]:
-        """What will be run, as plain data for a result row: phases with their rates filled in.
+    def phases_for(self, model: str, partitions: Collection[str] = (), steps: int | None = None) -> tuple[Phase, ...]:
+        """Phases of a model, each with one partition; `steps`, if given, is their total, shared in proportion.
 
         Args:
           model: registered name.
-          learning_rate: the run's rate, for phases that leave theirs open.
-          steps: as in `phases_for`.
+          partitions: names of the partitions that it has.
+          steps: total number of training steps.
         """
-        filled = [
-            dataclasses.replace(p, learning_rate=learning_rate if p.learning_rate is None else p.learning_rate)
-            for p in self.phases_for(model, steps)
-        ]
+        phases = self.phases_by_model.get(model, self.phases)
+        phases = tuple(dataclasses.replace(p, partition=p.choose_partition(partitions)) for p in phases)
+        return phases if steps is None else _share_steps(phases, steps)
+
+    def resolve(self, phases: tuple[Phase, ...], learning_rate: float) -> dict[str, Any]:
+        """What will be run, as plain data for a result row: the phases of a model with their peak rates filled in.
+
+        Args:
+          phases: what `phases_for` returned.
+          learning_rate: the run's rate.
+        """
+        filled = []
+        for phase in phases:
+            plain = dataclasses.asdict(phase)
+            filled.append({"learning_rate": learning_rate * plain.pop("relative_rate"), **plain})
         return {
             "name": self.name,
-            "phases": [dataclasses.asdict(p) for p in filled],
+            "phases": filled,
             "validate_every": self.validate_every,
             "selection": self.selection,
             "loss_limit": self.loss_limit,

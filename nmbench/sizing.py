@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -84,7 +84,10 @@ def size_to_budget(
             f"a budget of {budget} is too small for {baseline.name}: its smallest size, {free}={low}, has {counted(low)} "
             f"parameters; raise --budget, fix smaller sizes with --hparams, or pass --allow_budget_miss"
         )
-    high = low if counted(low) >= budget else low + 1
+    high = low if counted(low) >= budget else _guess(counted, low, budget)
+    # Right for any count that does not fall: the guess only saves evaluations.
+    if high > low + 1 and counted(high) >= budget and counted(high - 1) < budget:
+        low = high - 1
     while high > low and counted(high) < budget:
         low, high = high, 2 * high
         if high > LARGEST_SIZE:
@@ -116,6 +119,19 @@ def check_deviation(baseline: Baseline, sizing: Sizing, allow_miss: bool) -> Non
         f"{sizing.target}, more than the {TOLERANCE:.0%} allowed; choose another budget, fix other sizes with --hparams, "
         f"or pass --allow_budget_miss"
     )
+
+
+def _guess(counted: Callable[[int], int], low: int, budget: int) -> int:
+    """The first size above `low` to reach `budget` if the count is quadratic, as it is for most networks."""
+    first, second, third = (counted(low + i) for i in range(3))
+    bend = third - 2 * second + first
+    slope = second - first - bend / 2  # count(low + d) = first + slope d + bend d^2 / 2
+    if bend > 0:
+        steps = (math.sqrt(slope**2 + 2 * bend * (budget - first)) - slope) / bend
+    else:
+        steps = (budget - first) / slope if slope > 0 else 1.0
+    # Rounding must not push a size that reaches the budget exactly to the next one.
+    return low + max(1, min(math.ceil(steps - 1e-9), LARGEST_SIZE - low))
 
 
 def _smallest(baseline: Baseline, counted, budget: int) -> int:

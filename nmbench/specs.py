@@ -18,14 +18,20 @@ class ArraySpec:
     Attributes:
       channels: number of channels, the last axis of a time-major array `[T, B, channels]`.
       dtype: NumPy dtype name.
+      names: what each channel carries, for people; () when that needs no saying.
     """
 
     channels: int
     dtype: str = "float32"
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.channels < 1:
             raise NmbenchError(f"ArraySpec needs at least 1 channel, got {self.channels}")
+        if self.names and len(self.names) != self.channels:
+            raise NmbenchError(
+                f"ArraySpec has {self.channels} channels but {len(self.names)} names: {', '.join(self.names)}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

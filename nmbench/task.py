@@ -7,11 +7,14 @@ were drawn with NumPy (`draw_set`) and how they become model inputs (`unpack`), 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import inspect
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import tree
 
 from nmbench import testsets
 from nmbench.catalog import TASKS
@@ -48,6 +51,10 @@ class Sampler:
     def arrays(self) -> Any:
         return ()
 
+    def fingerprint(self) -> str:
+        """sha256 of the file that defines `sample`: trials that nobody can list are known by their code."""
+        return hashlib.sha256(pathlib.Path(inspect.getfile(inspect.unwrap(self.sample))).read_bytes()).hexdigest()
+
     def draw(self, arrays: Any, key: Any, batch_size: int) -> Batch:
         del arrays
         if batch_size < 1:
@@ -69,6 +76,11 @@ class FixedData:
         batch = self.make()
         shape = (*np.shape(batch.mask)[:1], np.shape(batch.targets)[1], *np.shape(batch.mask)[2:])
         return batch._replace(mask=np.broadcast_to(batch.mask, shape))
+
+    def fingerprint(self) -> str:
+        """sha256 of all trials (see `nmbench.testsets.digest`)."""
+        leaves = tree.flatten_with_path(self.make()._asdict())
+        return testsets.digest({"/".join(map(str, path)): np.asarray(leaf) for path, leaf in leaves})
 
     def draw(self, arrays: Batch, key: Any, batch_size: int) -> Batch:
         import jax

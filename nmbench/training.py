@@ -21,8 +21,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nmbench import params as flat_params
 from nmbench.errors import NmbenchError
+from nmbench.input_weights import check_new_inputs, start_new_inputs
 from nmbench.model import Baseline, Model
-from nmbench.optimizer import relative_rate, transform
+from nmbench.optimizer import rate_factor, transform
 from nmbench.protocol import Phase
 from nmbench.task import Batch, Task
 
@@ -53,6 +54,8 @@ class Trained:
       last_params: those after the last step.
       selected_step: step (counted over all phases) that `params` come from; 0 is the initial state.
       validation_loss: of `params`.
+      phase_losses: selected validation loss of every phase, each on the phase's own validation set.
+      stages: parameters selected by the phases that carry a stage's name.
       curve: one point per validation.
       diverged_at: first step whose loss was not finite or above the limit (the last step if only the validation loss
         never was finite), None if all was well.
@@ -62,6 +65,8 @@ class Trained:
     last_params: Any
     selected_step: int
     validation_loss: float
+    phase_losses: list[float]
+    stages: dict[str, Any]
     curve: list[CurvePoint]
     diverged_at: int | None
 
@@ -112,7 +117,7 @@ def train(
       model: what to train.
       task: gives training data and validation sets.
       baseline: gives the partitions that phases refer to.
-      phases: with learning rates; a phase whose rate is None uses the lane's.
+      phases: each with one partition.
       lanes: the runs.
       validate_every: steps per compiled chunk.
       selection: "best" or "last".
@@ -135,13 +140,17 @@ def train(
     rates = jnp.asarray([lane.learning_rate for lane in padded], jnp.result_type(float))
     apply = lambda flat, inputs: model.apply(flat_params.unflatten(like, flat), inputs)
 
+    pick = lambda flat, i: flat_params.unflatten(like, {name: leaf[i] for name, leaf in flat.items()})
+
     curves: list[list[CurvePoint]] = [[] for _ in lanes]
     diverged: list[int | None] = [None] * len(lanes)
-    done, compile_s, train_s, outcome = 0, 0.0, 0.0, None
+    outcomes: list[_Outcome] = []
+    done, compile_s, train_s = 0, 0.0, 0.0
     for number, phase in enumerate(phases):
         program = _PhaseProgram(apply, task, baseline, phase, mesh, loss_limit)
         key = jax.random.fold_in(jax.random.key(data_seed), number)
         began = time.perf_counter()
+        current = start_new_inputs(current, baseline.input_weights, task.spec, phase.new_inputs)
         state = program.start(current)
         compiled = program.compile(state, rates, key)
         compile_s += time.perf_counter() - began
@@ -158,29 +167,54 @@ def train(
             if all(at is not None for at in diverged):
                 break
         train_s += time.perf_counter() - began
-        outcome = jax.device_get((state, _merge(state, selection), _merge(state, "last"))), done
+        outcomes.append(_outcome(state, selection, done, [curve[-1] for curve in curves]))
+        for i in range(len(lanes)):
+            if diverged[i] is None and not np.isfinite(outcomes[-1].losses[i]):
+                diverged[i] = curves[i][-1].step
         current = _merge(state, selection)
         done += phase.steps
-    assert outcome is not None
-    (state, chosen, last), offset = outcome
-    for i in range(len(lanes)):
-        if diverged[i] is None and not np.isfinite(
-            curves[i][-1].validation_loss if selection == "last" else state.best_loss[i]
-        ):
-            diverged[i] = curves[i][-1].step
-    results = []
-    for i in range(len(lanes)):
-        step = int(state.best_step[i]) if selection == "best" else done - offset
-        loss = float(state.best_loss[i]) if selection == "best" else curves[i][-1].validation_loss
-        pick = lambda flat, i=i: flat_params.unflatten(like, {name: leaf[i] for name, leaf in flat.items()})
-        results.append(Trained(pick(chosen), pick(last), offset + step, loss, curves[i], diverged[i]))
+        if all(at is not None for at in diverged):
+            break
+    end = outcomes[-1]
+    results = [
+        Trained(
+            params=pick(end.chosen, i),
+            last_params=pick(end.last, i),
+            selected_step=end.steps[i],
+            validation_loss=end.losses[i],
+            phase_losses=[outcome.losses[i] for outcome in outcomes],
+            stages={p.stage: pick(outcome.chosen, i) for p, outcome in zip(phases, outcomes, strict=False) if p.stage},
+            curve=curves[i],
+            diverged_at=diverged[i],
+        )
+        for i in range(len(lanes))
+    ]
     return results, Timing(compile_s, train_s, len(devices))
+
+
+class _Outcome(NamedTuple):
+    """What a phase ends with, per lane: parameters `[lanes, ...]`, the step selected (over all phases) and its loss."""
+
+    chosen: flat_params.Flat
+    last: flat_params.Flat
+    steps: list[int]
+    losses: list[float]
+
+
+def _outcome(state: _State, selection: str, done: int, ends: Sequence[CurvePoint]) -> _Outcome:
+    chosen, last = jax.device_get((_merge(state, selection), _merge(state, "last")))
+    if selection == "last":
+        return _Outcome(chosen, last, [end.step for end in ends], [end.validation_loss for end in ends])
+    steps, losses = jax.device_get((state.best_step, state.best_loss))
+    return _Outcome(chosen, last, [done + int(step) for step in steps], [float(loss) for loss in losses])
 
 
 def check(task: Task, baseline: Baseline, phases: Sequence[Phase]) -> None:
     """Raise `NmbenchError` if a phase names data, a set or a partition that does not exist; nothing is computed."""
     for phase in phases:
+        assert isinstance(phase.partition, str)
         baseline.partition(phase.partition)
+        check_new_inputs(baseline.name, baseline.input_weights, task.spec, phase.new_inputs)
         transform(phase)
         if phase.data not in task.training:
             raise NmbenchError(f"task {task.name!r} has no training data {phase.data!r}: {', '.join(task.training)}")
@@ -209,6 +243,7 @@ class _PhaseProgram:
 
     def __init__(self, apply, task: Task, baseline: Baseline, phase: Phase, mesh: Mesh, loss_limit: float):
         self._apply, self._phase, self._mesh, self._limit = apply, phase, mesh, loss_limit
+        assert isinstance(phase.partition, str)
         self._partition = baseline.partition(phase.partition)
         self._label = f"phase partition {phase.partition!r} of {baseline.name!r}"
         self._transform = transform(phase)
@@ -285,8 +320,7 @@ class _PhaseProgram:
             restart = step % self._phase.reset_optimizer_every == 0
             optimizer = jax.tree.map(lambda new, old: jnp.where(restart, new, old), fresh, optimizer)
         updates, optimizer = self._transform.update(gradients, optimizer, moving)
-        factor = rate if self._phase.learning_rate is None else self._phase.learning_rate
-        factor = factor * relative_rate(self._phase, step)
+        factor = rate * rate_factor(self._phase, step)
         moving = jax.tree.map(lambda p, u: p - factor.astype(p.dtype) * u, moving, updates)
         return moving, optimizer, loss
 

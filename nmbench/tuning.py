@@ -2,17 +2,20 @@
 
 Every rate gets the same number of trials, with seeds that no result uses. The rate with the lowest mean validation loss
 over its seeds wins; the mean, because a rate that fails on one seed of three is not a reliable one. A trial that diverges
-counts as infinite.
+counts as infinite. Where phases validate on different sets, a trial's loss is the mean over these sets, each taken at the
+end of the last phase that uses it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from nmbench.errors import NmbenchError
 from nmbench.experiment import ENGINE_VERSION, Cell, Tuning
+from nmbench.protocol import Phase
 from nmbench.results import schema
 from nmbench.results.store import Store
 from nmbench.training import Lane, Report
@@ -33,18 +36,24 @@ def tune(cell: Cell, store: Store, *, force: bool = False, report: Report = lamb
     check(cell)
     grid, seeds = cell.protocol.learning_rate_grid, cell.protocol.tuning_seeds
     config = {name: value for name, value in cell.config(seed=0).items() if name not in _VARIES}
-    config["protocol"] = cell.protocol.resolve(cell.baseline.name, learning_rate=0.0, steps=cell.request.steps)
+    config["protocol"] = cell.protocol.resolve(cell.phases, 1.0)
     key = hashlib.sha256(schema.canonical_json({**config, "grid": grid, "seeds": seeds}).encode()).hexdigest()[:12]
     name = f"{cell.baseline.name}.{cell.task.name}.{cell.protocol.name}.{key}"
     record = None if force else store.load_tuning(name)
     if record is None:
         lanes = [Lane(seed, rate) for rate in grid for seed in seeds]
         results, timing = cell.train(lanes, report)
-        losses = [r.validation_loss if r.diverged_at is None else math.inf for r in results]
+        losses = [criterion(cell.phases, r.phase_losses) if r.diverged_at is None else math.inf for r in results]
         record = summarise(cell, grid, seeds, losses)
         record["train_s"] = round(timing.train_s, 1)
         store.save_tuning(name, record)
     return Tuning(float(record["chosen"]), len(grid) * len(seeds), {"source": "tuned in this results folder", **record})
+
+
+def criterion(phases: Sequence[Phase], losses: Sequence[float]) -> float:
+    """One number for a trial, from the selected validation loss of each phase."""
+    by_set = {phase.validation: loss for phase, loss in zip(phases, losses, strict=True)}
+    return sum(by_set.values()) / len(by_set)
 
 
 def summarise(cell: Cell, grid, seeds, losses: list[float]) -> dict[str, Any]:

@@ -73,11 +73,44 @@ def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]
     targets = trials.response(test, trials.theta_out(test)).astype(np.float64)
     # Rounded, so that the last bits of a platform's sine do not get into result rows.
     best_constant = round(float(np.mean(targets.var(axis=(0, 1)))), 9)
-    percent: dict[str, Any] = {"higher_is_better": True, "ceiling": 100.0, "conditions": conditions}
+    percent: dict[str, Any] = {
+        "higher_is_better": True,
+        "ceiling": 100.0,
+        "conditions": conditions,
+        "condition_name": "task",
+    }
     return (
         Metric(name="percent_correct", per_trial=percent_correct, floor=CHANCE, threshold=90.0, **percent),
         Metric(name="percent_correct_published", per_trial=percent_correct_published, floor=CHANCE_PUBLISHED, **percent),
-        Metric(name="mse", per_trial=mse, higher_is_better=False, floor=best_constant, ceiling=0.0, conditions=conditions),
+        Metric(
+            name="mse",
+            per_trial=mse,
+            higher_is_better=False,
+            floor=best_constant,
+            ceiling=0.0,
+            conditions=conditions,
+            condition_name="task",
+        ),
+    )
+
+
+def old_and_new(before: str) -> tuple[Metric, ...]:
+    """Percent correct on the three tasks learned first and on the fourth, now and at the stage `before`: what survives.
+
+    The first is the mean over three tasks with as many trials each.
+    """
+    new = lambda arrays: arrays["task"] == trials.MEMORY_ANTI
+    percent: dict[str, Any] = {"higher_is_better": True, "floor": CHANCE, "ceiling": 100.0, "stages": (before,)}
+    return (
+        Metric(
+            name="percent_correct_old_tasks",
+            per_trial=percent_correct,
+            subset=lambda arrays: ~new(arrays),
+            conditions=task_names,
+            condition_name="task",
+            **percent,
+        ),
+        Metric(name="percent_correct_new_task", per_trial=percent_correct, subset=new, **percent),
     )
 
 

@@ -135,5 +135,6 @@ def epochs(arrays, trial: int) -> list[tuple[str, int, int]]:
 
 def spec(context: bool) -> SequenceSpec:
     """Inputs (fixation, sine, cosine), with the four context channels if asked for; outputs (fixation, sine, cosine)."""
-    inputs = {"sensory": ArraySpec(3), "context": ArraySpec(len(NAMES))} if context else {"sensory": ArraySpec(3)}
-    return SequenceSpec(steps=STEPS, inputs=inputs, outputs=ArraySpec(3))
+    angle = ArraySpec(3, names=("fixation", "sine", "cosine"))
+    inputs = {"sensory": angle, "context": ArraySpec(len(NAMES), names=NAMES)} if context else {"sensory": angle}
+    return SequenceSpec(steps=STEPS, inputs=inputs, outputs=angle)

@@ -74,6 +74,13 @@ def _exact_match(predictions, arrays) -> np.ndarray:
     return (np.rint(predictions[-1, :, 0]) == _answers(arrays)).astype(np.float64)
 
 
+def epochs(arrays, trial: int) -> list[tuple[str, int, int]]:
+    """Stretches of one trial as (name, first step, step after the last)."""
+    asked = 1 + int(arrays["query"][trial])
+    stretches = [("query", 0, 1), ("elements", 1, asked), ("queried", asked, asked + 1), ("elements", asked + 1, STEPS)]
+    return [(name, first, end) for name, first, end in stretches if first < end]
+
+
 def _constant(value: float):
     return lambda arrays: np.full((STEPS, arrays["query"].shape[0], 1), value, np.float32)
 
@@ -95,6 +102,12 @@ _PAPER = Protocol(
 _PAPER_CODE = dataclasses.replace(
     _PAPER, name="paper_code", summary="As paper, with the time constants of the authors' code: tau_x=2, tau_z=10."
 )
+_SMOKE = Protocol(
+    name="smoke",
+    phases=(Phase(steps=20, batch_size=16),),
+    validate_every=10,
+    summary="Twenty steps, to see that everything runs; its scores mean nothing.",
+)
 
 register_task(
     "element_finder",
@@ -115,12 +128,14 @@ register_task(
             floor=CHANCE_MSE,
             ceiling=0.0,
             conditions=lambda arrays: arrays["query"],
+            condition_name="query",
             threshold=1.0,
         ),
         Metric(name="exact_match", per_trial=_exact_match, higher_is_better=True, floor=CHANCE_MATCH, ceiling=1.0),
     ),
     default_budget=500,
-    protocols=(_MATCHED, _PAPER, _PAPER_CODE),
+    protocols=(_MATCHED, _PAPER, _PAPER_CODE, _SMOKE),
+    epochs=epochs,
     references={
         "chance (always 0)": _constant(0.0),
         "perfect": lambda arrays: unpack(arrays).targets,

@@ -32,8 +32,9 @@ _MATCHED = Protocol(
 )
 _PAPER = Protocol(
     name="paper",
-    phases=(Phase(steps=150_000, batch_size=100, learning_rate=1e-3, weight_decay=1e-4, clip_value=1.0),),
+    phases=(Phase(steps=150_000, batch_size=100, weight_decay=1e-4, clip_value=1.0),),
     sizes="published",
+    learning_rate=1e-3,
     summary="The multitask recipe of supplement C.3 on one task: AdamW at 1e-3, gradient elements clipped at 1.",
 )
 _SMOKE = Protocol(

@@ -38,6 +38,22 @@ def nmrnn(p, u, c, h):
     return np.array(ys)
 
 
+def nmrnn_linear(p, u, c, h):
+    N, M = p["L"].shape[0], p["W_z"].shape[0]
+    L = np.linalg.qr(p["L"])[0] if h["orthonormal"] else p["L"]
+    scale = 1 if h["orthonormal"] else 1 / N
+    x, z, ys = start(p, "x0", N), start(p, "z0", M), []
+    for t in range(len(u)):
+        drive = p["W_z"] @ (z if h["linear_z"] else np.tanh(z)) + p["B_z"] @ np.concatenate([c[t], u[t]])
+        if h["feedback"]:
+            drive = drive + p["B_zx"] @ x
+        z = (1 - 1 / h["tau_z"]) * z + drive / h["tau_z"]
+        s = sigmoid(p["A_z"] @ z + p["b_z"][:, 0])
+        x = (1 - 1 / h["tau_x"]) * x + (scale * L @ np.diag(s) @ L.T @ x + p["B_x"] @ u[t]) / h["tau_x"]
+        ys.append(p["C"] @ x + p["d"][:, 0])
+    return np.array(ys)
+
+
 def lrrnn(p, u, c, h):
     N = p["L"].shape[0]
     L = np.linalg.qr(p["L"])[0] if h["orthonormal"] else p["L"]
@@ -74,6 +90,10 @@ CASES = [
     ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3, "feedback": True}),
     ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3, "feedback": True, "parametrisation": "published", "readout_bias": False}),
     ("nmrnn", nmrnn, {"N": 6, "M": 2, "K": 8, "feedback": True, "drawn_start": True, "tau_x": 2.0, "tau_z": 3.0}),
+    ("nmrnn_linear", nmrnn_linear, {"N": 7, "M": 4, "K": 1}),
+    ("nmrnn_linear", nmrnn_linear, {"N": 7, "M": 4, "K": 3, "linear_z": True, "tau_x": 2.0, "tau_z": 10.0}),
+    ("nmrnn_linear", nmrnn_linear, {"N": 7, "M": 4, "K": 3, "feedback": True, "drawn_start": True}),
+    ("nmrnn_linear", nmrnn_linear, {"N": 7, "M": 4, "K": 9, "feedback": True, "orthonormal": False}),
     ("lrrnn", lrrnn, {"N": 7, "K": 3}),
     ("lrrnn", lrrnn, {"N": 7, "K": 3, "parametrisation": "published", "readout_bias": False}),
     ("lrrnn", lrrnn, {"N": 7, "K": 9, "orthonormal": False, "drawn_start": True, "tau": 2.0}),
@@ -107,6 +127,46 @@ def test_cell_equals_a_numpy_loop_in_float32(name, loop, hparams):
 def test_cell_equals_a_numpy_loop_in_float64(name, loop, hparams):
     with jax.enable_x64(True):
         compare(name, loop, hparams, np.float64, 1e-12)
+
+
+def test_equations_1_to_3_of_the_supplement_are_one_configuration():
+    """Eqs. 1-3 as printed: no leak in x, 1/N before W_x = L S R^T with R = L, everything linear, feedback without a bias."""
+    baseline = BASELINES.get("nmrnn_linear")
+    printed = {"tau_x": 1.0, "linear_z": True, "feedback": True, "orthonormal": False}
+    spec = SequenceSpec(9, {"sensory": ArraySpec(3)}, ArraySpec(2))
+    tau_z, N, M = 4.0, 8, 5
+    with jax.enable_x64(True):
+        model = baseline.build(spec, {**baseline.hparams, **printed, "N": N, "M": M, "K": 2, "tau_z": tau_z})
+        params = model.init(jax.random.key(1))
+        u = np.random.RandomState(0).randn(spec.steps, 3)
+        outputs = model.apply(params, {"sensory": jnp.asarray(u[:, None])})[:, 0]
+        p = {name: np.asarray(value) for name, value in params["nmrnn_linear"].items()}
+    assert set(p) == {"L", "B_x", "W_z", "B_z", "B_zx", "A_z", "b_z", "C", "d"}
+    x, z = np.full(N, 0.1), np.full(M, 0.1)
+    for t in range(spec.steps):
+        z = ((1 - 1 / tau_z) * np.eye(M) + p["W_z"] / tau_z) @ z + (p["B_zx"] @ x + p["B_z"] @ u[t]) / tau_z
+        W_x = p["L"] @ np.diag(sigmoid(p["A_z"] @ z + p["b_z"][:, 0])) @ p["L"].T
+        x = W_x @ x / N + p["B_x"] @ u[t]
+        np.testing.assert_allclose(outputs[t], p["C"] @ x + p["d"][:, 0], rtol=1e-12, atol=1e-12)
+
+
+def test_only_the_neuromodulatory_network_sees_the_context():
+    """With the gates cut off from z, the output of an NM-RNN does not depend on the context; that of an LR-RNN does."""
+    changes = {}
+    for name in ("nmrnn", "nmrnn_linear", "lrrnn"):
+        baseline = BASELINES.get(name)
+        model = baseline.build(SPEC, {**baseline.hparams, "N": 6, "K": 3})
+        params = model.init(jax.random.key(0))
+        inputs = {"sensory": jnp.ones((SPEC.steps, 2, 3)), "context": jnp.zeros((SPEC.steps, 2, 2))}
+        other = {**inputs, "context": jnp.ones((SPEC.steps, 2, 2))}
+        difference = lambda p, model=model, inputs=inputs, other=other: float(
+            jnp.abs(model.apply(p, inputs) - model.apply(p, other)).max()
+        )
+        cut = {m: {**leaves, "A_z": 0 * leaves["A_z"]} if "A_z" in leaves else leaves for m, leaves in params.items()}
+        changes[name] = (difference(params), difference(cut))
+    assert changes["nmrnn"][0] > 1e-6 and changes["nmrnn"][1] == 0
+    assert changes["nmrnn_linear"][0] > 1e-6 and changes["nmrnn_linear"][1] == 0
+    assert changes["lrrnn"][1] > 1e-3
 
 
 def test_matched_low_rank_rnn_is_the_nmrnn_with_open_gates():

@@ -27,7 +27,7 @@ def test_a_tuning_record_follows_the_declared_grid(path):
     task = TASKS.get(record["task"])
     protocol = task.protocol(record["protocol"])
     assert record["task_version"] == task.version
-    assert record["validation_sha256"] == task.frozen("validation").sha256
+    assert record["validation_sha256"] == {name: task.frozen(name).sha256 for name in record["validation_sha256"]}
     assert tuple(record["grid"]) == protocol.learning_rate_grid
     assert tuple(record["seeds"]) == protocol.tuning_seeds
     losses = np.array([[np.inf if v is None else v for v in row] for row in record["validation_losses"]])

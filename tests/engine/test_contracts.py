@@ -69,22 +69,30 @@ def test_scores_run_from_floor_to_ceiling_in_both_directions():
 
 def test_steps_are_shared_among_phases_in_proportion():
     protocol = Protocol(name="p", phases=(Phase(steps=10_000), Phase(steps=10_000), Phase(steps=50_000)))
-    assert [p.steps for p in protocol.phases_for("m", 70)] == [10, 10, 50]
-    assert [p.steps for p in protocol.phases_for("m", 3)] == [1, 1, 1]
+    assert [p.steps for p in protocol.phases_for("m", steps=70)] == [10, 10, 50]
+    assert [p.steps for p in protocol.phases_for("m", steps=3)] == [1, 1, 1]
     assert [p.steps for p in protocol.phases_for("m")] == [10_000, 10_000, 50_000]
     for total in range(3, 60):
-        shared = [p.steps for p in protocol.phases_for("m", total)]
+        shared = [p.steps for p in protocol.phases_for("m", steps=total)]
         assert sum(shared) == total and min(shared) >= 1
     with pytest.raises(NmbenchError, match="too few"):
-        protocol.phases_for("m", 2)
+        protocol.phases_for("m", steps=2)
 
 
 def test_phases_of_one_model():
-    protocol = Protocol(name="p", phases=(Phase(steps=1),), phases_by_model={"a": (Phase(steps=2), Phase(steps=3))})
+    two = (Phase(steps=2), Phase(steps=3, relative_rate=10.0))
+    protocol = Protocol(name="p", phases=(Phase(steps=1),), phases_by_model={"a": two})
     assert [p.steps for p in protocol.phases_for("a")] == [2, 3]
     assert [p.steps for p in protocol.phases_for("b")] == [1]
-    resolved = protocol.resolve("a", learning_rate=0.5)
-    assert [p["learning_rate"] for p in resolved["phases"]] == [0.5, 0.5]
+    resolved = protocol.resolve(protocol.phases_for("a"), 0.5)
+    assert [p["learning_rate"] for p in resolved["phases"]] == [0.5, 5.0]
+
+
+def test_a_phase_moves_the_first_partition_that_the_model_has():
+    protocol = Protocol(name="p", phases=(Phase(steps=1, partition=("modulation", "input_weights")),))
+    moved = lambda *partitions: protocol.phases_for("m", partitions)[0].partition
+    assert moved("input_weights", "modulation") == "modulation"
+    assert moved("input_weights") == moved() == "input_weights"
 
 
 def test_fixed_data_gives_all_trials_or_draws_with_replacement():

@@ -39,7 +39,7 @@ def test_builtin_entries_are_known_with_their_origin_before_import():
     assert {"nmrnn", "lrrnn", "rnn", "lstm"} <= set(entries)
     assert entries["nmrnn"].origin.startswith("baselines/nmrnn.py:")
     assert "neuromodulation" in entries["nmrnn"].tags and entries["nmrnn"].summary
-    assert {e.name for e in BASELINES.entries("low-rank")} == {"nmrnn", "lrrnn"}
+    assert {e.name for e in BASELINES.entries("low-rank")} == {"nmrnn", "nmrnn_linear", "lrrnn"}
     assert TASKS.entry("element_finder").origin.startswith("tasks/element_finder.py:")
 
 
@@ -52,7 +52,7 @@ def test_scanned_and_registered_entries_agree():
 
 def test_unknown_names_get_a_suggestion():
     with pytest.raises(
-        NmbenchError, match=r"unknown model 'nmrn'; did you mean 'nmrnn'\? \(known: lrrnn, lstm, nmrnn, rnn\)"
+        NmbenchError, match=r"unknown model 'nmrn'; did you mean 'nmrnn'\? \(known: lrrnn, lstm, nmrnn, nmrnn_linear, rnn\)"
     ):
         BASELINES.get("nmrn")
     with pytest.raises(NmbenchError, match="unknown task 'xyz' .known: "):

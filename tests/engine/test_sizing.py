@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from nmbench import sizing
+from nmbench import experiment, sizing
 from nmbench.catalog import BASELINES, TASKS
 from nmbench.errors import NmbenchError
 from nmbench.specs import ArraySpec, SequenceSpec
@@ -49,6 +49,7 @@ def test_counts_at_the_published_sizes_on_element_finder(model, hparams, expecte
     ("model", "spec", "hparams", "expected"),
     [
         ("nmrnn", MWG, {"N": 100, "M": 5, "K": 3}, 1059),
+        ("nmrnn_linear", MWG, {"N": 100, "M": 20, "K": 1}, 982),
         ("lrrnn", MWG, {"N": 106, "K": 3}, 1061),
         ("rnn", MWG, {"N": 31}, 1086),
         ("lstm", MWG, {"N": 15}, 1155),
@@ -64,6 +65,30 @@ def test_counts_at_the_published_sizes_on_element_finder(model, hparams, expecte
 )
 def test_counts_at_the_published_sizes_on_other_specs(model, spec, hparams, expected):
     assert count(model, spec, **hparams) == expected
+
+
+@pytest.mark.parametrize(
+    ("task", "protocol", "expected"),
+    [
+        ("mwg_rank1", "paper", {"nmrnn_linear": 982}),
+        ("mwg_rank3", "paper", {"nmrnn": 1059, "lrrnn": 1061, "rnn": 1086, "lstm": 1155}),
+        ("mwg_rank3_code", "paper_code", {"nmrnn": 1059, "lrrnn": 1061, "rnn": 1086, "lstm": 1155}),
+        # Published with three context channels; a row counts the weights of the fourth too, since retraining learns them.
+        ("multitask", "paper", {"nmrnn": 1786 + 20, "lrrnn": 1503 + 100, "rnn": 489 + 18, "lstm": 504 + 4 * 8}),
+    ],
+)
+def test_paper_protocols_take_the_published_sizes(task, protocol, expected):
+    for model, count_ in expected.items():
+        cell = experiment.resolve(experiment.Request(model=model, task=task, protocol=protocol))
+        assert (cell.sizing.actual, cell.sizing.target) == (count_, None), model
+
+
+def test_settings_and_rates_name_tasks_and_protocols_that_exist():
+    known = {f"{e.name}/{p.name}" for e in TASKS.entries() for p in TASKS.get(e.name).protocols}
+    known |= {e.name for e in TASKS.entries()}
+    for entry in BASELINES.entries():
+        baseline = BASELINES.get(entry.name)
+        assert {*baseline.settings, *baseline.learning_rates} <= known, entry.name
 
 
 def golden_now() -> dict:
@@ -130,3 +155,12 @@ def test_too_small_and_missed_budgets_are_refused():
     with pytest.raises(NmbenchError, match="off the budget"):
         sizing.size_to_budget(BASELINES.get("rnn"), MWG, BASELINES.get("rnn").hparams, 27)
     assert sizing.size_to_budget(baseline, spec, hparams, 50, allow_miss=True).hparams["N"] == 1
+
+
+@pytest.mark.parametrize("count_of", [lambda n: 7 * n, lambda n: n**3 + n, lambda n: 40 + 5 * (n // 3), lambda n: 3 * n * n])
+def test_bisection_finds_the_closest_size_of_any_growing_count(monkeypatch, count_of):
+    """Linear, cubic, in stairs, quadratic: against an exhaustive search."""
+    monkeypatch.setattr(sizing, "shapes", lambda baseline, spec, hparams: {"m|w": (count_of(hparams["N"]),)})
+    for budget in (41, 100, 101, 990, 5000):
+        sized = sizing.size_to_budget(BASELINES.get("rnn"), MWG, {}, budget, allow_miss=True)
+        assert abs(sized.actual - budget) == min(abs(count_of(n) - budget) for n in range(1, 5000))

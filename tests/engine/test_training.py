@@ -51,21 +51,25 @@ def plain_loop(task, phase, seed, optimizer):
 
 
 PHASES = {
-    "adam": (Phase(steps=25, learning_rate=1e-2), optax.adam(1e-2)),
+    "adam": (Phase(steps=25), 1e-2, optax.adam(1e-2)),
     "adamw, clipped elements": (
-        Phase(steps=25, learning_rate=3e-3, weight_decay=0.1, clip_value=0.01),
+        Phase(steps=25, weight_decay=0.1, clip_value=0.01),
+        3e-3,
         optax.chain(optax.clip(0.01), optax.adamw(3e-3, weight_decay=0.1)),
     ),
     "cosine, clipped norm, batches": (
-        Phase(steps=25, learning_rate=1e-2, schedule="cosine", clip_norm=0.1, batch_size=5),
+        Phase(steps=25, schedule="cosine", clip_norm=0.1, batch_size=5),
+        1e-2,
         optax.chain(optax.clip_by_global_norm(0.1), optax.adam(optax.cosine_decay_schedule(1e-2, 25))),
     ),
     "sgd with warm-up": (
-        Phase(steps=25, learning_rate=1e-2, optimizer="sgd", warmup_steps=10),
+        Phase(steps=25, optimizer="sgd", warmup_steps=10, relative_rate=0.1),
+        1e-1,
         optax.sgd(lambda t: 1e-2 * jnp.minimum(1.0, (t + 1).astype(float) / 10)),
     ),
     "adam with options": (
-        Phase(steps=25, learning_rate=1e-2, optimizer_options={"eps": 1e-3, "b1": 0.5}),
+        Phase(steps=25, optimizer_options={"eps": 1e-3, "b1": 0.5}),
+        1e-2,
         optax.adam(1e-2, b1=0.5, eps=1e-3),
     ),
 }
@@ -73,9 +77,9 @@ PHASES = {
 
 @pytest.mark.parametrize("label", PHASES)
 def test_engine_equals_a_plain_loop_in_float64(toy_task, label):
-    phase, optimizer = PHASES[label]
+    phase, rate, optimizer = PHASES[label]
     with jax.enable_x64(True):
-        (trained,) = run(toy_task, [phase], [Lane(3, 0.0)])
+        (trained,) = run(toy_task, [phase], [Lane(3, rate)])
         params, losses = plain_loop(toy_task, phase, 3, optimizer)
     for name, leaf in flatten(params).items():
         np.testing.assert_allclose(flatten(trained.last_params)[name], leaf, rtol=1e-10, atol=1e-12)
@@ -87,8 +91,8 @@ def test_engine_equals_a_plain_loop_in_float64(toy_task, label):
 def test_optimizer_restarts_every_so_many_steps(toy_task):
     """Two stretches of ten steps with one reset equal a loop whose optimiser state is made anew at step ten."""
     with jax.enable_x64(True):
-        (trained,) = run(toy_task, [Phase(steps=20, learning_rate=1e-2, reset_optimizer_every=10)], [Lane(0, 0.0)])
-        (fresh,) = run(toy_task, [Phase(steps=10, learning_rate=1e-2)] * 2, [Lane(0, 0.0)], selection="last")
+        (trained,) = run(toy_task, [Phase(steps=20, reset_optimizer_every=10)], [Lane(0, 1e-2)])
+        (fresh,) = run(toy_task, [Phase(steps=10)] * 2, [Lane(0, 1e-2)], selection="last")
     for name, leaf in flatten(fresh.last_params).items():
         np.testing.assert_allclose(flatten(trained.last_params)[name], leaf, rtol=1e-10, atol=1e-12)
 
@@ -130,8 +134,8 @@ def test_the_same_program_repeats_exactly(toy_task):
 def test_frozen_parameters_do_not_move_by_one_bit(toy_task, moving, still):
     """Weight decay, clipping and all: only the partition moves, and all of it does."""
     baseline, model = setup(toy_task, "nmrnn")
-    phase = Phase(steps=15, learning_rate=1e-2, weight_decay=0.1, clip_norm=1.0, partition=moving)
-    (trained,) = run(toy_task, [phase], [Lane(5, 0.0)], "nmrnn")
+    phase = Phase(steps=15, weight_decay=0.1, clip_norm=1.0, partition=moving)
+    (trained,) = run(toy_task, [phase], [Lane(5, 1e-2)], "nmrnn")
     before = flatten(jax.jit(model.init)(jax.random.key(5)))
     for name, leaf in flatten(trained.last_params).items():
         if baseline.partition(still)(*name.split("|")):
@@ -155,7 +159,7 @@ def test_fixed_numbers_never_move(toy_task):
 
 def test_best_parameters_are_those_of_the_lowest_validation_loss(toy_task):
     """A rate so high that the loss goes up and down: the kept parameters reproduce the curve's minimum."""
-    (trained,) = run(toy_task, [Phase(steps=60, learning_rate=2.0)], [Lane(0, 0.0)], validate_every=5)
+    (trained,) = run(toy_task, [Phase(steps=60)], [Lane(0, 2.0)], validate_every=5)
     losses = [p.validation_loss for p in trained.curve]
     assert trained.validation_loss == min(losses)
     assert trained.selected_step == trained.curve[int(np.argmin(losses))].step
@@ -166,10 +170,10 @@ def test_best_parameters_are_those_of_the_lowest_validation_loss(toy_task):
 
 
 def test_phases_follow_one_another_from_the_selected_parameters(toy_task):
-    first, second = Phase(steps=20, learning_rate=1e-2), Phase(steps=10, learning_rate=1e-3)
+    first, second = Phase(steps=20), Phase(steps=10, relative_rate=0.1)
     with jax.enable_x64(True):
-        (both,) = run(toy_task, [first, second], [Lane(1, 0.0)], selection="last")
-        (one,) = run(toy_task, [first], [Lane(1, 0.0)], selection="last")
+        (both,) = run(toy_task, [first, second], [Lane(1, 1e-2)], selection="last")
+        (one,) = run(toy_task, [first], [Lane(1, 1e-2)], selection="last")
     assert [p.step for p in both.curve] == [10, 20, 30]
     np.testing.assert_allclose(both.curve[1].validation_loss, one.curve[1].validation_loss, rtol=1e-12)
     assert both.selected_step == 30
@@ -188,7 +192,7 @@ def test_divergence_is_recorded_and_leaves_others_unharmed(toy_task):
 
 
 def test_runaway_loss_counts_as_diverged(toy_task):
-    (trained,) = run(toy_task, [Phase(steps=20, learning_rate=1e-3)], [Lane(0, 0.0)], loss_limit=1e-6)
+    (trained,) = run(toy_task, [Phase(steps=20)], [Lane(0, 1e-3)], loss_limit=1e-6)
     assert trained.diverged_at == 1
 
 
@@ -208,7 +212,7 @@ def test_training_data_depends_on_its_own_seed_only(toy_task):
         return batch._replace(targets=jnp.full_like(batch.targets, 1e4) * level)
 
     task = dataclasses.replace(toy_task, training={"train": Sampler(sample)})
-    phase = Phase(steps=3, batch_size=2, learning_rate=0.0)
+    phase = Phase(steps=3, batch_size=2)
     curves = lambda **options: [
         [p.train_loss for p in r.curve]
         for r in run(task, [phase], [Lane(0, 0.0), Lane(1, 0.0)], validate_every=1, **options)

@@ -289,8 +289,8 @@ def test_paper_protocols_follow_the_supplement(code):
         assert [p.partition for p in protocol.phases_for("nmrnn")] == [*order, "learned"]
         assert [p.steps for p in protocol.phases_for("nmrnn")] == [10_000, 10_000, 50_000]
         assert [p.steps for p in protocol.phases_for("lrrnn")] == [70_000]
-        assert [(p.steps, p.learning_rate) for p in protocol.phases_for("rnn")] == [(50_000, 1e-3)]
-        assert [(p.steps, p.learning_rate) for p in protocol.phases_for("lstm")] == [(50_000, None)]
+        for model in ("rnn", "lstm"):
+            assert [(p.steps, p.relative_rate) for p in protocol.phases_for(model)] == [(50_000, 1.0)]
         assert (protocol.learning_rate, protocol.sizes) == (1e-2, "published")
         phases = [p for model in ("nmrnn", "lrrnn", "rnn", "lstm") for p in protocol.phases_for(model)]
         assert all((p.clip_value, p.weight_decay, p.schedule) == (1.0, 1e-4, "constant") for p in phases)

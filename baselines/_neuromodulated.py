@@ -1,0 +1,107 @@
+"""What the NM-RNN and its linearised form share: the neuromodulatory network, its gates, and the output network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import tree
+
+from nmbench.input_weights import InputWeights
+from nmbench.model import Core
+
+from ._shared import AffineReadout, initial_column, project
+
+INPUT_WEIGHTS = {"B_x": InputWeights(("sensory",)), "B_z": InputWeights()}
+_OUTPUT = {"L", "R", "B_x", "C", "d"}
+PARTITIONS = {
+    "output_subnetwork": lambda module, name: name in _OUTPUT,
+    "neuromodulatory_subnetwork": lambda module, name: name not in _OUTPUT,
+}
+
+
+class NeuromodulatedCore(Core):
+    """z_t = (1 - 1/tau_z) z_{t-1} + (1/tau_z) [W_z phi_z(z_{t-1}) + B_z [u_t; c_t] (+ B_zx phi_x(x_{t-1}) (+ b_zx))]
+
+    s_t = sigmoid(A_z z_t + b_z), from the new z
+    x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) R^T phi_x(x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
+
+    The output network sees `sensory`, the neuromodulatory network everything; a task without an input of that name has no
+    context to keep from the output network. Subclasses make L and R in `__init__`, then call `connect`.
+    """
+
+    def connect(
+        self,
+        L: jax.Array,
+        R: jax.Array,
+        *,
+        M: int,
+        tau_x: float,
+        tau_z: float,
+        feedback: bool,
+        feedback_bias: bool,
+        small: float,
+        gate_bias: float,
+        readout_bias: bool,
+        drawn_start: bool,
+        phi_x: Callable[[jax.Array], jax.Array] = jnp.tanh,
+        phi_z: Callable[[jax.Array], jax.Array] = jnp.tanh,
+    ) -> None:
+        """Make all other parameters.
+
+        Args:
+          L, R: factors `[N, K]`, L with any prefactor of the recurrence in it.
+          M: neuromodulatory units.
+          tau_x, tau_z: time constants, steps.
+          feedback, feedback_bias: whether z receives B_zx phi_x(x), and b_zx.
+          small: standard deviation that W_z, A_z and b_zx start with; B ~ 1/sqrt(inputs), B_zx, C, d ~ 1/sqrt(N).
+          gate_bias: that of b_z.
+          readout_bias: whether there is a d.
+          drawn_start: as in `initial_column`.
+          phi_x, phi_z: transfer functions.
+        """
+        N, K = L.shape
+        self._K, self._keep_x, self._keep_z, self._phi_x, self._phi_z = K, 1 - 1 / tau_x, 1 - 1 / tau_z, phi_x, phi_z
+        P, Q = self.spec.size_of("sensory") or self.spec.input_size, self.spec.input_size
+        # The 1/tau factors go into the weights once, instead of into every step.
+        self._L = L / tau_x
+        self._from_x = R.T
+        self._B_x = self.learned("B_x", (N, P), 1 / math.sqrt(P)) / tau_x
+        self._W_z = self.learned("W_z", (M, M), small) / tau_z
+        self._B_z = self.learned("B_z", (M, Q), 1 / math.sqrt(Q)) / tau_z
+        self._b_zx = jnp.zeros((M, 1))
+        self._feedback = feedback
+        if feedback:
+            B_zx = self.learned("B_zx", (M, N), 1 / math.sqrt(N)) / tau_z
+            # R^T phi(x) and B_zx phi(x) in one product.
+            self._from_x = jnp.concatenate([self._from_x, B_zx])
+            if feedback_bias:
+                self._b_zx = self.learned("b_zx", (M, 1), small) / tau_z
+        self._A_z = self.learned("A_z", (K, M), small)
+        self._b_z = self.learned("b_z", (K, 1), gate_bias)
+        self._x0 = initial_column(self, "x0", N, drawn_start)
+        self._z0 = initial_column(self, "z0", M, drawn_start)
+        self._read = AffineReadout(self, N, readout_bias)
+
+    def input_map(self, inputs):
+        everything = self.concat(inputs)
+        sensory = self.concat(inputs.get("sensory", inputs))
+        return project(self._B_x, sensory), project(self._B_z, everything) + self._b_zx[None]
+
+    def initial_state(self, batch_size):
+        return tree.map_structure(lambda a: jnp.tile(a, (1, batch_size)), (self._x0, self._z0))
+
+    def step(self, state, v_t):
+        (x, z), (v_x, v_z) = state, v_t
+        from_x = self._from_x @ self._phi_x(x)
+        z = self._keep_z * z + self._W_z @ self._phi_z(z) + v_z
+        if self._feedback:
+            z = z + from_x[self._K :]
+        s = jax.nn.sigmoid(self._A_z @ z + self._b_z)
+        x = self._keep_x * x + self._L @ (s * from_x[: self._K]) + v_x
+        return x, z
+
+    def readout(self, states):
+        return self._read(states[0])

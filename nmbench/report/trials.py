@@ -1,0 +1,106 @@
+"""Pictures of trials: inputs and targets of a frozen set, with the epochs shaded."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tree
+
+from nmbench.errors import NmbenchError
+from nmbench.specs import ArraySpec
+from nmbench.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+# Okabe and Ito's palette, told apart by colour-blind readers too.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+SHADES = ("#eeeeee", "#fde7c8", "#dbe9f6", "#d9efe4", "#f3dbe8", "#e6e0f3")
+
+
+def check_picture(path: pathlib.Path) -> None:
+    """Raise `NmbenchError` unless matplotlib is there, the suffix is known and the file can be written."""
+    try:
+        import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise NmbenchError(
+            "pictures need matplotlib: pip install 'nmbench[report]', or -e '.[report]' in a clone"
+        ) from error
+    if path.suffix.lower() not in FORMATS:
+        raise NmbenchError(f"{path}: the name of a picture ends in {', '.join(FORMATS)}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise NmbenchError(f"{path} cannot be written: {'it' if path.is_dir() else str(path.parent)} is not a "
+                           f"{'file' if path.is_dir() else 'folder'}")  # fmt: skip
+    existed = path.exists()
+    try:
+        with open(path, "ab"):
+            pass
+    except OSError as error:
+        raise NmbenchError(f"{path} cannot be written: {error.strerror}") from error
+    if not existed:
+        path.unlink()
+
+
+def plot_trials(task: Task, split: str = "test", trials: int = 4) -> Figure:
+    """Figure with one column per trial, spread evenly over the set, and one row per input and for the targets.
+
+    Steps that the mask leaves out are not drawn in the targets' row. Epochs are shaded where the task names them.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    arrays = task.frozen(split).arrays
+    batch = task.unpack(arrays)
+    chosen = np.unique(np.linspace(0, batch.targets.shape[1] - 1, trials).round().astype(int))
+    rows: list[tuple[str, ArraySpec, np.ndarray]] = []
+    for (path, spec), leaf in zip(tree.flatten_with_path(task.spec.inputs), tree.flatten(batch.inputs), strict=True):
+        rows.append(("/".join(map(str, path)), spec, np.asarray(leaf)))
+    counted = np.broadcast_to(np.asarray(batch.mask) > 0, batch.targets.shape)
+    rows.append(("target", task.spec.outputs, np.where(counted, batch.targets, np.nan)))
+    labelled = next((m for m in task.metrics if m.conditions), None)
+    conditions = labelled.conditions(arrays) if labelled is not None and labelled.conditions is not None else None
+    shades: dict[str, str] = {}
+    figure = Figure(figsize=(3.0 * len(chosen) + 1.0, 1.2 + 1.5 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(chosen), sharex=True, sharey="row", squeeze=False)
+    for column, trial in enumerate(chosen):
+        label = "" if labelled is None or conditions is None else f": {labelled.condition_name} {conditions[trial]}"
+        axes[0, column].set_title(f"{split} trial {trial}{label}", fontsize=9)
+        axes[-1, column].set_xlabel("step", fontsize=8)
+        for row, (_, spec, values) in enumerate(rows):
+            _draw(axes[row, column], values[:, trial], spec)
+        if task.epochs is not None:
+            _shade(axes[:, column], task.epochs(arrays, int(trial)), shades)
+    for row, (name, spec, _) in enumerate(rows):
+        axes[row, 0].set_ylabel(name, fontsize=8)
+        if spec.channels > 1:
+            axes[row, -1].legend(fontsize=6, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    if shades:
+        patches = [Patch(color=colour, label=name) for name, colour in shades.items()]
+        figure.legend(handles=patches, loc="outside lower center", ncols=len(shades), fontsize=7, frameon=False)
+    figure.suptitle(f"{task.name} v{task.version}", fontsize=10)
+    return figure
+
+
+def _draw(axis: Any, values: np.ndarray, spec: ArraySpec) -> None:
+    """Lines `[T, channels]`; a channel with a value at one step only is a dot."""
+    alone = np.isfinite(values).sum(axis=0) == 1
+    for channel in range(spec.channels):
+        style = {"marker": "o", "markersize": 4} if alone[channel] else {}
+        name = spec.names[channel] if spec.names else str(channel)
+        colour = COLOURS[channel % len(COLOURS)]
+        axis.step(np.arange(len(values)), values[:, channel], where="mid", color=colour, linewidth=1.2, label=name, **style)
+    axis.tick_params(labelsize=7)
+    axis.margins(x=0, y=0.1)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def _shade(column: Any, epochs: list[tuple[str, int, int]], shades: dict[str, str]) -> None:
+    """Shade the epochs of one trial; `shades`, name to colour, is shared by all trials of a figure."""
+    for name, first, end in epochs:
+        colour = shades.setdefault(name, SHADES[len(shades) % len(SHADES)])
+        for axis in column:
+            axis.axvspan(first - 0.5, end - 0.5, color=colour, linewidth=0, zorder=-1)

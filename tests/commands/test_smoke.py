@@ -1,0 +1,37 @@
+"""Every built-in model trains on every built-in task under `smoke`, and its row is valid."""
+
+import importlib
+import json
+
+import pytest
+
+from nmbench import cli
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.results import schema
+
+PAIRS = [(task.name, model.name) for task in TASKS.entries() for model in BASELINES.entries()]
+
+
+@pytest.mark.parametrize(("task", "model"), PAIRS)
+def test_every_model_trains_on_every_task(capsys, tmp_path, task, model):
+    run = importlib.import_module("nmbench.run")
+    argv = [
+        f"--task={task}",
+        f"--model={model}",
+        "--protocol=smoke",
+        "--seeds=1",
+        "--devices=1",
+        f"--results_dir={tmp_path}",
+    ]
+    assert cli.call(run.main, run.FLAGS, run.__doc__, "nmbench.run", "", argv) == 0
+    out = capsys.readouterr().out
+    assert f"{task} v1, protocol smoke, budget {TASKS.get(task).default_budget}" in out
+    assert all(f"({label})" in out for label in TASKS.get(task).references)
+    (row,) = schema.read_csv(tmp_path / "results.csv")
+    assert row["status"] == "ok" and abs(row["params_dev"]) <= 0.05
+    for metric in TASKS.get(task).metrics[1:]:
+        assert row[f"metrics.{metric.name}"] is not None
+        for stage in metric.stages:
+            assert row[f"metrics.{metric.name}.{stage}"] is not None
+    conditions = json.loads(row["conditions_json"])
+    assert {m.name for m in TASKS.get(task).metrics if m.conditions} <= set(conditions)
