@@ -122,6 +122,7 @@ BAD_RUNS = {
     "unknown model": (["--model=nmrn"], "unknown model 'nmrn'; did you mean 'nmrnn'?"),
     "unknown task": (["--task=element_findr"], "unknown task 'element_findr'; did you mean 'element_finder'?"),
     "no model": (["--model="], "--model is missing"),
+    "unknown variant of a task": (["--task=mwg_rank3_cod"], "did you mean 'mwg_rank3_code'?"),
     "unknown protocol": (["--protocol=papr"], "has no protocol 'papr'; did you mean 'paper'?"),
     "budget too small": (["--budget=10"], "a budget of 10 is too small for nmrnn"),
     "budget zero": (["--budget=0"], "--budget"),
@@ -251,6 +252,116 @@ def test_list_describe_and_help(nmbench):
     for command in __main__.COMMANDS:
         code, out, _ = nmbench(command, "--help")
         assert code == 0 and out.startswith(f"usage: nmbench.{command}") and "flags:" in out
+
+
+def test_describe_names_channels_epochs_and_every_phase(nmbench):
+    code, out, _ = nmbench("describe", "multitask", "mwg_rank3")
+    assert code == 0
+    for fact in (
+        "input context: 4 channels (delay_pro, delay_anti, memory_pro, memory_anti)",
+        "training data retrain: 1000 fixed trials",
+        "validation_retrain set: 300 trials",
+        "percent_correct_old_tasks: floor 10, ceiling 100, higher is better, also per task, also before_retraining",
+        "moves neuromodulatory_subnetwork or else input_weights, weights of context/3 start at 0.1",
+        "10 times the run's rate",
+        "moments restart every 1000 steps",
+        "for nmrnn instead:",
+        "epochs of test trial 0: fixation 0..14, measure 15..26, wait 27..36, go 37..48, hold 49..109",
+        "reference rows: best constant, fixed ramp of 15 steps, interval clamped to [12, 18], perfect",
+    ):
+        assert fact in out, fact
+
+
+@pytest.mark.parametrize("task", [e.name for e in TASKS.entries()])
+def test_describe_draws_the_trials_of_every_task(nmbench, tmp_path, task):
+    code, out, err = nmbench("describe", task, f"--plot={tmp_path / 'trials.png'}")
+    assert code == 0, err
+    assert out.endswith(f"trials drawn in {tmp_path / 'trials.png'}\n")
+    picture = (tmp_path / "trials.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
+
+
+def test_pictures_show_the_trials(tmp_path):
+    """What is drawn is the set's arrays, and every epoch is shaded where it lies."""
+    from nmbench.report.trials import plot_trials
+
+    task = TASKS.get("mwg_rank3")
+    batch = task.unpack(task.frozen("test").arrays)
+    axes = plot_trials(task, trials=2).axes
+    assert len(axes) == 4
+    for column, trial in enumerate((0, 149)):
+        lines = [line.get_ydata() for line in axes[column].get_lines()]
+        np.testing.assert_array_equal(np.stack(lines, axis=1), batch.inputs["sensory"][:, trial])
+        np.testing.assert_array_equal(axes[2 + column].get_lines()[0].get_ydata(), batch.targets[:, trial, 0])
+        spans = [patch.get_extents().transformed(axes[column].transData.inverted()) for patch in axes[column].patches]
+        expected = [(first - 0.5, end - 0.5) for _, first, end in task.epochs(task.frozen("test").arrays, trial)]
+        np.testing.assert_allclose([(s.x0, s.x1) for s in spans], expected, atol=1e-6)
+    assert axes[0].get_title() == "test trial 0: interval 12"
+
+
+@pytest.mark.parametrize(
+    ("names", "plot", "message"),
+    [
+        (["nmrnn"], "a.png", "--plot draws the trials of one task, not of nmrnn"),
+        (["mwg_rank1", "mwg_rank3"], "a.png", "--plot draws the trials of one task"),
+        (["mwg_rank1"], "a.jpeg", "the name of a picture ends in .png, .svg, .pdf"),
+        (["mwg_rank1"], "no/such/folder/a.png", "is not a folder"),
+        (["mwg_rank1"], "/proc/a.png", "cannot be written"),
+    ],
+)
+def test_pictures_that_cannot_be_drawn_are_refused_before_anything_is_printed(
+    nmbench, tmp_path, monkeypatch, names, plot, message
+):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = nmbench("describe", *names, f"--plot={plot}")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert os.listdir(tmp_path) == []
+
+
+VARIANT = """
+from nmbench.protocol import Phase, Protocol
+from nmbench.task import register_task
+from nmbench.tasks.measure_wait_go import attributes
+
+register_task(
+    "mwg_mine", version=1, summary="my intervals", default_budget=1000,
+    protocols=(Protocol(name="matched", phases=(Phase(steps=10),)),),
+    **attributes(%s),
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "'delay', (12, 45), (13,)",
+            "interval 45 with t_measure 15 and delay 10 ends its ramp at step 115, after the last step, 109: the interval "
+            "can be at most 42",
+        ),
+        ("'delay', (12, 0), (13,)", "interval must lie in 1..109 steps, got 0"),
+        ("'t_wait', (12,), (13,)", "what varies is 't_measure' or 'delay', not 't_wait'"),
+        ("'delay', (12.5,), (13,)", "interval must be a whole number of steps"),
+    ],
+)
+def test_an_interval_that_does_not_fit_is_one_line(nmbench, tmp_path, arguments, message):
+    plugin = tmp_path / "variant.py"
+    plugin.write_text(VARIANT % arguments)
+    code, out, err = nmbench("run", "--model=nmrnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert os.listdir(tmp_path) == ["variant.py"]
+
+
+def test_a_variant_of_ones_own_is_frozen_and_run(nmbench, tmp_path):
+    plugin = tmp_path / "variant.py"
+    plugin.write_text(VARIANT % "'delay', (12, 20), (13,)")
+    code, _, err = nmbench("run", "--model=rnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r")
+    assert code == 2 and "make it with nmbench.freeze --task=mwg_mine" in err
+    assert nmbench("freeze", "--task=mwg_mine", f"--plugin={plugin}")[0] == 0
+    code, out, err = nmbench(
+        "run", "--model=rnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r", "--seeds=1"
+    )
+    assert code == 0 and "(interval clamped to [12, 18])" in out, err
 
 
 def test_every_command_is_listed_once():

@@ -144,6 +144,42 @@ def test_frozen_parameters_do_not_move_by_one_bit(toy_task, moving, still):
             assert not np.array_equal(leaf, before[name]), name
 
 
+def test_a_frozen_partition_stays_through_a_staged_protocol(toy_task):
+    """Phase by phase: what a phase does not train is, bit for bit, what the phase before selected."""
+    baseline, model = setup(toy_task, "nmrnn")
+    order = ["output_subnetwork", "neuromodulatory_subnetwork", "learned"]
+    phases = [Phase(steps=10, weight_decay=0.1, partition=name, stage=name) for name in order]
+    (trained,) = run(toy_task, phases, [Lane(5, 1e-2)], "nmrnn")
+    before = flatten(jax.jit(model.init)(jax.random.key(5)))
+    for name in order:
+        after = flatten(trained.stages[name])
+        moves = baseline.partition(name)
+        for parameter, leaf in after.items():
+            same = np.array_equal(leaf, before[parameter])
+            assert same != moves(*parameter.split("|")), (name, parameter)
+        before = after
+    for parameter, leaf in flatten(trained.params).items():
+        np.testing.assert_array_equal(leaf, before[parameter])
+    assert trained.phase_losses[-1] == trained.validation_loss and len(trained.phase_losses) == 3
+
+
+@pytest.mark.parametrize("name", ["nmrnn", "nmrnn_linear", "lrrnn", "rnn", "lstm"])
+def test_weights_of_a_new_input_start_its_phase_at_the_value_given(toy_task, name):
+    """A rate of 0 in the second phase shows its start: the named column is 0.25, all else as the first phase left it."""
+    phases = [Phase(steps=5, stage="first"), Phase(steps=1, relative_rate=0.0, new_inputs={"context/0": 0.25})]
+    (trained,) = run(toy_task, phases, [Lane(2, 1e-2)], name)
+    before, after = flatten(trained.stages["first"]), flatten(trained.params)
+    # dm-tree sorts "context" before "sensory": column 0 of whatever reads both. B_x reads `sensory` alone.
+    readers = {"nmrnn": {"B_z"}, "nmrnn_linear": {"B_z"}, "lrrnn": {"B"}, "rnn": {"B"}, "lstm": {"W_u"}}[name]
+    for parameter, leaf in after.items():
+        if parameter.split("|")[-1] in readers:
+            np.testing.assert_array_equal(leaf[:, 0], np.float32(0.25))
+            np.testing.assert_array_equal(leaf[:, 1:], before[parameter][:, 1:])
+            assert not np.any(before[parameter][:, 0] == np.float32(0.25))
+        else:
+            np.testing.assert_array_equal(leaf, before[parameter])
+
+
 def test_fixed_numbers_never_move(toy_task):
     baseline = BASELINES.get("lstm")
     model = baseline.build(toy_task.spec, {"N": 4, "drawn_start": True})
@@ -229,6 +265,7 @@ def test_a_phase_that_cannot_run_is_refused_before_anything_is_computed(toy_task
         (Phase(steps=1, data="retrain"), "no training data"),
         (Phase(steps=1, validation="nowhere"), "no frozen set"),
         (Phase(steps=1, optimizer_options={"epsilon": 1.0}), "refuses"),
+        (Phase(steps=1, new_inputs={"context/1": 0.1}), "no input channel 'context/1'; channels: context/0, sensory/0"),
     ]:
         with pytest.raises(NmbenchError, match=word):
             run(toy_task, [phase], [Lane(0, 1e-2)])
@@ -237,6 +274,13 @@ def test_a_phase_that_cannot_run_is_refused_before_anything_is_computed(toy_task
             Phase(steps=1, **options)
     with pytest.raises(NmbenchError):
         Phase(steps=0)
+
+
+def test_training_ends_with_the_phase_in_which_every_lane_diverged(toy_task):
+    seen = []
+    phases = [Phase(steps=20, optimizer="sgd"), Phase(steps=20, relative_rate=0.0)]
+    (trained,) = run(toy_task, phases, [Lane(0, 1e12)], report=lambda step, losses: seen.append(step))
+    assert trained.diverged_at is not None and seen == [10]
 
 
 def test_memory_of_the_program_does_not_grow_with_steps(toy_task):
