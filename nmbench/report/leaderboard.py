@@ -59,7 +59,7 @@ def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, A
     first = rows[0]
     others = sorted({n for row in rows for n in row if n.startswith(METRIC_PREFIX) and row[n] is not None})
     if task is not None:
-        order = [METRIC_PREFIX + m.name for m in task.metrics]
+        order = [METRIC_PREFIX + name for m in task.metrics for name in (*(f"{m.name}.{s}" for s in m.stages), m.name)]
         others.sort(key=lambda name: order.index(name) if name in order else len(order))
     cells: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:

@@ -395,3 +395,6 @@ def test_the_model_of_contributing_runs_as_a_plugin_and_enters_the_leaderboard(n
     assert row["model_origin"].startswith("my_model.py:") and abs(row["params_dev"]) <= 0.05
     code, out, _ = nmbench("leaderboard", str(folder))
     assert code == 0 and re.search(rf"^ +1 +{name} ", out, re.M)
+    argv[1] = "--task=multitask"
+    code, out, err = nmbench("run", *argv, "--protocol=smoke", "--seeds=1", "--devices=1")
+    assert code == 0 and "percent_correct_old_tasks.before_retraining median" in out, err
