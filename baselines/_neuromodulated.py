@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import tree
 
 from nmbench.input_weights import InputWeights
 from nmbench.model import Core
 
 from ._shared import AffineReadout, initial_column, project
+from ._subspace import Subspace
 
 INPUT_WEIGHTS = {"B_x": InputWeights(("sensory",)), "B_z": InputWeights()}
 _OUTPUT = {"L", "R", "B_x", "C", "d"}
@@ -29,7 +29,8 @@ class NeuromodulatedCore(Core):
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) R^T phi_x(x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
     The output network sees `sensory`, the neuromodulatory network everything; a task without an input of that name has no
-    context to keep from the output network. Subclasses make L and R in `__init__`, then call `connect`.
+    context to keep from the output network. Subclasses make L and R in `__init__`, then call `connect`. x is carried in the
+    coordinates of `_subspace`.
     """
 
     def connect(
@@ -46,7 +47,7 @@ class NeuromodulatedCore(Core):
         gate_bias: float,
         readout_bias: bool,
         drawn_start: bool,
-        phi_x: Callable[[jax.Array], jax.Array] = jnp.tanh,
+        phi_x: Callable[[jax.Array], jax.Array] | None = jnp.tanh,
         phi_z: Callable[[jax.Array], jax.Array] = jnp.tanh,
     ) -> None:
         """Make all other parameters.
@@ -60,15 +61,14 @@ class NeuromodulatedCore(Core):
           gate_bias: that of b_z.
           readout_bias: whether there is a d.
           drawn_start: as in `initial_column`.
-          phi_x, phi_z: transfer functions.
+          phi_x, phi_z: transfer functions; None for a linear output network.
         """
         N, K = L.shape
-        self._K, self._keep_x, self._keep_z, self._phi_x, self._phi_z = K, 1 - 1 / tau_x, 1 - 1 / tau_z, phi_x, phi_z
+        self._K, self._keep_z, self._phi_z = K, 1 - 1 / tau_z, phi_z
         P, Q = self.spec.size_of("sensory") or self.spec.input_size, self.spec.input_size
         # The 1/tau factors go into the weights once, instead of into every step.
-        self._L = L / tau_x
-        self._from_x = R.T
-        self._B_x = self.learned("B_x", (N, P), 1 / math.sqrt(P)) / tau_x
+        reads = R.T / tau_x
+        B_x = self.learned("B_x", (N, P), 1 / math.sqrt(P))
         self._W_z = self.learned("W_z", (M, M), small) / tau_z
         self._B_z = self.learned("B_z", (M, Q), 1 / math.sqrt(Q)) / tau_z
         self._b_zx = jnp.zeros((M, 1))
@@ -76,32 +76,31 @@ class NeuromodulatedCore(Core):
         if feedback:
             B_zx = self.learned("B_zx", (M, N), 1 / math.sqrt(N)) / tau_z
             # R^T phi(x) and B_zx phi(x) in one product.
-            self._from_x = jnp.concatenate([self._from_x, B_zx])
+            reads = jnp.concatenate([reads, B_zx])
             if feedback_bias:
                 self._b_zx = self.learned("b_zx", (M, 1), small) / tau_z
         self._A_z = self.learned("A_z", (K, M), small)
         self._b_z = self.learned("b_z", (K, 1), gate_bias)
-        self._x0 = initial_column(self, "x0", N, drawn_start)
+        self._x = Subspace(L, B_x, initial_column(self, "x0", N, drawn_start), reads, tau_x, phi_x)
         self._z0 = initial_column(self, "z0", M, drawn_start)
         self._read = AffineReadout(self, N, readout_bias)
 
     def input_map(self, inputs):
         everything = self.concat(inputs)
         sensory = self.concat(inputs.get("sensory", inputs))
-        return project(self._B_x, sensory), project(self._B_z, everything) + self._b_zx[None]
+        return self._x.inputs(sensory), project(self._B_z, everything) + self._b_zx[None]
 
     def initial_state(self, batch_size):
-        return tree.map_structure(lambda a: jnp.tile(a, (1, batch_size)), (self._x0, self._z0))
+        return self._x.start(batch_size), jnp.tile(self._z0, (1, batch_size))
 
     def step(self, state, v_t):
-        (x, z), (v_x, v_z) = state, v_t
-        from_x = self._from_x @ self._phi_x(x)
+        (w, z), (v_x, v_z) = state, v_t
+        from_x = self._x.read(w)
         z = self._keep_z * z + self._W_z @ self._phi_z(z) + v_z
         if self._feedback:
             z = z + from_x[self._K :]
         s = jax.nn.sigmoid(self._A_z @ z + self._b_z)
-        x = self._keep_x * x + self._L @ (s * from_x[: self._K]) + v_x
-        return x, z
+        return self._x.advance(w, s * from_x[: self._K], v_x), z
 
     def readout(self, states):
-        return self._read(states[0])
+        return self._read(states[0], self._x.Q)

@@ -1,8 +1,7 @@
-"""What several baselines share: the leaky network, low-rank factors, initial states, readout, argument checks."""
+"""What several baselines share: low-rank factors, initial states, readout, argument checks."""
 
 from __future__ import annotations
 
-import abc
 import math
 
 import jax.numpy as jnp
@@ -68,43 +67,12 @@ class AffineReadout:
         self._C = core.learned("C", (core.spec.output_size, N), 1 / math.sqrt(N))
         self._d = core.learned("d", (core.spec.output_size, 1), 1 / math.sqrt(N)) if bias else None
 
-    def __call__(self, x: jnp.ndarray) -> jnp.ndarray:
-        y = jnp.einsum("on,tnb->tob", self._C, x)
+    def __call__(self, x: jnp.ndarray, basis: jnp.ndarray | None = None) -> jnp.ndarray:
+        """Outputs from states; with `basis` `[N, J]`, the states are coordinates in it, `[T, J, B]`."""
+        y = project(self._C if basis is None else self._C @ basis, x)
         return y if self._d is None else y + self._d[None]
 
 
 def project(weights: jnp.ndarray, inputs: jnp.ndarray) -> jnp.ndarray:
     """`[N, P]` times a whole sequence `[T, P, B]`: `[T, N, B]`."""
     return jnp.einsum("np,tpb->tnb", weights, inputs)
-
-
-class LeakyCore(Core):
-    """x_t = (1 - 1/tau) x_{t-1} + (1/tau) [recurrence(tanh(x_{t-1})) + B u_t],  y_t = C x_t (+ d).
-
-    u_t is all inputs together. Subclasses define `recurrence`, with 1/tau already in its weights. B ~ N(0, 1/P); the rest as
-    in the helpers above.
-    """
-
-    def __init__(self, spec, name: str, N: int, tau: float, readout_bias: bool, drawn_start: bool):
-        super().__init__(spec, name=name)
-        P = spec.input_size
-        self._B = self.learned("B", (N, P), 1 / math.sqrt(P)) / tau
-        self._keep = 1 - 1 / tau
-        self._x0 = initial_column(self, "x0", N, drawn_start)
-        self._read = AffineReadout(self, N, readout_bias)
-
-    @abc.abstractmethod
-    def recurrence(self, rates: jnp.ndarray) -> jnp.ndarray:
-        """Recurrent drive over tau, `[N, B]`, from the rates tanh(x), `[N, B]`."""
-
-    def input_map(self, inputs):
-        return project(self._B, self.concat(inputs))
-
-    def initial_state(self, batch_size):
-        return jnp.tile(self._x0, (1, batch_size))
-
-    def step(self, state, v_t):
-        return self._keep * state + self.recurrence(jnp.tanh(state)) + v_t
-
-    def readout(self, states):
-        return self._read(states)

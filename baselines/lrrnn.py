@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from nmbench.input_weights import InputWeights
-from nmbench.model import register_baseline
+import math
 
-from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, PAPER, UNPUBLISHED, LeakyCore, check_choices, factors
+from nmbench.input_weights import InputWeights
+from nmbench.model import Core, register_baseline
+
+from ._shared import (
+    EFT_PAPER,
+    MULTITASK_PAPER,
+    MWG_PAPER,
+    PAPER,
+    UNPUBLISHED,
+    AffineReadout,
+    check_choices,
+    factors,
+    initial_column,
+)
+from ._subspace import Subspace
 
 
 @register_baseline(
@@ -23,23 +36,35 @@ from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, PAPER, UNPUBLISHED, 
     citation=PAPER,
     tags=("low-rank", "paper"),
 )
-class LowRankRNN(LeakyCore):
+class LowRankRNN(Core):
     """Low-rank RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L R^T tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
     `matched` is exactly the NM-RNN with its gates held at 1, orthonormal L or not; `published` divides the recurrence by N
-    after orthonormalising, as the authors' code does for this model alone. u_t is all inputs of the task together.
+    after orthonormalising, as the authors' code does for this model alone. u_t is all inputs of the task together; x is
+    carried in the coordinates of `_subspace`. B ~ N(0, 1/P); L, R, C and d as in `_shared`.
     """
 
     def __init__(
         self, spec, N: int, K: int = 3, tau: float = 10.0, orthonormal: bool = True, readout_bias: bool = True,
         drawn_start: bool = False, parametrisation: str = "matched",
     ):  # fmt: skip
+        super().__init__(spec, name="lrrnn")
         check_choices(parametrisation, tau=tau)
-        super().__init__(spec, "lrrnn", N, tau, readout_bias, drawn_start)
-        matched = parametrisation == "matched"
+        matched, P = parametrisation == "matched", spec.input_size
+        B = self.learned("B", (N, P), 1 / math.sqrt(P))
+        x0 = initial_column(self, "x0", N, drawn_start)
+        self._read = AffineReadout(self, N, readout_bias)
         L, R = factors(self, N, K, orthonormal=orthonormal, matched=matched)
-        self._L = (1.0 if matched else 1 / N) / tau * L
-        self._RT = R.T
+        self._x = Subspace(L if matched else L / N, B, x0, R.T / tau, tau)
 
-    def recurrence(self, rates):
-        return self._L @ (self._RT @ rates)
+    def input_map(self, inputs):
+        return self._x.inputs(self.concat(inputs))
+
+    def initial_state(self, batch_size):
+        return self._x.start(batch_size)
+
+    def step(self, state, v_t):
+        return self._x.advance(state, self._x.read(state), v_t)
+
+    def readout(self, states):
+        return self._read(states, self._x.Q)

@@ -48,8 +48,7 @@ class LinearisedNMRNN(NeuromodulatedCore):
             raise NmbenchError(f"an orthonormal factor needs N >= K, got N={N} and K={K}")
         L = self.learned("L", (N, K), 1.0)
         L, R = (jnp.linalg.qr(L)[0],) * 2 if orthonormal else (L / N, L)
-        identity = lambda a: a
         self.connect(
             L, R, M=M, tau_x=tau_x, tau_z=tau_z, feedback=feedback, feedback_bias=False, small=0.1, gate_bias=0.1,
-            readout_bias=True, drawn_start=drawn_start, phi_x=identity, phi_z=identity if linear_z else jnp.tanh,
+            readout_bias=True, drawn_start=drawn_start, phi_x=None, phi_z=(lambda z: z) if linear_z else jnp.tanh,
         )  # fmt: skip

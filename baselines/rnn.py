@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import math
 
-from nmbench.input_weights import InputWeights
-from nmbench.model import register_baseline
+import jax.numpy as jnp
 
-from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, PAPER, UNPUBLISHED, LeakyCore, check_choices
+from nmbench.input_weights import InputWeights
+from nmbench.model import Core, register_baseline
+
+from ._shared import (
+    EFT_PAPER,
+    MULTITASK_PAPER,
+    MWG_PAPER,
+    PAPER,
+    UNPUBLISHED,
+    AffineReadout,
+    check_choices,
+    initial_column,
+    project,
+)
 
 
 @register_baseline(
@@ -26,22 +38,38 @@ from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, PAPER, UNPUBLISHED, 
     citation=PAPER,
     tags=("full-rank", "paper"),
 )
-class VanillaRNN(LeakyCore):
+class VanillaRNN(Core):
     """Vanilla RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [W tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
-    `matched`: W ~ N(0, 1/N), a recurrent gain of one. `published`: (1/N) W with W ~ N(0, 1). u_t is all inputs together.
+    `matched`: W ~ N(0, 1/N), a recurrent gain of one. `published`: (1/N) W with W ~ N(0, 1). B ~ N(0, 1/P).
+    u_t is all inputs together.
     """
 
     def __init__(
         self, spec, N: int, tau: float = 10.0, readout_bias: bool = True, drawn_start: bool = False,
         parametrisation: str = "matched",
     ):  # fmt: skip
+        super().__init__(spec, name="rnn")
         check_choices(parametrisation, tau=tau)
-        super().__init__(spec, "rnn", N, tau, readout_bias, drawn_start)
+        P = spec.input_size
+        # The 1/tau factors go into the weights once, instead of into every step.
+        self._B = self.learned("B", (N, P), 1 / math.sqrt(P)) / tau
+        self._keep = 1 - 1 / tau
+        self._x0 = initial_column(self, "x0", N, drawn_start)
+        self._read = AffineReadout(self, N, readout_bias)
         if parametrisation == "matched":
             self._W = self.learned("W", (N, N), 1 / math.sqrt(N)) / tau
         else:
             self._W = self.learned("W", (N, N), 1.0) / (N * tau)
 
-    def recurrence(self, rates):
-        return self._W @ rates
+    def input_map(self, inputs):
+        return project(self._B, self.concat(inputs))
+
+    def initial_state(self, batch_size):
+        return jnp.tile(self._x0, (1, batch_size))
+
+    def step(self, state, v_t):
+        return self._keep * state + self._W @ jnp.tanh(state) + v_t
+
+    def readout(self, states):
+        return self._read(states)

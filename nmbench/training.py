@@ -1,8 +1,9 @@
 """The training engine: any phases, several runs ("lanes") in one compiled program, data drawn on the device.
 
-A lane is one (seed, learning rate). Lanes are vectorised within a device and sharded over devices; they share the
-training batches, since data never depends on the model or its seed, and nothing else: one that diverges leaves the others
-as they are. Steps run in compiled chunks of `validate_every`; after each, the validation loss decides which parameters
+A lane is one (seed, learning rate). Lanes are sharded over devices, and within a device each step goes through them one
+after another: measured faster than vectorising over them, since one lane's activations fit into the cache and several do
+not, and a lane's result then does not depend on its neighbours by a single bit. They share the training batches, since
+data never depends on the model or its seed, and nothing else: one that diverges leaves the others as they are. Steps run in compiled chunks of `validate_every`; after each, the validation loss decides which parameters
 to keep. Memory does not grow with the number of steps.
 """
 
@@ -234,6 +235,10 @@ class _State(NamedTuple):
     first_bad: jax.Array
 
 
+def _over_lanes(f, *trees):
+    return jax.lax.map(lambda lane: f(*lane), trees)
+
+
 def _merge(state: _State, selection: str) -> flat_params.Flat:
     return {**state.still, **(state.best if selection == "best" else state.moving)}
 
@@ -290,7 +295,7 @@ class _PhaseProgram:
             step = first + i
             batch = as_float(self._draw(train_arrays, jax.random.fold_in(key, step), self._phase.batch_size))
             update = lambda m, s, o, r: self._update(m, s, o, r, step, batch)
-            moving, optimizer, losses = jax.vmap(update)(moving, state.still, optimizer, rates)
+            moving, optimizer, losses = _over_lanes(update, moving, state.still, optimizer, rates)
             bad = ~(losses <= self._limit)  # also true of NaN
             first_bad = jnp.where((first_bad < 0) & bad, step, first_bad)
             return moving, optimizer, total + losses, first_bad
@@ -298,7 +303,7 @@ class _PhaseProgram:
         zero = jnp.zeros((lanes,), rates.dtype)
         carry = (state.moving, state.optimizer, zero, state.first_bad)
         moving, optimizer, total, first_bad = jax.lax.fori_loop(0, n, body, carry)
-        losses = jax.vmap(lambda m, s: self._validate({**s, **m}, validation))(moving, state.still)
+        losses = _over_lanes(lambda m, s: self._validate({**s, **m}, validation), moving, state.still)
         better = (losses < state.best_loss) & (first_bad < 0)
         keep = lambda new, old: jnp.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
         new = _State(
