@@ -1,10 +1,11 @@
 """The training engine: any phases, several runs ("lanes") in one compiled program, data drawn on the device.
 
-A lane is one (seed, learning rate). Lanes are sharded over devices, and within a device each step goes through them one
-after another: measured faster than vectorising over them, since one lane's activations fit into the cache and several do
-not, and a lane's result then does not depend on its neighbours by a single bit. They share the training batches, since
-data never depends on the model or its seed, and nothing else: one that diverges leaves the others as they are. Steps run in compiled chunks of `validate_every`; after each, the validation loss decides which parameters
-to keep. Memory does not grow with the number of steps.
+A lane is one (seed, learning rate). Lanes are sharded over devices; within a device each step goes through them one after
+another. That is measured faster than vectorising over them, since one lane's activations fit into the cache and several do
+not, and a lane's parameters then do not depend on its neighbours by a single bit. Lanes share the training batches, since
+data never depends on the model or its seed, and nothing else: one that diverges leaves the others as they are. Steps run in
+compiled chunks of `validate_every`; after each, the validation loss decides which parameters to keep. Memory does not grow
+with the number of steps.
 """
 
 from __future__ import annotations
@@ -235,8 +236,17 @@ class _State(NamedTuple):
     first_bad: jax.Array
 
 
-def _over_lanes(f, *trees):
-    return jax.lax.map(lambda lane: f(*lane), trees)
+def _over_lanes(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
+    """`f` of one lane after another; leaves `[lanes, ...]` in and out.
+
+    `count`, the number of lanes, is a traced number: with a constant, XLA would turn a loop over one lane into straight
+    code, fuse it otherwise than that of several, and the results would differ in their last bits.
+    """
+    take = lambda i: jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), trees)
+    lanes = jax.tree.leaves(trees)[0].shape[0]
+    empty = jax.tree.map(lambda s: jnp.zeros((lanes, *s.shape), s.dtype), jax.eval_shape(lambda: f(*take(0))))
+    put = lambda i: lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, i, 0)
+    return jax.lax.fori_loop(0, count, lambda i, filled: jax.tree.map(put(i), filled, f(*take(i))), empty)
 
 
 def _merge(state: _State, selection: str) -> flat_params.Flat:
@@ -278,16 +288,17 @@ class _PhaseProgram:
         """Compile the chunk; the result maps (state, first, n) to (state, mean training losses, validation losses)."""
         lane, same = PartitionSpec("lanes"), PartitionSpec()
         # One program per device and no exchange between them: each device runs its own loop at its own pace.
-        specs = (lane, lane, same, same, same, same, same)
+        specs = (lane, lane, same, same, same, same, same, same)
         sharded = jax.shard_map(self._chunk, mesh=self._mesh, in_specs=specs, out_specs=lane, check_vma=False)
         rates = jax.device_put(rates, NamedSharding(self._mesh, lane))
         key = jax.device_put(key, NamedSharding(self._mesh, same))
         data = (self._train_arrays, self._validation)
         jitted = jax.jit(sharded, donate_argnums=0)
-        compiled = jitted.lower(state, rates, key, jnp.int32(0), jnp.int32(1), *data).compile()
-        return lambda state, first, n: compiled(state, rates, key, jnp.int32(first), jnp.int32(n), *data)
+        count = jnp.int32(rates.shape[0] // self._mesh.size)
+        compiled = jitted.lower(state, rates, key, count, jnp.int32(0), jnp.int32(1), *data).compile()
+        return lambda state, first, n: compiled(state, rates, key, count, jnp.int32(first), jnp.int32(n), *data)
 
-    def _chunk(self, state: _State, rates, key, first, n, train_arrays, validation):
+    def _chunk(self, state: _State, rates, key, count, first, n, train_arrays, validation):
         lanes = rates.shape[0]
 
         def body(i, carry):
@@ -295,7 +306,7 @@ class _PhaseProgram:
             step = first + i
             batch = as_float(self._draw(train_arrays, jax.random.fold_in(key, step), self._phase.batch_size))
             update = lambda m, s, o, r: self._update(m, s, o, r, step, batch)
-            moving, optimizer, losses = _over_lanes(update, moving, state.still, optimizer, rates)
+            moving, optimizer, losses = _over_lanes(update, count, moving, state.still, optimizer, rates)
             bad = ~(losses <= self._limit)  # also true of NaN
             first_bad = jnp.where((first_bad < 0) & bad, step, first_bad)
             return moving, optimizer, total + losses, first_bad
@@ -303,7 +314,7 @@ class _PhaseProgram:
         zero = jnp.zeros((lanes,), rates.dtype)
         carry = (state.moving, state.optimizer, zero, state.first_bad)
         moving, optimizer, total, first_bad = jax.lax.fori_loop(0, n, body, carry)
-        losses = _over_lanes(lambda m, s: self._validate({**s, **m}, validation), moving, state.still)
+        losses = _over_lanes(lambda m, s: self._validate({**s, **m}, validation), count, moving, state.still)
         better = (losses < state.best_loss) & (first_bad < 0)
         keep = lambda new, old: jnp.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
         new = _State(
