@@ -1,11 +1,14 @@
-"""Prepare JAX before its first import: one host device per core, one thread each.
+"""Prepare JAX before its first import: one host device per core, one thread each, compiled programs kept on disk.
 
 Seeds are sharded over devices, and a device with one thread repeats its results exactly.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pathlib
+import platform
 import sys
 
 from nmbench.errors import NmbenchError
@@ -37,3 +40,31 @@ def prepare(devices: int | None = None) -> None:
         if name not in flags:
             flags = f"{flags} --{name}={value}".strip()
     os.environ["XLA_FLAGS"] = flags
+    keep_compiled()
+
+
+def keep_compiled() -> None:
+    """Have JAX keep compiled programs in the user's cache folder, unless the user has settings of their own.
+
+    A program runs only on the kind of processor it was compiled for, so each kind has a folder; a home folder may be shared
+    by many. `JAX_ENABLE_COMPILATION_CACHE=false` turns it off, and the folder may be deleted at any time.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = pathlib.Path(home, "nmbench", f"compiled-{_processor()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+
+def _processor() -> str:
+    """A short name for this kind of processor and what it can do."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+        facts = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    except OSError:
+        facts = []
+    return hashlib.sha256("\n".join(facts or [platform.machine(), platform.processor()]).encode()).hexdigest()[:8]

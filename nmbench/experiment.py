@@ -45,6 +45,7 @@ class Request:
       data_seed: seed of the training data.
       allow_budget_miss: accept a size more than 5% off the budget.
       devices: bound on JAX devices.
+      remat: recompute activations for the gradient instead of keeping them all.
     """
 
     model: str
@@ -57,6 +58,7 @@ class Request:
     data_seed: int = 0
     allow_budget_miss: bool = False
     devices: int | None = None
+    remat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Cell:
             "data_seed": self.request.data_seed,
             "seed": seed,
             "x64": provenance.uses_x64(),
+            # Rounding differs with it, so it belongs to the key; without it a key stays what it was.
+            **({"remat": True} if self.request.remat else {}),
         }
 
     def run_id(self, seed: int) -> str:
@@ -163,7 +167,7 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
         tuning = Tuning(request.learning_rate, 0, {"source": "given"})
     tuning = tuning or _known_rate(baseline, task, protocol)
     check_shapes(baseline.name, baseline.input_weights, task.spec, sizing.shapes(baseline, task.spec, sized.hparams))
-    model = baseline.build(task.spec, sized.hparams)
+    model = baseline.build(task.spec, sized.hparams, remat=request.remat)
     _check_outputs(baseline, model, task)
     return Cell(
         request=request,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import inspect
 import json
 import pathlib
@@ -80,7 +81,10 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
 
     @abc.abstractmethod
     def readout(self, states: Any) -> jax.Array:
-        """Map the states after each step, leaves `[T, features, B]`, to outputs `[T, O, B]`."""
+        """Map the states after each step, leaves `[T, features, B]`, to outputs `[T, O, B]`.
+
+        Like `input_map` it must treat every step alike: with `--remat` both are given one stretch of a trial at a time.
+        """
 
     @staticmethod
     def concat(inputs: Any) -> jax.Array:
@@ -156,17 +160,24 @@ class Baseline:
             checked[name] = _coerce(f"{self.name}.{name}", value, known[name])
         return checked
 
-    def build(self, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Model:
+    def build(self, spec: SequenceSpec, hparams: Mapping[str, Any], remat: bool = False) -> Model:
         """Make the pair of pure functions for a task's spec and a full set of hyperparameters.
 
+        With `remat` the gradient recomputes activations instead of keeping them all (see `nmbench.unroll`).
+
         Raises:
-          NmbenchError: the factory refuses the hyperparameters, or does not return what the contract asks for.
+          NmbenchError: the factory refuses the hyperparameters, or does not return what the contract asks for, or `remat`
+            is asked of a model that brings its own `apply`.
         """
         factory = self.factory
         if isinstance(factory, type) and issubclass(factory, Core):
-            return _haiku_pair(factory, unroll.unroll_core, spec, dict(hparams))
+            return _haiku_pair(factory, functools.partial(unroll.unroll_core, remat=remat), spec, dict(hparams))
         if isinstance(factory, type) and issubclass(factory, hk.RNNCore):
-            return _haiku_pair(factory, unroll.unroll_rnn_core, spec, dict(hparams))
+            return _haiku_pair(factory, functools.partial(unroll.unroll_rnn_core, remat=remat), spec, dict(hparams))
+        if remat:
+            raise NmbenchError(
+                f"--remat works with a Core or an hk.RNNCore; {self.name!r} brings its own apply, remat it there"
+            )
         with _one_line(f"model {self.name!r} with {dict(hparams)}"):
             pair = factory(spec, **hparams)
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(callable(f) for f in pair)):

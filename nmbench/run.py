@@ -26,6 +26,9 @@ cli.boolean(FLAGS, "tune", False, "choose the learning rate from the protocol's 
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
 cli.boolean(FLAGS, "force", False, "train again what is already in the results folder")
 cli.integer(FLAGS, "devices", None, "JAX devices to spread the seeds over; all cores by default", lower=1)
+cli.boolean(
+    FLAGS, "remat", False, "bound memory on long trials: recompute activations for the gradient instead of keeping them"
+)
 cli.boolean(FLAGS, "resolve_only", False, "print what would be run and stop")
 
 
@@ -55,6 +58,7 @@ def main() -> int:
         data_seed=FLAGS.data_seed,
         allow_budget_miss=FLAGS.allow_budget_miss,
         devices=FLAGS.devices,
+        remat=FLAGS.remat,
     )
     cell = experiment.resolve(request)
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)

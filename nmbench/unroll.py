@@ -6,6 +6,7 @@ lanes of the machine run over trials. Outside, everything is time-major `[T, B, 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import haiku as hk
@@ -39,12 +40,50 @@ def core_states(core: Any, inputs: Any) -> Any:
     return states
 
 
-def unroll_core(core: Any, inputs: Any) -> jax.Array:
-    """Outputs `[T, B, O]` of a `Core` on inputs `[T, B, C]`: input map and readout act on the whole sequence at once."""
+def unroll_core(core: Any, inputs: Any, remat: bool = False) -> jax.Array:
+    """Outputs `[T, B, O]` of a `Core` on inputs `[T, B, C]`: input map and readout act on the whole sequence at once.
+
+    With `remat` they act on segments of about sqrt(T) steps, and of each segment only its first state is kept for the
+    gradient, which recomputes the rest: memory grows with sqrt(T) instead of T, for one more forward pass.
+    """
+    if remat:
+        return jnp.swapaxes(_segments(core, to_columns(inputs)), 1, 2)
     return jnp.swapaxes(core.readout(core_states(core, inputs)), 1, 2)
 
 
-def unroll_rnn_core(core: hk.RNNCore, inputs: Any) -> Any:
-    """Outputs `[T, B, O]` of an `hk.RNNCore` that maps the concatenated input `[B, C]` to `[B, O]` at each step."""
+def unroll_rnn_core(core: hk.RNNCore, inputs: Any, remat: bool = False) -> Any:
+    """Outputs `[T, B, O]` of an `hk.RNNCore` that maps the concatenated input `[B, C]` to `[B, O]` at each step.
+
+    With `remat` only the states are kept for the gradient, which recomputes what lies within a step.
+    """
     sequence = concat_inputs(inputs)
-    return hk.dynamic_unroll(core, sequence, core.initial_state(sequence.shape[1]))[0]
+    step: Any = hk.remat(core) if remat and not hk.running_init() else core
+    return hk.dynamic_unroll(step, sequence, core.initial_state(sequence.shape[1]))[0]
+
+
+def _segments(core: Any, columns: Any) -> jax.Array:
+    """Outputs `[T, O, B]`, segment after segment."""
+    leaves = tree.flatten(columns)
+    steps, batch = leaves[0].shape[0], leaves[0].shape[-1]
+    length = max(1, round(math.sqrt(steps)))
+    whole = steps // length * length
+
+    def scan(state, driven):
+        def body(state, v_t):
+            state = core.step(state, v_t)
+            return state, state
+
+        return jax.lax.scan(body, state, driven)
+
+    @jax.checkpoint
+    def segment(state, part):
+        state, states = scan(state, core.input_map(part))
+        return state, core.readout(states)
+
+    cut = tree.map_structure(lambda a: a[:whole].reshape(-1, length, *a.shape[1:]), columns)
+    state, outputs = jax.lax.scan(segment, core.initial_state(batch), cut)
+    outputs = outputs.reshape(whole, *outputs.shape[2:])
+    if whole == steps:
+        return outputs
+    rest = segment(state, tree.map_structure(lambda a: a[whole:], columns))[1]
+    return jnp.concatenate([outputs, rest])

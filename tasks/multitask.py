@@ -77,7 +77,7 @@ _FAIR = Phase(steps=50_000, batch_size=100, weight_decay=1e-4, schedule="cosine"
 _MATCHED = Protocol(
     name="matched",
     phases=_phases(_FAIR, steps=10_000),
-    learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2),
+    learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
     summary="Three tasks, then the fourth with a frozen core. AdamW, cosine decay, gradients clipped to norm 1, tuned rate.",
 )
 _ADAMW = Phase(steps=150_000, batch_size=100, weight_decay=1e-4, clip_value=1.0)

@@ -27,7 +27,7 @@ NOISE = 0.1
 _MATCHED = Protocol(
     name="matched",
     phases=(Phase(steps=20_000, batch_size=100, weight_decay=1e-4, schedule="cosine", clip_norm=1.0),),
-    learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2),
+    learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
     summary="One recipe for all models: AdamW, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
 )
 _PAPER = Protocol(

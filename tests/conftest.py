@@ -1,5 +1,10 @@
 """Settings for all tests: two host devices with one thread each, no silent rank promotion, small tasks to train on."""
 
+import os
+
+# What tests compile is their own affair, and two workers of pytest must not meet in one folder.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+
 from nmbench import devices
 
 devices.prepare(2)

@@ -16,6 +16,7 @@ from nmbench.params import flatten, is_learned, split, unflatten
 from nmbench.protocol import Phase, Protocol
 from nmbench.specs import ArraySpec, SequenceSpec
 from nmbench.task import Batch, FixedData, Sampler
+from support.models import RowGRU
 
 SPEC = SequenceSpec(4, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(1))
 
@@ -130,21 +131,6 @@ def test_checkpoint_round_trip_and_refusals(tmp_path):
         checkpoint.load_params(path, params)
     with pytest.raises(NmbenchError, match="cannot read parameters"):
         checkpoint.load_params(tmp_path / "missing", params)
-
-
-class RowGRU(hk.RNNCore):
-    """An ordinary Haiku core on rows, `[B, C]` to `[B, O]`."""
-
-    def __init__(self, spec, N: int):
-        super().__init__()
-        self.gru, self.out = hk.GRU(N), hk.Linear(spec.output_size)
-
-    def initial_state(self, batch_size):
-        return self.gru.initial_state(batch_size)
-
-    def __call__(self, inputs, state):
-        output, state = self.gru(inputs, state)
-        return self.out(output), state
 
 
 def test_an_ordinary_haiku_core_runs_through_the_generic_path():
