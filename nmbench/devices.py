@@ -49,6 +49,8 @@ def keep_compiled() -> None:
     A program runs only on the kind of processor it was compiled for, so each kind has a folder; a home folder may be shared
     by many. `JAX_ENABLE_COMPILATION_CACHE=false` turns it off, and the folder may be deleted at any time.
     """
+    if os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "").lower() in ("false", "0"):
+        return
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = pathlib.Path(home, "nmbench", f"compiled-{_processor()}")
     try:

@@ -104,3 +104,39 @@ def test_progress_shows_loss_and_time_left_on_a_terminal_only(tmp_path):
     assert re.search(bar, text), text
     code, _, err = finish(start(*base, "--results_dir=b", cwd=tmp_path))
     assert code == 0 and "step/s" not in err
+
+
+def values_of(folder):
+    return {row["seed"]: (row["value"], row["validation_loss"]) for row in schema.read_csv(folder / "results.csv")}
+
+
+def test_one_two_and_eight_devices_give_the_same_results(tmp_path):
+    """Five seeds, on simulated host devices: every value of every seed is the same to the last bit."""
+    base = ["nmbench.run", "--model=nmrnn", "--task=element_finder", "--protocol=smoke", "--seeds=5"]
+    processes = [start(*base, f"--devices={n}", f"--results_dir=out{n}", cwd=tmp_path) for n in (1, 2, 8)]
+    for process in processes:
+        code, _, err = finish(process)
+        assert code == 0, err
+    rows = [schema.read_csv(tmp_path / f"out{n}" / "results.csv") for n in (1, 2, 8)]
+    # As many as there are seeds, at most.
+    assert [r[0]["n_devices"] for r in rows] == [1, 2, 5]
+    one, two, eight = (values_of(tmp_path / f"out{n}") for n in (1, 2, 8))
+    assert len(one) == 5 and one == two == eight
+
+
+def test_compiled_programs_are_kept_and_give_the_same_results(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAX_ENABLE_COMPILATION_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    base = ["nmbench.run", "--model=nmrnn", "--task=element_finder", "--protocol=smoke", "--seeds=2"]
+    assert finish(start(*base, "--results_dir=first", cwd=tmp_path))[0] == 0
+    kept = {p: p.read_bytes() for p in tmp_path.glob("cache/nmbench/compiled-*/jit__chunk-*-cache")}
+    assert len(kept) == 1
+    assert finish(start(*base, "--results_dir=second", cwd=tmp_path))[0] == 0
+    assert {p: p.read_bytes() for p in tmp_path.glob("cache/nmbench/compiled-*/jit__chunk-*-cache")} == kept
+    assert values_of(tmp_path / "first") == values_of(tmp_path / "second")
+    # A home that cannot be written, or a file in the way, is no reason to fail.
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    code, _, err = finish(start(*base, "--results_dir=third", cwd=tmp_path))
+    assert code == 0 and "Traceback" not in err
+    assert values_of(tmp_path / "third") == values_of(tmp_path / "first")
