@@ -103,14 +103,14 @@ def old_and_new(before: str) -> tuple[Metric, ...]:
     percent: dict[str, Any] = {"higher_is_better": True, "floor": CHANCE, "ceiling": 100.0, "stages": (before,)}
     return (
         Metric(
-            name="percent_correct_old_tasks",
+            name="old_tasks",
             per_trial=percent_correct,
             subset=lambda arrays: ~new(arrays),
             conditions=task_names,
             condition_name="task",
             **percent,
         ),
-        Metric(name="percent_correct_new_task", per_trial=percent_correct, subset=new, **percent),
+        Metric(name="new_task", per_trial=percent_correct, subset=new, **percent),
     )
 
 

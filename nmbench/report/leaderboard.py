@@ -16,6 +16,9 @@ from nmbench.errors import NmbenchError
 from nmbench.results.schema import METRIC_PREFIX
 from nmbench.task import Task
 
+# A table with more columns of other metrics than this does not fit on a screen.
+INLINE_METRICS = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Board:
@@ -26,12 +29,15 @@ class Board:
       columns: headings.
       lines: one list of cells per line, text.
       notes: lines below the table.
+      more_columns, more_lines: a second table, medians of the task's other metrics, where they are too many for the first.
     """
 
     title: str
     columns: list[str]
     lines: list[list[str]]
     notes: list[str]
+    more_columns: list[str] = dataclasses.field(default_factory=list)
+    more_lines: list[list[str]] = dataclasses.field(default_factory=list)
 
 
 def boards(rows: Sequence[Mapping[str, Any]]) -> list[Board]:
@@ -72,11 +78,12 @@ def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, A
     summaries += _references(task, first, others)
     summaries.sort(key=lambda s: s["order"])
     columns = ["rank", "model", "params", "seeds", f"{first['metric']} median", "quartiles", "best", "worst", "score"]
-    columns += [f"{name.removeprefix(METRIC_PREFIX)} median" for name in others]
+    inline = others if len(others) <= INLINE_METRICS else []
+    columns += [f"{name.removeprefix(METRIC_PREFIX)} median" for name in inline]
     threshold = task.primary.threshold if task else None
     if threshold is not None:
         sign = ">=" if first["higher_is_better"] else "<="
-        columns.append(f"{sign} {threshold:g}")
+        columns.append(f"{sign} {number(threshold)}")
     columns += ["last step", "rate", "trials", "s/seed"]
     budget = f"budget {target}" if target else "given sizes"
     title = f"{task_name} v{first['task_version']}, protocol {protocol}, {budget}"
@@ -88,12 +95,13 @@ def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, A
     ]
     if any(s.get("diverged") for s in summaries):
         notes.append("Diverged seeds count as the floor.")
-    return Board(title, columns, [[s.get(c, "") for c in _keys(columns, others, threshold)] for s in summaries], notes)
-
-
-def _keys(columns: list[str], others: list[str], threshold: float | None) -> list[str]:
-    head = ["rank", "model", "params", "seeds", "median", "quartiles", "best", "worst", "score"]
-    return head + list(others) + (["solved"] if threshold is not None else []) + columns[-4:]
+    keys = ["rank", "model", "params", "seeds", "median", "quartiles", "best", "worst", "score", *inline]
+    keys += (["solved"] if threshold is not None else []) + columns[-4:]
+    pick = lambda names: [[s.get(name, "") for name in names] for s in summaries]
+    if inline or not others:
+        return Board(title, columns, pick(keys), notes)
+    more = ["model", *(f"{name.removeprefix(METRIC_PREFIX)}" for name in others)]
+    return Board(title, columns, pick(keys), notes, more, pick(["model", *others]))
 
 
 def _cell_key(row: Mapping[str, Any]) -> str:
@@ -200,14 +208,19 @@ def render(tables: Sequence[Board], form: str) -> str:
     """Text of all tables. form: "terminal" or "markdown"."""
     parts = []
     for board in tables:
-        style = "github" if form == "markdown" else "simple"
-        lines = [[_escape(cell) for cell in line] for line in board.lines] if form == "markdown" else board.lines
-        numeric = {"model", "quartiles"}
-        align = ["left" if c in numeric else "right" for c in board.columns]
-        table = tabulate.tabulate(lines, board.columns, tablefmt=style, disable_numparse=True, colalign=align)
-        title = f"## {board.title}" if form == "markdown" else board.title
-        parts.append("\n\n".join([title, table, "\n".join(board.notes)]))
+        parts += [f"## {board.title}" if form == "markdown" else board.title, _table(board.columns, board.lines, form)]
+        if board.more_lines:
+            parts += ["Medians of the other metrics:", _table(board.more_columns, board.more_lines, form)]
+        parts.append("\n".join(board.notes))
     return "\n\n".join(parts)
+
+
+def _table(columns: list[str], lines: list[list[str]], form: str) -> str:
+    markdown = form == "markdown"
+    lines = [[_escape(cell) for cell in line] for line in lines] if markdown else lines
+    align = ["left" if column in ("model", "quartiles") else "right" for column in columns]
+    style = "github" if markdown else "simple"
+    return tabulate.tabulate(lines, columns, tablefmt=style, disable_numparse=True, colalign=align)
 
 
 def _escape(cell: str) -> str:

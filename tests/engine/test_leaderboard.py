@@ -79,6 +79,16 @@ def test_reference_rows_are_computed_on_the_frozen_set(toy_task):
     assert lines["nmrnn"]["<= 0.1"] == "0/1"
 
 
+def test_many_metrics_get_a_table_of_their_own():
+    rows = [make_row("a", s, 1.0, **{"metrics.other": float(s)}) for s in range(3)] + [make_row("b", 0, 2.0)]
+    (table,) = leaderboard.boards(rows)
+    assert not any("exact_match" in column for column in table.columns)
+    assert table.more_columns == ["model", "exact_match", "other"]
+    assert table.more_lines == [["a", "0.5", "1"], ["b", "0.5", ""]]
+    text = leaderboard.render([table], "markdown")
+    assert "Medians of the other metrics:" in text and text.count("\n|---") + text.count("\n|-") >= 2
+
+
 def test_markdown_escapes_names():
     text = leaderboard.render(leaderboard.boards([make_row("<script>|*x*", run_id="r")]), "markdown")
     assert "<script>" not in text and "|*x*" not in text and "&#60;script&#62;&#124;\\*x\\*" in text

@@ -122,7 +122,7 @@ def test_metrics_are_reported_per_task(task):
 def test_reference_rows(task):
     arrays = task.frozen("test").arrays
     values = {label: task.evaluate(f(arrays), arrays)["values"] for label, f in task.references.items()}
-    percent = [m.name for m in task.metrics if m.name.startswith("percent")]
+    percent = [m.name for m in task.metrics if m.higher_is_better]
     assert len(percent) == 4 and values["perfect"] == {"mse": 0.0, **dict.fromkeys(percent, 100.0)}
     assert values["opposite angle"]["percent_correct"] == 0.0
     assert values["opposite angle"]["percent_correct_published"] == 100.0
