@@ -318,6 +318,36 @@ def test_pictures_that_cannot_be_drawn_are_refused_before_anything_is_printed(
     assert os.listdir(tmp_path) == []
 
 
+PAIR = """
+import jax.numpy as jnp
+from nmbench import register_baseline
+
+@register_baseline("pair", free_size="N")
+def pair(spec, N: int):
+    outputs = lambda params, inputs: jnp.tanh(inputs["sensory"] @ params["B"]) @ params["C"]
+    return lambda key: {"B": jnp.ones((3, N)), "C": jnp.ones((N, spec.output_size))}, outputs
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--task=multitask"], "model 'pair' has no partition 'input_weights', which this protocol trains"),
+        (["--task=delay_pro", "--remat"], "'pair' brings its own apply"),
+    ],
+)
+def test_what_a_model_of_ones_own_lacks_is_one_line(nmbench, tmp_path, argv, message):
+    plugin = tmp_path / "pair.py"
+    plugin.write_text(PAIR)
+    argv = ["--model=pair", f"--plugin={plugin}", f"--results_dir={tmp_path}/r", *argv]
+    code, out, err = nmbench("run", *argv)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert os.listdir(tmp_path) == ["pair.py"]
+    # Where nothing more is asked of it, it trains.
+    argv[3:] = ["--task=delay_pro", "--protocol=smoke", "--seeds=1", "--devices=1"]
+    assert nmbench("run", *argv)[0] == 0
+
+
 VARIANT = """
 from nmbench.protocol import Phase, Protocol
 from nmbench.task import register_task
