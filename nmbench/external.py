@@ -203,7 +203,7 @@ def read_predictions(path_text: str, shape: tuple[int, ...], flag: str = KEY) ->
     Raises:
       NmbenchError: no such file, not such a file, no such array, wrong shape or type, or a value that is not finite.
     """
-    path = pathlib.Path(path_text).expanduser()
+    path = pathlib.Path(os.path.expanduser(path_text))
     where = f"--{flag}={path_text}"
     if not os.path.isfile(path):
         raise NmbenchError(f"{where}: no such file; save the predictions with numpy.savez(FILE, {KEY}=array)")

@@ -36,7 +36,7 @@ class Store:
     """
 
     def __init__(self, root: str | os.PathLike):
-        self.root = pathlib.Path(root).expanduser()
+        self.root = pathlib.Path(os.path.expanduser(root))
         self.runs = self.root / "runs"
         self.tuning = self.root / "tuning"
         self.csv = self.root / "results.csv"
@@ -180,7 +180,7 @@ def read(path_text: str) -> list[dict[str, Any]]:
     Raises:
       NmbenchError: no such path, nothing in it, or contents that are not valid.
     """
-    path = pathlib.Path(path_text).expanduser()
+    path = pathlib.Path(os.path.expanduser(path_text))
     if path.is_dir():
         rows = Store(path).rows()
         if rows:
