@@ -90,13 +90,14 @@ def export(task: Task, folder: pathlib.Path, train_trials: int | None, data_seed
 def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
     """The contents of `task.json`: plain data on arrays, channels, metrics and scoring. files: what `_write` returned."""
     inputs = tree.flatten_with_path(task.spec.inputs)
+    module = inspect.getmodule(task.draw_set)
     return {
         "format_version": FORMAT_VERSION,
         "nmbench_version": nmbench.__version__,
         "task": task.name,
         "task_version": task.version,
         "summary": task.summary,
-        "description": inspect.getdoc(inspect.getmodule(task.draw_set)) or "",
+        "description": (module and inspect.getdoc(module)) or "",
         "citation": task.citation,
         "layout": "float32, time-major [T, B, channels]: T steps, B trials",
         "steps": task.spec.steps,
@@ -136,8 +137,8 @@ def readme(description: Mapping[str, Any]) -> str:
             + [[f"`{key}`", d["outputs"]["channels"], ", ".join(d["outputs"]["names"])] for key in ("targets", "mask")],
         ),
         _table(["file", "trials", "holds", "sha256 of the frozen set"], [_file_line(file) for file in d["files"]]),
-        f"The loss that nmbench trains on is {d['training_loss']}; `python -m nmbench.describe {d['task']}` lists its recipes "
-        f"and which training data they use. Where training trials are drawn, nmbench draws fresh ones at every step.",
+        f"The loss that nmbench trains on is {d['training_loss']}; `python -m nmbench.describe {d['task']}` lists its "
+        f"recipes and which training data they use. Where training trials are drawn, it draws fresh ones at every step.",
         "Whatever there is to choose (rate, step to stop at, sizes) is chosen on validation data. The test targets are here "
         "because the metric is public: judge with them, but neither train nor choose with them.",
         "## Metrics",
@@ -248,7 +249,8 @@ def _write(task: Task, folder: pathlib.Path, name: str, batch: Batch) -> dict[st
 @contextlib.contextmanager
 def _new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """A temporary folder beside `folder` that takes its place at the end, or is gone after an error."""
-    refuse = lambda why: NmbenchError(f"--out={folder} {why}; name a new folder")
+    given = folder
+    refuse = lambda why: NmbenchError(f"--out={given} {why}; name a new folder")
     made: list[pathlib.Path] = []
     temporary = None
     try:
