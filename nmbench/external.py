@@ -133,9 +133,9 @@ def resolve(
 
 def clash(submission: Submission, store: Store) -> str | None:
     """Run id of the row of the same model, size, budget and seed with other predictions, None if there is none."""
-    mine = _without_predictions(submission.config())
+    mine, run_id = _without_predictions(submission.config()), submission.run_id()
     for row in store.rows():
-        if row["protocol"] == schema.EXTERNAL and row["run_id"] != submission.run_id():
+        if row["protocol"] == schema.EXTERNAL and row["run_id"] != run_id:
             config = json.loads(row["config_json"])
             if _without_predictions(config) == mine:
                 return row["run_id"]
