@@ -16,7 +16,9 @@ from nmbench.errors import NmbenchError
 
 FLAGS = cli.new_flags("task", "plugin")
 cli.string(FLAGS, "out", None, "folder to make; it must not exist, or be empty")
-cli.integer(FLAGS, "train_trials", None, "trials to draw, of tasks that draw fresh ones at every step; 20000", lower=1)
+cli.integer(
+    FLAGS, "train_trials", None, "trials to draw, of tasks that draw fresh ones at every step (default: 20000)", lower=1
+)
 cli.integer(FLAGS, "data_seed", 0, "seed that they are drawn with")
 
 

@@ -22,7 +22,7 @@ cli.string(FLAGS, "model", None, "name of your model for the tables; not one of 
 cli.integer(FLAGS, "params", None, "number of learned parameters of your model", lower=1)
 cli.integer(FLAGS, "budget", None, "number of learned parameters aimed at; the task's own by default", lower=1)
 cli.integer(FLAGS, "seed", 0, "seed of the run, to tell apart several runs of one model")
-cli.string(FLAGS, "origin", "", "one line on where the model comes from: framework, repository, commit")
+cli.string(FLAGS, "origin", None, "one line on where the model comes from: framework, repository, commit")
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
 cli.boolean(FLAGS, "force", False, "score again what is already in the results folder")
 
@@ -46,7 +46,7 @@ def main() -> int:
         predictions,
         budget=FLAGS.budget,
         seed=FLAGS.seed,
-        origin=FLAGS.origin,
+        origin=FLAGS.origin or "",
         validation_predictions=FLAGS.validation_predictions,
         allow_budget_miss=FLAGS.allow_budget_miss,
     )
