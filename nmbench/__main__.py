@@ -18,6 +18,8 @@ COMMANDS = {
     "describe": "NAME",
     "validate": "FILE.csv|FOLDER ...",
     "freeze": "",
+    "export": "",
+    "score": "",
 }
 
 

@@ -74,10 +74,7 @@ class Registry(Generic[T]):
         Raises:
           NmbenchError: the name is malformed, or taken by an entry from another place.
         """
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise NmbenchError(
-                f"{name!r} cannot name a {self.kind}: use a letter, then letters, digits, '_' or '-', at most 64 in all"
-            )
+        self.check_name(name)
         self._index()
         old = self._entries.get(name)
         # A name that was only announced (scanned or entry point) is fulfilled by the module that announced it.
@@ -87,6 +84,13 @@ class Registry(Generic[T]):
                 f"the {self.kind} {name!r} from {origin} is already registered, at {old.origin}; choose another name"
             )
         self._entries[name] = Entry(name, origin, tuple(tags), summary, value=value)
+
+    def check_name(self, name: str) -> None:
+        """Raise `NmbenchError` unless `name` has the form that names have; whether it is taken does not matter."""
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise NmbenchError(
+                f"{name!r} cannot name a {self.kind}: use a letter, then letters, digits, '_' or '-', at most 64 in all"
+            )
 
     def get(self, name: str) -> T:
         """Return the object called `name`, importing its module if need be.

@@ -22,6 +22,7 @@ from nmbench.errors import NmbenchError, did_you_mean
 from nmbench.metrics import Metric
 from nmbench.protocol import Protocol
 from nmbench.registry import call_site
+from nmbench.results.schema import EXTERNAL
 from nmbench.specs import SequenceSpec
 
 
@@ -131,6 +132,8 @@ class Task:
     def __post_init__(self):
         if self.version < 1 or not self.metrics or not self.protocols:
             raise NmbenchError(f"task {self.name!r} needs a version >= 1, a metric and a protocol")
+        if any(protocol.name == EXTERNAL for protocol in self.protocols):
+            raise NmbenchError(f"task {self.name!r}: the protocol {EXTERNAL!r} is that of models trained elsewhere")
         if not {"validation", "test"} <= set(self.set_sizes):
             raise NmbenchError(f"task {self.name!r} needs a validation and a test set")
 

@@ -13,7 +13,7 @@ import tabulate
 
 from nmbench.catalog import TASKS
 from nmbench.errors import NmbenchError
-from nmbench.results.schema import METRIC_PREFIX
+from nmbench.results.schema import EXTERNAL, METRIC_PREFIX
 from nmbench.task import Task
 
 # A table with more columns of other metrics than this does not fit on a screen.
@@ -90,8 +90,7 @@ def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, A
     arrow = "higher" if first["higher_is_better"] else "lower"
     notes = [
         f"{first['metric']} on {first['n_test']} test trials (sha256 {first['testset_sha256'][:12]}): {arrow} is better, "
-        f"floor {first['floor']:.4g}, ceiling {first['ceiling']:.4g}; parameters selected on validation loss, last step: "
-        f"median without selection."
+        f"floor {first['floor']:.4g}, ceiling {first['ceiling']:.4g}; {_how_trained(protocol)}."
     ]
     if any(s.get("diverged") for s in summaries):
         notes.append("Diverged seeds count as the floor.")
@@ -104,10 +103,20 @@ def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, A
     return Board(title, columns, pick(keys), notes, more, pick(["model", *others]))
 
 
+def _how_trained(protocol: str) -> str:
+    if protocol == EXTERNAL:
+        return "trained outside nmbench, parameters as counted by the submitter"
+    return "parameters selected on validation loss, last step: median without selection"
+
+
 def _cell_key(row: Mapping[str, Any]) -> str:
+    return json.dumps([row["model"], _shared_config(row)], sort_keys=True)
+
+
+def _shared_config(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What all seeds of a cell have in common: the configuration without what belongs to one run."""
     config = json.loads(row["config_json"])
-    config.pop("seed", None)
-    return json.dumps([row["model"], config], sort_keys=True)
+    return {name: value for name, value in config.items() if name not in ("seed", "predictions_sha256")}
 
 
 def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | None) -> dict[str, Any]:
@@ -122,9 +131,10 @@ def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | No
     low, high = np.percentile(values, [25, 75])
     worse = min if first["higher_is_better"] else max
     target = first["params_target"]
+    seconds = [row["train_s"] for row in rows if row["train_s"] is not None]
     summary = {
         "model": first["model"],
-        "config": json.loads(first["config_json"]),
+        "config": _shared_config(first),
         "params": str(first["params_actual"]) + (f" ({first['params_dev']:+.1%})" if target else ""),
         "seeds": str(len(rows)) + (f" ({lost} diverged)" if lost else ""),
         "diverged": lost,
@@ -134,9 +144,9 @@ def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | No
         "worst": number(worse(values)),
         "score": f"{np.median(scores):.1f}",
         "last step": number(np.median(last)) if last else "",
-        "rate": f"{first['learning_rate']:g}",
-        "trials": str(first["tuning_trials"]),
-        "s/seed": f"{np.median([row['train_s'] for row in rows]):.1f}",
+        "rate": "" if first["learning_rate"] is None else f"{first['learning_rate']:g}",
+        "trials": "" if first["tuning_trials"] is None else str(first["tuning_trials"]),
+        "s/seed": f"{np.median(seconds):.1f}" if seconds else "",
         "order": (-median if first["higher_is_better"] else median, 0, first["model"]),
     }
     for name in others:

@@ -15,6 +15,8 @@ from typing import Any
 from nmbench.errors import NmbenchError
 
 SCHEMA_VERSION = 1
+# Protocol of rows whose model was trained elsewhere: what nmbench would know of the training is empty in them.
+EXTERNAL = "external"
 STATUSES = ("ok", "diverged", "failed", "timeout")
 METRIC_PREFIX = "metrics."
 RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,199}")
@@ -29,12 +31,14 @@ class Column:
       kind: "str", "int", "float", "bool", "json" or "sha256".
       meaning: one line.
       nullable: may be empty; "unless_ok" means only if status is not ok.
+      training: about the training, so it may be empty under protocol "external".
     """
 
     name: str
     kind: str
     meaning: str
     nullable: bool | str = False
+    training: bool = False
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -47,14 +51,14 @@ COLUMNS: tuple[Column, ...] = (
     Column("testset_sha256", "sha256", "hash of the frozen test set"),
     Column("n_test", "int", "number of test trials"),
     Column("model", "str", "registered name of the model"),
-    Column("model_origin", "str", "file and line that registered the model"),
-    Column("protocol", "str", "name of the training protocol"),
+    Column("model_origin", "str", "file and line that registered the model; 'external: ...' for one trained elsewhere"),
+    Column("protocol", "str", f"name of the training protocol; {EXTERNAL} for models trained elsewhere"),
     Column("config_json", "json", "everything that determines the run"),
     Column("params_target", "int", "parameter budget; empty when sizes were given", True),
     Column("params_actual", "int", "number of learned parameters"),
     Column("params_dev", "float", "(actual - target) / target", True),
     Column("seed", "int", "seed of the model's initial parameters"),
-    Column("data_seed", "int", "seed of the training data"),
+    Column("data_seed", "int", "seed of the training data", training=True),
     Column("metric", "str", "name of the primary metric"),
     Column("value", "float", "primary metric on the test set, with the selected parameters", "unless_ok"),
     Column("higher_is_better", "bool", "direction of the primary metric"),
@@ -63,16 +67,16 @@ COLUMNS: tuple[Column, ...] = (
     Column("score", "float", "value scaled to 0 (floor) .. 100 (ceiling)", "unless_ok"),
     Column("conditions_json", "json", "metrics per condition on the test set", "unless_ok"),
     Column("last_value", "float", "primary metric with the parameters after the last step; empty if not finite", True),
-    Column("validation_loss", "float", "validation loss of the selected parameters", "unless_ok"),
-    Column("selected_step", "int", "step that the selected parameters come from"),
-    Column("train_steps", "int", "steps trained in all"),
-    Column("learning_rate", "float", "rate of the phases that leave theirs open"),
-    Column("tuning_trials", "int", "runs that choosing the rate took; 0 when it was not tuned"),
+    Column("validation_loss", "float", "validation loss of the selected parameters", "unless_ok", training=True),
+    Column("selected_step", "int", "step that the selected parameters come from", training=True),
+    Column("train_steps", "int", "steps trained in all", training=True),
+    Column("learning_rate", "float", "rate of the phases that leave theirs open", training=True),
+    Column("tuning_trials", "int", "runs that choosing the rate took; 0 when it was not tuned", training=True),
     Column("tuning_json", "json", "grid, seeds and validation losses of the tuning", True),
-    Column("compile_s", "float", "seconds of compilation of the program, shared equally by the seeds trained together"),
-    Column("train_s", "float", "seconds of training, shared equally by the seeds trained together"),
+    Column("compile_s", "float", "seconds of compilation, shared equally by the seeds trained together", training=True),
+    Column("train_s", "float", "seconds of training, shared equally by the seeds trained together", training=True),
     Column("eval_s", "float", "seconds of evaluation on the test set"),
-    Column("seeds_together", "int", "number of seeds trained in the same program"),
+    Column("seeds_together", "int", "number of seeds trained in the same program", training=True),
     Column("peak_rss_mb", "float", "peak memory of the process so far, MB"),
     Column("nmbench_version", "str", "version of nmbench"),
     Column("python_version", "str", "version of Python"),
@@ -86,11 +90,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("platform", "str", "operating system and processor"),
     Column("device_kind", "str", "kind of JAX device"),
     Column("n_cpu", "int", "cores the process could use"),
-    Column("n_devices", "int", "JAX devices the seeds were sharded over"),
+    Column("n_devices", "int", "JAX devices the seeds were sharded over", training=True),
     Column("x64", "bool", "whether JAX used 64-bit floats"),
     Column("prng_impl", "str", "JAX random number generator"),
     Column("xla_flags", "str", "XLA_FLAGS without paths", True),
-    Column("started_utc", "str", "when training started, UTC"),
+    Column("started_utc", "str", "when training started, UTC; under protocol external, when it was scored"),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 
@@ -111,10 +115,11 @@ def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
       NmbenchError: names the column and says what it should hold.
     """
     checked: dict[str, Any] = {}
+    external = row.get("protocol") == EXTERNAL
     for column in COLUMNS:
         if column.name not in row:
             raise NmbenchError(f"{where}: column {column.name!r} is missing ({column.meaning})")
-        checked[column.name] = _parse(column, row[column.name], where)
+        checked[column.name] = _parse(column, row[column.name], where, external and column.training)
     for name, value in row.items():
         if name not in BY_NAME:
             if not str(name).startswith(METRIC_PREFIX):
@@ -136,14 +141,14 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
         fail("status", f"{row['status']!r} is not one of {', '.join(STATUSES)}")
     if row["status"] == "ok":
         for name in (c.name for c in COLUMNS if c.nullable == "unless_ok"):
-            if row[name] is None:
+            if row[name] is None and not (BY_NAME[name].training and row["protocol"] == EXTERNAL):
                 fail(name, "empty although status is ok")
         if not 0 <= row["score"] <= 100:
             fail("score", f"{row['score']} is not between 0 and 100")
     elif not row["error"]:
         fail("error", f"empty although status is {row['status']}")
     for name in ("n_test", "params_actual", "train_steps"):
-        if row[name] < 1:
+        if row[name] is not None and row[name] < 1:
             fail(name, f"{row[name]} is not positive")
     if row["floor"] == row["ceiling"]:
         fail("ceiling", "equals the floor")
@@ -151,9 +156,9 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
         fail("params_dev", "must be given exactly when params_target is")
 
 
-def _parse(column: Column, value: Any, where: str) -> Any:
+def _parse(column: Column, value: Any, where: str, may_be_empty: bool = False) -> Any:
     if value is None or (isinstance(value, str) and value == "") or (isinstance(value, float) and math.isnan(value)):
-        if column.nullable:
+        if column.nullable or may_be_empty:
             return None
         raise NmbenchError(f"{where}, column {column.name!r}: empty, wants a {column.kind} ({column.meaning})")
     try:

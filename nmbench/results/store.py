@@ -36,15 +36,16 @@ class Store:
     """
 
     def __init__(self, root: str | os.PathLike):
-        self.root = pathlib.Path(root).expanduser()
+        self.root = pathlib.Path(os.path.expanduser(root))
         self.runs = self.root / "runs"
         self.tuning = self.root / "tuning"
         self.csv = self.root / "results.csv"
 
     def prepare(self) -> None:
         """Create the folders and prove that they can be written; raises `NmbenchError` otherwise, leaving nothing new."""
-        made = [p for p in (self.root, *self.root.parents) if not p.exists()]
+        made: list[pathlib.Path] = []
         try:
+            made += [p for p in (self.root, *self.root.parents) if not p.exists()]
             self.runs.mkdir(parents=True, exist_ok=True)
             for folder in (self.root, self.runs):
                 with tempfile.TemporaryFile(dir=folder):
@@ -72,7 +73,7 @@ class Store:
         curve: Sequence[tuple],
         curve_columns: tuple[str, ...],
     ) -> None:
-        """Store a run. `save_params`: function that writes parameters to a path, or None.
+        """Store a run. `save_params`: function that writes parameters to a path, or None; no `curve_columns`: no curve.
 
         Raises:
           NmbenchError: the row does not fit the schema, or the disk refuses.
@@ -89,7 +90,8 @@ class Store:
                 save_params(temporary / PARAMS)
             np.savez_compressed(temporary / PER_TRIAL, allow_pickle=False, **per_trial)
             lines = [",".join(curve_columns), *(",".join(map(repr, point)) for point in curve)]
-            (temporary / CURVE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            if curve_columns:
+                (temporary / CURVE).write_text("\n".join(lines) + "\n", encoding="utf-8")
             temporary.chmod(0o755)
             self._replace(temporary, self.runs / run_id)
         except OSError as error:
@@ -178,7 +180,7 @@ def read(path_text: str) -> list[dict[str, Any]]:
     Raises:
       NmbenchError: no such path, nothing in it, or contents that are not valid.
     """
-    path = pathlib.Path(path_text).expanduser()
+    path = pathlib.Path(os.path.expanduser(path_text))
     if path.is_dir():
         rows = Store(path).rows()
         if rows:

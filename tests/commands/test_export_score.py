@@ -1,0 +1,369 @@
+"""Any framework: a task's sets as plain arrays, and rows of models trained elsewhere, from their predictions."""
+
+import importlib
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import tree
+
+from nmbench import __main__, cli, testsets
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.errors import NmbenchError
+from nmbench.report import leaderboard
+from nmbench.results import schema
+from nmbench.results.store import Store
+
+NAMES = [e.name for e in TASKS.entries()]
+SHAPE = (5, 12, 1)  # of the toy task
+
+
+@pytest.fixture
+def nmbench(capsys):
+    """Call a command; returns (exit code, stdout, stderr)."""
+
+    def call(name, *argv):
+        module = importlib.import_module(f"nmbench.{name}")
+        code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    with TASKS.restored(), BASELINES.restored():
+        yield call
+
+
+@pytest.fixture
+def score(nmbench, toy_task, tmp_path):
+    """Score a .npz of predictions on the toy task; `None` for a file of the caller's own."""
+
+    def call(predictions, *argv, model="mine", params=100):
+        if predictions is not None:
+            np.savez(tmp_path / "p.npz", predictions=predictions)
+        file = f"--predictions={tmp_path / 'p.npz'}"
+        base = ["--task=toy", file, f"--model={model}", f"--params={params}", f"--results_dir={tmp_path / 'results'}"]
+        return nmbench("score", *base, *argv)
+
+    return call
+
+
+def targets(task, split="test"):
+    return np.asarray(task.unpack(task.frozen(split).arrays).targets)
+
+
+def read(path):
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exported_arrays_are_those_of_the_sets_and_the_description_says_so(nmbench, tmp_path, name):
+    task = TASKS.get(name)
+    code, out, err = nmbench("export", f"--task={name}", f"--out={tmp_path / 'data'}")
+    assert code == 0, err
+    description = json.loads((tmp_path / "data" / "task.json").read_text())
+    files = {file["file"]: file for file in description["files"]}
+    assert {p.name for p in (tmp_path / "data").iterdir()} == {*files, "task.json", "README.md"}
+    assert set(files) == {f"{split}.npz" for split in (*task.training, *task.set_sizes)}
+    for split in (*task.training, *task.set_sizes):
+        arrays, file = read(tmp_path / "data" / f"{split}.npz"), files[f"{split}.npz"]
+        assert {key: list(a.shape) for key, a in arrays.items()} == file["arrays"]
+        assert {a.dtype for a in arrays.values()} == {np.dtype("float32")}
+        assert file["arrays_sha256"] == testsets.digest(arrays)
+        assert arrays["targets"].shape == (task.spec.steps, file["trials"], task.spec.output_size)
+        if split in task.set_sizes:
+            batch = task.unpack(task.frozen(split).arrays)
+            assert file["frozen_sha256"] == task.frozen(split).sha256
+        elif hasattr(task.training[split], "make"):
+            batch = task.training[split].arrays()
+        else:
+            assert file["trials"] == 20_000 and file["data_seed"] == 0
+            continue
+        inputs = {"_".join(("inputs", *path)): leaf for path, leaf in tree.flatten_with_path(batch.inputs)}
+        assert {*inputs, "targets", "mask"} == set(arrays) and set(inputs) == set(description["inputs"])
+        for key, leaf in {**inputs, "targets": batch.targets}.items():
+            np.testing.assert_array_equal(arrays[key], leaf)
+        np.testing.assert_array_equal(arrays["mask"], np.broadcast_to(batch.mask, batch.targets.shape))
+    assert [m["name"] for m in description["metrics"]] == [m.name for m in task.metrics]
+    assert [m["floor"] for m in description["metrics"]] == [m.floor for m in task.metrics]
+    text = (tmp_path / "data" / "README.md").read_text()
+    for fact in (task.summary, task.frozen("test").sha256, description["score"]["command"], "test targets are here"):
+        assert fact in text
+    assert all(f"`{m.name}`" in text for m in task.metrics)
+    assert "test.npz" in out and "README.md" in out
+    assert os.listdir(tmp_path) == ["data"]
+
+
+def test_drawn_training_data_depend_on_the_data_seed_alone(nmbench, tmp_path):
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        argv = ["--task=element_finder", f"--out={tmp_path / folder}", "--train_trials=300", f"--data_seed={seed}"]
+        assert nmbench("export", *argv)[0] == 0
+    a, b, c = (read(tmp_path / folder / "train.npz") for folder in "abc")
+    assert a["targets"].shape == (26, 300, 1)
+    query, elements = a["inputs_sensory"][0, :, 0].astype(int), a["inputs_sensory"][1:, :, 0]
+    np.testing.assert_array_equal(a["targets"][-1, :, 0], elements[query, np.arange(300)])
+    assert all(np.array_equal(a[key], b[key]) for key in a)
+    assert not np.array_equal(a["inputs_sensory"], c["inputs_sensory"])
+
+
+def test_an_empty_folder_is_taken(nmbench, toy_task, tmp_path):
+    (tmp_path / "data").mkdir()
+    assert nmbench("export", "--task=toy", f"--out={tmp_path / 'data'}")[0] == 0
+    assert nmbench("export", "--task=toy", f"--out={tmp_path / 'some' / 'where' / 'data'}")[0] == 0
+    assert read(tmp_path / "data" / "test.npz").keys() == {"inputs_context", "inputs_sensory", "targets", "mask"}
+
+
+BAD_EXPORTS = {
+    "no task": (["--out=x"], "--task is missing"),
+    "unknown task": (["--task=element_findr", "--out=x"], "did you mean 'element_finder'?"),
+    "no folder": (["--task=toy"], "--out is missing"),
+    "folder with something in it": (["--task=toy", "--out=full"], "--out=full is not empty"),
+    "a file": (["--task=toy", "--out=full/file"], "is a file"),
+    "below a file": (["--task=toy", "--out=full/file/x"], "cannot be written"),
+    "where nobody can write": (["--task=toy", "--out=/proc/x"], "cannot be written"),
+    "where nobody can make folders": (["--task=toy", "--out=/proc/x/y"], "cannot be written"),
+    "a name that is too long": (["--task=toy", f"--out={'x' * 300}"], "cannot be written"),
+    "no trials": (["--task=element_finder", "--out=x", "--train_trials=0"], "--train_trials"),
+    "more trials than fit": (["--task=element_finder", "--out=x", "--train_trials=1000000000"], "give a smaller"),
+    "trials of a fixed set": (["--task=toy", "--out=x", "--train_trials=5"], "leave --train_trials out"),
+    "data seed out of range": (["--task=element_finder", "--out=x", "--data_seed=2147483648"], "--data_seed"),
+}
+
+
+@pytest.mark.parametrize("label", BAD_EXPORTS)
+def test_an_export_that_cannot_be_is_one_line_and_writes_nothing(nmbench, toy_task, tmp_path, monkeypatch, label):
+    home = tmp_path / "home"
+    (home / "full").mkdir(parents=True)
+    (home / "full" / "file").write_text("precious")
+    monkeypatch.chdir(home)
+    argv, message = BAD_EXPORTS[label]
+    code, out, err = nmbench("export", *argv)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and err.startswith("nmbench.export: ") and message in err, err
+    assert [p.name for p in home.rglob("*")] == ["full", "file"] and (home / "full" / "file").read_text() == "precious"
+
+
+def test_an_export_that_fails_halfway_leaves_nothing(nmbench, toy_task, tmp_path):
+    next((tmp_path / "testsets").glob("*test.npz")).write_bytes(b"broken")
+    code, out, err = nmbench("export", "--task=toy", f"--out={tmp_path / 'new' / 'data'}")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "is corrupt" in err
+    assert os.listdir(tmp_path) == ["testsets"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exported_targets_as_predictions_score_the_ceiling(nmbench, tmp_path, name):
+    """Round trip, with nothing but the exported folder and NumPy between the two commands."""
+    task = TASKS.get(name)
+    assert nmbench("export", f"--task={name}", f"--out={tmp_path / 'data'}")[0] == 0
+    np.savez(tmp_path / "p.npz", predictions=read(tmp_path / "data" / "test.npz")["targets"])
+    np.save(tmp_path / "v.npy", read(tmp_path / "data" / "validation.npz")["targets"])
+    command = json.loads((tmp_path / "data" / "task.json").read_text())["score"]["command"]
+    command = command.replace("predictions.npz", f"{tmp_path}/p.npz").replace("NAME", "oracle")
+    argv = command.replace("=N ", f"={task.default_budget} ").split()[3:]
+    code, out, err = nmbench(
+        "score",
+        *argv,
+        f"--results_dir={tmp_path / 'r'}",
+        f"--validation_predictions={tmp_path / 'v.npy'}",
+        "--origin=a test",
+    )
+    assert code == 0, err
+    (row,) = schema.read_csv(tmp_path / "r" / "results.csv")
+    assert (row["value"], row["score"], row["validation_loss"]) == (task.primary.ceiling, 100.0, 0.0)
+    assert row["protocol"] == "external" and row["model_origin"] == "external: a test" and row["params_dev"] == 0
+    assert row["testset_sha256"] == task.frozen("test").sha256 and row["n_test"] == task.frozen("test").n
+    assert f"{name} v1, protocol external, budget {task.default_budget}" in out and "oracle" in out
+    # Where a metric does not see all there is, perfect answers are those that `references` shows.
+    perfect = task.evaluate(targets(task), task.frozen("test").arrays)
+    for metric in task.metrics[1:]:
+        assert row[f"metrics.{metric.name}"] == perfect["values"][metric.name]
+    (run,) = (tmp_path / "r" / "runs").iterdir()
+    assert sorted(p.name for p in run.iterdir()) == ["per_trial.npz", "row.json"]
+    assert {key: a.shape for key, a in read(run / "per_trial.npz").items()} == {
+        m.name: (row["n_test"],) for m in task.metrics
+    }
+
+
+def test_a_constant_answer_gets_the_numbers_of_the_reference_row(nmbench, tmp_path):
+    task = TASKS.get("element_finder")
+    np.save(tmp_path / "zeros.npy", np.zeros((26, 10000, 1), np.float32))
+    argv = ["--task=element_finder", f"--predictions={tmp_path / 'zeros.npy'}", "--model=zeros", "--params=500"]
+    code, _, err = nmbench("score", *argv, f"--results_dir={tmp_path / 'r'}")
+    assert code == 0, err
+    (row,) = schema.read_csv(tmp_path / "r" / "results.csv")
+    frozen = task.frozen("test")
+    values = task.evaluate(task.references["chance (always 0)"](frozen.arrays), frozen.arrays)["values"]
+    assert (row["value"], row["metrics.exact_match"]) == (values["mse"], values["exact_match"])
+    (board,) = leaderboard.boards([row])
+    lines = {line[1]: dict(zip(board.columns, line, strict=True)) for line in board.lines}
+    for column in ("mse median", "score", "exact_match median"):
+        assert lines["zeros"][column] == lines["(chance (always 0))"][column]
+
+
+def test_a_row_has_what_is_known_and_blanks_for_what_is_not(score, toy_task, nmbench, tmp_path):
+    half = targets(toy_task) / 2
+    code, out, err = score(half, "--seed=3", params=98)
+    assert code == 0, err
+    (row,) = schema.read_csv(tmp_path / "results" / "results.csv")
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    assert schema.check_row(json.loads((folder / "row.json").read_text()), "x") == row
+    assert folder.name == row["run_id"] and row["run_id"].startswith("mine.toy.external.s3.")
+    assert row["value"] == pytest.approx(np.mean((half - targets(toy_task)) ** 2), rel=1e-6)
+    assert (row["params_target"], row["params_actual"], row["seed"]) == (100, 98, 3)
+    assert row["params_dev"] == pytest.approx(-0.02)
+    unknown = {c.name for c in schema.COLUMNS if c.training}
+    assert all(row[name] is None for name in unknown) and {"learning_rate", "train_s", "validation_loss"} <= unknown
+    assert row["nmbench_version"] and row["started_utc"] and row["eval_s"] >= 0
+    assert "nmbench_version" not in unknown and json.loads(row["conditions_json"])["mse"].keys() == {"0", "1"}
+    for path in (str(tmp_path / "results"), str(tmp_path / "results" / "results.csv")):
+        assert nmbench("validate", path) == (0, f"{path}: 1 valid row\n", "")
+        code, out, _ = nmbench("leaderboard", path)
+        assert code == 0 and "trained outside nmbench" in out and "selected on validation loss" not in out
+    (board,) = leaderboard.boards([row])
+    (line,) = (dict(zip(board.columns, line, strict=True)) for line in board.lines if line[1] == "mine")
+    assert [line[c] for c in ("rank", "params", "seeds", "last step", "rate", "trials", "s/seed")] == [
+        "1", "98 (-2.0%)", "1", "", "", "", "",
+    ]  # fmt: skip
+
+
+def test_seeds_form_a_cell_and_external_rows_have_tables_of_their_own(score, toy_task, nmbench, tmp_path):
+    for seed in range(3):
+        assert score(targets(toy_task) + seed, f"--seed={seed}")[0] == 0
+    code, _, err = score(targets(toy_task), model="other", params=101)
+    assert code == 0 and "4 rows in" in err
+    rows = schema.read_csv(tmp_path / "results" / "results.csv")
+    (board,) = leaderboard.boards(rows)
+    assert board.title == "toy v1, protocol external, budget 100"
+    lines = {line[1]: dict(zip(board.columns, line, strict=True)) for line in board.lines}
+    assert (lines["mine"]["seeds"], lines["mine"]["mse median"], lines["other"]["rank"]) == ("3", "1", "1")
+    assert score(targets(toy_task), "--budget=200", params=200)[0] == 0
+    titles = [b.title for b in leaderboard.boards(schema.read_csv(tmp_path / "results" / "results.csv"))]
+    assert titles == ["toy v1, protocol external, budget 100", "toy v1, protocol external, budget 200"]
+    # Sizes of one model are told apart.
+    assert score(targets(toy_task), "--allow_budget_miss", params=150)[0] == 0
+    shown = leaderboard.boards(schema.read_csv(tmp_path / "results" / "results.csv"))[0].lines
+    assert {"mine [params=100]", "mine [params=150]"} <= {line[1] for line in shown}
+
+
+def test_the_same_row_twice_is_skipped_and_force_makes_it_again(score, toy_task, tmp_path):
+    assert score(targets(toy_task))[0] == 0
+    (file,) = (tmp_path / "results").rglob("row.json")
+    before = file.stat().st_mtime_ns
+    code, out, err = score(targets(toy_task).astype(np.float64))
+    assert code == 0 and "are in" in err and "--force" in err and "mine" in out
+    assert file.stat().st_mtime_ns == before
+    code, _, err = score(targets(toy_task), "--force", "--origin=now with a remark")
+    assert code == 0, err
+    (file,) = (tmp_path / "results").rglob("row.json")
+    assert json.loads(file.read_text())["model_origin"] == "external: now with a remark"
+    # Other predictions of the same seed would make a seed count twice.
+    code, out, err = score(targets(toy_task) + 1, "--force")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "other predictions of mine with seed 0 are in" in err
+    assert len(list((tmp_path / "results").rglob("row.json"))) == 1
+
+
+def test_validation_predictions_give_the_validation_loss(score, toy_task, tmp_path):
+    np.savez(tmp_path / "v.npz", predictions=targets(toy_task, "validation") + 2)
+    assert score(targets(toy_task), f"--validation_predictions={tmp_path / 'v.npz'}")[0] == 0
+    (row,) = schema.read_csv(tmp_path / "results" / "results.csv")
+    assert row["validation_loss"] == pytest.approx(4, rel=1e-6)
+
+
+def with_nan():
+    array = np.zeros(SHAPE, np.float32)
+    array[2, 7, 0] = np.nan
+    return array
+
+
+BAD_ARRAYS = {
+    "transposed": (np.zeros((12, 5, 1)), "have shape (12, 5, 1), not [T, B, O] = (5, 12, 1); trials come first"),
+    "no last axis": (np.zeros((5, 12)), "index it with [..., None]"),
+    "too few trials": (np.zeros((5, 11, 1)), "the set has 12 trials"),
+    "too many outputs": (np.zeros((5, 12, 2)), "have shape (5, 12, 2)"),
+    "a number": (np.zeros(()), "have shape ()"),
+    "nothing": (np.zeros((5, 0, 1)), "have shape (5, 0, 1)"),
+    "NaN": (with_nan(), "1 of 60 values are not finite in float32, the first at [2, 7, 0]"),
+    "infinity": (np.full(SHAPE, np.inf), "not finite"),
+    "too large for float32": (np.full(SHAPE, 1e300), "not finite in float32"),
+    "complex numbers": (np.zeros(SHAPE, complex), "have dtype complex128"),
+    "words": (np.full(SHAPE, "x"), "have dtype <U1"),
+    "booleans": (np.zeros(SHAPE, bool), "have dtype bool"),
+    "records": (np.zeros(SHAPE, [("a", "f4")]), "have dtype"),
+    "pickled objects": (np.full(SHAPE, None), "pickled Python objects"),
+}
+
+
+@pytest.mark.parametrize("form", ["npz", "npy"])
+@pytest.mark.parametrize("label", BAD_ARRAYS)
+def test_bad_predictions_are_one_line_and_write_nothing(score, tmp_path, label, form):
+    array, message = BAD_ARRAYS[label]
+    if form == "npy":
+        with open(tmp_path / "p.npz", "wb") as file:
+            np.save(file, array)
+    code, out, err = score(array if form == "npz" else None)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and err.startswith("nmbench.score: ") and message in err, err
+    assert sorted(os.listdir(tmp_path)) == ["p.npz", "testsets"]
+
+
+BAD_SCORES = {
+    "no task": (["--task="], "--task is missing"),
+    "unknown task": (["--task=toyy"], "unknown task 'toyy'; did you mean 'toy'?"),
+    "no predictions": (["--predictions="], "--predictions is missing; give --predictions=FILE.npz"),
+    "no such file": (["--predictions=missing.npz"], "no such file"),
+    "a folder": (["--predictions=/"], "no such file"),
+    "a device": (["--predictions=/dev/zero"], "no such file"),
+    "a name that is too long": ([f"--predictions={'x' * 5000}"], "no such file"),
+    "a home that nobody has": (["--predictions=~nobody_here/p.npz"], "no such file"),
+    "no such validation file": (["--validation_predictions=missing.npz"], "--validation_predictions=missing.npz: no such"),
+    "no model": (["--model="], "--model is missing"),
+    "a model of nmbench": (["--model=nmrnn"], "nmrnn is a model that nmbench trains itself; give yours another name"),
+    "a name with a space": (["--model=my model"], "'my model' cannot name a model"),
+    "a name with a path": (["--model=../x"], "'../x' cannot name a model"),
+    "a long name": ([f"--model={'x' * 65}"], "cannot name a model"),
+    "a name that is no text": (["--model=\udcff"], "cannot name a model"),
+    "no parameters": (["--params=0"], "--params"),
+    "negative parameters": (["--params=-5"], "--params"),
+    "parameters in words": (["--params=many"], "--params"),
+    "half a parameter": (["--params=99.5"], "--params"),
+    "more parameters than budget": (["--params=106"], "106 parameters are +6.0% off the budget of 100"),
+    "far too many parameters": (
+        ["--params=99999999999999999999", "--allow_budget_miss"],
+        "--params must lie in 1..1000000000000",
+    ),
+    "a number without end": ([f"--params={'9' * 5000}", "--allow_budget_miss"], "--params"),
+    "budget zero": (["--budget=0"], "--budget"),
+    "huge budget": ([f"--budget={10**400}", "--allow_budget_miss"], "--budget must lie in"),
+    "negative seed": (["--seed=-1"], "--seed"),
+    "seed in words": (["--seed=first"], "--seed"),
+    "seed out of range": (["--seed=2147483648"], "--seed must lie in 0..2147483647"),
+    "origin of two lines": (["--origin=a\nb"], "--origin must be one line"),
+    "origin of a novel": ([f"--origin={'x' * 201}"], "--origin must be one line of at most 200"),
+    "results folder is a file": (["--results_dir=/etc/passwd"], "cannot be written"),
+    "results folder in /proc": (["--results_dir=/proc/results"], "cannot be written"),
+    "results folder of too long a name": ([f"--results_dir={'x' * 300}"], "cannot be written"),
+    "unknown flag": (["--parms=3"], "Unknown command line flag 'parms'"),
+    "stray word": (["mine"], "unexpected argument 'mine'"),
+}
+
+
+@pytest.mark.parametrize("label", BAD_SCORES)
+def test_bad_scores_are_one_line_and_write_nothing(score, toy_task, tmp_path, monkeypatch, label):
+    monkeypatch.chdir(tmp_path)
+    argv, message = BAD_SCORES[label]
+    code, out, err = score(targets(toy_task), *argv)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and err.startswith("nmbench.score: ") and message in err, err
+    assert sorted(os.listdir(tmp_path)) == ["p.npz", "testsets"]
+
+
+def test_a_plain_row_may_not_leave_out_its_training(score, toy_task, tmp_path):
+    assert score(targets(toy_task))[0] == 0
+    (row,) = Store(tmp_path / "results").rows()
+    with pytest.raises(NmbenchError, match="column 'data_seed': empty"):
+        schema.check_row({**row, "protocol": "matched"}, "x")
+    with pytest.raises(NmbenchError, match="column 'seed': empty"):
+        schema.check_row({**row, "seed": None}, "x")
+
+
+def test_the_example_is_short_and_needs_only_what_is_exported():
+    source = (pathlib.Path(__file__).parents[2] / "examples" / "pytorch_element_finder.py").read_text()
+    assert len(source.splitlines()) <= 80 and "import nmbench" not in source and "from nmbench" not in source
