@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     import pandas
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
+_EMPTY = "Nothing to compare: a single file, and no table of it has two models."
 _TEXT = {"model", "A", "B", "95%", "verdict"}
 LEGEND = (
-    "Differences are B - A: their mean, with its 95% bootstrap interval over seeds. p: two-sided permutation test, corrected by "
-    "Holm over all lines; better and worse are of B, where p < 0.05. P(B better): share of pairs of seeds, ties half."
+    "difference: B - A, mean over shared seeds (or of all, where fewer than two are shared), with a 95% bootstrap interval.",
+    "p: two-sided permutation test of the mean difference, corrected by Holm over all lines.",
+    "P(B better): share of pairs of seeds in which B is better, ties half.",
+    "verdict: of B, where p < 0.05. Diverged seeds count as the metric's floor.",
 )
 
 
@@ -28,10 +31,9 @@ def render(frame: pandas.DataFrame, form: str) -> str:
     lines = [dict(zip(frame.columns, values, strict=True)) for values in frame.itertuples(index=False, name=None)]
     for title, members in _tables(lines):
         parts.append(_table(title, members, form))
-    notes = [
-        _escape(note, form) for note in (LEGEND if lines else "Nothing to compare: no table has two models.", *_few(lines))
-    ]
-    return "\n\n".join([*parts, "\n".join(notes)])
+    newline = {"markdown": "  \n", "latex": "\n\n"}.get(form, "\n")
+    notes = [*(LEGEND if lines else [_EMPTY]), *_few(lines)]
+    return "\n\n".join([*parts, newline.join(_escape(note, form) for note in notes)])
 
 
 def _tables(lines: list[dict[str, Any]]) -> Iterable[tuple[str, list[dict[str, Any]]]]:
@@ -92,9 +94,9 @@ def _few(lines: list[dict[str, Any]]) -> list[str]:
     if not least or min(least) * len(least) < ALPHA:
         return []
     return [
-        f"No difference, however large, could be told from chance here: with these numbers of seeds p is {number(min(least))} or "
-        f"more before it is corrected for {len(least)} line{'' if len(least) == 1 else 's'}. Train more seeds, or choose fewer "
-        f"lines with --task and --protocol."
+        f"No difference, however large, could be told from chance here: with so few seeds p is {number(min(least))} or "
+        f"more, before it is corrected for {len(least)} line{'' if len(least) == 1 else 's'}. Train more seeds, or choose "
+        f"fewer lines with --task and --protocol."
     ]
 
 

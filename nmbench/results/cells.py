@@ -136,8 +136,8 @@ def _without_seed(text: str, seed: int, known: dict[str, str]) -> str:
 def match(a: Sequence[Cell], b: Sequence[Cell]) -> list[tuple[Cell | None, Cell | None]]:
     """Pair the cells of one table and model in two files, None where a cell has no partner.
 
-    Where either file has one configuration, these are a pair, however they differ. Otherwise equal configurations are pairs, then
-    those that differ only in the code that ran them (`CODE`).
+    Where each file has one configuration, these are a pair, however they differ. Otherwise equal configurations are pairs,
+    then those that differ only in the code that ran them (`CODE`).
     """
     if len(a) == len(b) == 1:
         return [(a[0], b[0])]

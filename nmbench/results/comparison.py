@@ -61,8 +61,8 @@ def compare_results(
     configuration. One file: one line per pair of models within a task, protocol and budget.
 
     B is "better" or "worse" than A where p, corrected by Holm over all lines, is below 0.05, by the direction of the mean
-    difference; `nmbench.results.stats.compare` says how p, differences and intervals are computed. The same files give the same
-    frame.
+    difference; `nmbench.results.stats.compare` says how p, differences and intervals are computed. The same files give the
+    same frame.
 
     Args:
       paths: results CSVs or results folders, the baseline first.
@@ -187,6 +187,7 @@ def _line(file_a: str, file_b: str, a: Cell | None, b: Cell | None, name_a: str,
         "p": None,
         "verdict": "",
         "changed": "",
+        "pairing": "",
     }
     for side, cell, name in (("a", a, name_a), ("b", b, name_b)):
         line[f"model_{side}"] = None if cell is None else name

@@ -1,8 +1,8 @@
 """Statistics over seeds: estimates with intervals, comparisons of two models, ranks.
 
-A `Sample` holds one number per seed. A seed that diverged, failed or ran out of time counts as the floor of its metric, and is
-counted. Intervals are percentile bootstrap intervals over seeds, 95%; a single seed has none. Whatever is drawn at random is
-drawn from a generator seeded by the values themselves: the same values give the same answer, whatever else is in a file.
+A `Sample` holds one number per seed. A seed that diverged, failed or ran out of time has the floor of its metric as its
+value and is marked as lost. Intervals are percentile bootstrap intervals over seeds, 95%; a single seed has none. Whatever is
+drawn at random comes from a generator seeded by the values: the same values give the same answer, whatever else is in a file.
 """
 
 from __future__ import annotations
@@ -202,9 +202,9 @@ def rank_groups(samples: Mapping[str, Sample]) -> dict[str, int]:
     """Ranks in which models that cannot be told apart are not told apart.
 
     Every pair of models is compared (`compare`), the p values are corrected by Holm over all pairs, and model A is
-    significantly better than B when the corrected p is below 0.05 and the mean difference favours A. A model's rank is 1 + the
-    number of models significantly better than it. So the models with rank 1 are those that no model beats, and sharing a rank is
-    not transitive: where A beats C and B is told apart from neither, A and B have rank 1 and C has rank 2.
+    significantly better than B when the corrected p is below 0.05 and the mean difference favours A. A model's rank is 1 +
+    the number of models significantly better than it. So the models with rank 1 are those that no model beats, and sharing
+    a rank is not transitive: where A beats C and B is told apart from neither, A and B have rank 1 and C has rank 2.
 
     samples: model to sample, of one metric. Returns model to rank, in order of rank, then median (better first), then name.
     """
@@ -222,13 +222,21 @@ def rank_groups(samples: Mapping[str, Sample]) -> dict[str, int]:
     return {name: 1 + beaten[name] for name in sorted(samples, key=order)}
 
 
-def generator(*arrays: np.ndarray) -> np.random.RandomState:
+def generator(*arrays: np.ndarray) -> np.random.Generator:
     """A generator seeded by a hash of the values of `arrays`."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{len(array)};".encode())
         digest.update(np.ascontiguousarray(array, "<f8").tobytes())
-    return np.random.RandomState(np.frombuffer(digest.digest(), "<u4"))
+    return np.random.default_rng(np.frombuffer(digest.digest(), "<u4"))
+
+
+def _drawn_from(data: tuple[np.ndarray, ...]) -> dict[str, Any]:
+    """The argument that gives SciPy its generator; its name changed in 1.15."""
+    import scipy
+
+    name = "rng" if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15) else "random_state"
+    return {name: generator(*data)}
 
 
 def _estimate(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> Estimate:
@@ -246,7 +254,7 @@ def _estimate(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> Es
         vectorized=True,
         confidence_level=LEVEL,
         method="percentile",
-        random_state=generator(*data),
+        **_drawn_from(data),
     ).confidence_interval
     return Estimate(value, float(interval.low), float(interval.high))
 
@@ -261,7 +269,7 @@ def _permutation_p(data: tuple[np.ndarray, ...], statistic: Callable[..., Any], 
         vectorized=True,
         n_resamples=ARRANGEMENTS,
         batch=batch,
-        random_state=generator(*data),
+        **_drawn_from(data),
     )
     return float(result.pvalue)
 
