@@ -1,8 +1,8 @@
 """Statistics over seeds: estimates with intervals, comparisons of two models, ranks.
 
 A `Sample` holds one number per seed. A seed that diverged, failed or ran out of time has the floor of its metric as its
-value and is marked as lost. Intervals are percentile bootstrap intervals over seeds, 95%; a single seed has none. Whatever is
-drawn at random comes from a generator seeded by the values: the same values give the same answer, whatever else is in a file.
+value and is marked as lost. Intervals are percentile bootstrap intervals over seeds, 95%; a single seed has none. What is
+drawn at random comes from a generator seeded by the values: equal values give equal answers, whatever else a file holds.
 """
 
 from __future__ import annotations
