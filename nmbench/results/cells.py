@@ -81,7 +81,7 @@ def read(path: str, task: str | None = None, protocol: str | None = None) -> Sou
     judges: dict[str, tuple[str, tuple]] = {}
     configs: dict[str, str] = {}
     tasks, protocols = set(), set()
-    for row in store.read(path):
+    for row in store.iterate(path):
         tasks.add(row["task"])
         protocols.add(row["protocol"])
         if task not in (None, row["task"]) or protocol not in (None, row["protocol"]):
