@@ -186,7 +186,7 @@ def read(path_text: str) -> list[dict[str, Any]]:
 
 def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     """As `read`, one row after the other, for files that are large."""
-    path = pathlib.Path(path_text).expanduser()
+    path = pathlib.Path(os.path.expanduser(path_text))
     if not path.exists():
         raise NmbenchError(f"no such file or folder: {path}")
     if not path.is_dir():
