@@ -70,14 +70,14 @@ class Estimate:
 
 def median(values: np.ndarray) -> Estimate:
     """Median of `values [S]`."""
-    return _estimate((values,), _median)
+    return _estimates((values,), [_median])[0]
 
 
 def interquartile_mean(values: np.ndarray) -> Estimate:
     """Mean of `values [S]` without the lowest and the highest quarter, each rounded down to whole seeds."""
     from scipy.stats import trim_mean
 
-    return _estimate((values,), lambda x, axis: trim_mean(x, 0.25, axis=axis))
+    return _estimates((values,), [lambda x, axis: trim_mean(x, 0.25, axis=axis)])[0]
 
 
 def success_rate(values: np.ndarray, solved: np.ndarray) -> Estimate:
@@ -136,23 +136,19 @@ def compare(a: Sample, b: Sample) -> Comparison:
     p = least_p = None
     if min(len(a), len(b)) < 2:
         pairing = ""
-        differences = Estimate(_gap(y, x, np.mean), None, None), Estimate(_gap(y, x, np.median), None, None)
+        mean, middle = _estimates((y, x), [_mean_gap, _median_gap])
     elif len(shared) >= 2:
         pairing = "paired"
         gap = y[in_b] - x[in_a]
-        differences = _estimate((gap,), _mean), _estimate((gap,), _median)
+        mean, middle = _estimates((gap,), [_mean, _median])
         p, least_p = paired_p(gap), 2.0 * _unit(2 ** len(gap))
     else:
         pairing = "unpaired"
-        differences = (
-            _estimate((y, x), lambda u, v, axis: _mean(u, axis) - _mean(v, axis)),
-            _estimate((y, x), lambda u, v, axis: _median(u, axis) - _median(v, axis)),
-        )
+        mean, middle = _estimates((y, x), [_mean_gap, _median_gap])
         p, least_p = unpaired_p(y, x), min(1.0, 2.0 * _unit(math.comb(len(x) + len(y), len(x))))
-    mean = differences[0].value
-    favours_b = None if mean == 0 else (mean > 0) == a.higher_is_better
+    favours_b = None if mean.value == 0 else (mean.value > 0) == a.higher_is_better
     improvement = probability_of_improvement(x, y, a.higher_is_better)
-    return Comparison(pairing, len(shared), *differences, p, least_p, improvement, favours_b)
+    return Comparison(pairing, len(shared), mean, middle, p, least_p, improvement, favours_b)
 
 
 def paired_p(gap: np.ndarray) -> float:
@@ -172,8 +168,7 @@ def unpaired_p(a: np.ndarray, b: np.ndarray) -> float:
 
     Exact while there are at most 9999 ways to divide the seeds.
     """
-    statistic = lambda u, v, axis: _mean(u, axis) - _mean(v, axis)
-    return _permutation_p((a, b), statistic, "independent", _batch(len(a) + len(b)))
+    return _permutation_p((a, b), _mean_gap, "independent", _batch(len(a) + len(b)))
 
 
 def probability_of_improvement(a: np.ndarray, b: np.ndarray, higher_is_better: bool) -> float:
@@ -239,16 +234,16 @@ def _drawn_from(data: tuple[np.ndarray, ...]) -> dict[str, Any]:
     return {name: generator(*data)}
 
 
-def _estimate(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> Estimate:
-    """`statistic(*data, axis)` with its bootstrap interval."""
-    value = float(statistic(*data, axis=-1))
+def _estimates(data: tuple[np.ndarray, ...], statistics: Sequence[Callable[..., Any]]) -> list[Estimate]:
+    """Each `statistic(*data, axis)` with its bootstrap interval, all from the same resamples."""
+    values = [float(statistic(*data, axis=-1)) for statistic in statistics]
     if min(len(x) for x in data) < 2:
-        return Estimate(value, None, None)
+        return [Estimate(value, None, None) for value in values]
     from scipy.stats import bootstrap
 
     interval = bootstrap(
         data,
-        statistic,
+        lambda *resampled, axis: np.stack([statistic(*resampled, axis=axis) for statistic in statistics]),
         n_resamples=RESAMPLES,
         batch=_batch(max(len(x) for x in data)),
         vectorized=True,
@@ -256,7 +251,8 @@ def _estimate(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> Es
         method="percentile",
         **_drawn_from(data),
     ).confidence_interval
-    return Estimate(value, float(interval.low), float(interval.high))
+    bounds = zip(values, interval.low, interval.high, strict=True)
+    return [Estimate(value, float(low), float(high)) for value, low, high in bounds]
 
 
 def _permutation_p(data: tuple[np.ndarray, ...], statistic: Callable[..., Any], kind: str, batch: int) -> float:
@@ -288,8 +284,12 @@ def _median(x: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.median(x, axis=axis)
 
 
-def _gap(b: np.ndarray, a: np.ndarray, statistic: Callable[[np.ndarray], Any]) -> float:
-    return float(statistic(b) - statistic(a))
+def _mean_gap(b: np.ndarray, a: np.ndarray, axis: int = -1) -> np.ndarray:
+    return _mean(b, axis) - _mean(a, axis)
+
+
+def _median_gap(b: np.ndarray, a: np.ndarray, axis: int = -1) -> np.ndarray:
+    return _median(b, axis) - _median(a, axis)
 
 
 def _unit(arrangements: int) -> float:

@@ -55,6 +55,20 @@ def test_intervals_are_those_of_the_enumerated_bootstrap(statistic):
     assert low[0] <= found.low <= low[1] and high[0] <= found.high <= high[1]
 
 
+def test_intervals_are_scipys():
+    """Several statistics share one call of SciPy's bootstrap; each gets the interval that it gets alone."""
+    x, y = np.random.RandomState(0).randn(2, 6)
+    for data, found in [
+        ((y - x,), stats.compare(sample(x), sample(y))),
+        ((y, x), stats.compare(sample(x), sample(y, np.arange(6) + 9))),
+    ]:
+        for name, statistic in (("mean", np.mean), ("median", np.median)):
+            gap = lambda *parts, axis, f=statistic: f(parts[0], axis) - (f(parts[1], axis) if len(parts) > 1 else 0.0)
+            alone = scipy.stats.bootstrap(data, gap, n_resamples=2000, method="percentile", **stats._drawn_from(data))
+            estimate = getattr(found, name)
+            assert (estimate.low, estimate.high) == pytest.approx(tuple(alone.confidence_interval))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "truth"), [("median", 0.0), ("interquartile_mean", 0.0)])
 def test_intervals_cover_the_truth_of_normals(name, truth):
