@@ -6,7 +6,6 @@ Cells are small where rows are large, so that files of 100,000 rows can be compa
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +28,9 @@ JUDGED_BY = (
 )
 # What a configuration holds about the code that ran it, not about what was asked for.
 CODE = ("engine", "model_sha256")
+# Beyond these, sums of values overflow, and so do the integers of a frame.
+LARGEST = {"value": 1e150, "floor": 1e150, "seed": 2**62, "params_target": 2**62}
+_DEEPEST = 20
 _KEPT = ("run_id", "seed", "status", "value", "floor", "higher_is_better")
 
 Table = tuple[str, str, int]
@@ -86,6 +88,7 @@ def read(path: str, task: str | None = None, protocol: str | None = None) -> Sou
         protocols.add(row["protocol"])
         if task not in (None, row["task"]) or protocol not in (None, row["protocol"]):
             continue
+        _check_sizes(path, row)
         judge = row["run_id"], tuple(row[name] for name in JUDGED_BY)
         check_judges(row["task"], path, judge, path, judges.setdefault(row["task"], judge))
         table = row["task"], row["protocol"], row["params_target"] or 0
@@ -100,6 +103,12 @@ def read(path: str, task: str | None = None, protocol: str | None = None) -> Sou
     metric = JUDGED_BY.index("metric")
     cells = [Cell(*key, sample(list(groups[key].values())), metric=judges[key[0][0]][1][metric]) for key in sorted(groups)]
     return Source(path, cells, judges, frozenset(tasks), frozenset(protocols))
+
+
+def _check_sizes(path: str, row: Mapping[str, Any]) -> None:
+    for name, largest in LARGEST.items():
+        if row[name] is not None and abs(row[name]) > largest:
+            raise NmbenchError(f"{path}: {row['run_id']} has a {name} beyond +-{largest:.3g}, which cannot be compared")
 
 
 def check_judges(task: str, path: str, judge: tuple[str, tuple], other_path: str, other: tuple[str, tuple]) -> None:
@@ -189,14 +198,14 @@ def changes(a: Cell, b: Cell) -> str:
     return ", ".join(f"{n} {short(before.get(n))} -> {short(after.get(n))}" for n in names)
 
 
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts and lists as one dict with dotted names."""
-    parts: Mapping[Any, Any] | None = config if isinstance(config, dict) else None
-    if isinstance(config, list):
-        parts = dict(enumerate(config))
-    if parts is None:
+def flatten(config: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    """Nested dicts and lists as one dict with dotted names; what lies deeper than 20 levels is JSON text."""
+    if not isinstance(config, dict | list):
         return {prefix.rstrip("."): config}
-    return dict(itertools.chain.from_iterable(flatten(v, f"{prefix}{k}.").items() for k, v in parts.items()))
+    if depth == _DEEPEST:
+        return {prefix.rstrip("."): canonical_json(config)}
+    parts = config if isinstance(config, dict) else dict(enumerate(config))
+    return {name: v for k, part in parts.items() for name, v in flatten(part, f"{prefix}{k}.", depth + 1).items()}
 
 
 def short(value: Any) -> str:
