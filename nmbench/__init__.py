@@ -29,6 +29,8 @@ _PUBLIC = {
     "Sampler": "task",
     "SequenceSpec": "specs",
     "Task": "task",
+    # Not "compare": that is the submodule behind `python -m nmbench.compare`, and importing it would replace the function.
+    "compare_results": "results.comparison",
     "concat_inputs": "model",
     "register_baseline": "model",
     "register_task": "task",

@@ -14,6 +14,7 @@ from nmbench.errors import did_you_mean
 COMMANDS = {
     "run": "",
     "leaderboard": "[FILE.csv|FOLDER ...]",
+    "compare": "A.csv [B.csv ...]",
     "list": "",
     "describe": "NAME",
     "validate": "FILE.csv|FOLDER ...",

@@ -120,10 +120,13 @@ class Store:
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of all run folders in order of run id; nothing is written."""
+        return [self._read(folder) for folder in self.folders()]
+
+    def folders(self) -> list[pathlib.Path]:
+        """All run folders in order of run id."""
         if not self.runs.is_dir():
             return []
-        folders = sorted(p for p in self.runs.iterdir() if not p.name.startswith(".") and (p / ROW).is_file())
-        return [self._read(folder) for folder in folders]
+        return sorted(p for p in self.runs.iterdir() if not p.name.startswith(".") and (p / ROW).is_file())
 
     def save_tuning(self, name: str, record: Mapping[str, Any]) -> pathlib.Path:
         """Write a tuning record atomically and return its path."""
@@ -180,15 +183,22 @@ def read(path_text: str) -> list[dict[str, Any]]:
     Raises:
       NmbenchError: no such path, nothing in it, or contents that are not valid.
     """
+    return list(iterate(path_text))
+
+
+def iterate(path_text: str) -> Iterator[dict[str, Any]]:
+    """As `read`, one row after the other, for files that are large."""
     path = pathlib.Path(os.path.expanduser(path_text))
-    if path.is_dir():
-        rows = Store(path).rows()
-        if rows:
-            return rows
-        tables = sorted(path.glob("*.csv"))
-        if not tables:
-            raise NmbenchError(f"{path} holds no runs and no CSV; make some with python -m nmbench.run --results_dir={path}")
-        return [row for table in tables for row in schema.read_csv(table)]
     if not path.exists():
         raise NmbenchError(f"no such file or folder: {path}")
-    return schema.read_csv(path)
+    if not path.is_dir():
+        yield from schema.iterate_csv(path)
+        return
+    folders = Store(path).folders()
+    tables = [] if folders else sorted(path.glob("*.csv"))
+    if not folders and not tables:
+        raise NmbenchError(f"{path} holds no runs and no CSV; make some with python -m nmbench.run --results_dir={path}")
+    for folder in folders:
+        yield Store(path)._read(folder)
+    for table in tables:
+        yield from schema.iterate_csv(table)

@@ -1,0 +1,27 @@
+"""Compare results files with the first one, or the models of a single file with each other.
+
+Two files or folders or more: what changed from the first (A, the baseline) to each other one (B), per task, protocol,
+budget and model. One: all pairs of models within each task, protocol and budget.
+In Python: nmbench.compare_results([...]), a pandas frame.
+"""
+
+from __future__ import annotations
+
+from nmbench import cli
+
+FLAGS = cli.new_flags()
+cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex"], "form of the tables; csv has all columns")
+cli.string(FLAGS, "task", None, "only this task")
+cli.string(FLAGS, "protocol", None, "only this protocol")
+
+
+def main(paths: list[str]) -> int:
+    from nmbench.report import comparison as report
+    from nmbench.results import comparison
+
+    print(report.render(comparison.compare_results(paths, FLAGS.task, FLAGS.protocol), FLAGS.format))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, FLAGS, __doc__, "nmbench.compare", operands="A.csv [B.csv ...]")
