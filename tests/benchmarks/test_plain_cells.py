@@ -14,7 +14,7 @@ from nmbench.experiment import Request, resolve
 from nmbench.training import as_float, masked_mse
 
 TRIALS = 6
-PAIRS = [(task.name, model.name) for task in TASKS.entries() for model in BASELINES.entries()]
+PAIRS = [(task.name, model.name) for model in BASELINES.entries() for task in TASKS.entries()]
 
 
 @functools.cache
@@ -26,30 +26,51 @@ def trials(task):
     return jax.tree.map(lambda a: np.asarray(a)[:, :TRIALS], batch)
 
 
-def quickly(f, *args):
-    """f(*args), compiled without LLVM's optimisations, which take longer than everything else here."""
-    return jax.jit(f).lower(*args).compile({"xla_backend_optimization_level": 0})(*args)
+# Without LLVM's optimisations, which take longer than everything else here.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def initial(cell):
     """Initial parameters plus a little noise, NumPy leaves, float32."""
     random = np.random.RandomState(2)
-    noisy = lambda a: np.asarray(a + 0.02 * random.randn(*a.shape), np.float32)
-    return jax.tree.map(noisy, quickly(cell.model.init, jax.random.key(1)))
+    # This kind of key compiles several times faster than the default.
+    drawn = jit(cell.model.init)(jax.random.key(1, impl="rbg"))
+    return jax.tree.map(lambda a: np.asarray(a + 0.02 * random.randn(*a.shape), np.float32), drawn)
+
+
+def programs(cell):
+    """Two functions from (learned, fixed, batch) to loss and gradients: the fast path and the plain one.
+
+    Tasks of the same shapes and sizes share them.
+    """
+    spec = cell.task.spec
+    sizes = (spec.steps, *((name, leaf.channels) for name, leaf in spec.inputs.items()), spec.output_size)
+    key = cell.baseline.name, tuple(cell.sizing.hparams.items()), sizes
+    if key not in PROGRAMS:
+        name, hparams = cell.baseline.name, cell.sizing.hparams
+        plain = lambda params, inputs: plain_cells.batch_outputs(name, params[name], hparams, inputs)
+        PROGRAMS[key] = loss_and_gradients(cell.model.apply), loss_and_gradients(plain)
+    return PROGRAMS[key]
+
+
+PROGRAMS = {}
+
+
+def loss_and_gradients(apply):
+    def loss(learned, fixed, batch):
+        params: dict = {}
+        for name, leaf in {**learned, **fixed}.items():
+            module, parameter = name.split("|")
+            params.setdefault(module, {})[parameter] = leaf
+        return masked_mse(apply(params, batch.inputs), batch.targets, batch.mask)
+
+    return jit(jax.value_and_grad(loss))
 
 
 def compare(cell, params, batch, tolerance):
     params = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(float)), params)
-    learned, fixed = flat_params.split(flat_params.flatten(params), flat_params.is_learned)
-    whole = lambda flat: flat_params.unflatten(params, {**fixed, **flat})
-    name, hparams, batch = cell.baseline.name, cell.sizing.hparams, as_float(batch)
-
-    def loss_and_gradients(apply):
-        f = lambda flat: masked_mse(apply(whole(flat), batch.inputs), batch.targets, batch.mask)
-        return quickly(jax.value_and_grad(f), learned)
-
-    fast, fast_gradients = loss_and_gradients(cell.model.apply)
-    plain, gradients = loss_and_gradients(lambda p, inputs: plain_cells.batch_outputs(name, p[name], hparams, inputs))
+    arguments = (*flat_params.split(flat_params.flatten(params), flat_params.is_learned), as_float(batch))
+    (fast, fast_gradients), (plain, gradients) = (f(*arguments) for f in programs(cell))
     assert fast.dtype == plain.dtype == jnp.result_type(float)
     errors = {"loss": abs(float(fast) / float(plain) - 1)}
     for parameter, expected in gradients.items():
