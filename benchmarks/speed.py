@@ -52,6 +52,8 @@ def main() -> int:
         value = getattr(FLAGS, name)
         if value and not pathlib.Path(value).resolve().parent.is_dir():
             raise NmbenchError(f"--{name}={value}: there is no such folder")
+    if FLAGS.scaling and not FLAGS.scaling.endswith(".png"):
+        raise NmbenchError(f"--scaling={FLAGS.scaling}: the picture's name must end in .png")
     notes = []
     if "torch" in styles and not importlib.util.find_spec("torch"):
         styles = [style for style in styles if style != "torch"]
@@ -68,13 +70,12 @@ def main() -> int:
     for case in chosen:
         for model in models:
             for number in seeds:
-                say(f"{case}, {model}, {number} seeds")
                 rows += measure(case, model, number, styles, FLAGS.rounds, FLAGS.block_seconds)
-            if "nmbench" in styles:
-                say(f"{case}, {model}, rates of this machine")
+            ours = [r for r in rows if (r["case"], r["model"], r["style"]) == (case, model, "nmbench")]
+            if ours:
                 with Worker(style="roofline", case=case, model=model) as worker:
-                    limits += [limit(worker_answer, row) for worker_answer in [worker.begin()] for row in rows
-                               if (row["case"], row["model"], row["style"]) == (case, model, "nmbench")]  # fmt: skip
+                    bound = worker.begin()
+                limits += [limit(bound, row) for row in ours]
     report.table("Time of a training step", [{k: v for k, v in row.items() if k != "_ms"} for row in rows])
     if limits:
         report.table("What one core could do at best", limits)
@@ -111,6 +112,7 @@ def measure(case: str, model: str, seeds: int, styles: list[str], rounds: int, b
             row["x nmbench"] = f"{statistics.median(ratios):.2f}"
             row["range"] = f"{min(ratios):.2f} .. {max(ratios):.2f}"
         rows.append({**row, "peak MB": round(memory[style]), "compile s": f"{compile_s[style]:.1f}"})
+        say(f"{case}, {model}, {seeds} seeds, {style}: {reporting.digits(ms)} ms per step and seed")
     return rows
 
 
