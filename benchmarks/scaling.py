@@ -28,7 +28,7 @@ def main(path: str, block_seconds: float, report: reporting.Report) -> None:
     except ImportError as error:
         raise NmbenchError("--scaling needs matplotlib: pip install 'matplotlib>=3.8'") from error
     matplotlib.use("Agg")
-    points = {}
+    points: dict[str, list[tuple[float, float]]] = {}
     for label, (key, values) in AXES.items():
         points[label] = []
         for value in values:
@@ -59,19 +59,24 @@ def draw(path: pathlib.Path, points: dict[str, list[tuple[float, float]]]) -> No
     """Log-log pictures, time above and memory below, each with a dotted line of slope one through its last point."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, len(AXES), figsize=(3.2 * len(AXES), 5.6), sharex="col", layout="constrained")
+    figure, axes = plt.subplots(
+        2, len(AXES), figsize=(3.2 * len(AXES), 5.6), sharex="col", sharey="row", layout="constrained"
+    )
     for column, (label, (_, values)) in enumerate(AXES.items()):
         for row, what in enumerate(("ms per step, all seeds", "peak memory, MB")):
             ax: Any = axes[row, column]
             measured = [point[row] for point in points[label]]
             ax.loglog(values, measured, "o-", markersize=4)
-            low, high = ax.get_ylim()
             ax.loglog(values, [measured[-1] * v / values[-1] for v in values], "k:", linewidth=1, label="slope 1")
-            ax.set_ylim(low, high)
             if column == 0:
                 ax.set_ylabel(what)
             if row == 1:
                 ax.set_xlabel(label)
+                ax.set_xticks(values, [str(v) for v in values], rotation=45)
+                ax.set_xticks([], minor=True)
+    for row in range(2):
+        measured = [point[row] for axis in points.values() for point in axis]
+        axes[row, 0].set_ylim(min(measured) / 1.5, max(measured) * 1.5)
     axes[0, 0].legend()
     figure.suptitle(f"{MODEL} on {CASE}: {SEEDS} seeds unless varied")
     figure.savefig(path, dpi=120)
