@@ -1,0 +1,87 @@
+"""What is timed: task, model and the publication's sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nmbench.errors import NmbenchError, did_you_mean
+
+if TYPE_CHECKING:
+    from nmbench.experiment import Cell
+
+SIZES: dict[str, dict[str, dict[str, int]]] = {
+    "element_finder": {"nmrnn": {"M": 5, "N": 18, "K": 8}, "rnn": {"N": 16}, "lstm": {"N": 10}},
+    "mwg_rank3": {"nmrnn": {"N": 100, "M": 5, "K": 3}, "rnn": {"N": 31}, "lstm": {"N": 15}},
+    "multitask": {"nmrnn": {"N": 100, "M": 20, "K": 3}, "rnn": {"N": 18}, "lstm": {"N": 8}},
+}
+MODELS = ("nmrnn", "rnn", "lstm")
+STYLES = ("nmbench", "published", "haiku", "torch")
+
+
+def choose(text: str, known, flag: str) -> list[str]:
+    """The names of a comma-separated flag; raises `NmbenchError` on one that is not known, or none."""
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        if name not in known:
+            raise NmbenchError(f"--{flag}: unknown name {name!r}{did_you_mean(name, known)}")
+    if not names:
+        raise NmbenchError(f"--{flag} is empty; known: {', '.join(known)}")
+    return names
+
+
+def counts(text: str, flag: str) -> list[int]:
+    """The positive whole numbers of a comma-separated flag."""
+    try:
+        numbers = [int(n) for n in text.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise NmbenchError(f"--{flag} wants whole numbers of at least 1, separated by commas, got {text!r}")
+    return numbers
+
+
+def load(case: str, model: str, changes: dict[str, int] | None = None) -> Cell:
+    """The resolved cell of a case under the matched protocol. Imports JAX.
+
+    Args:
+      case: name of the task.
+      model: name of the model.
+      changes: a hyperparameter, "T" (steps of a trial) or "B" (trials per step) to another value; the last two make the
+        task's data synthetic.
+    """
+    from nmbench.experiment import Request, resolve
+
+    changes = dict(changes or {})
+    steps, trials = changes.pop("T", 0), changes.pop("B", 0)
+    hparams: dict[str, Any] = {**SIZES[case][model], **changes}
+    cell = resolve(Request(model=model, task=case, hparams=hparams, protocol="matched", allow_budget_miss=True))
+    return _synthetic(cell, steps, trials) if steps or trials else cell
+
+
+def training_batch_size(cell: Cell) -> int:
+    """Trials per training step."""
+    phase = cell.phases[0]
+    return phase.batch_size or cell.task.training[phase.data].arrays().targets.shape[1]
+
+
+def _synthetic(cell: Cell, steps: int, trials: int) -> Cell:
+    """The cell on trials of noise: `steps` long, all `trials` of them at every training step; 0 leaves either as it is."""
+    from nmbench.task import Batch, FixedData
+
+    trials = trials or training_batch_size(cell)
+    spec = dataclasses.replace(cell.task.spec, steps=steps or cell.task.spec.steps)
+    validation = cell.task.frozen(cell.phases[0].validation).n
+
+    def noise(n: int) -> Batch:
+        random = np.random.RandomState(0)
+        inputs = {name: random.randn(spec.steps, n, leaf.channels).astype(np.float32) for name, leaf in spec.inputs.items()}
+        targets = random.randn(spec.steps, n, spec.output_size).astype(np.float32)
+        return Batch(inputs, targets, np.ones((spec.steps, 1, 1), np.float32))
+
+    data = {cell.phases[0].data: FixedData(lambda: noise(trials))}
+    task = dataclasses.replace(cell.task, spec=spec, training=data, unpack=lambda arrays: noise(validation))
+    phase = dataclasses.replace(cell.phases[0], batch_size=0)
+    return dataclasses.replace(cell, task=task, model=cell.baseline.build(spec, cell.sizing.hparams), phases=(phase,))

@@ -1,0 +1,143 @@
+"""Time the same training work in four styles, side by side on this machine.
+
+nmbench:    the engine: all seeds in one program, trials in columns, its validation included
+published:  JAX as an author publishes it: one trial under vmap, readout in the scan, a jitted step per Python iteration
+haiku:      hk.RNNCore and hk.dynamic_unroll on batches, a jitted step per Python iteration
+torch:      torch.nn modules on batches, a step per Python iteration
+
+Every style has a process of its own. The processes of one case take turns, block by block, for so many rounds, and only
+one works at any time. Sizes and batch sizes are the publication's, the recipe is the matched protocol's first phase.
+
+    python benchmarks/speed.py --cases=mwg_rank3 --models=nmrnn --seeds=1,10 --markdown=speed.md
+    python benchmarks/speed.py --scaling=scaling.png
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import pathlib
+import statistics
+import sys
+from typing import Any
+
+import cases
+import reporting
+from workers import Worker
+
+from nmbench import cli, devices
+from nmbench.errors import NmbenchError
+
+FLAGS = cli.new_flags()
+cli.string(FLAGS, "cases", ",".join(cases.SIZES), "tasks, separated by commas")
+cli.string(FLAGS, "models", ",".join(cases.MODELS), "models, separated by commas")
+cli.string(FLAGS, "seeds", "1,10", "numbers of seeds, separated by commas")
+cli.string(FLAGS, "styles", ",".join(cases.STYLES), "styles, separated by commas")
+cli.integer(FLAGS, "rounds", 5, "blocks of every style", lower=1)
+cli.number(FLAGS, "block_seconds", 1.0, "seconds that a block lasts, about")
+cli.string(FLAGS, "markdown", None, "file to write the tables to as well")
+cli.string(
+    FLAGS, "scaling", None, "picture (.png) to draw instead: how time and memory grow with seeds, N, steps and trials"
+)
+
+
+def main() -> int:
+    chosen = cases.choose(FLAGS.cases, list(cases.SIZES), "cases")
+    models = cases.choose(FLAGS.models, cases.MODELS, "models")
+    styles = cases.choose(FLAGS.styles, cases.STYLES, "styles")
+    seeds = cases.counts(FLAGS.seeds, "seeds")
+    if not FLAGS.block_seconds > 0:
+        raise NmbenchError(f"--block_seconds must be positive, got {FLAGS.block_seconds}")
+    for name in ("markdown", "scaling"):
+        value = getattr(FLAGS, name)
+        if value and not pathlib.Path(value).resolve().parent.is_dir():
+            raise NmbenchError(f"--{name}={value}: there is no such folder")
+    if FLAGS.scaling and not FLAGS.scaling.endswith(".png"):
+        raise NmbenchError(f"--scaling={FLAGS.scaling}: the picture's name must end in .png")
+    notes = []
+    if "torch" in styles and not importlib.util.find_spec("torch"):
+        styles = [style for style in styles if style != "torch"]
+        notes.append("style torch is left out: pip install 'torch>=2.4'")
+    report = reporting.Report(FLAGS.markdown, notes)
+    if FLAGS.scaling:
+        import scaling
+
+        scaling.main(FLAGS.scaling, FLAGS.block_seconds, report)
+        return 0
+    if not styles:
+        raise NmbenchError(notes[0])
+    rows, limits = [], []
+    for case in chosen:
+        for model in models:
+            for number in seeds:
+                rows += measure(case, model, number, styles, FLAGS.rounds, FLAGS.block_seconds)
+            ours = [r for r in rows if (r["case"], r["model"], r["style"]) == (case, model, "nmbench")]
+            if ours:
+                with Worker(style="roofline", case=case, model=model) as worker:
+                    bound = worker.begin()
+                limits += [limit(bound, row) for row in ours]
+    report.table("Time of a training step", [{k: v for k, v in row.items() if k != "_ms"} for row in rows])
+    if limits:
+        report.table("What one core could do at best", limits)
+    report.close()
+    return 0
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure(case: str, model: str, seeds: int, styles: list[str], rounds: int, block: float) -> list[dict[str, Any]]:
+    """Rows of one case, model and number of seeds: all styles in turns."""
+    with contextlib.ExitStack() as stack:
+        workers, compile_s, steps = {}, {}, {}
+        for style in styles:
+            workers[style] = stack.enter_context(Worker(style=style, case=case, model=model, seeds=seeds))
+            compile_s[style] = workers[style].begin()["compile_s"]
+            steps[style] = workers[style].calibrate(block)
+        times: dict[str, list[float]] = {style: [] for style in styles}
+        memory = {}
+        for _ in range(rounds):
+            for style in styles:
+                answer = workers[style].run(steps[style])
+                times[style].append(1000 * answer["seconds"] / (steps[style] * seeds))
+                memory[style] = answer["peak_rss_mb"]
+    rows = []
+    for style in styles:
+        ms = statistics.median(times[style])
+        row = {"case": case, "model": model, "seeds": seeds, "style": style, "_ms": ms}
+        row |= {"ms/step/seed": reporting.digits(ms), "steps/s": reporting.digits(1000 / ms), "x nmbench": "", "range": ""}
+        if "nmbench" in styles:
+            ratios = [a / b for a, b in zip(times[style], times["nmbench"], strict=True)]
+            row["x nmbench"] = f"{statistics.median(ratios):.2f}"
+            row["range"] = f"{min(ratios):.2f} .. {max(ratios):.2f}"
+        rows.append({**row, "peak MB": round(memory[style]), "compile s": f"{compile_s[style]:.1f}"})
+        say(f"{case}, {model}, {seeds} seeds, {style}: {reporting.digits(ms)} ms per step and seed")
+    return rows
+
+
+def limit(bound: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Row of the second table: the bound of `roofline.measure` beside what was measured."""
+    cores, seeds = devices.cores(), row["seeds"]
+    # Whole seeds go to cores: 10 seeds on 4 cores take as long as 12.
+    best = bound["ms"] * -(-seeds // min(cores, seeds)) / seeds
+    digits = reporting.digits
+    return {
+        "case": row["case"],
+        "model": row["model"],
+        "seeds": seeds,
+        "MMAC": digits(bound["macs"] / 1e6),
+        "M tanh": digits(bound["tanhs"] / 1e6),
+        "MB kept": digits(bound["bytes"] / 1e6),
+        "GMAC/s": digits(bound["mac_rate"] / 1e9),
+        "G tanh/s": digits(bound["tanh_rate"] / 1e9),
+        "GB/s": digits(bound["byte_rate"] / 1e9),
+        "ms on one core": digits(bound["ms"]),
+        "ms per seed on all": digits(best),
+        "measured ms": digits(row["_ms"]),
+        "fraction": f"{best / row['_ms']:.2f}",
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main, FLAGS, __doc__, "speed.py")

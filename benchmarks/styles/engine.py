@@ -1,0 +1,54 @@
+"""Style "nmbench": the engine itself, all seeds in one program, its validation included."""
+
+from __future__ import annotations
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from nmbench import params as flat_params
+from nmbench.experiment import Cell
+from nmbench.training import _PhaseProgram
+
+
+class Runner:
+    """Runs chunks as `nmbench.training.train` does."""
+
+    def __init__(self, cell: Cell, seeds: int):
+        devices = jax.devices()[: min(seeds, len(jax.devices()))]
+        padded = [*range(seeds), *range(-seeds % len(devices))]
+        model, self._phase, self._every = cell.model, cell.phases[0], cell.protocol.validate_every
+        init = jax.jit(model.init)
+        trees = [flat_params.flatten(init(jax.random.key(seed))) for seed in padded]
+        like = jax.eval_shape(model.init, jax.random.key(0))
+        apply = lambda flat, inputs: model.apply(flat_params.unflatten(like, flat), inputs)
+        mesh = Mesh(np.asarray(devices), ("lanes",))
+        limit = cell.protocol.loss_limit
+        self._program = _PhaseProgram(apply, cell.task, cell.baseline, self._phase, mesh, limit)
+        self._state = self._program.start({name: jnp.stack([t[name] for t in trees]) for name in trees[0]})
+        self._rates = jnp.full((len(padded),), cell.tuning.rate)
+        self._done = 0
+
+    def compile(self) -> None:
+        self._chunk = self._program.compile(self._state, self._rates, jax.random.key(0))
+        self._timed(1)
+
+    def run(self, steps: int) -> float:
+        """Whole chunks where `steps` allows; a shorter one is charged its share of a validation and no more."""
+        chunks, rest = divmod(steps, self._every)
+        seconds = sum(self._timed(self._every) for _ in range(chunks))
+        if rest:
+            validation = self._timed(0)
+            seconds += self._timed(rest) - validation * (1 - rest / self._every)
+        return seconds
+
+    def _timed(self, steps: int) -> float:
+        began = time.perf_counter()
+        first = self._done % self._phase.steps
+        self._state, losses, validation = self._chunk(self._state, first, steps)
+        jax.device_get((losses, validation, self._state.first_bad))
+        self._done += steps
+        return time.perf_counter() - began

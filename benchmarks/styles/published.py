@@ -1,0 +1,22 @@
+"""Style "published": one trial at a time under vmap, readout inside the scan (`plain_cells`)."""
+
+from __future__ import annotations
+
+import jax
+import plain_cells
+
+from nmbench.experiment import Cell
+from nmbench.params import is_learned
+
+from .script import ScriptRunner
+
+
+class Runner(ScriptRunner):
+    def __init__(self, cell: Cell, seeds: int):
+        name, hparams = cell.baseline.name, cell.sizing.hparams
+        init = jax.jit(cell.model.init)
+        # Initial states that are drawn and never trained: those of the first seed do for the timing of all.
+        fixed = {k: v for k, v in init(jax.random.key(0))[name].items() if not is_learned(name, k)}
+        learned = lambda seed: {k: v for k, v in init(jax.random.key(seed))[name].items() if is_learned(name, k)}
+        apply = lambda params, inputs: plain_cells.batch_outputs(name, {**params, **fixed}, hparams, inputs)
+        super().__init__(cell, learned, apply, seeds)

@@ -1,0 +1,54 @@
+"""What the styles "published" and "haiku" share: one jitted optax step per turn of a Python loop, seed after seed."""
+
+from __future__ import annotations
+
+import time
+
+import jax
+import optax
+
+from nmbench.experiment import Cell
+from nmbench.training import masked_mse
+
+from .data import Batches
+
+
+class ScriptRunner:
+    """Trains `apply(params, inputs) -> outputs [T, B, O]`.
+
+    Args:
+      cell: task and recipe.
+      init: seed to parameters.
+      apply: the model.
+      seeds: number of seeds.
+    """
+
+    def __init__(self, cell: Cell, init, apply, seeds: int):
+        phase, rate = cell.phases[0], cell.tuning.rate
+        schedule = optax.cosine_decay_schedule(rate, phase.steps)
+        optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=phase.weight_decay))
+        self._runs = [(params, optimizer.init(params)) for params in map(init, range(seeds))]
+        self._batches = Batches(cell)
+
+        def loss(params, batch):
+            return masked_mse(apply(params, batch.inputs), batch.targets, batch.mask)
+
+        @jax.jit
+        def step(params, state, batch):
+            value, gradients = jax.value_and_grad(loss)(params, batch)
+            updates, state = optimizer.update(gradients, state, params)
+            return optax.apply_updates(params, updates), state, value
+
+        self._step = step
+
+    def compile(self) -> None:
+        jax.block_until_ready(self._step(*self._runs[0], next(self._batches)))
+
+    def run(self, steps: int) -> float:
+        began = time.perf_counter()
+        for i, (params, state) in enumerate(self._runs):
+            for _ in range(steps):
+                params, state, value = self._step(params, state, next(self._batches))
+            jax.block_until_ready((params, value))
+            self._runs[i] = params, state
+        return time.perf_counter() - began

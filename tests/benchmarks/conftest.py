@@ -1,0 +1,6 @@
+"""The scripts in benchmarks/ import each other by their plain names."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks"))
