@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
 import tree
 
@@ -39,9 +38,12 @@ class LSTM(Core):
         super().__init__(spec, name="lstm")
         P = spec.input_size
         self._N = N
-        self._W_u = self.learned("W_u", (4 * N, P), 1 / math.sqrt(P))
-        self._W_h = self.learned("W_h", (4 * N, N), 1 / math.sqrt(N))
-        self._b = self.learned("b", (4 * N, 1), 1 / math.sqrt(N))
+        # sigmoid(a) = (1 + tanh(a / 2)) / 2: halving the rows of the three gates leaves one tanh for all four, which takes
+        # a quarter to two fifths off a gradient.
+        scale = jnp.concatenate([jnp.full((3 * N, 1), 0.5), jnp.ones((N, 1))])
+        self._W_u = scale * self.learned("W_u", (4 * N, P), 1 / math.sqrt(P))
+        self._W_h = scale * self.learned("W_h", (4 * N, N), 1 / math.sqrt(N))
+        self._b = scale * self.learned("b", (4 * N, 1), 1 / math.sqrt(N))
         self._h0 = initial_column(self, "h0", N, drawn_start)
         self._c0 = initial_column(self, "c0", N, drawn_start)
         self._read = AffineReadout(self, N, bias=False)
@@ -54,9 +56,9 @@ class LSTM(Core):
 
     def step(self, state, v_t):
         h, c = state
-        gates = v_t + self._W_h @ h
-        i, f, o = jnp.split(jax.nn.sigmoid(gates[: 3 * self._N]), 3)
-        c = f * c + i * jnp.tanh(gates[3 * self._N :])
+        gates = jnp.tanh(v_t + self._W_h @ h)
+        i, f, o = jnp.split(0.5 + 0.5 * gates[: 3 * self._N], 3)
+        c = f * c + i * gates[3 * self._N :]
         return o * jnp.tanh(c), c
 
     def readout(self, states):
