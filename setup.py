@@ -33,6 +33,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "benchmark": ["matplotlib>=3.8", "torch>=2.4"],
         "report": ["matplotlib>=3.8"],
         "test": ["build", "hypothesis>=6.100", "matplotlib>=3.8", "pytest>=8", "pytest-xdist>=3.6"],
         "dev": ["pre-commit", "pyright[nodejs]", "ruff>=0.12"],
