@@ -21,7 +21,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 def start(*argv, cwd, **options):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     command = [sys.executable, "-m", *argv]
-    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=-1, stderr=-1, text=True, **options)
+    # A shell starts background jobs with interrupts ignored, and children inherit that: not what a user's terminal does.
+    heed = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=-1, stderr=-1, text=True, preexec_fn=heed, **options)
 
 
 def finish(process, timeout=300):
