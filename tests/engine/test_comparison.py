@@ -335,13 +335,14 @@ def test_names_are_escaped(write, form, escaped):
 
 
 SCALE = """
-import resource, sys
+import sys
 from nmbench.report import comparison as report
 from nmbench.results.comparison import compare_results
+from nmbench.results.provenance import peak_rss_mb
 frame = compare_results(sys.argv[1:])
 assert len(frame) == 5000, len(frame)
 assert len(report.render(frame, "terminal")) > 500_000
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_rss_mb())
 """
 
 
