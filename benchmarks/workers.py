@@ -25,7 +25,9 @@ class Worker:
     def __init__(self, **job: Any):
         self.job = job
         # The engine sets XLA_FLAGS itself; the other styles are timed with the defaults of JAX and PyTorch.
+        # Nor does any of them get compiled programs from an earlier run: seconds of compilation are to be compared too.
         environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+        environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed on exit)
         self._process = subprocess.Popen(
             [sys.executable, str(SCRIPT)],
