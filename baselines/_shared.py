@@ -76,7 +76,7 @@ class AffineReadout:
 def project(weights: jnp.ndarray, inputs: jnp.ndarray) -> jnp.ndarray:
     """`[N, P]` times a whole sequence `[T, P, B]`: `[T, N, B]`.
 
-    One product per step, so that the gradient of `weights` is summed over trials, then over steps: in float32 that is a
-    hundred times more accurate than one sum over both (5e-7 against 5e-5 on 110 steps of 40 trials), and as fast.
+    One product per step, so that the gradient of `weights` is summed over trials, then over steps, which in float32 is far
+    more accurate than one sum over both.
     """
     return jnp.matmul(jnp.broadcast_to(weights, (inputs.shape[0], *weights.shape)), inputs)

@@ -17,10 +17,12 @@ import numpy as np
 from nmbench import sizing, training
 from nmbench.catalog import BASELINES, TASKS
 from nmbench.checkpoint import save_params
+from nmbench.columns import task_columns, verdict_columns
 from nmbench.errors import NmbenchError
 from nmbench.evaluation import predictor
 from nmbench.input_weights import check_shapes
 from nmbench.model import Baseline, Model
+from nmbench.params import flatten
 from nmbench.protocol import Phase, Protocol
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
@@ -158,6 +160,8 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
     phases = protocol.phases_for(baseline.name, baseline.partitions, request.steps)
     training.check(task, baseline, phases)
     frozen = task.frozen("test")
+    for metric in task.metrics:
+        metric.check(frozen.arrays, frozen.n)
     given = baseline.check_hparams(request.hparams)
     hparams = {**baseline.defaults(task.name, protocol.name), **given}
     sized = _size(request, baseline, task, protocol, hparams, given)
@@ -166,7 +170,6 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
     if request.learning_rate is not None:
         tuning = Tuning(request.learning_rate, 0, {"source": "given"})
     tuning = tuning or _known_rate(baseline, task, protocol)
-    check_shapes(baseline.name, baseline.input_weights, task.spec, sizing.shapes(baseline, task.spec, sized.hparams))
     model = baseline.build(task.spec, sized.hparams, remat=request.remat)
     _check_outputs(baseline, model, task)
     return Cell(
@@ -222,15 +225,11 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
         judged = _judge(task, trained, predict)
         if np.isfinite(list(judged["values"].values())).all():
             per_trial = judged["per_trial"]
-            value = judged["values"].pop(task.primary.name)
             row.update(
                 status="ok",
-                value=value,
-                score=task.primary.score(value),
                 last_value=judged["last"],
                 validation_loss=trained.validation_loss,
-                conditions_json=schema.canonical_json(judged["conditions"]),
-                **{schema.metric_column(name): value for name, value in judged["values"].items()},
+                **verdict_columns(task, judged),
             )
         else:
             row.update(status="diverged", error="predictions on the test set are not finite")
@@ -238,10 +237,6 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
     row.update(
         schema_version=schema.SCHEMA_VERSION,
         run_id=cell.run_id(seed),
-        task=task.name,
-        task_version=task.version,
-        testset_sha256=cell.testset_sha256,
-        n_test=cell.n_test,
         model=cell.baseline.name,
         model_origin=cell.baseline.origin,
         protocol=cell.protocol.name,
@@ -251,10 +246,6 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
         params_dev=cell.sizing.deviation,
         seed=seed,
         data_seed=cell.request.data_seed,
-        metric=task.primary.name,
-        higher_is_better=task.primary.higher_is_better,
-        floor=task.primary.floor,
-        ceiling=task.primary.ceiling,
         selected_step=trained.selected_step,
         train_steps=sum(p["steps"] for p in protocol["phases"]),
         learning_rate=cell.tuning.rate,
@@ -266,6 +257,7 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
         seeds_together=together,
         peak_rss_mb=provenance.peak_rss_mb(),
         n_devices=timing.devices,
+        **task_columns(task, task.frozen("test")),
         **origin,
     )
     save = lambda path: save_params(path, trained.params, {"run_id": row["run_id"]})
@@ -318,7 +310,7 @@ def _known_rate(baseline: Baseline, task: Task, protocol: Protocol) -> Tuning:
 
 
 def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
-    """Trace the model once: outputs must be `[T, B, O]`."""
+    """Trace the model once: outputs must be `[T, B, O]`, and declared input weights must be there."""
     import jax
 
     try:
@@ -333,3 +325,4 @@ def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
     expected = (task.spec.steps, 2, task.spec.output_size)
     if shape != expected:
         raise NmbenchError(f"model {baseline.name!r} returns shape {shape} for 2 trials of {task.name}, not {expected}")
+    check_shapes(baseline.name, baseline.input_weights, task.spec, {k: v.shape for k, v in flatten(params).items()})

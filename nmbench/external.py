@@ -17,6 +17,7 @@ import numpy as np
 
 from nmbench import sizing, testsets
 from nmbench.catalog import BASELINES, TASKS
+from nmbench.columns import task_columns, verdict_columns
 from nmbench.errors import NmbenchError
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
@@ -151,20 +152,14 @@ def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarr
     task, began = submission.task, time.perf_counter()
     frozen = task.frozen("test")
     judged = task.evaluate(submission.predictions, frozen.arrays)
-    values = judged["values"]
-    for name, value in values.items():
+    for name, value in judged["values"].items():
         if not np.isfinite(value):
             raise NmbenchError(f"metric {name!r} of these predictions is {value}; are they of a sensible size?")
     row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
-    value = values.pop(task.primary.name)
     row.update(
         schema_version=schema.SCHEMA_VERSION,
         run_id=submission.run_id(),
         status="ok",
-        task=task.name,
-        task_version=task.version,
-        testset_sha256=frozen.sha256,
-        n_test=frozen.n,
         model=submission.model,
         model_origin=f"external: {submission.origin or 'nothing said'}",
         protocol=schema.EXTERNAL,
@@ -173,18 +168,12 @@ def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarr
         params_actual=submission.params,
         params_dev=submission.deviation,
         seed=submission.seed,
-        metric=task.primary.name,
-        value=value,
-        higher_is_better=task.primary.higher_is_better,
-        floor=task.primary.floor,
-        ceiling=task.primary.ceiling,
-        score=task.primary.score(value),
-        conditions_json=schema.canonical_json(judged["conditions"]),
         validation_loss=_validation_loss(submission),
         eval_s=round(time.perf_counter() - began, 3),
         peak_rss_mb=provenance.peak_rss_mb(),
         started_utc=provenance.utc_now(),
-        **{schema.metric_column(name): value for name, value in values.items()},
+        **task_columns(task, frozen),
+        **verdict_columns(task, judged),
         **provenance.describe(),
     )
     return schema.check_row(row, row["run_id"]), judged["per_trial"]

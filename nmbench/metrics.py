@@ -47,10 +47,13 @@ class Metric:
 
     def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
         """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""
-        chosen = self._chosen(arrays, len(per_trial))
-        if not chosen.any():
+        self.check(arrays, len(per_trial))
+        return float(np.mean(per_trial[self._chosen(arrays, len(per_trial))], dtype=np.float64))
+
+    def check(self, arrays: Arrays, trials: int) -> None:
+        """Raise `NmbenchError` if a set of so many trials holds none that the metric is about."""
+        if not self._chosen(arrays, trials).any():
             raise NmbenchError(f"this set holds no trial that metric {self.name!r} is about")
-        return float(np.mean(per_trial[chosen], dtype=np.float64))
 
     def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
         """Mean per condition label within the subset, `{}` without conditions. per_trial: `[B]`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tabulate
 
+from nmbench.report.text import escape_markdown, number
 from nmbench.results.stats import ALPHA
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ def _cells(line: dict[str, Any], models: int) -> list[str]:
         *([str(a), str(b)] if models == 2 else [str(b if _missing(a) else a)]),
         _seeds(line["seeds_a"], line["lost_a"]),
         _seeds(line["seeds_b"], line["lost_b"]),
-        number(line["median_a"]),
-        number(line["median_b"]),
-        number(line["difference"]),
+        _number(line["median_a"]),
+        _number(line["median_b"]),
+        _number(line["difference"]),
         interval,
-        number(line["p_holm"]),
+        _number(line["p_holm"]),
         "" if _missing(line["improvement"]) else f"{line['improvement']:.2f}",
         line["verdict"],
     ]
@@ -108,17 +109,14 @@ def _seeds(count: Any, lost: Any) -> str:
     return "" if not count else f"{count} ({lost} diverged)" if lost else str(count)
 
 
+def _number(value: Any) -> str:
+    return "" if _missing(value) else number(value)
+
+
 def _missing(value: Any) -> bool:
     import pandas
 
     return bool(pandas.isna(value))
-
-
-def number(value: Any) -> str:
-    """Four significant digits as in the leaderboard, "" where there is no number."""
-    if _missing(value):
-        return ""
-    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
 _LATEX = {
@@ -134,7 +132,4 @@ _LATEX = {
 def _escape(text: str, form: str) -> str:
     if form == "latex":
         return "".join(_LATEX.get(char, char) for char in text)
-    if form == "markdown":
-        for char in "\\|<>`*_[]":
-            text = text.replace(char, f"&#{ord(char)};" if char in "|<>" else f"\\{char}")
-    return text
+    return escape_markdown(text) if form == "markdown" else text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,8 @@ import tabulate
 
 from nmbench.catalog import TASKS
 from nmbench.errors import NmbenchError
+from nmbench.report.text import escape_markdown, number
+from nmbench.results.cells import shared_config, variant_labels
 from nmbench.results.schema import EXTERNAL, METRIC_PREFIX
 from nmbench.task import Task
 
@@ -67,9 +68,9 @@ def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, A
     if task is not None:
         order = [METRIC_PREFIX + name for m in task.metrics for name in (*(f"{m.name}.{s}" for s in m.stages), m.name)]
         others.sort(key=lambda name: order.index(name) if name in order else len(order))
-    cells: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        cells[_cell_key(row)].append(row)
+        cells[row["model"], shared_config(row["config_json"])].append(row)
     summaries = [_summarise(members, others, task) for members in cells.values()]
     summaries.sort(key=lambda s: s["order"])
     _label_variants(summaries)
@@ -109,16 +110,6 @@ def _how_trained(protocol: str) -> str:
     return "parameters selected on validation loss, last step: median without selection"
 
 
-def _cell_key(row: Mapping[str, Any]) -> str:
-    return json.dumps([row["model"], _shared_config(row)], sort_keys=True)
-
-
-def _shared_config(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What all seeds of a cell have in common: the configuration without what belongs to one run."""
-    config = json.loads(row["config_json"])
-    return {name: value for name, value in config.items() if name not in ("seed", "predictions_sha256")}
-
-
 def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | None) -> dict[str, Any]:
     first = rows[0]
     ok = [row for row in rows if row["status"] == "ok"]
@@ -134,7 +125,7 @@ def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | No
     seconds = [row["train_s"] for row in rows if row["train_s"] is not None]
     summary = {
         "model": first["model"],
-        "config": _shared_config(first),
+        "config": shared_config(first["config_json"]),
         "params": str(first["params_actual"]) + (f" ({first['params_dev']:+.1%})" if target else ""),
         "seeds": str(len(rows)) + (f" ({lost} diverged)" if lost else ""),
         "diverged": lost,
@@ -163,28 +154,10 @@ def _label_variants(summaries: list[dict[str, Any]]) -> None:
     by_model: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for summary in summaries:
         by_model[summary["model"]].append(summary)
-    for variants in by_model.values():
-        if len(variants) < 2:
-            continue
-        flat = [_flatten(s["config"]) for s in variants]
-        names = sorted({n for f in flat for n in f if len({json.dumps(g.get(n)) for g in flat}) > 1})
-        shown = [n for n in names if n.startswith("hparams.")] or names
-        for summary, values in zip(variants, flat, strict=True):
-            details = " ".join(f"{n.split('.')[-1]}={_short(values.get(n))}" for n in shown[:6])
-            summary["model"] = f"{summary['model']} [{details}]"
-
-
-def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(config, dict):
-        return {k: v for name, part in config.items() for k, v in _flatten(part, f"{prefix}{name}.").items()}
-    if isinstance(config, list):
-        return {k: v for i, part in enumerate(config) for k, v in _flatten(part, f"{prefix}{i}.").items()}
-    return {prefix.rstrip("."): config}
-
-
-def _short(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 12 else text[:8]
+    for model, variants in by_model.items():
+        labels = variant_labels(model, [summary["config"] for summary in variants])
+        for summary in variants:
+            summary["model"] = labels[summary["config"]]
 
 
 def _references(task: Task | None, first: Mapping[str, Any], others: list[str]) -> list[dict[str, Any]]:
@@ -209,11 +182,6 @@ def _references(task: Task | None, first: Mapping[str, Any], others: list[str]) 
     return lines
 
 
-def number(value: float) -> str:
-    """Four significant digits, without exponents where they do not help."""
-    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
-
-
 def render(tables: Sequence[Board], form: str) -> str:
     """Text of all tables. form: "terminal" or "markdown"."""
     parts = []
@@ -227,13 +195,7 @@ def render(tables: Sequence[Board], form: str) -> str:
 
 def _table(columns: list[str], lines: list[list[str]], form: str) -> str:
     markdown = form == "markdown"
-    lines = [[_escape(cell) for cell in line] for line in lines] if markdown else lines
+    lines = [[escape_markdown(cell) for cell in line] for line in lines] if markdown else lines
     align = ["left" if column in ("model", "quartiles") else "right" for column in columns]
     style = "github" if markdown else "simple"
     return tabulate.tabulate(lines, columns, tablefmt=style, disable_numparse=True, colalign=align)
-
-
-def _escape(cell: str) -> str:
-    for char in "\\|<>`*_[]":
-        cell = cell.replace(char, f"&#{ord(char)};" if char in "|<>" else f"\\{char}")
-    return cell

@@ -31,9 +31,8 @@ def check_picture(path: pathlib.Path) -> None:
         ) from error
     if path.suffix.lower() not in FORMATS:
         raise NmbenchError(f"{path}: the name of a picture ends in {', '.join(FORMATS)}")
-    if path.is_dir() or not path.parent.is_dir():
-        raise NmbenchError(f"{path} cannot be written: {'it' if path.is_dir() else str(path.parent)} is not a "
-                           f"{'file' if path.is_dir() else 'folder'}")  # fmt: skip
+    if not path.parent.is_dir():
+        raise NmbenchError(f"{path} cannot be written: {path.parent} is not a folder")
     existed = path.exists()
     try:
         with open(path, "ab"):

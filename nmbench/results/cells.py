@@ -26,6 +26,8 @@ JUDGED_BY = (
     "floor",
     "ceiling",
 )
+# What a configuration holds of one run alone.
+RUN_ONLY = ("seed", "predictions_sha256")
 # What a configuration holds about the code that ran it, not about what was asked for.
 CODE = ("engine", "model_sha256")
 # Beyond these, sums of values overflow, and so do the integers of a frame.
@@ -43,7 +45,7 @@ class Cell:
     Attributes:
       table: task, protocol and parameter budget, 0 where sizes were given.
       model: registered name.
-      config: configuration without its seed, canonical JSON.
+      config: configuration without what belongs to one run (`RUN_ONLY`), canonical JSON.
       sample: primary metric per seed.
       metric: its name.
     """
@@ -134,12 +136,15 @@ def _without_seed(text: str, seed: int, known: dict[str, str]) -> str:
     key = f'{before}"seed":{after}'
     if once and key in known:
         return known[key]
-    config = json.loads(text)
-    own = config.pop("seed", None)
-    bare = canonical_json(config)
-    if once and own == seed:
+    bare = shared_config(text)
+    if once and json.loads(text).get("seed") == seed:
         known[key] = bare
     return bare
+
+
+def shared_config(text: str) -> str:
+    """What all seeds of a cell have in common: a configuration (JSON) without what belongs to one run, canonical JSON."""
+    return canonical_json({name: value for name, value in json.loads(text).items() if name not in RUN_ONLY})
 
 
 def match(a: Sequence[Cell], b: Sequence[Cell]) -> list[tuple[Cell | None, Cell | None]]:
@@ -174,16 +179,21 @@ def _unique(cells: Iterable[Cell], key: Any) -> dict[str, Cell]:
 
 
 def labels(cells: Sequence[Cell]) -> dict[str, str]:
-    """Configuration to label, for cells of one model: its name, and in brackets what differs between several."""
-    flat = {cell.config: flatten(json.loads(cell.config)) for cell in cells}
+    """Configuration to label, for cells of one model."""
+    return variant_labels(cells[0].model, [cell.config for cell in cells])
+
+
+def variant_labels(model: str, configs: Sequence[str]) -> dict[str, str]:
+    """Configuration (JSON) to label: the model's name, and in brackets what differs where there are several."""
+    flat = {config: flatten(json.loads(config)) for config in configs}
     if len(flat) == 1:
-        return {cells[0].config: cells[0].model}
+        return {configs[0]: model}
     names = sorted({n for f in flat.values() for n in f if len({repr(g.get(n)) for g in flat.values()}) > 1})
     shown = [n for n in names if n.startswith("hparams.")] or names
     made = {}
     for config, values in flat.items():
         details = " ".join(f"{n.split('.')[-1]}={short(values.get(n))}" for n in shown[:6])
-        made[config] = f"{cells[0].model} [{details}]"
+        made[config] = f"{model} [{details}]"
     if len(set(made.values())) == len(made):
         return made
     return {config: f"{label[:-1]} #{i}]" for i, (config, label) in enumerate(made.items(), start=1)}

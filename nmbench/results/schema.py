@@ -71,7 +71,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("validation_loss", "float", "validation loss of the selected parameters", "unless_ok", training=True),
     Column("selected_step", "int", "step that the selected parameters come from", training=True),
     Column("train_steps", "int", "steps trained in all", training=True),
-    Column("learning_rate", "float", "rate of the phases that leave theirs open", training=True),
+    Column("learning_rate", "float", "the run's learning rate, of which phases may take a multiple", training=True),
     Column("tuning_trials", "int", "runs that choosing the rate took; 0 when it was not tuned", training=True),
     Column("tuning_json", "json", "grid, seeds and validation losses of the tuning", True),
     Column("compile_s", "float", "seconds of compilation, shared equally by the seeds trained together", training=True),

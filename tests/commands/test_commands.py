@@ -1,6 +1,5 @@
 """Every command as a user types it, in process: what it prints, its exit code, and what it writes."""
 
-import importlib
 import json
 import os
 import pathlib
@@ -9,25 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from nmbench import __main__, cli, testsets
-from nmbench.catalog import BASELINES, TASKS
+from nmbench import __main__, testsets
+from nmbench.catalog import TASKS
 from nmbench.results import schema
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture
-def nmbench(capsys):
-    """Call a command; returns (exit code, stdout, stderr)."""
-
-    def call(name, *argv):
-        module = importlib.import_module(f"nmbench.{name}")
-        code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    with TASKS.restored(), BASELINES.restored():
-        yield call
 
 
 SMALL = ("--steps=20", "--seeds=2", "--hparams=N=4,M=2,K=2")
@@ -254,146 +239,6 @@ def test_list_describe_and_help(nmbench):
         assert code == 0 and out.startswith(f"usage: nmbench.{command}") and "flags:" in out
 
 
-def test_describe_names_channels_epochs_and_every_phase(nmbench):
-    code, out, _ = nmbench("describe", "multitask", "mwg_rank3")
-    assert code == 0
-    for fact in (
-        "input context: 4 channels (delay_pro, delay_anti, memory_pro, memory_anti)",
-        "training data retrain: 1000 fixed trials",
-        "validation_retrain set: 300 trials",
-        "old_tasks: floor 10, ceiling 100, higher is better, also per task, also before_retraining",
-        "moves neuromodulatory_subnetwork or else input_weights, weights of context/3 start at 0.1",
-        "10 times the run's rate",
-        "moments restart every 1000 steps",
-        "for nmrnn instead:",
-        "epochs of test trial 0: fixation 0..14, measure 15..26, wait 27..36, go 37..48, hold 49..109",
-        "reference rows: best constant, fixed ramp of 15 steps, interval clamped to [12, 18], perfect",
-    ):
-        assert fact in out, fact
-
-
-@pytest.mark.parametrize("task", [e.name for e in TASKS.entries()])
-def test_describe_draws_the_trials_of_every_task(nmbench, tmp_path, task):
-    code, out, err = nmbench("describe", task, f"--plot={tmp_path / 'trials.png'}")
-    assert code == 0, err
-    assert out.endswith(f"trials drawn in {tmp_path / 'trials.png'}\n")
-    picture = (tmp_path / "trials.png").read_bytes()
-    assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
-
-
-def test_pictures_show_the_trials(tmp_path):
-    """What is drawn is the set's arrays, and every epoch is shaded where it lies."""
-    from nmbench.report.trials import plot_trials
-
-    task = TASKS.get("mwg_rank3")
-    batch = task.unpack(task.frozen("test").arrays)
-    axes = plot_trials(task, trials=2).axes
-    assert len(axes) == 4
-    for column, trial in enumerate((0, 149)):
-        lines = [line.get_ydata() for line in axes[column].get_lines()]
-        np.testing.assert_array_equal(np.stack(lines, axis=1), batch.inputs["sensory"][:, trial])
-        np.testing.assert_array_equal(axes[2 + column].get_lines()[0].get_ydata(), batch.targets[:, trial, 0])
-        spans = [patch.get_extents().transformed(axes[column].transData.inverted()) for patch in axes[column].patches]
-        expected = [(first - 0.5, end - 0.5) for _, first, end in task.epochs(task.frozen("test").arrays, trial)]
-        np.testing.assert_allclose([(s.x0, s.x1) for s in spans], expected, atol=1e-6)
-    assert axes[0].get_title() == "test trial 0: interval 12"
-
-
-@pytest.mark.parametrize(
-    ("names", "plot", "message"),
-    [
-        (["nmrnn"], "a.png", "--plot draws the trials of one task, not of nmrnn"),
-        (["mwg_rank1", "mwg_rank3"], "a.png", "--plot draws the trials of one task"),
-        (["mwg_rank1"], "a.jpeg", "the name of a picture ends in .png, .svg, .pdf"),
-        (["mwg_rank1"], "no/such/folder/a.png", "is not a folder"),
-        (["mwg_rank1"], "/proc/a.png", "cannot be written"),
-    ],
-)
-def test_pictures_that_cannot_be_drawn_are_refused_before_anything_is_printed(
-    nmbench, tmp_path, monkeypatch, names, plot, message
-):
-    monkeypatch.chdir(tmp_path)
-    code, out, err = nmbench("describe", *names, f"--plot={plot}")
-    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
-    assert os.listdir(tmp_path) == []
-
-
-PAIR = """
-import jax.numpy as jnp
-from nmbench import register_baseline
-
-@register_baseline("pair", free_size="N")
-def pair(spec, N: int):
-    outputs = lambda params, inputs: jnp.tanh(inputs["sensory"] @ params["B"]) @ params["C"]
-    return lambda key: {"B": jnp.ones((3, N)), "C": jnp.ones((N, spec.output_size))}, outputs
-"""
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--task=multitask"], "model 'pair' has no partition 'input_weights', which this protocol trains"),
-        (["--task=delay_pro", "--remat"], "'pair' brings its own apply"),
-    ],
-)
-def test_what_a_model_of_ones_own_lacks_is_one_line(nmbench, tmp_path, argv, message):
-    plugin = tmp_path / "pair.py"
-    plugin.write_text(PAIR)
-    argv = ["--model=pair", f"--plugin={plugin}", f"--results_dir={tmp_path}/r", *argv]
-    code, out, err = nmbench("run", *argv)
-    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
-    assert os.listdir(tmp_path) == ["pair.py"]
-    # Where nothing more is asked of it, it trains.
-    argv[3:] = ["--task=delay_pro", "--protocol=smoke", "--seeds=1", "--devices=1"]
-    assert nmbench("run", *argv)[0] == 0
-
-
-VARIANT = """
-from nmbench.protocol import Phase, Protocol
-from nmbench.task import register_task
-from nmbench.tasks.measure_wait_go import attributes
-
-register_task(
-    "mwg_mine", version=1, summary="my intervals", default_budget=1000,
-    protocols=(Protocol(name="matched", phases=(Phase(steps=10),)),),
-    **attributes(%s),
-)
-"""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            "'delay', (12, 45), (13,)",
-            "interval 45 with t_measure 15 and delay 10 ends its ramp at step 115, after the last step, 109: the interval "
-            "can be at most 42",
-        ),
-        ("'delay', (12, 0), (13,)", "interval must lie in 1..109 steps, got 0"),
-        ("'t_wait', (12,), (13,)", "what varies is 't_measure' or 'delay', not 't_wait'"),
-        ("'delay', (12.5,), (13,)", "interval must be a whole number of steps"),
-    ],
-)
-def test_an_interval_that_does_not_fit_is_one_line(nmbench, tmp_path, arguments, message):
-    plugin = tmp_path / "variant.py"
-    plugin.write_text(VARIANT % arguments)
-    code, out, err = nmbench("run", "--model=nmrnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r")
-    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
-    assert os.listdir(tmp_path) == ["variant.py"]
-
-
-def test_a_variant_of_ones_own_is_frozen_and_run(nmbench, tmp_path):
-    plugin = tmp_path / "variant.py"
-    plugin.write_text(VARIANT % "'delay', (12, 20), (13,)")
-    code, _, err = nmbench("run", "--model=rnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r")
-    assert code == 2 and "make it with nmbench.freeze --task=mwg_mine" in err
-    assert nmbench("freeze", "--task=mwg_mine", f"--plugin={plugin}")[0] == 0
-    code, out, err = nmbench(
-        "run", "--model=rnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r", "--seeds=1"
-    )
-    assert code == 0 and "(interval clamped to [12, 18])" in out, err
-
-
 def test_every_command_is_listed_once():
     text = __main__.help_text()
     for command in __main__.COMMANDS:
@@ -403,28 +248,3 @@ def test_every_command_is_listed_once():
 def test_freeze_checks_and_rebuilds(nmbench):
     code, out, _ = nmbench("freeze", "--task=element_finder", "--check")
     assert code == 0 and out == "element_finder validation: identical\nelement_finder test: identical\n"
-
-
-def contributed_model() -> str:
-    """The first Python block of CONTRIBUTING.md."""
-    return re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S).group(1)
-
-
-def test_the_model_of_contributing_runs_as_a_plugin_and_enters_the_leaderboard(nmbench, tmp_path):
-    source = contributed_model()
-    assert len(source.splitlines()) <= 40
-    plugin = tmp_path / "my_model.py"
-    plugin.write_text(source)
-    (name,) = re.findall(r'register_baseline\(\s*"(\w+)"', source)
-    folder = tmp_path / "results"
-    argv = [f"--model={name}", "--task=element_finder", f"--plugin={plugin}", f"--results_dir={folder}"]
-    code, out, err = nmbench("run", *argv, "--steps=20", "--seeds=2")
-    assert code == 0, err
-    assert name in out
-    (row, _) = schema.read_csv(folder / "results.csv")
-    assert row["model_origin"].startswith("my_model.py:") and abs(row["params_dev"]) <= 0.05
-    code, out, _ = nmbench("leaderboard", str(folder))
-    assert code == 0 and re.search(rf"^ +1 +{name} ", out, re.M)
-    argv[1] = "--task=multitask"
-    code, out, err = nmbench("run", *argv, "--protocol=smoke", "--seeds=1", "--devices=1")
-    assert code == 0 and "old_tasks.before_retraining" in out, err

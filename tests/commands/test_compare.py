@@ -1,6 +1,7 @@
 """`nmbench compare` as a user types it: what it prints, its exit code."""
 
 import csv
+import functools
 import io
 import os
 import pathlib
@@ -10,7 +11,6 @@ import sys
 
 import pytest
 
-from nmbench import __main__, cli, compare
 from nmbench.results import schema
 from support.rows import make_row
 
@@ -19,14 +19,8 @@ REFERENCE = str(ROOT / "results" / "reference.csv")
 
 
 @pytest.fixture
-def call(capsys):
-    def run(*argv):
-        code = cli.call(
-            compare.main, compare.FLAGS, compare.__doc__, "nmbench.compare", __main__.COMMANDS["compare"], list(argv)
-        )
-        return code, *capsys.readouterr()
-
-    return run
+def call(nmbench):
+    return functools.partial(nmbench, "compare")
 
 
 @pytest.fixture

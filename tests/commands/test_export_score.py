@@ -1,6 +1,5 @@
 """Any framework: a task's sets as plain arrays, and rows of models trained elsewhere, from their predictions."""
 
-import importlib
 import json
 import os
 import pathlib
@@ -9,8 +8,8 @@ import numpy as np
 import pytest
 import tree
 
-from nmbench import __main__, cli, testsets
-from nmbench.catalog import BASELINES, TASKS
+from nmbench import testsets
+from nmbench.catalog import TASKS
 from nmbench.errors import NmbenchError
 from nmbench.report import leaderboard
 from nmbench.results import schema
@@ -18,20 +17,6 @@ from nmbench.results.store import Store
 
 NAMES = [e.name for e in TASKS.entries()]
 SHAPE = (5, 12, 1)  # of the toy task
-
-
-@pytest.fixture
-def nmbench(capsys):
-    """Call a command; returns (exit code, stdout, stderr)."""
-
-    def call(name, *argv):
-        module = importlib.import_module(f"nmbench.{name}")
-        code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    with TASKS.restored(), BASELINES.restored():
-        yield call
 
 
 @pytest.fixture

@@ -360,3 +360,16 @@ def test_a_hundred_thousand_rows_fit_into_a_gigabyte(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1000
+
+
+def test_seeds_of_a_model_trained_elsewhere_are_one_cell(write):
+    """Their configurations hold a hash of predictions each, which belongs to a run and not to the cell."""
+    files = []
+    for name, shift in (("a.csv", 0.0), ("b.csv", 1.0)):
+        made = rows("mine", [v + shift for v in A])
+        for row in made:
+            config = {"model": "mine", "seed": row["seed"], "predictions_sha256": f"{name}{row['seed']}"}
+            row["config_json"] = schema.canonical_json(config)
+        files.append(write(name, made))
+    frame = compare_results(files)
+    assert frame.shared.tolist() == [len(A)] and frame.verdict.tolist() == ["worse"]

@@ -49,25 +49,25 @@ def bare(tmp_path):
 
 
 def works(python, cwd, expected_root):
-    """Names, sets and a small run, and that the package used is the expected one."""
+    """Names, sets and a small run, and that the package used is the expected one. Returns the CSV that the run made."""
     where = run(python, "-c", "import nmbench.tasks, nmbench.baselines as b; print(b.__file__)", cwd=cwd)
     assert pathlib.Path(where.strip()).resolve().is_relative_to(expected_root.resolve()), where
     assert "element_finder" in run(python, "-m", "nmbench.list", cwd=cwd)
     assert run(python, "-m", "nmbench.freeze", "--task=element_finder", "--check", cwd=cwd).count("identical") == 2
     assert "nmrnn" in run(python, "-m", "nmbench.run", *SMALL, cwd=cwd)
-    assert (cwd / "out" / "results.csv").is_file()
+    return cwd / "out" / "results.csv"
 
 
 def test_from_the_root_of_a_checkout_without_installing(checkout, bare):
-    works(bare, checkout, checkout)
+    assert works(bare, checkout, checkout).is_file()
 
 
 def test_pip_install_then_run_from_the_root_and_from_elsewhere(checkout, bare, tmp_path):
     run(bare, "-m", "pip", "install", "--quiet", "--no-deps", ".", cwd=checkout)
-    works(bare, checkout, checkout)
+    assert works(bare, checkout, checkout).is_file()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    works(bare, elsewhere, bare.parent.parent)
+    assert works(bare, elsewhere, bare.parent.parent).is_file()
     assert "usage: nmbench" in run(bare.parent / "nmbench", "--help", cwd=elsewhere)
 
 
@@ -90,4 +90,4 @@ def test_wheel_in_an_empty_folder_with_the_newest_dependencies(checkout, tmp_pat
     run(interpreter, "-m", "venv", tmp_path / "fresh", cwd=tmp_path)
     python = tmp_path / "fresh" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
-    works(python, folder, tmp_path / "fresh")
+    assert works(python, folder, tmp_path / "fresh").is_file()

@@ -1,0 +1,35 @@
+"""Columns of a result row that say what was judged and how, the same wherever the model was trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nmbench.results import schema
+from nmbench.task import Task
+from nmbench.testsets import FrozenSet
+
+
+def task_columns(task: Task, frozen: FrozenSet) -> dict[str, Any]:
+    """The task, its test set and its primary metric."""
+    return {
+        "task": task.name,
+        "task_version": task.version,
+        "testset_sha256": frozen.sha256,
+        "n_test": frozen.n,
+        "metric": task.primary.name,
+        "higher_is_better": task.primary.higher_is_better,
+        "floor": task.primary.floor,
+        "ceiling": task.primary.ceiling,
+    }
+
+
+def verdict_columns(task: Task, judged: dict[str, Any]) -> dict[str, Any]:
+    """Value, score, all other metrics and conditions. judged: as `Task.evaluate` returns it."""
+    value = judged["values"][task.primary.name]
+    others = {schema.metric_column(name): v for name, v in judged["values"].items() if name != task.primary.name}
+    return {
+        "value": value,
+        "score": task.primary.score(value),
+        "conditions_json": schema.canonical_json(judged["conditions"]),
+        **others,
+    }

@@ -1,0 +1,71 @@
+"""`describe`: what it says of a task, and its pictures."""
+
+import os
+
+import numpy as np
+import pytest
+
+from nmbench.catalog import TASKS
+from nmbench.report.trials import plot_trials
+
+
+def test_describe_names_channels_epochs_and_every_phase(nmbench):
+    code, out, _ = nmbench("describe", "multitask", "mwg_rank3")
+    assert code == 0
+    for fact in (
+        "input context: 4 channels (delay_pro, delay_anti, memory_pro, memory_anti)",
+        "training data retrain: 1000 fixed trials",
+        "validation_retrain set: 300 trials",
+        "old_tasks: floor 10, ceiling 100, higher is better, also per task, also before_retraining",
+        "moves neuromodulatory_subnetwork or else input_weights, weights of context/3 start at 0.1",
+        "10 times the run's rate",
+        "moments restart every 1000 steps",
+        "for nmrnn instead:",
+        "epochs of test trial 0: fixation 0..14, measure 15..26, wait 27..36, go 37..48, hold 49..109",
+        "reference rows: best constant, fixed ramp of 15 steps, interval clamped to [12, 18], perfect",
+    ):
+        assert fact in out, fact
+
+
+@pytest.mark.parametrize("task", [e.name for e in TASKS.entries()])
+def test_describe_draws_the_trials_of_every_task(nmbench, tmp_path, task):
+    code, out, err = nmbench("describe", task, f"--plot={tmp_path / 'trials.png'}")
+    assert code == 0, err
+    assert out.endswith(f"trials drawn in {tmp_path / 'trials.png'}\n")
+    picture = (tmp_path / "trials.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
+
+
+def test_pictures_show_the_trials(tmp_path):
+    """What is drawn is the set's arrays, and every epoch is shaded where it lies."""
+    task = TASKS.get("mwg_rank3")
+    batch = task.unpack(task.frozen("test").arrays)
+    axes = plot_trials(task, trials=2).axes
+    assert len(axes) == 4
+    for column, trial in enumerate((0, 149)):
+        lines = [line.get_ydata() for line in axes[column].get_lines()]
+        np.testing.assert_array_equal(np.stack(lines, axis=1), batch.inputs["sensory"][:, trial])
+        np.testing.assert_array_equal(axes[2 + column].get_lines()[0].get_ydata(), batch.targets[:, trial, 0])
+        spans = [patch.get_extents().transformed(axes[column].transData.inverted()) for patch in axes[column].patches]
+        expected = [(first - 0.5, end - 0.5) for _, first, end in task.epochs(task.frozen("test").arrays, trial)]
+        np.testing.assert_allclose([(s.x0, s.x1) for s in spans], expected, atol=1e-6)
+    assert axes[0].get_title() == "test trial 0: interval 12"
+
+
+@pytest.mark.parametrize(
+    ("names", "plot", "message"),
+    [
+        (["nmrnn"], "a.png", "--plot draws the trials of one task, not of nmrnn"),
+        (["mwg_rank1", "mwg_rank3"], "a.png", "--plot draws the trials of one task"),
+        (["mwg_rank1"], "a.jpeg", "the name of a picture ends in .png, .svg, .pdf"),
+        (["mwg_rank1"], "no/such/folder/a.png", "is not a folder"),
+        (["mwg_rank1"], "/proc/a.png", "cannot be written"),
+    ],
+)
+def test_pictures_that_cannot_be_drawn_are_refused_before_anything_is_printed(
+    nmbench, tmp_path, monkeypatch, names, plot, message
+):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = nmbench("describe", *names, f"--plot={plot}")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert os.listdir(tmp_path) == []

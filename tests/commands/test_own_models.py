@@ -1,0 +1,112 @@
+"""Models and tasks of one's own, as plugins: what they may leave out, what is refused, and the example of CONTRIBUTING."""
+
+import os
+import pathlib
+import re
+
+import pytest
+
+from nmbench.results import schema
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+PAIR = """
+import jax.numpy as jnp
+from nmbench import register_baseline
+
+@register_baseline("pair", free_size="N")
+def pair(spec, N: int):
+    outputs = lambda params, inputs: jnp.tanh(inputs["sensory"] @ params["B"]) @ params["C"]
+    return lambda key: {"B": jnp.ones((3, N)), "C": jnp.ones((N, spec.output_size))}, outputs
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--task=multitask"], "model 'pair' has no partition 'input_weights', which this protocol trains"),
+        (["--task=delay_pro", "--remat"], "'pair' brings its own apply"),
+    ],
+)
+def test_what_a_model_of_ones_own_lacks_is_one_line(nmbench, tmp_path, argv, message):
+    plugin = tmp_path / "pair.py"
+    plugin.write_text(PAIR)
+    argv = ["--model=pair", f"--plugin={plugin}", f"--results_dir={tmp_path}/r", *argv]
+    code, out, err = nmbench("run", *argv)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert os.listdir(tmp_path) == ["pair.py"]
+    # Where nothing more is asked of it, it trains.
+    argv[3:] = ["--task=delay_pro", "--protocol=smoke", "--seeds=1", "--devices=1"]
+    assert nmbench("run", *argv)[0] == 0
+
+
+VARIANT = """
+from nmbench.protocol import Phase, Protocol
+from nmbench.task import register_task
+from nmbench.tasks.measure_wait_go import attributes
+
+register_task(
+    "mwg_mine", version=1, summary="my intervals", default_budget=1000,
+    protocols=(Protocol(name="matched", phases=(Phase(steps=10),)),),
+    **attributes(%s),
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "'delay', (12, 45), (13,)",
+            "interval 45 with t_measure 15 and delay 10 ends its ramp at step 115, after the last step, 109: the interval "
+            "can be at most 42",
+        ),
+        ("'delay', (12, 0), (13,)", "interval must lie in 1..109 steps, got 0"),
+        ("'t_wait', (12,), (13,)", "what varies is 't_measure' or 'delay', not 't_wait'"),
+        ("'delay', (12.5,), (13,)", "interval must be a whole number of steps"),
+    ],
+)
+def test_an_interval_that_does_not_fit_is_one_line(nmbench, tmp_path, arguments, message):
+    plugin = tmp_path / "variant.py"
+    plugin.write_text(VARIANT % arguments)
+    code, out, err = nmbench("run", "--model=nmrnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert os.listdir(tmp_path) == ["variant.py"]
+
+
+def test_a_variant_of_ones_own_is_frozen_and_run(nmbench, tmp_path):
+    plugin = tmp_path / "variant.py"
+    plugin.write_text(VARIANT % "'delay', (12, 20), (13,)")
+    code, _, err = nmbench("run", "--model=rnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r")
+    assert code == 2 and "make it with nmbench.freeze --task=mwg_mine" in err
+    assert nmbench("freeze", "--task=mwg_mine", f"--plugin={plugin}")[0] == 0
+    code, out, err = nmbench(
+        "run", "--model=rnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r", "--seeds=1"
+    )
+    assert code == 0 and "(interval clamped to [12, 18])" in out, err
+
+
+def contributed_model() -> str:
+    """The first Python block of CONTRIBUTING.md."""
+    return re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S).group(1)
+
+
+def test_the_model_of_contributing_runs_as_a_plugin_and_enters_the_leaderboard(nmbench, tmp_path):
+    source = contributed_model()
+    assert len(source.splitlines()) <= 40
+    plugin = tmp_path / "my_model.py"
+    plugin.write_text(source)
+    (name,) = re.findall(r'register_baseline\(\s*"(\w+)"', source)
+    folder = tmp_path / "results"
+    argv = [f"--model={name}", "--task=element_finder", f"--plugin={plugin}", f"--results_dir={folder}"]
+    code, out, err = nmbench("run", *argv, "--steps=20", "--seeds=2")
+    assert code == 0, err
+    assert name in out
+    (row, _) = schema.read_csv(folder / "results.csv")
+    assert row["model_origin"].startswith("my_model.py:") and abs(row["params_dev"]) <= 0.05
+    code, out, _ = nmbench("leaderboard", str(folder))
+    assert code == 0 and re.search(rf"^ +1 +{name} ", out, re.M)
+    argv[1] = "--task=multitask"
+    code, out, err = nmbench("run", *argv, "--protocol=smoke", "--seeds=1", "--devices=1")
+    assert code == 0 and "old_tasks.before_retraining" in out, err
