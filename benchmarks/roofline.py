@@ -1,7 +1,7 @@
 """What a training step costs at the very least on one core: work counted by formula, against rates measured here.
 
 The work is that of the plain formulation with a wide state (`plain_cells`), forward and backward, of one seed. The rates are
-those of compiled JAX with one thread: products and transfer functions at the shapes of the case, NumPy's copies of what it keeps.
+those of compiled JAX with one thread, products and transfer functions at the shapes of the case, and NumPy's copies.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def tanh_rate(shape: tuple[int, int]) -> float:
 
 
 def copy_rate(size: int) -> float:
-    """Bytes read and written per second copying an array of `size` bytes, by NumPy: a loop that XLA sees through is no copy."""
+    """Bytes read and written per second copying an array of `size` bytes, by NumPy: XLA sees through a loop of copies."""
     source, target = np.ones(size // 4, np.float32), np.zeros(size // 4, np.float32)
     best = np.inf
     for _ in range(50):
