@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from nmbench.input_weights import InputWeights
 from nmbench.model import Core
 
+from ._products import Weights
 from ._shared import AffineReadout, initial_column, project
 from ._subspace import Subspace
 
@@ -69,7 +70,7 @@ class NeuromodulatedCore(Core):
         # The 1/tau factors go into the weights once, instead of into every step.
         reads = R.T / tau_x
         B_x = self.learned("B_x", (N, P), 1 / math.sqrt(P))
-        self._W_z = self.learned("W_z", (M, M), small) / tau_z
+        self._W_z = Weights(self.learned("W_z", (M, M), small) / tau_z)
         self._B_z = self.learned("B_z", (M, Q), 1 / math.sqrt(Q)) / tau_z
         self._b_zx = jnp.zeros((M, 1))
         self._feedback = feedback
@@ -79,7 +80,7 @@ class NeuromodulatedCore(Core):
             reads = jnp.concatenate([reads, B_zx])
             if feedback_bias:
                 self._b_zx = self.learned("b_zx", (M, 1), small) / tau_z
-        self._A_z = self.learned("A_z", (K, M), small)
+        self._A_z = Weights(self.learned("A_z", (K, M), small))
         self._b_z = self.learned("b_z", (K, 1), gate_bias)
         self._x = Subspace(L, B_x, initial_column(self, "x0", N, drawn_start), reads, tau_x, phi_x)
         self._z0 = initial_column(self, "z0", M, drawn_start)

@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from ._products import Weights
+
 
 class Subspace:
     """State of a low-rank network as w, columns `[K + P + 1, batch]`.
@@ -30,7 +32,9 @@ class Subspace:
 
     def __init__(self, L, B, x0, reads, tau: float, phi: Callable | None = jnp.tanh):
         self.Q = jnp.concatenate([L, B, x0], axis=1)
-        self._reads, self._phi = (reads @ self.Q, None) if phi is None else (reads, phi)
+        self._phi = phi
+        self._reads = Weights(reads @ self.Q if phi is None else reads)
+        self._basis = Weights(self.Q)
         self._tau, self._keep = tau, 1 - 1 / tau
 
     def start(self, batch_size: int):
@@ -44,7 +48,7 @@ class Subspace:
 
     def read(self, w):
         """`reads @ phi(x)`, `[J, B]`."""
-        return self._reads @ (w if self._phi is None else self._phi(self.Q @ w))
+        return self._reads @ (w if self._phi is None else self._phi(self._basis @ w))
 
     def advance(self, w, r, v):
         """The next w from the recurrent drive r / tau, `[K, B]`, and the mapped input of this step, `[P + 1, B]`."""

@@ -10,6 +10,7 @@ import tree
 from nmbench.input_weights import InputWeights
 from nmbench.model import Core, register_baseline
 
+from ._products import Weights
 from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, AffineReadout, initial_column, project
 
 
@@ -42,7 +43,7 @@ class LSTM(Core):
         # much of a step's time.
         scale = jnp.concatenate([jnp.full((3 * N, 1), 0.5), jnp.ones((N, 1))])
         self._W_u = scale * self.learned("W_u", (4 * N, P), 1 / math.sqrt(P))
-        self._W_h = scale * self.learned("W_h", (4 * N, N), 1 / math.sqrt(N))
+        self._W_h = Weights(scale * self.learned("W_h", (4 * N, N), 1 / math.sqrt(N)))
         self._b = scale * self.learned("b", (4 * N, 1), 1 / math.sqrt(N))
         self._h0 = initial_column(self, "h0", N, drawn_start)
         self._c0 = initial_column(self, "c0", N, drawn_start)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from nmbench.input_weights import InputWeights
 from nmbench.model import Core, register_baseline
 
+from ._products import Weights
 from ._shared import (
     EFT_PAPER,
     MULTITASK_PAPER,
@@ -58,9 +59,9 @@ class VanillaRNN(Core):
         self._x0 = initial_column(self, "x0", N, drawn_start)
         self._read = AffineReadout(self, N, readout_bias)
         if parametrisation == "matched":
-            self._W = self.learned("W", (N, N), 1 / math.sqrt(N)) / tau
+            self._W = Weights(self.learned("W", (N, N), 1 / math.sqrt(N)) / tau)
         else:
-            self._W = self.learned("W", (N, N), 1.0) / (N * tau)
+            self._W = Weights(self.learned("W", (N, N), 1.0) / (N * tau))
 
     def input_map(self, inputs):
         return project(self._B, self.concat(inputs))

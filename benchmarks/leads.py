@@ -50,6 +50,15 @@ class Wide(nmrnn.NMRNN):
         return self._read(states[0])
 
 
+class Plain(nmrnn.NMRNN):
+    """The same network with every product a call of the matrix product, and its gradient as JAX derives it."""
+
+    def connect(self, *args, **kwargs):
+        super().connect(*args, **kwargs)
+        self._W_z, self._A_z = self._W_z.matrix, self._A_z.matrix
+        self._x._reads, self._x._basis = self._x._reads.matrix, self._x._basis.matrix
+
+
 def unrolled(steps: int):
     """`unroll_core` with `steps` time steps per turn of the loop."""
 
@@ -88,6 +97,7 @@ def measure_case(case: str) -> list[list[str]]:
     variants = {
         "used": gradient(used),
         "state x itself, N wide": gradient(pair(Wide, unroll.unroll_core)),
+        "plain products": gradient(pair(Plain, unroll.unroll_core)),
         "two steps per turn": gradient(pair(nmrnn.NMRNN, unrolled(2))),
         "recompute each step": gradient(pair(nmrnn.NMRNN, recomputing)),
         "--remat": gradient(pair(nmrnn.NMRNN, functools.partial(unroll.unroll_core, remat=True))),
