@@ -89,7 +89,7 @@ def compare_results(
             raise NmbenchError(f"no rows with {field} {wanted!r}{did_you_mean(wanted, known)}")
     if not any(source.cells for source in sources):
         raise NmbenchError(f"no rows in {', '.join(names)}" + (" with this task and protocol" if task or protocol else ""))
-    _check_alike(sources)
+    cells.check_alike(sources)
     pairs = _pairs_within(sources[0]) if len(sources) == 1 else _pairs_between(sources)
     if len(pairs) > MOST_LINES:
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")
@@ -120,14 +120,6 @@ def compare_results(
         "improvement",
     ]
     return frame.astype({**dict.fromkeys(whole, "Int64"), **dict.fromkeys(floats, float), "higher_is_better": bool})
-
-
-def _check_alike(sources: list[Source]) -> None:
-    first: dict[str, tuple[str, tuple[str, tuple]]] = {}
-    for source in sources:
-        for task, judge in source.judges.items():
-            path, other = first.setdefault(task, (source.path, judge))
-            cells.check_judges(task, source.path, judge, path, other)
 
 
 Pair = tuple[str, str, Cell | None, Cell | None, str, str]

@@ -73,11 +73,30 @@ def median(values: np.ndarray) -> Estimate:
     return _estimates((values,), [_median])[0]
 
 
+def mean(values: np.ndarray) -> Estimate:
+    """Mean of `values [S]`."""
+    return _estimates((values,), [_mean])[0]
+
+
 def interquartile_mean(values: np.ndarray) -> Estimate:
     """Mean of `values [S]` without the lowest and the highest quarter, each rounded down to whole seeds."""
     from scipy.stats import trim_mean
 
     return _estimates((values,), [lambda x, axis: trim_mean(x, 0.25, axis=axis)])[0]
+
+
+def mean_of_means(strata: Sequence[np.ndarray], weights: Sequence[float]) -> Estimate:
+    """Weighted mean of the means of `strata`, arrays `[S]` of any lengths; each is resampled by itself.
+
+    A stratum of a single seed leaves the interval open.
+    """
+    value = float(sum(w * np.mean(x) for x, w in zip(strata, weights, strict=True)))
+    if min(len(x) for x in strata) < 2:
+        return Estimate(value, None, None)
+    random = generator(*strata)
+    drawn = sum(w * x[random.integers(len(x), size=(RESAMPLES, len(x)))].mean(axis=1) for x, w in zip(strata, weights))
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high))
 
 
 def success_rate(values: np.ndarray, solved: np.ndarray) -> Estimate:
@@ -193,28 +212,70 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
+def better(samples: Sequence[Sample]) -> np.ndarray:
+    """`[M, M]` booleans of `M` samples of one metric: the model of the row is significantly better than that of the column.
+
+    Every pair of models is compared (`compare`), and the p values are corrected by Holm over all pairs. One model is
+    significantly better than another when the corrected p is below 0.05 and the mean difference favours it.
+    """
+    found = [compare(a, b) for a, b in itertools.combinations(samples, 2)]
+    return _better(len(samples), [(result.p, result.favours_b) for result in found])
+
+
+def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[float]) -> np.ndarray:
+    """As `better`, of models that were measured in several strata, such as tasks, by their weighted mean of means.
+
+    Only seeds that two models share enter their test, which flips the sign of each difference by itself. Models that share
+    fewer than two seeds in a stratum are not told apart.
+
+    Args:
+      models: one sample per stratum for each of `M` models, in units that may be averaged.
+      weights: one per stratum.
+
+    Returns:
+      `[M, M]` booleans.
+    """
+    return _better(len(models), [_over_strata(a, b, weights) for a, b in itertools.combinations(models, 2)])
+
+
+def _over_strata(a: Sequence[Sample], b: Sequence[Sample], weights: Sequence[float]) -> tuple[float | None, bool | None]:
+    gaps = []
+    for x, y, weight in zip(a, b, weights, strict=True):
+        shared, in_x, in_y = np.intersect1d(x.seeds, y.seeds, assume_unique=True, return_indices=True)
+        if len(shared) < 2:
+            return None, None
+        gaps.append((y.values[in_y] - x.values[in_x]) * (weight / len(shared)))
+    gap = np.concatenate(gaps)
+    total = float(gap.sum())
+    return paired_p(gap), None if total == 0 else (total > 0) == a[0].higher_is_better
+
+
+def _better(models: int, results: Sequence[tuple[float | None, bool | None]]) -> np.ndarray:
+    """results: p and whether the second is favoured, of every pair of models in order."""
+    found = np.zeros((models, models), bool)
+    pairs = itertools.combinations(range(models), 2)
+    for (a, b), (_, favours_b), p in zip(pairs, results, holm([p for p, _ in results]), strict=True):
+        if p is not None and p < ALPHA and favours_b is not None:
+            found[(b, a) if favours_b else (a, b)] = True
+    return found
+
+
 def rank_groups(samples: Mapping[str, Sample]) -> dict[str, int]:
     """Ranks in which models that cannot be told apart are not told apart.
 
-    Every pair of models is compared (`compare`), the p values are corrected by Holm over all pairs, and model A is
-    significantly better than B when the corrected p is below 0.05 and the mean difference favours A. A model's rank is 1 +
-    the number of models significantly better than it. So the models with rank 1 are those that no model beats, and sharing
-    a rank is not transitive: where A beats C and B is told apart from neither, A and B have rank 1 and C has rank 2.
+    A model's rank is 1 + the number of models significantly better than it (`better`). So the models with rank 1 are those
+    that no model beats, and sharing a rank is not transitive: where A beats C and B is told apart from neither, A and B have
+    rank 1 and C has rank 2.
 
     samples: model to sample, of one metric. Returns model to rank, in order of rank, then median (better first), then name.
     """
-    beaten = dict.fromkeys(samples, 0)
-    pairs = list(itertools.combinations(samples, 2))
-    results = [compare(samples[a], samples[b]) for a, b in pairs]
-    for (a, b), result, p in zip(pairs, results, holm([r.p for r in results]), strict=True):
-        if p is not None and p < ALPHA and result.favours_b is not None:
-            beaten[a if result.favours_b else b] += 1
+    ranks = dict(zip(samples, (1 + better(list(samples.values())).sum(axis=0)).tolist(), strict=True))
 
     def order(name: str) -> tuple[int, float, str]:
         middle = float(np.median(samples[name].values))
-        return beaten[name], -middle if samples[name].higher_is_better else middle, name
+        return ranks[name], -middle if samples[name].higher_is_better else middle, name
 
-    return {name: 1 + beaten[name] for name in sorted(samples, key=order)}
+    return {name: ranks[name] for name in sorted(samples, key=order)}
 
 
 def generator(*arrays: np.ndarray) -> np.random.Generator:
