@@ -19,7 +19,8 @@ from nmbench import __main__
 try:
     __main__.main()
 finally:
-    print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0], file=sys.stderr)
+    with open("/proc/self/status") as file:
+        print([line for line in file if line.startswith("VmHWM")][0], file=sys.stderr)
 """
 
 
