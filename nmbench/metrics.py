@@ -70,14 +70,18 @@ class Metric:
 
     def score(self, value: float) -> float:
         """Normalise to 0 (floor) .. 100 (ceiling), clipped: a model worse than chance scores 0."""
-        share = (value - self.floor) / (self.ceiling - self.floor)
-        return float(np.clip(100.0 * share, 0.0, 100.0)) + 0.0  # no -0.0
+        return float(scores(np.asarray(value), self.floor, self.ceiling))
 
     def solved(self, value: float) -> bool:
         """Whether `value` reaches the threshold; False without one."""
         if self.threshold is None:
             return False
         return value >= self.threshold if self.higher_is_better else value <= self.threshold
+
+
+def scores(values: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
+    """`values [...]` of a metric scaled to 0 (floor) .. 100 (ceiling) and clipped, `[...]`."""
+    return np.clip(100.0 * ((values - floor) / (ceiling - floor)), 0.0, 100.0) + 0.0  # no -0.0
 
 
 def squared_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nmbench.errors import NmbenchError
+import numpy as np
+
+from nmbench.errors import NmbenchError, did_you_mean
 from nmbench.results import store
-from nmbench.results.schema import canonical_json
+from nmbench.results.schema import BY_NAME, METRIC_PREFIX, canonical_json
 from nmbench.results.stats import Sample, sample
 
 # What must be the same in all rows of a task, lest numbers mean different things.
@@ -33,14 +36,16 @@ CODE = ("engine", "model_sha256")
 # Beyond these, sums of values overflow, and so do the integers of a frame.
 LARGEST = {"value": 1e150, "floor": 1e150, "seed": 2**62, "params_target": 2**62}
 _DEEPEST = 20
-_KEPT = ("run_id", "seed", "status", "value", "floor", "higher_is_better")
+# What tells apart two results of one configuration and seed, and what else a cell is made of.
+_RESULT = ("run_id", "seed", "status", "value", "floor", "higher_is_better")
+_KEPT = (*_RESULT, "params_actual", "params_dev", "learning_rate", "tuning_trials", "train_s", "last_value")
 
 Table = tuple[str, str, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """All seeds of one model and configuration.
+    """All seeds of one model and configuration. Arrays and run ids are in the order of `sample.seeds`.
 
     Attributes:
       table: task, protocol and parameter budget, 0 where sizes were given.
@@ -48,6 +53,13 @@ class Cell:
       config: configuration without what belongs to one run (`RUN_ONLY`), canonical JSON.
       sample: primary metric per seed.
       metric: its name.
+      run_ids: `S` names.
+      params: number of learned parameters.
+      deviation: (params - budget) / budget, None where sizes were given.
+      learning_rate, tuning_trials: None where not known.
+      train_s: `[S]` seconds of training, NaN where not known.
+      last: `[S]` primary metric after the last step, NaN where not known.
+      others: the task's other metrics, name to `[S]`, NaN where not known.
     """
 
     table: Table
@@ -55,6 +67,14 @@ class Cell:
     config: str
     sample: Sample
     metric: str
+    run_ids: tuple[str, ...]
+    params: int
+    deviation: float | None
+    learning_rate: float | None
+    tuning_trials: int | None
+    train_s: np.ndarray
+    last: np.ndarray
+    others: Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +85,14 @@ class Source:
       path: as given.
       cells: in order of table, model and configuration.
       judges: task to (run_id, values of `JUDGED_BY`) of its first row.
+      trials: task to the number of its test trials.
       tasks, protocols: all that occur in it, with those that were not asked for.
     """
 
     path: str
     cells: list[Cell]
     judges: dict[str, tuple[str, tuple]]
+    trials: dict[str, int]
     tasks: frozenset[str]
     protocols: frozenset[str]
 
@@ -81,30 +103,130 @@ def read(path: str, task: str | None = None, protocol: str | None = None) -> Sou
     Raises:
       NmbenchError: not readable, rows of a task that cannot be compared, or a seed twice in a cell.
     """
+    return gather(path, store.iterate(path), task, protocol)
+
+
+def read_all(paths: Sequence[str], task: str | None = None, protocol: str | None = None) -> list[Source]:
+    """Cells of several results CSVs or results folders, only of `task` and `protocol` where given.
+
+    Raises:
+      NmbenchError: as `read`; no rows, or none of this task or protocol; rows of a task that were not judged alike.
+    """
+    sources = [read(path, task, protocol) for path in paths]
+    for field, wanted, known in (
+        ("task", task, {t for s in sources for t in s.tasks}),
+        ("protocol", protocol, {p for s in sources for p in s.protocols}),
+    ):
+        if wanted is not None and wanted not in known:
+            raise NmbenchError(f"no rows with {field} {wanted!r}{did_you_mean(wanted, known)}")
+    if not any(source.cells for source in sources):
+        raise NmbenchError(f"no rows in {', '.join(paths)}" + (" with this task and protocol" if task or protocol else ""))
+    check_alike(sources)
+    return sources
+
+
+def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None, protocol: str | None = None) -> Source:
+    """As `read`, of rows that have been read. path: what to call them in messages."""
     groups: dict[tuple[Table, str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     judges: dict[str, tuple[str, tuple]] = {}
+    trials: dict[str, int] = {}
     configs: dict[str, str] = {}
     tasks, protocols = set(), set()
-    for row in store.iterate(path):
+    for row in rows:
         tasks.add(row["task"])
         protocols.add(row["protocol"])
         if task not in (None, row["task"]) or protocol not in (None, row["protocol"]):
             continue
         _check_sizes(path, row)
         judge = row["run_id"], tuple(row[name] for name in JUDGED_BY)
-        check_judges(row["task"], path, judge, path, judges.setdefault(row["task"], judge))
+        first = judges.setdefault(row["task"], judge)
+        if judge[1] != first[1]:
+            check_judges(row["task"], path, judge, path, first)
+        trials.setdefault(row["task"], row["n_test"])
         table = row["task"], row["protocol"], row["params_target"] or 0
         members = groups[table, row["model"], _without_seed(row["config_json"], row["seed"], configs)]
         kept = {name: row[name] for name in _KEPT}
+        kept |= {name: row[name] for name in row.keys() - BY_NAME.keys() if row[name] is not None}
         before = members.setdefault(row["seed"], kept)
-        if before != kept:
+        if any(before[name] != kept[name] for name in _RESULT):
             raise NmbenchError(
                 f"{path}: {before['run_id']} and {row['run_id']} are two results of one configuration with one seed "
                 f"({row['seed']}); keep one of them"
             )
     metric = JUDGED_BY.index("metric")
-    cells = [Cell(*key, sample(list(groups[key].values())), metric=judges[key[0][0]][1][metric]) for key in sorted(groups)]
-    return Source(path, cells, judges, frozenset(tasks), frozenset(protocols))
+    cells = [_cell(*key, list(groups[key].values()), judges[key[0][0]][1][metric]) for key in sorted(groups)]
+    return Source(path, cells, judges, trials, frozenset(tasks), frozenset(protocols))
+
+
+def _cell(table: Table, model: str, config: str, rows: list[dict[str, Any]], metric: str) -> Cell:
+    rows.sort(key=lambda row: row["seed"])
+    names = sorted({name for row in rows for name in row if name.startswith(METRIC_PREFIX)})
+    return Cell(
+        table=table,
+        model=model,
+        config=config,
+        sample=sample(rows),
+        metric=metric,
+        run_ids=tuple(row["run_id"] for row in rows),
+        params=rows[0]["params_actual"],
+        deviation=rows[0]["params_dev"],
+        learning_rate=rows[0]["learning_rate"],
+        tuning_trials=rows[0]["tuning_trials"],
+        train_s=_column(rows, "train_s"),
+        last=_column(rows, "last_value"),
+        others={name.removeprefix(METRIC_PREFIX): _column(rows, name) for name in names},
+    )
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> np.ndarray:
+    return np.array([math.nan if row.get(name) is None else row[name] for row in rows], float)
+
+
+def check_alike(sources: Sequence[Source]) -> None:
+    """Refuse sources whose rows of one task were not judged alike; raises `NmbenchError`."""
+    first: dict[str, tuple[str, tuple[str, tuple]]] = {}
+    for source in sources:
+        for task, judge in source.judges.items():
+            path, other = first.setdefault(task, (source.path, judge))
+            check_judges(task, source.path, judge, path, other)
+
+
+def merge(sources: Sequence[Source]) -> list[Cell]:
+    """Cells of all sources, in order of table, model and configuration; a run in several counts as the last one has it."""
+    groups: dict[tuple[Table, str, str], list[Cell]] = defaultdict(list)
+    for source in sources:
+        for cell in source.cells:
+            groups[cell.table, cell.model, cell.config].append(cell)
+    return [_merged(groups[key]) for key in sorted(groups)]
+
+
+def _merged(members: list[Cell]) -> Cell:
+    """One cell of the seeds of several of one configuration."""
+    last = members[-1]
+    if len(members) == 1:
+        return last
+    seeds = np.concatenate([cell.sample.seeds for cell in members])
+    held = {int(seed): i for i, seed in enumerate(seeds)}
+    index = np.array([held[seed] for seed in sorted(held)])
+    pick = lambda arrays: np.concatenate(list(arrays))[index]
+    nothing = lambda cell: np.full(len(cell.sample), math.nan)
+    ids = [name for cell in members for name in cell.run_ids]
+    return dataclasses.replace(
+        last,
+        sample=Sample(
+            seeds[index],
+            pick(cell.sample.values for cell in members),
+            pick(cell.sample.lost for cell in members),
+            last.sample.higher_is_better,
+        ),
+        run_ids=tuple(ids[i] for i in index),
+        train_s=pick(cell.train_s for cell in members),
+        last=pick(cell.last for cell in members),
+        others={
+            name: pick(cell.others[name] if name in cell.others else nothing(cell) for cell in members)
+            for name in sorted({name for cell in members for name in cell.others})
+        },
+    )
 
 
 def _check_sizes(path: str, row: Mapping[str, Any]) -> None:
@@ -185,9 +307,9 @@ def labels(cells: Sequence[Cell]) -> dict[str, str]:
 
 def variant_labels(model: str, configs: Sequence[str]) -> dict[str, str]:
     """Configuration (JSON) to label: the model's name, and in brackets what differs where there are several."""
-    flat = {config: flatten(json.loads(config)) for config in configs}
-    if len(flat) == 1:
+    if len(configs) == 1:
         return {configs[0]: model}
+    flat = {config: flatten(json.loads(config)) for config in configs}
     names = sorted({n for f in flat.values() for n in f if len({repr(g.get(n)) for g in flat.values()}) > 1})
     shown = [n for n in names if n.startswith("hparams.")] or names
     made = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.errors import NmbenchError
 from nmbench.results import cells, stats
 from nmbench.results.cells import Cell, Source, Table
 
@@ -80,20 +80,12 @@ def compare_results(
     names = [os.fspath(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not names:
         raise NmbenchError("name at least one results CSV or results folder")
-    sources = [cells.read(name, task, protocol) for name in names]
-    for field, wanted, known in (
-        ("task", task, {t for s in sources for t in s.tasks}),
-        ("protocol", protocol, {p for s in sources for p in s.protocols}),
-    ):
-        if wanted is not None and wanted not in known:
-            raise NmbenchError(f"no rows with {field} {wanted!r}{did_you_mean(wanted, known)}")
-    if not any(source.cells for source in sources):
-        raise NmbenchError(f"no rows in {', '.join(names)}" + (" with this task and protocol" if task or protocol else ""))
-    _check_alike(sources)
+    sources = cells.read_all(names, task, protocol)
     pairs = _pairs_within(sources[0]) if len(sources) == 1 else _pairs_between(sources)
     if len(pairs) > MOST_LINES:
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")
-    lines = [_line(*pair) for pair in pairs]
+    found = iter(stats.compare_all([(a.sample, b.sample) for _, _, a, b, _, _ in pairs if a is not None and b is not None]))
+    lines = [_line(pair, next(found) if pair[2] and pair[3] else None) for pair in pairs]
     families: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
         families[line["task"], line["protocol"], line["budget"]].append(line)
@@ -120,14 +112,6 @@ def compare_results(
         "improvement",
     ]
     return frame.astype({**dict.fromkeys(whole, "Int64"), **dict.fromkeys(floats, float), "higher_is_better": bool})
-
-
-def _check_alike(sources: list[Source]) -> None:
-    first: dict[str, tuple[str, tuple[str, tuple]]] = {}
-    for source in sources:
-        for task, judge in source.judges.items():
-            path, other = first.setdefault(task, (source.path, judge))
-            cells.check_judges(task, source.path, judge, path, other)
 
 
 Pair = tuple[str, str, Cell | None, Cell | None, str, str]
@@ -177,7 +161,9 @@ def _pairs_between(sources: list[Source]) -> list[Pair]:
     return pairs
 
 
-def _line(file_a: str, file_b: str, a: Cell | None, b: Cell | None, name_a: str, name_b: str) -> dict[str, Any]:
+def _line(pair: Pair, found: stats.Comparison | None) -> dict[str, Any]:
+    """found: how B differs, None where one of them is missing."""
+    file_a, file_b, a, b, name_a, name_b = pair
     some = a or b
     assert some is not None
     task, protocol, budget = some.table
@@ -199,9 +185,8 @@ def _line(file_a: str, file_b: str, a: Cell | None, b: Cell | None, name_a: str,
         line[f"seeds_{side}"] = 0 if cell is None else len(cell.sample)
         line[f"lost_{side}"] = 0 if cell is None else int(np.count_nonzero(cell.sample.lost))
         line[f"median_{side}"] = None if cell is None else float(np.median(cell.sample.values))
-    if a is None or b is None:
+    if a is None or b is None or found is None:
         return line | {"verdict": "only in B" if a is None else "only in A", "shared": 0}
-    found = stats.compare(a.sample, b.sample)
     return line | {
         "shared": found.shared,
         "pairing": found.pairing,
