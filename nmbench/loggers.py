@@ -39,12 +39,14 @@ class TensorBoard:
     """Event files in `FOLDER/RUN_ID`, by TensorBoard's own record writer: no TensorFlow, no torch."""
 
     def __init__(self, folder: pathlib.Path):
-        self._folder, self._file, self._last = folder, None, 0
-        self._begun = False
+        self._folder, self._last, self._begun = folder, 0, False
 
     def start(self, run_id: str, config: Mapping[str, Any]) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
+        # Any: what these generated modules hold is made while they are imported.
+        load: Callable[[str], Any] = lambda name: importlib.import_module(f"tensorboard.compat.proto.{name}_pb2")
+        self._event, self._summary, self._tensor, self._types = map(load, ("event", "summary", "tensor", "types"))
         folder = self._folder / run_id
         folder.mkdir(parents=True, exist_ok=True)
         self._file = open(folder / f"events.out.tfevents.{time.time_ns()}.nmbench", "xb")  # noqa: SIM115, closed in finish
@@ -53,14 +55,12 @@ class TensorBoard:
         self._text("config", {"run_id": run_id, **config}, 0)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2
-
         if not self._begun:
             # A run that is done again, or goes on, replaces what an older file in the folder holds from this step on.
-            self._write(step, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
+            self._write(step, session_log=self._event.SessionLog(status=self._event.SessionLog.START))
             self._begun = True
-        made = [summary_pb2.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._write(step, summary=summary_pb2.Summary(value=made))
+        made = [self._summary.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step, summary=self._summary.Summary(value=made))
         self._last = step
 
     def finish(self, row: Mapping[str, Any] | None) -> None:
@@ -72,20 +72,15 @@ class TensorBoard:
             self._file.close()
 
     def _text(self, tag: str, value: Mapping[str, Any], step: int) -> None:
-        from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
         from tensorboard.plugins.text import metadata
 
         text = "".join(f"    {line}\n" for line in json.dumps(value, indent=1).splitlines())  # Markdown: a block of code
-        tensor = tensor_pb2.TensorProto(
-            dtype=types_pb2.DT_STRING, string_val=[text.encode()], tensor_shape=tensor_shape_pb2.TensorShapeProto()
-        )
-        made = summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=metadata.create_summary_metadata(tag, ""))
-        self._write(step, summary=summary_pb2.Summary(value=[made]))
+        tensor = self._tensor.TensorProto(dtype=self._types.DT_STRING, string_val=[text.encode()], tensor_shape={})
+        made = self._summary.Summary.Value(tag=tag, tensor=tensor, metadata=metadata.create_summary_metadata(tag, ""))
+        self._write(step, summary=self._summary.Summary(value=[made]))
 
     def _write(self, step: int, **content: Any) -> None:
-        from tensorboard.compat.proto import event_pb2
-
-        self._records.write(event_pb2.Event(wall_time=time.time(), step=step, **content).SerializeToString())
+        self._records.write(self._event.Event(wall_time=time.time(), step=step, **content).SerializeToString())
         self._file.flush()
 
 
@@ -110,7 +105,7 @@ class WandB:
             disable_code=True,
             disable_git=True,
             host="unnamed",
-            silent=default("WANDB_SILENT", True),
+            silent=os.environ.get("WANDB_SILENT", "true").lower() in ("1", "true"),
             x_disable_meta=True,
             x_disable_stats=True,
         )
