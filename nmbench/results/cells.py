@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nmbench.errors import NmbenchError
+from nmbench.errors import NmbenchError, printable
 from nmbench.results import store
 from nmbench.results.schema import canonical_json
 from nmbench.results.stats import Sample, sample
@@ -220,5 +220,5 @@ def flatten(config: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
 
 def short(value: Any) -> str:
     """A value of a configuration in at most twelve characters."""
-    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else printable(str(value))
     return text if len(text) <= 12 else text[:8]

@@ -19,7 +19,9 @@ SCHEMA_VERSION = 1
 EXTERNAL = "external"
 STATUSES = ("ok", "diverged", "failed", "timeout")
 METRIC_PREFIX = "metrics."
-CONTROL = re.compile(r"[\x00-\x1f]")
+# What a terminal obeys instead of showing, and halves of characters, which cannot be written.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+DEEPEST_JSON = 100
 RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,199}")
 
 
@@ -192,9 +194,25 @@ def _float(value: Any) -> float:
 
 def _json(value: Any) -> str:
     text = value if isinstance(value, str) else canonical_json(value)
-    if not isinstance(json.loads(text), dict):
+    if not isinstance(json.loads(text, parse_constant=_no_number), dict) or _depth(text) > DEEPEST_JSON:
         raise ValueError
+    text.encode()  # a half of a character cannot be written
     return text
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _depth(text: str) -> int:
+    """Levels of nesting of valid JSON text; 0 where there are few brackets anyway."""
+    if text.count("{") + text.count("[") <= DEEPEST_JSON:
+        return 0
+    deepest = depth = 0
+    for bracket in re.findall(r"[][{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _sha256(value: Any) -> str:

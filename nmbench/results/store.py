@@ -144,14 +144,14 @@ class Store:
         """A tuning record by name, None if there is none (or an unreadable one)."""
         try:
             return json.loads((self.tuning / f"{name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def _read(self, folder: pathlib.Path) -> dict[str, Any]:
         path = folder / ROW
         try:
             row = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise NmbenchError(f"cannot read {path}: {error}") from error
         if not isinstance(row, dict):
             raise NmbenchError(f"{path} is not a JSON object")
