@@ -231,7 +231,7 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
         )
     else:
         judged = _judge(task, trained, predict)
-        if np.isfinite(list(judged["values"].values())).all():
+        if (np.abs(list(judged["values"].values())) <= schema.LARGEST_FLOAT).all():  # NaN is not
             per_trial = judged["per_trial"]
             row.update(
                 status="ok",
@@ -287,7 +287,7 @@ def _judge(task: Task, trained: Trained, predict) -> dict[str, Any]:
             if metric.conditions:
                 judged["conditions"][name] = earlier["conditions"][metric.name]
     last = task.evaluate(predict(trained.last_params), arrays)["values"][task.primary.name]
-    return {**judged, "last": last if np.isfinite(last) else None}
+    return {**judged, "last": last if abs(last) <= schema.LARGEST_FLOAT else None}
 
 
 def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol, hparams, given) -> sizing.Sizing:

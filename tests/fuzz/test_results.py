@@ -83,3 +83,20 @@ def test_run_folders(guard, count):
 
     several = st.lists(mangled.row_files(), min_size=1, max_size=2)
     fuzz(count, st.tuples(several, st.sampled_from(["nothing"] * 10 + ODDITIES), st.sampled_from(READERS)), check)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_every_nasty_value_in_every_kind_of_column(guard, everywhere):
+    columns = {"config_json": mangled.JSONS, "value": mangled.NUMBERS, "seed": mangled.NUMBERS, "floor": mangled.NUMBERS}
+    columns |= dict.fromkeys(("params_target", "params_actual", "last_value", "train_s"), mangled.NUMBERS)
+    columns |= dict.fromkeys(("model", "task", "protocol", "metric"), mangled.TEXTS)
+    for column, nasty in columns.items():
+        for text in nasty:
+            rows = mangled.base_rows()
+            for row in rows if everywhere else rows[1:2]:
+                row[column] = text
+            path = guard.folder() / "results.csv"
+            path.write_bytes(schema.to_csv(rows).encode("utf-8", "surrogatepass"))
+            for name, *flags in READERS:
+                guard.call(name, str(path), *flags)
