@@ -14,6 +14,8 @@ def toy_sets(tmp_path_factory):
 @pytest.fixture(scope="module")
 def guard(tmp_path_factory, toy_sets, toy_maker):
     """A guard in folders of its own, with the toy task registered."""
+    import matplotlib.font_manager  # noqa: F401, which keeps a list of fonts in the home folder
+
     root = tmp_path_factory.mktemp("fuzz")
     for name in ("work", "home", "given"):
         (root / name).mkdir()

@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sys
 
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -21,12 +22,15 @@ OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class TooLong(BaseException):
-    """Raised by the alarm; not an `Exception`, so that nothing under test can swallow it."""
+    """Raised by the alarm."""
 
 
 @contextlib.contextmanager
 def time_limit():
+    rung = []
+
     def ring(signum, frame):
+        rung.append(frame)
         raise TooLong(f"no answer within {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, ring)
@@ -36,6 +40,7 @@ def time_limit():
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+        assert not rung, f"no answer within {SECONDS} s"
 
 
 def tree_of(folder: pathlib.Path, without: pathlib.Path | None = None) -> dict[str, tuple]:
@@ -58,16 +63,15 @@ class Guard:
     """
 
     def __init__(self, root: pathlib.Path):
-        self.root, self.given, self._cases = root, root / "given", 0
+        self.root, self.given = root, root / "given"
 
     def folder(self) -> pathlib.Path:
         """A new folder for one case; that of the case before is removed."""
-        for old in self.given.glob("case*"):
-            shutil.rmtree(old)
-        self._cases += 1
-        folder = self.given / f"case{self._cases}"
-        folder.mkdir(parents=True)
-        return folder
+        shutil.rmtree(self.given / "case", ignore_errors=True)
+        (self.given / "case").mkdir()
+        for name in [name for name in sys.modules if name.startswith("nmbench_plugin_")]:
+            del sys.modules[name]  # a file of the same path is another plugin in the next case
+        return self.given / "case"
 
     def call(self, name: str, *argv: str, may_write: pathlib.Path | None = None) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a command that may write below `may_write` alone.
