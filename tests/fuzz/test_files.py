@@ -7,17 +7,15 @@ import struct
 import zipfile
 
 import numpy as np
-import pytest
 from hypothesis import strategies as st
 
 from nmbench import checkpoint, experiment, tuning
 from nmbench.errors import NmbenchError
 from nmbench.results.store import Store
 from support import mangled
-from support.guard import fuzz
+from support.guard import cases, fuzz
 
 SHAPE = (5, 12, 1)  # [T, B, O] of the toy task
-slow = lambda count: [5, pytest.param(count, marks=pytest.mark.slow)]
 
 
 def npy(array, **how) -> bytes:
@@ -109,7 +107,7 @@ archives = st.dictionaries(st.sampled_from(NAMES[:1] * 6 + NAMES), arrays, min_s
 predictions = st.one_of(arrays, archives, archives.flatmap(mangled.bytes_of), st.sampled_from(WHOLE), st.binary(max_size=60))
 
 
-@pytest.mark.parametrize("count", slow(350))
+@cases("predictions")
 def test_predictions(guard, count):
     def check(case):
         data, flag = case
@@ -149,7 +147,7 @@ def parameters(draw, good: bytes) -> bytes:
     return struct.pack("<Q", claimed) + text + good[8 + size :]
 
 
-@pytest.mark.parametrize("count", slow(250))
+@cases("parameters")
 def test_parameters(guard, count):
     path = guard.given / "params.safetensors"
     checkpoint.save_params(path, LIKE, {"run_id": "x"})
@@ -196,7 +194,7 @@ def records(draw) -> bytes:
     return data if draw(st.integers(0, 3)) else draw(mangled.bytes_of(data))
 
 
-@pytest.mark.parametrize("count", slow(150))
+@cases("shipped tuning records")
 def test_shipped_tuning_records(guard, count):
     def check(case):
         data, command = case
@@ -210,7 +208,7 @@ def test_shipped_tuning_records(guard, count):
     fuzz(count, st.tuples(records(), st.sampled_from(["run", "run", "describe"])), check)
 
 
-@pytest.mark.parametrize("count", slow(150))
+@cases("tuning records of a results folder")
 def test_tuning_records_of_a_results_folder(guard, count, monkeypatch):
     request = experiment.Request(model="rnn", task="toy", hparams={"N": "4"}, allow_budget_miss=True)
     cell = experiment.resolve(request)

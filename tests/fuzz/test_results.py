@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nmbench.results import schema
 from support import mangled
-from support.guard import fuzz
+from support.guard import COUNTS, cases, fuzz
 
 READERS = [
     ("validate",),
@@ -15,11 +15,9 @@ READERS = [
     ("leaderboard", "--format=markdown"),
     *(("compare", f"--format={form}") for form in ("terminal", "markdown", "csv", "latex")),
 ]
-COUNTS = [10, pytest.param(900, marks=pytest.mark.slow)]
-FOLDER_COUNTS = [10, pytest.param(400, marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize("count", COUNTS)
+@cases("csv")
 def test_csv(guard, count):
     good = guard.given / "good.csv"
     good.write_text(schema.to_csv(mangled.base_rows()), encoding="utf-8")
@@ -69,7 +67,7 @@ ODDITIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("count", FOLDER_COUNTS)
+@cases("run folders")
 def test_run_folders(guard, count):
     def check(case):
         rows, kind, (name, *flags) = case
@@ -100,3 +98,7 @@ def test_every_nasty_value_in_every_kind_of_column(guard, everywhere):
             path.write_bytes(schema.to_csv(rows).encode("utf-8", "surrogatepass"))
             for name, *flags in READERS:
                 guard.call(name, str(path), *flags)
+
+
+def test_there_are_many_cases():
+    assert sum(COUNTS.values()) >= 2000

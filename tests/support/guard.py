@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from nmbench import __main__, cli
@@ -17,6 +18,18 @@ from nmbench.catalog import BASELINES, TASKS
 from nmbench.errors import NmbenchError
 
 SECONDS = 20
+# Cases of each kind in the slow suite; the fast one takes the first five.
+COUNTS = {
+    "csv": 900,
+    "run folders": 400,
+    "predictions": 350,
+    "parameters": 250,
+    "shipped tuning records": 150,
+    "tuning records of a results folder": 150,
+    "flags": 500,
+    "hparams": 150,
+    "plugins": 350,
+}
 # What a terminal obeys instead of showing: control characters, and those that turn the direction of text.
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -114,13 +127,21 @@ class Guard:
                 return str(error)
 
 
+def cases(kind: str):
+    """Decorator of a test with the argument `count`: few cases of a kind in the fast suite, all in the slow one."""
+    return pytest.mark.parametrize("count", [5, pytest.param(COUNTS[kind], marks=pytest.mark.slow)])
+
+
 def fuzz(count: int, strategy, check) -> None:
-    """Give `count` cases of `strategy` to `check`, the same ones every time, and fail unless as many were tried."""
+    """Give `count` cases of `strategy` to `check` and fail unless as many were tried.
+
+    They are the same ones every time, and others with FUZZ_AT_RANDOM=1 in the environment.
+    """
     tried = 0
 
     @settings(
         max_examples=count,
-        derandomize=True,
+        derandomize="FUZZ_AT_RANDOM" not in os.environ,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
