@@ -21,7 +21,7 @@ STATUSES = ("ok", "diverged", "failed", "timeout")
 METRIC_PREFIX = "metrics."
 # What a terminal obeys instead of showing, and halves of characters, which cannot be written.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-DEEPEST_JSON = 100
+DEEPEST_JSON = 400
 # Beyond it sums over a few seeds overflow.
 LARGEST_FLOAT = 1e300
 RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,199}")

@@ -78,6 +78,7 @@ def test_event_files_hold_curve_configuration_and_outcome(cell, tmp_path):
     assert [step for step, _ in scalars["train_loss"]] == [10, 20, 30, 40] and len(scalars["test/mse"]) == 1
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_loggers_and_none_writes_by_default(cell, tmp_path):
     plain, logged = Store(tmp_path / "a"), Store(tmp_path / "b")
     values = []

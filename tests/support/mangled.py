@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nmbench.results import schema
 from support.rows import diverged, make_row
 
-DEEP = (3, 25, 200, 900, 3000, 100_000)
+DEEP = (3, 25, 200, 390, 900, 3000, 100_000)
 NUMBERS = [
     "nan", "inf", "-inf", "1e999", "-1e308", "1e300", "1e-320", "-0.0", "0", "-1", "1.5", "9" * 19, "9" * 400, "9" * 5000,
     "0x10", "1_000", "\u0661\u0662", "1e", "True", "\u2212" + "1",
