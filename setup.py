@@ -35,7 +35,17 @@ setup(
     extras_require={
         "benchmark": ["matplotlib>=3.8", "torch>=2.4"],
         "report": ["matplotlib>=3.8"],
-        "test": ["build", "hypothesis>=6.100", "matplotlib>=3.8", "pytest>=8", "pytest-xdist>=3.6"],
+        "tensorboard": ["tensorboard>=2.16"],
+        "wandb": ["wandb>=0.20"],
+        "test": [
+            "build",
+            "hypothesis>=6.100",
+            "matplotlib>=3.8",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "tensorboard>=2.16",
+            "wandb>=0.20",
+        ],
         "dev": ["pre-commit", "pyright[nodejs]", "ruff>=0.12"],
     },
     entry_points={"console_scripts": ["nmbench = nmbench.__main__:main"]},

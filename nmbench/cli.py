@@ -14,6 +14,8 @@ from absl import flags
 
 from nmbench.errors import NmbenchError
 
+LONGEST_FLAG = 100
+
 _SHARED = {
     "model": "model to train: a name that `nmbench list` shows",
     "task": "task: a name that `nmbench list` shows",
@@ -84,6 +86,9 @@ def call(
         print(help_text(values, doc, prog, operands))
         return 0
     try:
+        for argument in argv:  # absl looks for similar names recursively, letter by letter
+            if argument.startswith("-") and len(argument.partition("=")[0]) > LONGEST_FLAG:
+                raise NmbenchError(f"unknown flag {argument[:40]!r}... (--help lists the flags)")
         try:
             values.unparse_flags()
             for name in values:

@@ -10,7 +10,12 @@ class NmbenchError(Exception):
     """Bad input of any kind. Commands print the message as one line and exit with code 2."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        return printable(" ".join(super().__str__().split()))
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal obeys instead of showing (control characters, turns of direction) written as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -21,13 +21,14 @@ from nmbench.columns import task_columns, verdict_columns
 from nmbench.errors import NmbenchError
 from nmbench.evaluation import predictor
 from nmbench.input_weights import check_shapes
+from nmbench.loggers import Loggers
 from nmbench.model import Baseline, Model
 from nmbench.params import flatten
 from nmbench.protocol import Phase, Protocol
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.task import Task
-from nmbench.training import CurvePoint, Lane, Report, Timing, Trained
+from nmbench.training import CurvePoint, Lane, Log, Report, Timing, Trained
 
 # Raised when a change of the engine changes what a configuration trains to.
 ENGINE_VERSION = 1
@@ -128,7 +129,9 @@ class Cell:
         key = hashlib.sha256(text.encode()).hexdigest()[:12]
         return f"{self.baseline.name}.{self.task.name}.{self.protocol.name}.s{seed}.{key}"
 
-    def train(self, lanes: Sequence[Lane], report: Report) -> tuple[list[Trained], Timing]:
+    def train(
+        self, lanes: Sequence[Lane], report: Report, log: Log = lambda step, losses, validation: None
+    ) -> tuple[list[Trained], Timing]:
         """Train lanes of this cell together (see `nmbench.training.train`)."""
         return training.train(
             self.model,
@@ -142,6 +145,7 @@ class Cell:
             data_seed=self.request.data_seed,
             max_devices=self.request.devices,
             report=report,
+            log=log,
         )
 
 
@@ -197,6 +201,7 @@ def run_seeds(
     *,
     force: bool = False,
     report: Callable[[int, np.ndarray], None] = lambda step, losses: None,
+    loggers: Loggers | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of all seeds: those already in the store as they are, the others trained together, evaluated and stored."""
     known = {} if force else {seed: row for seed in seeds if (row := store.row(cell.run_id(seed))) is not None}
@@ -204,10 +209,13 @@ def run_seeds(
     if missing:
         # Gathered before training: nothing that can fail should fail after it.
         origin = {"started_utc": provenance.utc_now(), **provenance.describe()}
-        results, timing = cell.train([Lane(seed, cell.tuning.rate) for seed in missing], report)
-        predict = predictor(cell.model, cell.task, cell.task.frozen("test"))
-        for seed, trained in zip(missing, results, strict=True):
-            known[seed] = _record(cell, seed, trained, timing, len(missing), predict, origin, store)
+        runs = [(cell.run_id(seed), cell.config(seed)) for seed in missing]
+        with (loggers or Loggers()).started(runs) as log:
+            results, timing = cell.train([Lane(seed, cell.tuning.rate) for seed in missing], report, log.step)
+            predict = predictor(cell.model, cell.task, cell.task.frozen("test"))
+            for i, (seed, trained) in enumerate(zip(missing, results, strict=True)):
+                known[seed] = _record(cell, seed, trained, timing, len(missing), predict, origin, store)
+                log.finish(i, known[seed])
     return [known[seed] for seed in seeds]
 
 
@@ -223,7 +231,7 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
         )
     else:
         judged = _judge(task, trained, predict)
-        if np.isfinite(list(judged["values"].values())).all():
+        if (np.abs(list(judged["values"].values())) <= schema.LARGEST_FLOAT).all():  # NaN is not
             per_trial = judged["per_trial"]
             row.update(
                 status="ok",
@@ -279,7 +287,7 @@ def _judge(task: Task, trained: Trained, predict) -> dict[str, Any]:
             if metric.conditions:
                 judged["conditions"][name] = earlier["conditions"][metric.name]
     last = task.evaluate(predict(trained.last_params), arrays)["values"][task.primary.name]
-    return {**judged, "last": last if np.isfinite(last) else None}
+    return {**judged, "last": last if abs(last) <= schema.LARGEST_FLOAT else None}
 
 
 def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol, hparams, given) -> sizing.Sizing:

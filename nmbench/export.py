@@ -12,7 +12,7 @@ import os
 import pathlib
 
 from nmbench import cli, devices
-from nmbench.errors import NmbenchError
+from nmbench.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags("task", "plugin")
 cli.string(FLAGS, "out", None, "folder to make; it must not exist, or be empty")
@@ -35,8 +35,8 @@ def main() -> int:
     folder = pathlib.Path(os.path.expanduser(FLAGS.out))
     files = exported.export(TASKS.get(task), folder, FLAGS.train_trials, FLAGS.data_seed)
     for file in files:
-        print(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
-    print(f"\nwhat the arrays hold and how to score: {folder / exported.README}")
+        print(f"{printable(str(file))} ({file.stat().st_size / 1e6:.1f} MB)")
+    print(f"\nwhat the arrays hold and how to score: {printable(str(folder / exported.README))}")
     return 0
 
 

@@ -68,6 +68,8 @@ def export(task: Task, folder: pathlib.Path, train_trials: int | None, data_seed
       NmbenchError: see `check`; or the folder is not empty or cannot be written.
     """
     check(task, train_trials, data_seed)
+    if ".." in folder.parts:  # "a/../b" is b, also where there is no a
+        folder = pathlib.Path(os.path.realpath(folder))
     with _new_folder(folder) as temporary:
         files = []
         for name, source in task.training.items():

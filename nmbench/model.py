@@ -22,7 +22,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from nmbench import unroll
+from nmbench import tuning_record, unroll
 from nmbench.catalog import BASELINES
 from nmbench.errors import NmbenchError, did_you_mean
 from nmbench.input_weights import InputWeights
@@ -130,10 +130,10 @@ class Baseline:
         """The tuning record shipped beside the model's file (`tuned/MODEL.TASK.PROTOCOL.json`), None without one."""
         file = pathlib.Path(self.path).parent / "tuned" / f"{self.name}.{task}.{protocol}.json"
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return tuning_record.check(json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise NmbenchError(f"cannot read the tuning record {file}: {error}") from error
 
     def partition(self, name: str) -> Predicate:

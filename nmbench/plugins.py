@@ -37,10 +37,13 @@ def load(path_text: str) -> list[str]:
     except SyntaxError as error:
         del sys.modules[module_name]
         raise NmbenchError(f"--plugin={path_text}: syntax error in line {error.lineno}: {error.msg}") from error
-    except (Exception, SystemExit) as error:  # a user's file may raise anything; the user needs one line
+    except KeyboardInterrupt:
+        del sys.modules[module_name]
+        raise
+    except BaseException as error:  # a user's file may raise anything; the user needs one line
         del sys.modules[module_name]
         line = _line_in(error, str(path))
-        raise NmbenchError(f"--plugin={path_text}: {type(error).__name__}{line}: {error}") from error
+        raise NmbenchError(f"--plugin={path_text}: {type(error).__name__}{line}: {_said(error)}") from error
     registered = sorted({e.name for r in (TASKS, BASELINES) for e in r.entries()} - before)
     if not registered:
         del sys.modules[module_name]
@@ -48,6 +51,13 @@ def load(path_text: str) -> list[str]:
             f"--plugin={path_text} registers nothing; it needs @register_baseline(...) on a model or register_task(...)"
         )
     return registered
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # not even that can be relied on
+        return "(no message)"
 
 
 def _line_in(error: BaseException, path: str) -> str:

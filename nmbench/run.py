@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from nmbench import cli, devices
+from nmbench import cli, devices, loggers
 from nmbench.errors import NmbenchError
 
 FLAGS = cli.new_flags("model", "task", "results_dir", "plugin")
@@ -29,6 +29,9 @@ cli.integer(FLAGS, "devices", None, "JAX devices to spread the seeds over; all c
 cli.boolean(
     FLAGS, "remat", False, "bound memory on long trials: recompute activations for the gradient instead of keeping them"
 )
+cli.string(
+    FLAGS, "log", "", "log training to tensorboard, wandb or both (tensorboard,wandb), into logs/ of the results folder"
+)
 cli.boolean(FLAGS, "resolve_only", False, "print what would be run and stop")
 
 
@@ -39,6 +42,7 @@ def main() -> int:
         raise NmbenchError("--tune chooses the learning rate; give one of --tune and --learning_rate")
     if FLAGS.first_seed + FLAGS.seeds > 1 << 31:
         raise NmbenchError("seeds must stay below 2147483648; choose a smaller --first_seed")
+    logged = loggers.parse(FLAGS.log)
     devices.prepare(FLAGS.devices)
     cli.load_plugins(FLAGS)
 
@@ -84,7 +88,9 @@ def main() -> int:
         print(f"{len(done)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
     left = len(seeds) - len(done)
     with Progress(f"{model}, {left} seed{'' if left == 1 else 's'}", steps if left else 0) as progress:
-        rows = experiment.run_seeds(cell, seeds, store, force=FLAGS.force, report=progress)
+        rows = experiment.run_seeds(
+            cell, seeds, store, force=FLAGS.force, report=progress, loggers=loggers.Loggers(logged, store.root / "logs")
+        )
     everything = store.collect()
     mine = rows[0]
     same = ("task", "protocol", "params_target", "task_version", "testset_sha256")

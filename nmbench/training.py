@@ -83,6 +83,7 @@ class Timing:
 
 
 Report = Callable[[int, np.ndarray], None]
+Log = Callable[[int, np.ndarray, np.ndarray], None]
 
 
 def masked_mse(outputs, targets, mask):
@@ -110,6 +111,7 @@ def train(
     data_seed: int = 0,
     max_devices: int | None = None,
     report: Report = lambda step, losses: None,
+    log: Log = lambda step, losses, validation: None,
 ) -> tuple[list[Trained], Timing]:
     """Train all lanes through all phases.
 
@@ -127,6 +129,7 @@ def train(
       data_seed: seed of the training data stream.
       max_devices: bound on the number of devices; all by default.
       report: called after every chunk with the steps done so far and the latest mean training loss per lane, `[lanes]`.
+      log: the same with the validation losses, `[lanes]`, as third argument.
 
     Returns:
       one `Trained` per lane in order, and the timing.
@@ -166,6 +169,7 @@ def train(
                 if bad[i] >= 0 and diverged[i] is None:
                     diverged[i] = done + int(bad[i]) + 1
             report(done + first + n, losses[: len(lanes)])
+            log(done + first + n, losses[: len(lanes)], validation[: len(lanes)])
             if all(at is not None for at in diverged):
                 break
         train_s += time.perf_counter() - began

@@ -82,6 +82,12 @@ def make_toy_task(folder: pathlib.Path, **changes) -> Task:
     return task
 
 
+@pytest.fixture(scope="session")
+def toy_maker():
+    """`make_toy_task`, for fixtures of wider scope than `toy_task`."""
+    return make_toy_task
+
+
 @pytest.fixture
 def toy_task(tmp_path):
     """The toy task, registered for the duration of a test."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.errors import NmbenchError, did_you_mean, printable
 from nmbench.results import store
 from nmbench.results.schema import BY_NAME, METRIC_PREFIX, canonical_json
 from nmbench.results.stats import Sample, sample
@@ -342,5 +342,5 @@ def flatten(config: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
 
 def short(value: Any) -> str:
     """A value of a configuration in at most twelve characters."""
-    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else printable(str(value))
     return text if len(text) <= 12 else text[:8]

@@ -19,7 +19,11 @@ SCHEMA_VERSION = 1
 EXTERNAL = "external"
 STATUSES = ("ok", "diverged", "failed", "timeout")
 METRIC_PREFIX = "metrics."
-CONTROL = re.compile(r"[\x00-\x1f]")
+# What a terminal obeys instead of showing, and halves of characters, which cannot be written.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+DEEPEST_JSON = 400
+# Beyond it sums over a few seeds overflow.
+LARGEST_FLOAT = 1e300
 RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,199}")
 
 
@@ -186,16 +190,28 @@ def _int(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, bool) or not math.isfinite(float(value)):
+    if isinstance(value, bool) or not abs(float(value)) <= LARGEST_FLOAT:  # also true of NaN
         raise ValueError
     return float(value)
 
 
 def _json(value: Any) -> str:
     text = value if isinstance(value, str) else canonical_json(value)
-    if not isinstance(json.loads(text), dict):
+    if not isinstance(json.loads(text, parse_constant=_float, parse_float=_float), dict) or _depth(text) > DEEPEST_JSON:
         raise ValueError
+    text.encode()  # a half of a character cannot be written
     return text
+
+
+def _depth(text: str) -> int:
+    """Levels of nesting of valid JSON text; 0 where there are few brackets anyway."""
+    if text.count("{") + text.count("[") <= DEEPEST_JSON:
+        return 0
+    deepest = depth = 0
+    for bracket in re.findall(r"[][{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _sha256(value: Any) -> str:

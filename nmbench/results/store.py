@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from nmbench import tuning_record
 from nmbench.errors import NmbenchError
 from nmbench.results import schema
 
@@ -143,15 +144,15 @@ class Store:
     def load_tuning(self, name: str) -> dict[str, Any] | None:
         """A tuning record by name, None if there is none (or an unreadable one)."""
         try:
-            return json.loads((self.tuning / f"{name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return tuning_record.check(json.loads((self.tuning / f"{name}.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError):
             return None
 
     def _read(self, folder: pathlib.Path) -> dict[str, Any]:
         path = folder / ROW
         try:
             row = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise NmbenchError(f"cannot read {path}: {error}") from error
         if not isinstance(row, dict):
             raise NmbenchError(f"{path} is not a JSON object")
@@ -189,7 +190,7 @@ def read(path_text: str) -> list[dict[str, Any]]:
 def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     """As `read`, one row after the other, for files that are large."""
     path = pathlib.Path(os.path.expanduser(path_text))
-    if not path.exists():
+    if not os.path.exists(path):  # of a name that no disk takes, too
         raise NmbenchError(f"no such file or folder: {path}")
     if not path.is_dir():
         yield from schema.iterate_csv(path)

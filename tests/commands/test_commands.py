@@ -248,3 +248,33 @@ def test_every_command_is_listed_once():
 def test_freeze_checks_and_rebuilds(nmbench):
     code, out, _ = nmbench("freeze", "--task=element_finder", "--check")
     assert code == 0 and out == "element_finder validation: identical\nelement_finder test: identical\n"
+
+
+def test_a_very_long_flag_or_file_name_is_one_line(nmbench):
+    code, _, err = nmbench("list", "--" + "x" * 3000 + "=1")
+    assert code == 2 and err.startswith("nmbench.list: unknown flag '--xxx") and len(err) < 200
+    for command in ("validate", "leaderboard", "compare"):
+        code, _, err = nmbench(command, "x" * 3000)
+        assert code == 2 and err.startswith(f"nmbench.{command}: no such file or folder: xxx") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("[]", "it is not a JSON object"),
+        ('{"grid": [0.1], "seeds": [1], "mean_validation_loss": [1]}', "'chosen' is not a learning rate"),
+        ('{"seeds": [1], "mean_validation_loss": [1], "chosen": 0.1}', "'grid' is not a list of numbers"),
+        ('{"grid": [0.1], "seeds": [1], "mean_validation_loss": [1], "chosen": NaN}', "'chosen' is not"),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_a_damaged_tuning_record_beside_a_model_is_one_line(nmbench, tmp_path, record, message):
+    (tmp_path / "mine.py").write_text(
+        (ROOT / "baselines" / "rnn.py").read_text().replace('"rnn"', '"mine"').replace("from .", "from nmbench.baselines.")
+    )
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "mine.element_finder.matched.json").write_text(record)
+    run = ("run", "--model=mine", "--task=element_finder", "--resolve_only")
+    for argv in (run, ("describe", "mine")):
+        code, out, err = nmbench(*argv, f"--plugin={tmp_path}/mine.py")
+        assert (code, out) == (2, "") and message in err and err.count("\n") == 1, err

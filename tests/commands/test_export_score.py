@@ -352,3 +352,9 @@ def test_a_plain_row_may_not_leave_out_its_training(score, toy_task, tmp_path):
 def test_the_example_is_short_and_needs_only_what_is_exported():
     source = (pathlib.Path(__file__).parents[2] / "examples" / "pytorch_element_finder.py").read_text()
     assert len(source.splitlines()) <= 80 and "import nmbench" not in source and "from nmbench" not in source
+
+
+def test_export_into_the_sibling_of_a_folder_that_is_not_there(nmbench, tmp_path):
+    code, out, err = nmbench("export", "--task=element_finder", f"--out={tmp_path}/absent/../data")
+    assert code == 0, err
+    assert os.listdir(tmp_path) == ["data"] and f"{tmp_path}/data/test.npz" in out

@@ -110,3 +110,18 @@ def test_the_model_of_contributing_runs_as_a_plugin_and_enters_the_leaderboard(n
     argv[1] = "--task=multitask"
     code, out, err = nmbench("run", *argv, "--protocol=smoke", "--seeds=1", "--devices=1")
     assert code == 0 and "old_tasks.before_retraining" in out, err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("raise GeneratorExit", "GeneratorExit in line 1:"),
+        ("class E(BaseException): pass\nraise E('no')", "E in line 2: no"),
+        ("class E(Exception):\n  def __str__(self): raise ValueError\nraise E", "E in line 3: (no message)"),
+        ("raise ValueError('\\x1b[31m\\ud800')", r"ValueError in line 1: \x1b[31m\ud800"),
+    ],
+)
+def test_whatever_a_plugin_raises_is_one_line(nmbench, tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    code, out, err = nmbench("list", f"--plugin={tmp_path}/mine.py")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err

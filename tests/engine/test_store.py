@@ -119,3 +119,14 @@ def test_a_damaged_run_folder_is_named(folder):
     (folder / "runs" / "r0" / "row.json").write_text("{")
     with pytest.raises(NmbenchError, match="cannot read .*row.json"):
         Store(folder).collect()
+
+
+def test_a_row_nested_too_deeply_is_one_line(tmp_path):
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "row.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
+    with pytest.raises(NmbenchError, match=r"cannot read .*row\.json"):
+        Store(tmp_path).rows()
+    assert Store(tmp_path).row("a") is None
+    (tmp_path / "tuning").mkdir()
+    (tmp_path / "tuning" / "x.json").write_text("[" * 100_000)
+    assert Store(tmp_path).load_tuning("x") is None

@@ -1,0 +1,104 @@
+"""Mangled results: CSVs, row.json files and run folders, given to every command that reads them."""
+
+import os
+
+import pytest
+from hypothesis import strategies as st
+
+from nmbench.results import schema
+from support import mangled
+from support.guard import COUNTS, cases, fuzz
+
+READERS = [
+    ("validate",),
+    ("leaderboard", "--format=terminal"),
+    ("leaderboard", "--format=markdown"),
+    *(("compare", f"--format={form}") for form in ("terminal", "markdown", "csv", "latex")),
+]
+
+
+@cases("csv")
+def test_csv(guard, count):
+    good = guard.given / "good.csv"
+    good.write_text(schema.to_csv(mangled.base_rows()), encoding="utf-8")
+
+    def check(case):
+        data, (name, *flags), beside = case
+        path = guard.folder() / "results.csv"
+        path.write_bytes(data)
+        paths = {0: [path], 1: [path, good], 2: [good, path]}[beside]
+        guard.call(name, *map(str, paths), *flags)
+
+    fuzz(count, st.tuples(mangled.csvs(), st.sampled_from(READERS), st.integers(0, 2)), check)
+
+
+def _oddity(folder, kind):
+    """Something that does not belong into a folder of runs."""
+    if kind == "folder named row.json":
+        (folder / "runs" / "b" / "row.json").mkdir(parents=True)
+    elif kind == "dangling link":
+        os.symlink(folder / "nowhere", folder / "runs" / "b")
+    elif kind == "link in a circle":
+        os.symlink(folder / "runs" / "b", folder / "runs" / "b")
+    elif kind == "row.json is a link in a circle":
+        (folder / "runs" / "b").mkdir()
+        os.symlink(folder / "runs" / "b" / "row.json", folder / "runs" / "b" / "row.json")
+    elif kind == "row.json is a device":
+        (folder / "runs" / "b").mkdir()
+        os.symlink("/dev/zero", folder / "runs" / "b" / "row.json")
+    elif kind == "a file among the runs":
+        (folder / "runs" / "b").write_text("text")
+    elif kind == "a link out":
+        os.symlink("/", folder / "runs" / "b")
+    elif kind == "a folder called x.csv":
+        (folder / "x.csv").mkdir()
+    elif kind == "odd bytes in names":
+        (folder / "runs" / os.fsdecode(b"b\xff\n\x1b[31m")).mkdir()
+        (folder / "runs" / os.fsdecode(b"b\xff\n\x1b[31m") / "row.json").write_text("{")
+    elif kind == "runs is a file":
+        (folder / "runs").rename(folder / "old")
+        (folder / "runs").write_text("text")
+
+
+ODDITIES = [
+    "nothing", "folder named row.json", "dangling link", "link in a circle", "row.json is a link in a circle",
+    "row.json is a device", "a file among the runs", "a link out", "a folder called x.csv",
+    "odd bytes in names", "runs is a file",
+]  # fmt: skip
+
+
+@cases("run folders")
+def test_run_folders(guard, count):
+    def check(case):
+        rows, kind, (name, *flags) = case
+        folder = guard.folder()
+        (folder / "runs").mkdir()
+        for i, data in enumerate(rows):
+            (folder / "runs" / f"run{i}").mkdir()
+            (folder / "runs" / f"run{i}" / "row.json").write_bytes(data)
+        _oddity(folder, kind)
+        guard.call(name, str(folder), *flags)
+
+    several = st.lists(mangled.row_files(), min_size=1, max_size=2)
+    fuzz(count, st.tuples(several, st.sampled_from(["nothing"] * 10 + ODDITIES), st.sampled_from(READERS)), check)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_every_nasty_value_in_every_kind_of_column(guard, everywhere):
+    columns = {"config_json": mangled.JSONS, "value": mangled.NUMBERS, "seed": mangled.NUMBERS, "floor": mangled.NUMBERS}
+    columns |= dict.fromkeys(("params_target", "params_actual", "last_value", "train_s"), mangled.NUMBERS)
+    columns |= dict.fromkeys(("model", "task", "protocol", "metric"), mangled.TEXTS)
+    for column, nasty in columns.items():
+        for text in nasty:
+            rows = mangled.base_rows()
+            for row in rows if everywhere else rows[1:2]:
+                row[column] = text
+            path = guard.folder() / "results.csv"
+            path.write_bytes(schema.to_csv(rows).encode("utf-8", "surrogatepass"))
+            for name, *flags in READERS:
+                guard.call(name, str(path), *flags)
+
+
+def test_there_are_many_cases():
+    assert sum(COUNTS.values()) >= 2000

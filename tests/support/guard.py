@@ -1,0 +1,157 @@
+"""Fuzzing: the guard that every mangled input is given to, the folders it watches, and the loop over cases."""
+
+import contextlib
+import importlib
+import io
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sys
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from nmbench import __main__, cli
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.errors import NmbenchError
+
+SECONDS = 20
+# Cases of each kind in the slow suite; the fast one takes the first five.
+COUNTS = {
+    "csv": 900,
+    "run folders": 400,
+    "predictions": 350,
+    "parameters": 250,
+    "shipped tuning records": 150,
+    "tuning records of a results folder": 150,
+    "flags": 500,
+    "hparams": 150,
+    "plugins": 350,
+}
+# What a terminal obeys instead of showing: control characters, and those that turn the direction of text.
+OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class TooLong(BaseException):
+    """Raised by the alarm."""
+
+
+@contextlib.contextmanager
+def time_limit():
+    rung = []
+
+    def ring(signum, frame):
+        rung.append(frame)
+        raise TooLong(f"no answer within {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        assert not rung, f"no answer within {SECONDS} s"
+
+
+def tree_of(folder: pathlib.Path, without: pathlib.Path | None = None) -> dict[str, tuple]:
+    """Path to (kind, size, time of change) of all that lies below `folder`, links not followed, `without` left out."""
+    found = {}
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [f for f in folders if f != "__pycache__" and pathlib.Path(parent, f) != without]
+        for name in [*folders, *files]:
+            path = os.path.join(parent, name)
+            stat = os.lstat(path)
+            found[path] = (stat.st_mode, stat.st_size, stat.st_mtime_ns) if name in files else (stat.st_mode,)
+    return found
+
+
+class Guard:
+    """Calls commands in process and fails on anything but a clean answer.
+
+    Args:
+      root: holds `work` (the current folder), `home` and `given`, where a case's files are; all of it is watched.
+    """
+
+    def __init__(self, root: pathlib.Path):
+        self.root, self.given = root, root / "given"
+
+    def folder(self) -> pathlib.Path:
+        """A new folder for one case; that of the case before is removed."""
+        shutil.rmtree(self.given / "case", ignore_errors=True)
+        (self.given / "case").mkdir()
+        for name in [name for name in sys.modules if name.startswith("nmbench_plugin_")]:
+            del sys.modules[name]  # a file of the same path is another plugin in the next case
+        return self.given / "case"
+
+    def call(self, name: str, *argv: str, may_write: pathlib.Path | None = None) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command that may write below `may_write` alone.
+
+        Fails on an exception, more than one line of error, another exit code than 0, 1 and 2, a step outside `may_write`, no
+        answer in 20 s, and text that the terminal would obey.
+        """
+        module = importlib.import_module(f"nmbench.{name}")
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+        err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+        before = tree_of(self.root, may_write)
+        with (
+            time_limit(),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            TASKS.restored(),
+            BASELINES.restored(),
+        ):
+            operands = __main__.COMMANDS[name]
+            code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", operands, list(argv))
+        stdout, stderr = (stream.buffer.getvalue().decode() for stream in (out, err))
+        assert tree_of(self.root, may_write) == before, "something was written, changed or removed outside the chosen folder"
+        assert code in (0, 1, 2), f"exit code {code}"
+        assert "Traceback" not in stderr
+        if code == 2:
+            assert stdout == "", "bad input, and yet output"
+            assert stderr.startswith(f"nmbench.{name}: ") and stderr.endswith("\n"), stderr
+            assert len(stderr.splitlines()) == 1, stderr
+        for text in (stdout, stderr):
+            assert not OBEYED.search(text), f"control characters in {text!r}"
+        return code, stdout, stderr
+
+    def answers(self, function, *args):
+        """What `function` returns, or the one line that it refuses its arguments with."""
+        with time_limit():
+            try:
+                return function(*args)
+            except NmbenchError as error:
+                assert len(str(error).splitlines()) == 1
+                return str(error)
+
+
+def cases(kind: str):
+    """Decorator of a test with the argument `count`: few cases of a kind in the fast suite, all in the slow one."""
+    return pytest.mark.parametrize("count", [5, pytest.param(COUNTS[kind], marks=pytest.mark.slow)])
+
+
+def fuzz(count: int, strategy, check) -> None:
+    """Give `count` cases of `strategy` to `check` and fail unless as many were tried.
+
+    They are the same ones every time, and others with FUZZ_AT_RANDOM=1 in the environment.
+    """
+    tried = 0
+
+    @settings(
+        max_examples=count,
+        derandomize="FUZZ_AT_RANDOM" not in os.environ,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    )
+    @given(strategy)
+    def run(case):
+        nonlocal tried
+        tried += 1
+        check(case)
+
+    run()
+    assert tried >= count, f"{tried} of {count} cases"
