@@ -93,7 +93,8 @@ def compare_results(
     pairs = _pairs_within(sources[0]) if len(sources) == 1 else _pairs_between(sources)
     if len(pairs) > MOST_LINES:
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")
-    lines = [_line(*pair) for pair in pairs]
+    found = iter(stats.compare_all([(a.sample, b.sample) for _, _, a, b, _, _ in pairs if a is not None and b is not None]))
+    lines = [_line(pair, next(found) if pair[2] and pair[3] else None) for pair in pairs]
     families: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
         families[line["task"], line["protocol"], line["budget"]].append(line)
@@ -169,7 +170,9 @@ def _pairs_between(sources: list[Source]) -> list[Pair]:
     return pairs
 
 
-def _line(file_a: str, file_b: str, a: Cell | None, b: Cell | None, name_a: str, name_b: str) -> dict[str, Any]:
+def _line(pair: Pair, found: stats.Comparison | None) -> dict[str, Any]:
+    """found: how B differs, None where one of them is missing."""
+    file_a, file_b, a, b, name_a, name_b = pair
     some = a or b
     assert some is not None
     task, protocol, budget = some.table
@@ -191,9 +194,8 @@ def _line(file_a: str, file_b: str, a: Cell | None, b: Cell | None, name_a: str,
         line[f"seeds_{side}"] = 0 if cell is None else len(cell.sample)
         line[f"lost_{side}"] = 0 if cell is None else int(np.count_nonzero(cell.sample.lost))
         line[f"median_{side}"] = None if cell is None else float(np.median(cell.sample.values))
-    if a is None or b is None:
+    if a is None or b is None or found is None:
         return line | {"verdict": "only in B" if a is None else "only in A", "shared": 0}
-    found = stats.compare(a.sample, b.sample)
     return line | {
         "shared": found.shared,
         "pairing": found.pairing,

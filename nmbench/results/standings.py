@@ -226,6 +226,7 @@ def _ranked(members: list[Cell], judge: dict, threshold: float | None) -> list[E
 def _entry(cell: Cell, label: str, rank: int, tied: tuple[str, ...], judge: dict, threshold: float | None) -> Entry:
     sample = cell.sample
     solved = None if threshold is None else stats.reached(sample, threshold)
+    middle, iqm = stats.median_and_interquartile_mean(sample.values)
     return Entry(
         label=label,
         model=cell.model,
@@ -237,13 +238,13 @@ def _entry(cell: Cell, label: str, rank: int, tied: tuple[str, ...], judge: dict
         deviation=cell.deviation,
         sample=sample,
         lost=int(np.count_nonzero(sample.lost)),
-        median=stats.median(sample.values),
-        iqm=stats.interquartile_mean(sample.values),
+        median=middle,
+        iqm=iqm,
         score=stats.mean(scores(sample.values, judge["floor"], judge["ceiling"])),
         solved=None if solved is None else int(np.count_nonzero(solved)),
         success=None if solved is None else stats.success_rate(sample.values, solved),
         last=_middle(cell.last[~sample.lost]),
-        others={name: middle for name, v in cell.others.items() if (middle := _middle(v[~sample.lost])) is not None},
+        others={name: found for name, v in cell.others.items() if (found := _middle(v[~sample.lost])) is not None},
         train_s=_middle(cell.train_s),
         learning_rate=cell.learning_rate,
         tuning_trials=cell.tuning_trials,

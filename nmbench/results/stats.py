@@ -1,27 +1,24 @@
 """Statistics over seeds: estimates with intervals, comparisons of two models, ranks.
 
 A `Sample` holds one number per seed. A seed that diverged, failed or ran out of time has the floor of its metric as its
-value and is marked as lost. Intervals are percentile bootstrap intervals over seeds, 95%; a single seed has none. What is
-drawn at random comes from a generator seeded by the values: equal values give equal answers, whatever else a file holds.
+value and is marked as lost. Intervals are percentile bootstrap intervals over seeds, 95%; a single seed has none. Equal
+values give equal answers, whatever else a file holds (see `nmbench.results.resampling`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-LEVEL = 0.95
+from nmbench.results import resampling
+from nmbench.results.resampling import LEVEL
+
 ALPHA = 0.05
-RESAMPLES = 2000
-ARRANGEMENTS = 9999  # permutations: all of them up to this many, else this many drawn
-_DRAWS_AT_ONCE = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,19 +67,23 @@ class Estimate:
 
 def median(values: np.ndarray) -> Estimate:
     """Median of `values [S]`."""
-    return _estimates((values,), [_median])[0]
+    return _estimates((values,), (1.0,), [resampling.median])[0]
 
 
 def mean(values: np.ndarray) -> Estimate:
     """Mean of `values [S]`."""
-    return _estimates((values,), [_mean])[0]
+    return _estimates((values,), (1.0,), [resampling.mean])[0]
 
 
 def interquartile_mean(values: np.ndarray) -> Estimate:
     """Mean of `values [S]` without the lowest and the highest quarter, each rounded down to whole seeds."""
-    from scipy.stats import trim_mean
+    return _estimates((values,), (1.0,), [resampling.trimmed_mean])[0]
 
-    return _estimates((values,), [lambda x, axis: trim_mean(x, 0.25, axis=axis)])[0]
+
+def median_and_interquartile_mean(values: np.ndarray) -> tuple[Estimate, Estimate]:
+    """Both, from the same resamples, in little more time than one."""
+    middle, trimmed = _estimates((values,), (1.0,), [resampling.median, resampling.trimmed_mean])
+    return middle, trimmed
 
 
 def mean_of_means(strata: Sequence[np.ndarray], weights: Sequence[float]) -> Estimate:
@@ -90,13 +91,7 @@ def mean_of_means(strata: Sequence[np.ndarray], weights: Sequence[float]) -> Est
 
     A stratum of a single seed leaves the interval open.
     """
-    value = float(sum(w * np.mean(x) for x, w in zip(strata, weights, strict=True)))
-    if min(len(x) for x in strata) < 2:
-        return Estimate(value, None, None)
-    random = generator(*strata)
-    drawn = sum(w * x[random.integers(len(x), size=(RESAMPLES, len(x)))].mean(axis=1) for x, w in zip(strata, weights))
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
+    return _estimates(strata, weights, [resampling.mean])[0]
 
 
 def success_rate(values: np.ndarray, solved: np.ndarray) -> Estimate:
@@ -104,11 +99,16 @@ def success_rate(values: np.ndarray, solved: np.ndarray) -> Estimate:
 
     A share has an interval even for one seed. values: `[S]`, only their number counts.
     """
+    hits = int(np.count_nonzero(solved))
+    return Estimate(hits / len(values), *_wilson(hits, len(values)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _wilson(hits: int, of: int) -> tuple[float, float]:
     from scipy.stats import binomtest
 
-    hits = int(np.count_nonzero(solved))
-    interval = binomtest(hits, len(values)).proportion_ci(LEVEL, method="wilson")
-    return Estimate(hits / len(values), float(interval.low), float(interval.high))
+    interval = binomtest(hits, of).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def reached(of: Sample, threshold: float) -> np.ndarray:
@@ -150,44 +150,73 @@ class Comparison:
 
 def compare(a: Sample, b: Sample) -> Comparison:
     """Compare B with the baseline A. Where two seeds or more are shared, only these enter differences and test."""
-    shared, in_a, in_b = np.intersect1d(a.seeds, b.seeds, assume_unique=True, return_indices=True)
+    return compare_all([(a, b)])[0]
+
+
+def compare_all(pairs: Sequence[tuple[Sample, Sample]]) -> list[Comparison]:
+    """`compare` of many pairs (baseline, other), in much less time than one after the other."""
+    return [_comparison(a, b, gap, p) for (a, b), (gap, p) in zip(pairs, _tests(pairs), strict=True)]
+
+
+def _comparison(a: Sample, b: Sample, gap: np.ndarray | None, p: float | None) -> Comparison:
     x, y = a.values, b.values
-    p = least_p = None
+    pairing = "paired" if gap is not None else "" if p is None else "unpaired"
+    data, weights = ((y, x), (1.0, -1.0)) if gap is None else ((gap,), (1.0,))
+    mean, middle = _estimates(data, weights, [resampling.mean, resampling.median])
+    return Comparison(
+        pairing=pairing,
+        shared=len(gap) if gap is not None else len(np.intersect1d(a.seeds, b.seeds, assume_unique=True)),
+        mean=mean,
+        median=middle,
+        p=p,
+        least_p=least_p(a, b),
+        improvement=probability_of_improvement(x, y, a.higher_is_better),
+        favours_b=_favours_b(a, b, gap),
+    )
+
+
+def least_p(a: Sample, b: Sample) -> float | None:
+    """The smallest p that `compare` can give for so many seeds, None where one of them has a single seed."""
     if min(len(a), len(b)) < 2:
-        pairing = ""
-        mean, middle = _estimates((y, x), [_mean_gap, _median_gap])
-    elif len(shared) >= 2:
-        pairing = "paired"
-        gap = y[in_b] - x[in_a]
-        mean, middle = _estimates((gap,), [_mean, _median])
-        p, least_p = paired_p(gap), 2.0 * _unit(2 ** len(gap))
-    else:
-        pairing = "unpaired"
-        mean, middle = _estimates((y, x), [_mean_gap, _median_gap])
-        p, least_p = unpaired_p(y, x), min(1.0, 2.0 * _unit(math.comb(len(x) + len(y), len(x))))
-    favours_b = None if mean.value == 0 else (mean.value > 0) == a.higher_is_better
-    improvement = probability_of_improvement(x, y, a.higher_is_better)
-    return Comparison(pairing, len(shared), mean, middle, p, least_p, improvement, favours_b)
+        return None
+    shared = len(a) if np.array_equal(a.seeds, b.seeds) else len(np.intersect1d(a.seeds, b.seeds, assume_unique=True))
+    return resampling.least_paired_p(shared) if shared >= 2 else resampling.least_unpaired_p(len(a), len(b))
+
+
+def _tests(pairs: Sequence[tuple[Sample, Sample]]) -> list[tuple[np.ndarray | None, float | None]]:
+    """Differences B - A over shared seeds, None with fewer than two of them, and p, None with one seed on a side."""
+    gaps = [_gap(a, b) for a, b in pairs]
+    paired = [i for i, gap in enumerate(gaps) if gap is not None]
+    apart = [i for i, (a, b) in enumerate(pairs) if gaps[i] is None and min(len(a), len(b)) >= 2]
+    ps: list[float | None] = [None] * len(pairs)
+    for i, p in zip(paired, resampling.paired_ps([g for g in gaps if g is not None]), strict=True):
+        ps[i] = p
+    for i, p in zip(apart, resampling.unpaired_ps([(pairs[i][0].values, pairs[i][1].values) for i in apart]), strict=True):
+        ps[i] = p
+    return list(zip(gaps, ps, strict=True))
+
+
+def _gap(a: Sample, b: Sample) -> np.ndarray | None:
+    if np.array_equal(a.seeds, b.seeds):
+        return b.values - a.values if len(a) >= 2 else None
+    shared, in_a, in_b = np.intersect1d(a.seeds, b.seeds, assume_unique=True, return_indices=True)
+    return b.values[in_b] - a.values[in_a] if len(shared) >= 2 else None
+
+
+def _favours_b(a: Sample, b: Sample, gap: np.ndarray | None) -> bool | None:
+    """As `Comparison.favours_b`. gap: differences over shared seeds, None where all seeds count."""
+    difference = np.mean(b.values) - np.mean(a.values) if gap is None else np.mean(gap)
+    return None if difference == 0 else bool(difference > 0) == a.higher_is_better
 
 
 def paired_p(gap: np.ndarray) -> float:
-    """Two-sided p of the mean of paired differences `gap [S]`, S >= 2, under flips of their signs.
-
-    Exact while 2**S is at most 9999, i.e. up to 13 pairs; with n pairs it is at least 2 / 2**n.
-    """
-    if 2 ** len(gap) <= ARRANGEMENTS:
-        # The same as SciPy's, many times faster; sums are equal or not up to rounding.
-        sums = np.abs(_signs(len(gap)) @ gap)
-        return float(np.mean(sums >= abs(gap.sum()) - 1e-12 * np.abs(gap).sum()))
-    return _permutation_p((gap,), _mean, "samples", _batch(len(gap)))
+    """`resampling.paired_ps` of one `gap [S]`, S >= 2."""
+    return resampling.paired_ps([gap])[0]
 
 
 def unpaired_p(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided p of the difference of the means of `a [S]` and `b [R]`, S, R >= 2, under exchange of seeds.
-
-    Exact while there are at most 9999 ways to divide the seeds.
-    """
-    return _permutation_p((a, b), _mean_gap, "independent", _batch(len(a) + len(b)))
+    """`resampling.unpaired_ps` of one pair `a [S]` and `b [R]`, S, R >= 2."""
+    return resampling.unpaired_ps([(a, b)])[0]
 
 
 def probability_of_improvement(a: np.ndarray, b: np.ndarray, higher_is_better: bool) -> float:
@@ -218,8 +247,9 @@ def better(samples: Sequence[Sample]) -> np.ndarray:
     Every pair of models is compared (`compare`), and the p values are corrected by Holm over all pairs. One model is
     significantly better than another when the corrected p is below 0.05 and the mean difference favours it.
     """
-    found = [compare(a, b) for a, b in itertools.combinations(samples, 2)]
-    return _better(len(samples), [(result.p, result.favours_b) for result in found])
+    pairs = list(itertools.combinations(samples, 2))
+    found = [(p, _favours_b(a, b, gap)) for (a, b), (gap, p) in zip(pairs, _tests(pairs), strict=True)]
+    return _better(len(samples), found)
 
 
 def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[float]) -> np.ndarray:
@@ -235,19 +265,22 @@ def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[flo
     Returns:
       `[M, M]` booleans.
     """
-    return _better(len(models), [_over_strata(a, b, weights) for a, b in itertools.combinations(models, 2)])
+    weighted = [_over_strata(a, b, weights) for a, b in itertools.combinations(models, 2)]
+    ps = iter(resampling.paired_ps([gap for gap in weighted if gap is not None]))
+    results = [(None, None) if gap is None else (next(ps), _positive(gap, models[0][0])) for gap in weighted]
+    return _better(len(models), results)
 
 
-def _over_strata(a: Sequence[Sample], b: Sequence[Sample], weights: Sequence[float]) -> tuple[float | None, bool | None]:
-    gaps = []
-    for x, y, weight in zip(a, b, weights, strict=True):
-        shared, in_x, in_y = np.intersect1d(x.seeds, y.seeds, assume_unique=True, return_indices=True)
-        if len(shared) < 2:
-            return None, None
-        gaps.append((y.values[in_y] - x.values[in_x]) * (weight / len(shared)))
-    gap = np.concatenate(gaps)
+def _over_strata(a: Sequence[Sample], b: Sequence[Sample], weights: Sequence[float]) -> np.ndarray | None:
+    """Differences over the shared seeds of all strata, weighted so that their sum is the weighted mean of means."""
+    gaps = [_gap(x, y) for x, y in zip(a, b, strict=True)]
+    weighted = [gap * (w / len(gap)) for gap, w in zip(gaps, weights, strict=True) if gap is not None]
+    return np.concatenate(weighted) if len(weighted) == len(gaps) else None
+
+
+def _positive(gap: np.ndarray, of: Sample) -> bool | None:
     total = float(gap.sum())
-    return paired_p(gap), None if total == 0 else (total > 0) == a[0].higher_is_better
+    return None if total == 0 else (total > 0) == of.higher_is_better
 
 
 def _better(models: int, results: Sequence[tuple[float | None, bool | None]]) -> np.ndarray:
@@ -278,85 +311,13 @@ def rank_groups(samples: Mapping[str, Sample]) -> dict[str, int]:
     return {name: ranks[name] for name in sorted(samples, key=order)}
 
 
-def generator(*arrays: np.ndarray) -> np.random.Generator:
-    """A generator seeded by a hash of the values of `arrays`."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{len(array)};".encode())
-        digest.update(np.ascontiguousarray(array, "<f8").tobytes())
-    return np.random.default_rng(np.frombuffer(digest.digest(), "<u4"))
-
-
-def _drawn_from(data: tuple[np.ndarray, ...]) -> dict[str, Any]:
-    """The argument that gives SciPy its generator; its name changed in 1.15."""
-    import scipy
-
-    name = "rng" if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15) else "random_state"
-    return {name: generator(*data)}
-
-
-def _estimates(data: tuple[np.ndarray, ...], statistics: Sequence[Callable[..., Any]]) -> list[Estimate]:
-    """Each `statistic(*data, axis)` with its bootstrap interval, all from the same resamples."""
-    values = [float(statistic(*data, axis=-1)) for statistic in statistics]
+def _estimates(
+    data: Sequence[np.ndarray], weights: Sequence[float], statistics: Sequence[resampling.Statistic]
+) -> list[Estimate]:
+    """Each `sum_i weights[i] * statistic(data[i])` with its bootstrap interval, all from the same resamples."""
+    ordered = [np.sort(x) for x in data]
+    values = [float(sum(w * f(x) for x, w in zip(ordered, weights, strict=True))) for f in statistics]
     if min(len(x) for x in data) < 2:
         return [Estimate(value, None, None) for value in values]
-    from scipy.stats import bootstrap
-
-    interval = bootstrap(
-        data,
-        lambda *resampled, axis: np.stack([statistic(*resampled, axis=axis) for statistic in statistics]),
-        n_resamples=RESAMPLES,
-        batch=_batch(max(len(x) for x in data)),
-        vectorized=True,
-        confidence_level=LEVEL,
-        method="percentile",
-        **_drawn_from(data),
-    ).confidence_interval
-    bounds = zip(values, interval.low, interval.high, strict=True)
-    return [Estimate(value, float(low), float(high)) for value, low, high in bounds]
-
-
-def _permutation_p(data: tuple[np.ndarray, ...], statistic: Callable[..., Any], kind: str, batch: int) -> float:
-    from scipy.stats import permutation_test
-
-    result = permutation_test(
-        data,
-        statistic,
-        permutation_type=kind,
-        vectorized=True,
-        n_resamples=ARRANGEMENTS,
-        batch=batch,
-        **_drawn_from(data),
-    )
-    return float(result.pvalue)
-
-
-@functools.cache
-def _signs(n: int) -> np.ndarray:
-    """All `[2**n, n]` choices of signs."""
-    return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-
-
-def _mean(x: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean(x, axis=axis)
-
-
-def _median(x: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.median(x, axis=axis)
-
-
-def _mean_gap(b: np.ndarray, a: np.ndarray, axis: int = -1) -> np.ndarray:
-    return _mean(b, axis) - _mean(a, axis)
-
-
-def _median_gap(b: np.ndarray, a: np.ndarray, axis: int = -1) -> np.ndarray:
-    return _median(b, axis) - _median(a, axis)
-
-
-def _unit(arrangements: int) -> float:
-    """Smallest one-sided p of a permutation test with so many arrangements."""
-    return 1.0 / arrangements if arrangements <= ARRANGEMENTS else 1.0 / (ARRANGEMENTS + 1)
-
-
-def _batch(size: int) -> int:
-    return max(1, _DRAWS_AT_ONCE // size)
+    bounds = resampling.bootstrap(data, weights, statistics)
+    return [Estimate(value, float(low), float(high)) for value, (low, high) in zip(values, bounds, strict=True)]
