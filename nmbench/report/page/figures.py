@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 380
-ROW = 46
+ROW = 48
 MOST_STRIPS = 30
 # Colours repeat after eight, markers after seven, so that 56 models differ in one or the other.
 COLOURS = 8
@@ -49,7 +49,7 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
     for row, entry in enumerate(shown):
         y = -float(row)
         axis.axhline(y - 0.5, color=GRID, linewidth=0.7)
-        axis.text(0, y + 0.42, cut(entry.label), transform=axis.get_yaxis_transform(), fontsize=11, va="top")
+        axis.text(0, y + 0.42, cut(entry.label), transform=axis.get_yaxis_transform(), fontsize=12, va="top")
         if entry.sample is None:
             axis.plot([at(entry.median.value)], [y - 0.2], "d", color=MUTED, markerfacecolor="none", markersize=7)
             said.append(f"{entry.label}, a reference: {number(entry.median.value)}")
@@ -57,7 +57,7 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
         look = styles[entry.label]
         spots, lost = at(entry.sample.values), entry.sample.lost
         jitter = y + 0.02 + 0.05 * (np.arange(len(spots)) % 3 - 1)
-        axis.plot(spots[~lost], jitter[~lost], look.marker, color=look.colour, alpha=0.55, markersize=5, markeredgewidth=0)
+        axis.plot(spots[~lost], jitter[~lost], look.marker, color=look.colour, alpha=0.55, markersize=6, markeredgewidth=0)
         axis.plot(spots[lost], jitter[lost], "x", color=look.colour, markersize=6, markeredgewidth=1.5)
         if entry.median.low is not None and entry.median.high is not None:
             axis.plot(at(np.array([entry.median.low, entry.median.high])), [y - 0.3] * 2, color=look.colour, linewidth=2.5)
@@ -90,6 +90,8 @@ def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure
     for budget in {table.budget for table in tables} - {None}:
         axis.axvline(budget, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
     axis.margins(0.12)
+    if axis.get_xscale() == "linear":
+        axis.locator_params(axis="x", nbins=5, integer=True)
     axis.set_xlabel("learned parameters; dashed: budget" if tables[0].budget else "learned parameters")
     axis.set_ylabel("mean score")
     axis.grid(axis="y")

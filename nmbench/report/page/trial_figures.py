@@ -32,7 +32,7 @@ def example(signals: Sequence[Signal], trial: int, epochs: Epochs, shades: Mappi
     for axis, signal in zip(axes, signals, strict=True):
         _draw(axis, signal.values[:, trial])
         axis.set_title(signal.name, loc="left", pad=3)
-        _limit(axis, signal.values[:, trial])
+        _limit(axis, signal.values[:, trial], len(signal.values))
     _shade(axes, epochs, shades)
     axes[-1].set_xlabel("step")
     stretches = ", ".join(f"{name} {first} to {end - 1}" for name, first, end in epochs)
@@ -63,9 +63,10 @@ def answers(
     for i, (axis, trial) in enumerate(zip(axes, chosen, strict=True)):
         wanted = target.values[:, trial]
         _draw(axis, outputs[:, i], width=1.6)
-        _draw(axis, wanted, colour=INK, width=1.1, dashes=(0, (4, 2.5)))
+        # One target is told from its output at a glance in ink; of several, colours say which is whose.
+        _draw(axis, wanted, colour=INK if wanted.shape[1] == 1 else None, width=1.1, dashes=(0, (4, 2.5)), symbol="D")
         axis.set_title(titles[i], loc="left", pad=3)
-        _limit(axis, np.concatenate([wanted, outputs[:, i]]))
+        _limit(axis, np.concatenate([wanted, outputs[:, i]]), len(wanted))
         _shade([axis], epochs[i], shades)
         counted = np.isfinite(wanted)
         error = float(np.mean((outputs[:, i][counted] - wanted[counted]) ** 2))
@@ -74,12 +75,19 @@ def answers(
     return figure, ". ".join(said) + "."
 
 
-def _draw(axis: Any, values: np.ndarray, colour: str | None = None, width: float = 1.4, dashes: Any = "solid") -> None:
+def _draw(
+    axis: Any,
+    values: np.ndarray,
+    colour: str | None = None,
+    width: float = 1.4,
+    dashes: Any = "solid",
+    symbol: str = "o",
+) -> None:
     """Lines `[T, channels]`; a channel with a value at one step only is a mark."""
     for channel in range(values.shape[1]):
         line = values[:, channel]
         alone = np.isfinite(line).sum() == 1
-        mark = {"marker": "o" if colour is None else "D", "markersize": 6, "markerfacecolor": "none"} if alone else {}
+        mark = {"marker": symbol, "markersize": 6, "markerfacecolor": "none", "clip_on": False} if alone else {}
         axis.step(
             np.arange(len(line)),
             line,
@@ -91,13 +99,13 @@ def _draw(axis: Any, values: np.ndarray, colour: str | None = None, width: float
         )
 
 
-def _limit(axis: Any, values: np.ndarray) -> None:
+def _limit(axis: Any, values: np.ndarray, steps: int) -> None:
     """Room above and below, and at most three numbers on the axis."""
     there = values[np.isfinite(values)]
     low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
     room = 0.12 * (high - low) or 0.5
     axis.set_ylim(low - room, high + room)
-    axis.set_xlim(-0.5, len(values) - 0.5)
+    axis.set_xlim(-0.5, steps - 0.5)
     axis.locator_params(axis="y", nbins=3)
 
 

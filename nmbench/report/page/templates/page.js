@@ -21,8 +21,7 @@
     body.append(...rows.map((one) => one.row));
     headings.forEach((heading) => heading.removeAttribute("aria-sort"));
     headings[column].setAttribute("aria-sort", up ? "ascending" : "descending");
-    const said = table.querySelector("[role=status]");
-    if (said) said.textContent = `Sorted by ${headings[column].textContent.trim()}, ${up ? "ascending" : "descending"}.`;
+    document.getElementById("sorted").textContent = `Sorted by ${headings[column].textContent.trim()}, ${up ? "ascending" : "descending"}.`;
   };
   for (const table of document.querySelectorAll("table.sortable")) {
     [...table.tHead.rows[0].cells].forEach((heading, column) => {
