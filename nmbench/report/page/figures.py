@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +118,7 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
         if lowest:
             reached = f"lowest validation loss {number(min(lowest))}, of the worst seed {number(max(lowest))}"
             said.append(f"{label}: {len(lines)} seeds, {reached}")
-    losses = np.concatenate([*everything, np.zeros(0)])
-    if len(losses) and losses.min() > 0 and losses.max() / losses.min() > 10:
-        axis.set_yscale("log")
+    _scale(axis, "y", np.concatenate([*everything, np.zeros(0)]).tolist(), ratio=10)
     axis.set_xlabel("training step")
     axis.set_ylabel("validation loss")
     axis.grid(axis="y")
@@ -147,7 +146,15 @@ def _scale(axis: Any, which: str, values: Sequence[float], ratio: float = 30) ->
     positive = [v for v in values if v > 0]
     if any(v < 0 for v in values) or not positive or max(positive) / min(positive) <= ratio:
         return None
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     getattr(axis, f"set_{which}scale")("log")
+    decades = math.log10(max(positive) / min(positive))
+    ticks = getattr(axis, f"{which}axis")
+    ticks.set_major_locator(LogLocator(subs=(1, 3) if decades < 2 else (1,), numticks=6))
+    # Plain numbers: exponents would need the fonts of mathematical text.
+    ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ticks.set_minor_formatter(NullFormatter())
     return min(positive) / 2
 
 

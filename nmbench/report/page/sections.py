@@ -99,18 +99,18 @@ def _group(
     external = all(rows[run]["train_steps"] is None for t in tables for e in t.entries for run in e.run_ids)
     for i, table in enumerate(tables):
         size = "" if len(tables) == 1 else f", {f'budget {table.budget}' if table.budget else 'given sizes'}"
-        caption = f"All seeds{size}. Below them: median and its 95% interval."
+        caption = "All seeds. Below them: median and its 95% interval."
         caption += " × marks a lost seed, counted at chance." if any(e.lost for e in table.entries) else ""
         if len(table.entries) > figures.MOST_STRIPS:
             caption += f" The first {figures.MOST_STRIPS} of {len(table.entries)} lines of the table."
-        plots.append(_plot(figures.strips(table, styles), f"{key}-strip-{i}", "Seeds", caption))
+        plots.append(_plot(figures.strips(table, styles), f"{key}-strip-{i}", f"Seeds{size}", caption))
         found, missing = _curves(table, folders)
         if found:
-            caption = f"Validation loss{size}, one line per seed."
+            caption = "Validation loss, one line per seed."
             trained = [e for e in table.entries if any(run in folders for run in e.run_ids)]
             if len(trained) > MOST_CURVES:
                 caption += f" The first {MOST_CURVES} of {len(trained)} models."
-            plots.append(_plot(figures.curves(found, styles), f"{key}-curve-{i}", "Training", caption))
+            plots.append(_plot(figures.curves(found, styles), f"{key}-curve-{i}", f"Training{size}", caption))
         notes += missing
         if drawn is not None:
             models, said = drawn.answers(table, rows, folders, f"{key}-out-{i}")

@@ -95,12 +95,7 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
         element.tail = None
         if element.tag != "text":
             element.text = None
-    for parent in list(root.iter()):
-        for child in list(parent):
-            # A style element here would apply to the whole page; the rules are in the page's own style sheet.
-            empty = child.tag in ("defs", "g") and len(child) == 0
-            if child.tag in ("metadata", "style") or empty:
-                parent.remove(child)
+    _prune(root)
     width = float(root.attrib["viewBox"].split()[2])
     root.attrib.pop("width", None), root.attrib.pop("height", None), root.attrib.pop("version", None)
     root.attrib.update(
@@ -111,6 +106,19 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
         element.text = text
         root.insert(0, element)
     return ET.tostring(root, encoding="unicode")
+
+
+def _prune(parent: ET.Element) -> None:
+    """Leave out what is not drawn, and groups that say nothing of their members."""
+    kept: list[ET.Element] = []
+    for child in parent:
+        _prune(child)
+        # A style element here would apply to the whole page; the rules are in the page's own style sheet.
+        unseen = child.tag in ("metadata", "style") or (child.tag in ("defs", "g") and len(child) == 0)
+        if unseen or (child.tag == "path" and child.attrib.get("style") == "fill: none"):
+            continue
+        kept += list(child) if child.tag == "g" and not child.attrib else [child]
+    parent[:] = kept
 
 
 def _local(name: str) -> str:

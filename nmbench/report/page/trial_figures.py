@@ -62,7 +62,7 @@ def answers(
     said = []
     for i, (axis, trial) in enumerate(zip(axes, chosen, strict=True)):
         wanted = target.values[:, trial]
-        _draw(axis, outputs[:, i], width=1.6)
+        _draw(axis, outputs[:, i], width=1.6, smooth=True)
         # One target is told from its output at a glance in ink; of several, colours say which is whose.
         _draw(axis, wanted, colour=INK if wanted.shape[1] == 1 else None, width=1.1, dashes=(0, (4, 2.5)), symbol="D")
         axis.set_title(titles[i], loc="left", pad=3)
@@ -82,21 +82,18 @@ def _draw(
     width: float = 1.4,
     dashes: Any = "solid",
     symbol: str = "o",
+    smooth: bool = False,
 ) -> None:
-    """Lines `[T, channels]`; a channel with a value at one step only is a mark."""
+    """Lines `[T, channels]`, in steps or smooth; a channel with a value at one step only is a mark."""
     for channel in range(values.shape[1]):
         line = values[:, channel]
-        alone = np.isfinite(line).sum() == 1
-        mark = {"marker": symbol, "markersize": 6, "markerfacecolor": "none", "clip_on": False} if alone else {}
-        axis.step(
-            np.arange(len(line)),
-            line,
-            where="mid",
-            color=series(channel % 8) if colour is None else colour,
-            linewidth=width,
-            linestyle=dashes,
-            **mark,
-        )
+        shown = {"color": series(channel % 8) if colour is None else colour, "linewidth": width}
+        if np.isfinite(line).sum() == 1:
+            axis.plot(line, symbol, markersize=6, markerfacecolor="none", clip_on=False, **shown)
+        elif smooth:
+            axis.plot(line, linestyle=dashes, **shown)
+        else:
+            axis.step(np.arange(len(line)), line, where="mid", linestyle=dashes, **shown)
 
 
 def _limit(axis: Any, values: np.ndarray, steps: int) -> None:
