@@ -60,6 +60,8 @@ class Reruns:
         if key not in self._known:
             try:
                 self._known[key] = self._find(json.loads(key[0]), row)
+            except NmbenchError as error:
+                self._known[key] = Rerun("", False, f"No command gives it: {error}.")
             except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
                 self._known[key] = Rerun("", False, "Its configuration is not one that nmbench.run writes.")
         return self._known[key]
@@ -167,6 +169,8 @@ def _shortest_first(everything: _Asked, config: Mapping[str, Any]) -> Iterator[_
 
 def _unusual(config: Mapping[str, Any]) -> dict[str, Any]:
     """Hyperparameters that are not the model's defaults; the free size only where no budget solves it."""
+    if config["model"] not in BASELINES:
+        return {}
     baseline = BASELINES.get(config["model"])
     usual = baseline.defaults(config["task"], config["protocol"]["name"])
     solved = None if config["budget"] is None else baseline.free_size

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import nmbench
 from nmbench.errors import NmbenchError
-from nmbench.report.page.content import Commands, content
+from nmbench.report.page.content import Commands, gather
 
 if TYPE_CHECKING:
     from nmbench.results.standings import Overall, Table
@@ -91,7 +91,7 @@ def write(
     Raises:
       NmbenchError: too many rows for a page, or the disk refuses.
     """
-    text = render(content(tables, rankings, rows, paths, commands, report))
+    text = render(gather(tables, rankings, rows, paths, commands, report))
     index = folder / INDEX
     temporary = None
     try:
@@ -109,7 +109,7 @@ def write(
 
 
 def render(found: Mapping[str, Any]) -> str:
-    """HTML of what `content` returns."""
+    """HTML of what `gather` returns."""
     import jinja2
     from markupsafe import Markup
 

@@ -63,7 +63,7 @@ class Command(Protocol):
 Commands = Callable[[Row], Command]
 
 
-def content(
+def gather(
     tables: Sequence[Table],
     rankings: Sequence[Overall],
     rows: Mapping[str, Row],

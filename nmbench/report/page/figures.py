@@ -50,9 +50,14 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
     for row, entry in enumerate(shown):
         y = -float(row)
         axis.axhline(y - 0.5, color=GRID, linewidth=0.7)
-        axis.text(0, y + 0.42, cut(entry.label), transform=axis.get_yaxis_transform(), fontsize=12, va="top")
+        zero = " = 0" if entry.reference and entry.median.value == 0 else ""
+        axis.text(0, y + 0.42, cut(entry.label) + zero, transform=axis.get_yaxis_transform(), fontsize=12, va="top")
         if entry.sample is None:
-            axis.plot([at(entry.median.value)], [y - 0.2], "d", color=MUTED, markerfacecolor="none", markersize=7)
+            # On a logarithmic axis 0 has no place: an arrow at its end says where it would lie.
+            off = least is not None and entry.median.value < least
+            axis.plot(
+                [at(entry.median.value)], [y - 0.2], "<" if off else "d", color=MUTED, markerfacecolor="none", markersize=7
+            )
             said.append(f"{entry.label}, a reference: {number(entry.median.value)}")
             continue
         look = styles[entry.label]
