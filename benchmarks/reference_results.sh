@@ -18,5 +18,5 @@ cp "$folder/results.csv" results/reference.csv
   echo
   echo "Made from \`reference.csv\` by \`bash benchmarks/reference_results.sh\`."
   echo
-  "$python" -m nmbench.leaderboard results/reference.csv --format=markdown
+  "$python" -m nmbench.leaderboard results/reference.csv --format=markdown --wide
 } > results/LEADERBOARD.md

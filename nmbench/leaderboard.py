@@ -1,33 +1,45 @@
-"""Print the leaderboard of results CSVs or results folders: one table per task, protocol and budget."""
+"""Print the leaderboard of results CSVs or results folders: one table per task, protocol and budget, and overall rankings.
+
+Ranks, intervals and groups of models that cannot be told apart are computed over seeds. A run that is in several of the
+files counts once, as in the last one that has it.
+"""
 
 from __future__ import annotations
 
 from nmbench import cli
 
 FLAGS = cli.new_flags("plugin")
-cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown"], "form of the tables")
+cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex"], "form of the tables; csv has all columns")
+cli.choice(
+    FLAGS,
+    "tables",
+    "all",
+    ["all", "tasks", "overall"],
+    "tables of tasks, overall rankings over the tasks that models share, or both; csv is of one kind, by default of tasks",
+)
+cli.boolean(FLAGS, "wide", False, "also interquartile means, extremes, intervals of scores, learning rates (always in csv)")
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
+cli.string(FLAGS, "out", None, "file to write instead of printing")
 
 
 def main(paths: list[str]) -> int:
-    from nmbench.errors import NmbenchError, did_you_mean
-    from nmbench.report import leaderboard
-    from nmbench.results import store
+    from nmbench.errors import NmbenchError
+    from nmbench.report import files, leaderboard
+    from nmbench.results import cells, standings
 
+    paths = paths or ["results"]
+    out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
     cli.load_plugins(FLAGS)
-    rows = {row["run_id"]: row for path in paths or ["results"] for row in store.read(path)}
-    kept = list(rows.values())
-    for name in ("task", "protocol"):
-        wanted = getattr(FLAGS, name)
-        if wanted is not None:
-            known = {row[name] for row in kept}
-            if wanted not in known:
-                raise NmbenchError(f"no rows with {name} {wanted!r}{did_you_mean(wanted, known)}")
-            kept = [row for row in kept if row[name] == wanted]
-    if not kept:
-        raise NmbenchError(f"no rows in {', '.join(paths or ['results'])}")
-    print(leaderboard.render(leaderboard.boards(kept), FLAGS.format))
+    tables = standings.standings(cells.read_all(paths, FLAGS.task, FLAGS.protocol))
+    overall = [] if FLAGS.tables == "tasks" else standings.overall(tables)
+    if FLAGS.tables == "overall" and not overall:
+        raise NmbenchError("no overall ranking: no two models share results of two tasks or more under one protocol")
+    text = leaderboard.render([] if FLAGS.tables == "overall" else tables, overall, FLAGS.format, wide=FLAGS.wide)
+    if out is None:
+        print(text)
+    else:
+        files.write(out, f"{text}\n")
     return 0
 
 

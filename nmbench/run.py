@@ -89,7 +89,7 @@ def main() -> int:
     mine = rows[0]
     same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
     shown = [row for row in everything if all(row[name] == mine[name] for name in same)]
-    print(leaderboard.render(leaderboard.boards(shown), "terminal"))
+    print(leaderboard.of_rows(shown))
     print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
     lost = [row for row in rows if row["status"] != "ok"]
     for row in lost:

@@ -66,7 +66,7 @@ def main() -> int:
     everything = store.collect()
     same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
     shown = [r for r in everything if all(r[name] == row[name] for name in same)]
-    print(leaderboard.render(leaderboard.boards(shown), "terminal"))
+    print(leaderboard.of_rows(shown))
     print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
     return 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tabulate
 
-from nmbench.report.text import escape_markdown, number
+from nmbench.report.text import escape_latex, escape_markdown, number
 from nmbench.results.stats import ALPHA
 
 if TYPE_CHECKING:
@@ -119,17 +119,7 @@ def _missing(value: Any) -> bool:
     return bool(pandas.isna(value))
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\ensuremath{<}",
-    ">": r"\ensuremath{>}",
-    **{char: f"\\{char}" for char in "&%$#_{}"},
-}
-
-
 def _escape(text: str, form: str) -> str:
     if form == "latex":
-        return "".join(_LATEX.get(char, char) for char in text)
+        return escape_latex(text)
     return escape_markdown(text) if form == "markdown" else text

@@ -1,201 +1,313 @@
-"""The leaderboard: rows of runs grouped into cells, ranked per task, protocol and budget."""
+"""The leaderboard as text: standings in a terminal, in Markdown, as CSV, in LaTeX."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+import itertools
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tabulate
 
-from nmbench.catalog import TASKS
-from nmbench.errors import NmbenchError
-from nmbench.report.text import escape_markdown, number
-from nmbench.results.cells import shared_config, variant_labels
-from nmbench.results.schema import EXTERNAL, METRIC_PREFIX
-from nmbench.task import Task
+from nmbench.report import leaderboard_csv
+from nmbench.report.text import escape_latex, escape_markdown, number
+from nmbench.results import cells
+from nmbench.results.schema import EXTERNAL
+from nmbench.results.standings import Entry, Overall, Table, standings
+from nmbench.results.stats import ALPHA, Estimate
 
-# A table with more columns of other metrics than this does not fit on a screen.
-INLINE_METRICS = 1
+FORMATS = ("terminal", "markdown", "csv", "latex")
+WIDTH = 120  # of a terminal
+_LONGEST_NAME = 40  # longer ones go on in the next line of a terminal
+_LEFT = {"model", "group", "95%", "score 95%", "solved 95%"}
+LEGEND = (
+    "rank: 1 + the number of models that are significantly better: permutation test of the mean over seeds, paired over",
+    "shared seeds, corrected by Holm over all pairs of a table, p < 0.05. Models that share a letter of group cannot be",
+    "told apart. 95%: bootstrap interval over seeds. score: mean over seeds, 0 at the floor, 100 at the ceiling. Diverged",
+    "seeds count as the floor. Lines in brackets need no training.",
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Board:
-    """One table: all cells that may be compared.
+class _Block:
+    """A table of text. name: what it holds, "" for the ranks; columns, lines: headings and cells."""
 
-    Attributes:
-      title: task, protocol and budget.
-      columns: headings.
-      lines: one list of cells per line, text.
-      notes: lines below the table.
-      more_columns, more_lines: a second table, medians of the task's other metrics, where they are too many for the first.
-    """
-
-    title: str
+    name: str
     columns: list[str]
     lines: list[list[str]]
-    notes: list[str]
-    more_columns: list[str] = dataclasses.field(default_factory=list)
-    more_lines: list[list[str]] = dataclasses.field(default_factory=list)
 
 
-def boards(rows: Sequence[Mapping[str, Any]]) -> list[Board]:
-    """Tables for all tasks, protocols and budgets in `rows`, in that order.
+def of_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The terminal's text of tables made from rows."""
+    return render(standings([cells.gather("results", rows)]), [], "terminal")
 
-    Raises:
-      NmbenchError: rows of one task that were judged on different test sets or task versions.
+
+def render(tables: Sequence[Table], overall: Sequence[Overall], form: str, wide: bool = False) -> str:
+    """Text of all tables and rankings.
+
+    Args:
+      tables, overall: what `standings` and `overall` return.
+      form: one of `FORMATS`. "csv" is the tables', or without any the rankings', one line per entry in full precision.
+      wide: show all that is known of an entry ("csv" always does).
     """
-    groups: dict[tuple[str, str, int], list[Mapping[str, Any]]] = defaultdict(list)
-    sets: dict[str, tuple] = {}
-    for row in rows:
-        judged_by = (row["task_version"], row["testset_sha256"])
-        if sets.setdefault(row["task"], judged_by) != judged_by:
-            raise NmbenchError(
-                f"rows of {row['task']} come from different test sets: {row['run_id']} has version {row['task_version']}, "
-                f"sha256 {row['testset_sha256'][:12]}..., others version {sets[row['task']][0]}, "
-                f"{sets[row['task']][1][:12]}...; they cannot share a table"
-            )
-        groups[(row["task"], row["protocol"], row["params_target"] or 0)].append(row)
-    return [_board(task, protocol, target, groups[task, protocol, target]) for task, protocol, target in sorted(groups)]
-
-
-def _board(task_name: str, protocol: str, target: int, rows: list[Mapping[str, Any]]) -> Board:
-    task = TASKS.get(task_name) if task_name in TASKS else None
-    first = rows[0]
-    others = sorted({n for row in rows for n in row if n.startswith(METRIC_PREFIX) and row[n] is not None})
-    if task is not None:
-        order = [METRIC_PREFIX + name for m in task.metrics for name in (*(f"{m.name}.{s}" for s in m.stages), m.name)]
-        others.sort(key=lambda name: order.index(name) if name in order else len(order))
-    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows:
-        cells[row["model"], shared_config(row["config_json"])].append(row)
-    summaries = [_summarise(members, others, task) for members in cells.values()]
-    summaries.sort(key=lambda s: s["order"])
-    _label_variants(summaries)
-    for rank, summary in enumerate(summaries, start=1):
-        summary["rank"] = str(rank)
-    summaries += _references(task, first, others)
-    summaries.sort(key=lambda s: s["order"])
-    columns = ["rank", "model", "params", "seeds", f"{first['metric']} median", "quartiles", "best", "worst", "score"]
-    inline = others if len(others) <= INLINE_METRICS else []
-    columns += [f"{name.removeprefix(METRIC_PREFIX)} median" for name in inline]
-    threshold = task.primary.threshold if task else None
-    if threshold is not None:
-        sign = ">=" if first["higher_is_better"] else "<="
-        columns.append(f"{sign} {number(threshold)}")
-    columns += ["last step", "rate", "trials", "s/seed"]
-    budget = f"budget {target}" if target else "given sizes"
-    title = f"{task_name} v{first['task_version']}, protocol {protocol}, {budget}"
-    arrow = "higher" if first["higher_is_better"] else "lower"
-    notes = [
-        f"{first['metric']} on {first['n_test']} test trials (sha256 {first['testset_sha256'][:12]}): {arrow} is better, "
-        f"floor {first['floor']:.4g}, ceiling {first['ceiling']:.4g}; {_how_trained(protocol)}."
-    ]
-    if any(s.get("diverged") for s in summaries):
-        notes.append("Diverged seeds count as the floor.")
-    keys = ["rank", "model", "params", "seeds", "median", "quartiles", "best", "worst", "score", *inline]
-    keys += (["solved"] if threshold is not None else []) + columns[-4:]
-    pick = lambda names: [[s.get(name, "") for name in names] for s in summaries]
-    if inline or not others:
-        return Board(title, columns, pick(keys), notes)
-    more = ["model", *(f"{name.removeprefix(METRIC_PREFIX)}" for name in others)]
-    return Board(title, columns, pick(keys), notes, more, pick(["model", *others]))
-
-
-def _how_trained(protocol: str) -> str:
-    if protocol == EXTERNAL:
-        return "trained outside nmbench, parameters as counted by the submitter"
-    return "parameters selected on validation loss, last step: median without selection"
-
-
-def _summarise(rows: list[Mapping[str, Any]], others: list[str], task: Task | None) -> dict[str, Any]:
-    first = rows[0]
-    ok = [row for row in rows if row["status"] == "ok"]
-    lost = len(rows) - len(ok)
-    floor, better = first["floor"], (max if first["higher_is_better"] else min)
-    values = np.array([row["value"] if row["status"] == "ok" else floor for row in rows])
-    last = [row["last_value"] for row in ok if row["last_value"] is not None]
-    scores = [row["score"] if row["status"] == "ok" else 0.0 for row in rows]
-    median = float(np.median(values))
-    low, high = np.percentile(values, [25, 75])
-    worse = min if first["higher_is_better"] else max
-    target = first["params_target"]
-    seconds = [row["train_s"] for row in rows if row["train_s"] is not None]
-    summary = {
-        "model": first["model"],
-        "config": shared_config(first["config_json"]),
-        "params": str(first["params_actual"]) + (f" ({first['params_dev']:+.1%})" if target else ""),
-        "seeds": str(len(rows)) + (f" ({lost} diverged)" if lost else ""),
-        "diverged": lost,
-        "median": number(median),
-        "quartiles": f"{number(low)} .. {number(high)}",
-        "best": number(better(values)),
-        "worst": number(worse(values)),
-        "score": f"{np.median(scores):.1f}",
-        "last step": number(np.median(last)) if last else "",
-        "rate": "" if first["learning_rate"] is None else f"{first['learning_rate']:g}",
-        "trials": "" if first["tuning_trials"] is None else str(first["tuning_trials"]),
-        "s/seed": f"{np.median(seconds):.1f}" if seconds else "",
-        "order": (-median if first["higher_is_better"] else median, 0, first["model"]),
-    }
-    for name in others:
-        found = [row[name] for row in ok if row.get(name) is not None]
-        summary[name] = number(np.median(found)) if found else ""
-    if task is not None and task.primary.threshold is not None:
-        solved = sum(task.primary.solved(row["value"]) for row in ok)
-        summary["solved"] = f"{solved}/{len(rows)}"
-    return summary
-
-
-def _label_variants(summaries: list[dict[str, Any]]) -> None:
-    """Where a model has several cells in a table, name what differs between them."""
-    by_model: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for summary in summaries:
-        by_model[summary["model"]].append(summary)
-    for model, variants in by_model.items():
-        labels = variant_labels(model, [summary["config"] for summary in variants])
-        for summary in variants:
-            summary["model"] = labels[summary["config"]]
-
-
-def _references(task: Task | None, first: Mapping[str, Any], others: list[str]) -> list[dict[str, Any]]:
-    """Rows that need no training, computed on the test set that the other rows were judged on."""
-    if task is None or not task.references:
-        return []
-    frozen = task.frozen("test")
-    if (task.version, frozen.sha256) != (first["task_version"], first["testset_sha256"]):
-        return []
-    lines = []
-    for label, predict in task.references.items():
-        values = task.evaluate(predict(frozen.arrays), frozen.arrays)["values"]
-        value = values[task.primary.name]
-        line = {
-            "model": f"({label})",
-            "median": number(value),
-            "score": f"{task.primary.score(value):.1f}",
-            "order": (-value if task.primary.higher_is_better else value, 1, label),
-        }
-        known = {METRIC_PREFIX + name: number(found) for name, found in values.items()}
-        lines.append(line | {name: known[name] for name in others if name in known})
-    return lines
-
-
-def render(tables: Sequence[Board], form: str) -> str:
-    """Text of all tables. form: "terminal" or "markdown"."""
-    parts = []
-    for board in tables:
-        parts += [f"## {board.title}" if form == "markdown" else board.title, _table(board.columns, board.lines, form)]
-        if board.more_lines:
-            parts += ["Medians of the other metrics:", _table(board.more_columns, board.more_lines, form)]
-        parts.append("\n".join(board.notes))
+    if form == "csv":
+        return leaderboard_csv.tables(tables) if tables or not overall else leaderboard_csv.overall(overall)
+    parts: list[str] = []
+    used: dict[str, int] = {}
+    for table in tables:
+        parts += _section(_title(table), _blocks(table, form, wide), _notes(table), form, _key(table), used)
+    for ranking in overall:
+        key = f"overall-{ranking.protocol}"
+        parts += _section(_overall_title(ranking), _overall_blocks(ranking), _overall_notes(ranking), form, key, used)
+    if form == "latex":
+        parts.insert(0, "\n".join(f"% {line}" for line in ("\\usepackage{booktabs,graphicx}", *LEGEND)))
+    else:
+        parts.append("\n".join(escape_markdown(line) if form == "markdown" else line for line in LEGEND))
     return "\n\n".join(parts)
 
 
-def _table(columns: list[str], lines: list[list[str]], form: str) -> str:
+def _title(table: Table) -> str:
+    budget = f"budget {table.budget}" if table.budget else "given sizes"
+    better = "higher" if table.higher_is_better else "lower"
+    return f"{table.task} v{table.task_version}, protocol {table.protocol}, {budget}: {table.metric} ({better} is better)"
+
+
+def _key(table: Table) -> str:
+    return f"{table.task}-{table.protocol}-{table.budget or 'sizes'}"
+
+
+def _blocks(table: Table, form: str, wide: bool) -> list[_Block]:
+    columns = ["rank", "model", "group", "params", "seeds", "median", "95%", "score"]
+    if table.threshold is not None:
+        columns.append("solved")
+    columns.append("s/seed")
+    blocks = [_Block("", columns, [_ranks(entry, table) for entry in table.entries])]
+    if wide:
+        details = [
+            "model",
+            "interquartile mean",
+            "95%",
+            "best",
+            "worst",
+            "score 95%",
+            "solved 95%",
+            "last step",
+            "rate",
+            "trials",
+        ]
+        lines = [_details(entry, table) for entry in table.entries if not entry.reference]
+        blocks.append(_Block("Interquartile means (iqm), extremes, learning rates", details, lines))
+    if table.metrics and (wide or form != "latex"):
+        lines = [[_name(e), *(_shown(e.others.get(name)) for name in table.metrics)] for e in table.entries]
+        blocks.append(_Block("Medians of the other metrics", ["model", *table.metrics], lines))
+    return blocks
+
+
+def _ranks(entry: Entry, table: Table) -> list[str]:
+    seeds = "" if entry.sample is None else str(len(entry.sample)) + (f" ({entry.lost} diverged)" if entry.lost else "")
+    solved = [] if table.threshold is None else ["" if entry.solved is None else f"{entry.solved}/{len(entry.run_ids)}"]
+    deviation = "" if entry.deviation is None else f" ({entry.deviation:+.1%})"
+    return [
+        "" if entry.rank is None else str(entry.rank),
+        _name(entry),
+        entry.group,
+        "" if entry.params is None else f"{entry.params}{deviation}",
+        seeds,
+        number(entry.median.value),
+        _interval(entry.median),
+        f"{entry.score.value:.1f}",
+        *solved,
+        "" if entry.train_s is None else f"{entry.train_s:.1f}",
+    ]
+
+
+def _details(entry: Entry, table: Table) -> list[str]:
+    assert entry.sample is not None
+    best, worst = (max, min) if table.higher_is_better else (min, max)
+    score, share = entry.score, entry.success
+    return [
+        entry.label,
+        number(entry.iqm.value),
+        _interval(entry.iqm),
+        number(best(entry.sample.values)),
+        number(worst(entry.sample.values)),
+        "" if score.low is None or score.high is None else f"{score.low:.1f} .. {score.high:.1f}",
+        "" if share is None or share.low is None or share.high is None else f"{share.low:.0%} .. {share.high:.0%}",
+        _shown(entry.last),
+        "" if entry.learning_rate is None else f"{entry.learning_rate:g}",
+        "" if entry.tuning_trials is None else str(entry.tuning_trials),
+    ]
+
+
+def _name(entry: Entry) -> str:
+    return f"({entry.label})" if entry.reference else entry.label
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{number(estimate.low)} .. {number(estimate.high)}"
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _notes(table: Table) -> list[str]:
+    how = (
+        "trained outside nmbench, parameters as counted by the submitter"
+        if table.protocol == EXTERNAL
+        else "parameters selected on validation loss, last step: median without selection"
+    )
+    notes = [
+        f"{table.n_test} test trials (sha256 {table.testset_sha256[:12]}); floor {table.floor:.4g}, ceiling "
+        f"{table.ceiling:.4g}; {how}."
+    ]
+    if table.threshold is not None:
+        notes.append(
+            f"solved: seeds with {table.metric} {'>=' if table.higher_is_better else '<='} {number(table.threshold)}."
+        )
+    ranked = sum(not entry.reference for entry in table.entries)
+    if ranked > 1 and (table.least_p is None or table.least_p >= ALPHA):
+        notes.append(
+            "With so few seeds no difference, however large, can be told from chance, so all models share the first rank; "
+            "train more seeds."
+        )
+    return notes
+
+
+def _overall_title(ranking: Overall) -> str:
+    tasks = ", ".join(_where(table.task, table.budget) for table in ranking.tables)
+    return f"Overall, protocol {ranking.protocol}: mean score over {tasks}"
+
+
+def _where(task: str, budget: int | None) -> str:
+    return f"{task} ({budget})" if budget else task
+
+
+def _overall_blocks(ranking: Overall) -> list[_Block]:
+    ranks, scores = [], []
+    for entry in ranking.entries:
+        low, high = entry.score.low, entry.score.high
+        interval = "" if low is None or high is None else f"{low:.1f} .. {high:.1f}"
+        seeds = sorted(set(entry.seeds))
+        count = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+        ranks.append([str(entry.rank), entry.label, entry.group, count, f"{entry.score.value:.1f}", interval])
+        scores.append([entry.label, *(f"{score:.1f}" for score in entry.scores)])
+    return [
+        _Block("", ["rank", "model", "group", "seeds", "score", "95%"], ranks),
+        _Block("Scores by task and budget", ["model", *(_where(t.task, t.budget) for t in ranking.tables)], scores),
+    ]
+
+
+def _overall_notes(ranking: Overall) -> list[str]:
+    notes = [
+        "Tasks have equal weight, and so have the budgets of one task. Seeds are resampled within each task and budget."
+    ]
+    if ranking.left_out:
+        lacks = (f"{label} (no {', '.join(_where(*one) for one in missing)})" for label, missing in ranking.left_out.items())
+        notes.append(f"Not ranked: {'; '.join(lacks)}.")
+    if ranking.unused:
+        notes.append(f"Not counted, for some ranked model lacks it: {', '.join(_where(*one) for one in ranking.unused)}.")
+    return notes
+
+
+def _section(title: str, blocks: list[_Block], notes: list[str], form: str, key: str, used: dict[str, int]) -> list[str]:
+    """A title, its tables and the notes below. used: labels of LaTeX so far, so that each is its own."""
+    if form == "latex":
+        return [_latex(title, block, notes if not block.name else [], key, used) for block in blocks]
     markdown = form == "markdown"
-    lines = [[escape_markdown(cell) for cell in line] for line in lines] if markdown else lines
-    align = ["left" if column in ("model", "quartiles") else "right" for column in columns]
-    style = "github" if markdown else "simple"
-    return tabulate.tabulate(lines, columns, tablefmt=style, disable_numparse=True, colalign=align)
+    escape = escape_markdown if markdown else str
+    parts = [f"## {escape(title)}" if markdown else title]
+    for block in blocks:
+        for part in [block] if markdown else _fitted(block):
+            parts += [f"{part.name}:"] if part.name else []
+            parts.append(
+                _grid([escape(c) for c in part.columns], [[escape(c) for c in li] for li in part.lines], part, markdown)
+            )
+    return [*parts, ("  \n" if markdown else "\n").join(escape(note) for note in notes)]
+
+
+def _fitted(block: _Block) -> list[_Block]:
+    """The block in as many as a terminal's width takes; each begins with the model. The ranks stay whole."""
+    if not block.name:
+        return [block]
+    widths = (
+        [max(len(c), *(len(li[i]) for li in block.lines)) + 2 for i, c in enumerate(block.columns)] if block.lines else []
+    )
+    groups: list[list[int]] = [[]]
+    for i in range(1, len(widths)):
+        together = min(widths[0], _LONGEST_NAME + 2) + sum(widths[k] for k in groups[-1]) + widths[i]
+        if groups[-1] and together > WIDTH:
+            groups.append([])
+        groups[-1].append(i)
+    pick = lambda cells, group: [cells[0], *(cells[i] for i in group)]
+    return [
+        _Block(
+            block.name if n == 0 else f"{block.name}, continued", pick(block.columns, g), [pick(li, g) for li in block.lines]
+        )
+        for n, g in enumerate(groups)
+        if g
+    ]
+
+
+def _grid(columns: list[str], lines: list[list[str]], block: _Block, markdown: bool) -> str:
+    left = [column in _LEFT for column in block.columns]
+    if markdown:
+        align = ["left" if one else "right" for one in left]
+        return tabulate.tabulate(lines, columns, tablefmt="github", disable_numparse=True, colalign=align)
+    broken: list[tuple[str, ...]] = []
+    for line in lines:
+        parts = [textwrap.wrap(cell, _LONGEST_NAME) or [""] for cell in line]
+        broken += itertools.zip_longest(*parts, fillvalue="")
+    widths = [max(map(len, column)) for column in zip(columns, *broken, strict=True)]
+    pad = lambda cells: "  ".join(c.ljust(w) if one else c.rjust(w) for c, w, one in zip(cells, widths, left, strict=True))
+    return "\n".join(pad(cells).rstrip() for cells in (columns, ["-" * w for w in widths], *broken))
+
+
+def _latex(title: str, block: _Block, notes: list[str], key: str, used: dict[str, int]) -> str:
+    """One table environment, for the packages booktabs and graphicx; scaled down where it is wider than the line."""
+    words = re.sub(r"[^A-Za-z0-9]+", "-", f"{key}-{block.name.split()[0] if block.name else ''}").strip("-").lower()
+    used[words] = used.get(words, 0) + 1
+    label = f"tab:{words}" + (f"-{used[words]}" if used[words] > 1 else "")
+    caption = " ".join([f"{title}.", *([f"{block.name}."] if block.name else []), *notes])
+    align = "".join("l" if column in _LEFT else "r" for column in block.columns)
+    lines = [
+        r"\begin{table}[tbp]",
+        r"\centering\small\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{escape_latex(caption)}}}",
+        rf"\label{{{label}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{align}}}",
+        r"\toprule",
+        " & ".join(map(escape_latex, block.columns)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_latex_cell, line)) + r" \\" for line in block.lines),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines)
+
+
+_NUMBER = r"-?\d[\d.]*(?:e[+-]\d+)?"
+_INTERVAL = re.compile(rf"({_NUMBER}) \.\. ({_NUMBER})")
+
+
+def _latex_cell(text: str) -> str:
+    """Numbers and intervals as mathematics, anything else as text."""
+    if re.fullmatch(_NUMBER, text):
+        return _latex_number(text)
+    if interval := _INTERVAL.fullmatch(text):
+        return f"[{_latex_number(interval[1])}, {_latex_number(interval[2])}]"
+    # A line break takes what follows it in square brackets, or a star, for its own.
+    return ("{}" if text[:1] in ("[", "*") else "") + escape_latex(text)
+
+
+def _latex_number(text: str) -> str:
+    digits, _, power = text.partition("e")
+    if power:
+        return rf"${digits} \times 10^{{{int(power)}}}$"
+    return f"${digits}$" if digits.startswith("-") else digits

@@ -10,6 +10,22 @@ def number(value: float) -> str:
 
 def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is, whatever a name holds."""
-    for char in "\\|<>`*_[]":
-        text = text.replace(char, f"&#{ord(char)};" if char in "|<>" else f"\\{char}")
-    return text
+    return "".join(_MARKDOWN.get(char, char) for char in text)
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX shows as it is, whatever a name holds."""
+    return "".join(_LATEX.get(char, char) for char in text)
+
+
+_MARKDOWN = {
+    **{char: f"\\{char}" for char in "\\`*_[]~$"},
+    **{char: f"&#{ord(char)};" for char in "&|<>"},
+}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{char: rf"\ensuremath{{{char}}}" for char in "<>|"},
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+}

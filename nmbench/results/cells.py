@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from nmbench.errors import NmbenchError
+from nmbench.errors import NmbenchError, did_you_mean
 from nmbench.results import store
-from nmbench.results.schema import METRIC_PREFIX, canonical_json
+from nmbench.results.schema import BY_NAME, METRIC_PREFIX, canonical_json
 from nmbench.results.stats import Sample, sample
 
 # What must be the same in all rows of a task, lest numbers mean different things.
@@ -106,6 +106,25 @@ def read(path: str, task: str | None = None, protocol: str | None = None) -> Sou
     return gather(path, store.iterate(path), task, protocol)
 
 
+def read_all(paths: Sequence[str], task: str | None = None, protocol: str | None = None) -> list[Source]:
+    """Cells of several results CSVs or results folders, only of `task` and `protocol` where given.
+
+    Raises:
+      NmbenchError: as `read`; no rows, or none of this task or protocol; rows of a task that were not judged alike.
+    """
+    sources = [read(path, task, protocol) for path in paths]
+    for field, wanted, known in (
+        ("task", task, {t for s in sources for t in s.tasks}),
+        ("protocol", protocol, {p for s in sources for p in s.protocols}),
+    ):
+        if wanted is not None and wanted not in known:
+            raise NmbenchError(f"no rows with {field} {wanted!r}{did_you_mean(wanted, known)}")
+    if not any(source.cells for source in sources):
+        raise NmbenchError(f"no rows in {', '.join(paths)}" + (" with this task and protocol" if task or protocol else ""))
+    check_alike(sources)
+    return sources
+
+
 def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None, protocol: str | None = None) -> Source:
     """As `read`, of rows that have been read. path: what to call them in messages."""
     groups: dict[tuple[Table, str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
@@ -120,12 +139,14 @@ def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None
             continue
         _check_sizes(path, row)
         judge = row["run_id"], tuple(row[name] for name in JUDGED_BY)
-        check_judges(row["task"], path, judge, path, judges.setdefault(row["task"], judge))
+        first = judges.setdefault(row["task"], judge)
+        if judge[1] != first[1]:
+            check_judges(row["task"], path, judge, path, first)
         trials.setdefault(row["task"], row["n_test"])
         table = row["task"], row["protocol"], row["params_target"] or 0
         members = groups[table, row["model"], _without_seed(row["config_json"], row["seed"], configs)]
         kept = {name: row[name] for name in _KEPT}
-        kept |= {name: value for name, value in row.items() if name.startswith(METRIC_PREFIX) and value is not None}
+        kept |= {name: row[name] for name in row.keys() - BY_NAME.keys() if row[name] is not None}
         before = members.setdefault(row["seed"], kept)
         if any(before[name] != kept[name] for name in _RESULT):
             raise NmbenchError(
@@ -286,9 +307,9 @@ def labels(cells: Sequence[Cell]) -> dict[str, str]:
 
 def variant_labels(model: str, configs: Sequence[str]) -> dict[str, str]:
     """Configuration (JSON) to label: the model's name, and in brackets what differs where there are several."""
-    flat = {config: flatten(json.loads(config)) for config in configs}
-    if len(flat) == 1:
+    if len(configs) == 1:
         return {configs[0]: model}
+    flat = {config: flatten(json.loads(config)) for config in configs}
     names = sorted({n for f in flat.values() for n in f if len({repr(g.get(n)) for g in flat.values()}) > 1})
     shown = [n for n in names if n.startswith("hparams.")] or names
     made = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.errors import NmbenchError
 from nmbench.results import cells, stats
 from nmbench.results.cells import Cell, Source, Table
 
@@ -80,16 +80,7 @@ def compare_results(
     names = [os.fspath(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not names:
         raise NmbenchError("name at least one results CSV or results folder")
-    sources = [cells.read(name, task, protocol) for name in names]
-    for field, wanted, known in (
-        ("task", task, {t for s in sources for t in s.tasks}),
-        ("protocol", protocol, {p for s in sources for p in s.protocols}),
-    ):
-        if wanted is not None and wanted not in known:
-            raise NmbenchError(f"no rows with {field} {wanted!r}{did_you_mean(wanted, known)}")
-    if not any(source.cells for source in sources):
-        raise NmbenchError(f"no rows in {', '.join(names)}" + (" with this task and protocol" if task or protocol else ""))
-    cells.check_alike(sources)
+    sources = cells.read_all(names, task, protocol)
     pairs = _pairs_within(sources[0]) if len(sources) == 1 else _pairs_between(sources)
     if len(pairs) > MOST_LINES:
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")

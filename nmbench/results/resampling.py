@@ -144,7 +144,9 @@ def _tail(values: np.ndarray, arrangements: Iterator[np.ndarray], observed: np.n
     slack = _ROUNDING * np.abs(values).sum(axis=0)
     total, below, above = 0, np.zeros(len(observed), int), np.zeros(len(observed), int)
     for rows in arrangements:
-        sums = rows @ values
+        # Small products are slower on the threads of BLAS.
+        small = rows.size * values.shape[1] <= _AT_ONCE
+        sums = np.einsum("ij,jk->ik", rows, values) if small else rows @ values
         below += np.count_nonzero(sums <= observed + slack, axis=0)
         above += np.count_nonzero(sums >= observed - slack, axis=0)
         total += len(rows)

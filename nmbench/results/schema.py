@@ -98,6 +98,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("started_utc", "str", "when training started, UTC; under protocol external, when it was scored"),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
+_NEEDED_IF_OK = tuple(column for column in COLUMNS if column.nullable == "unless_ok")
 
 
 def metric_column(name: str) -> str:
@@ -141,9 +142,9 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
     if row["status"] not in STATUSES:
         fail("status", f"{row['status']!r} is not one of {', '.join(STATUSES)}")
     if row["status"] == "ok":
-        for name in (c.name for c in COLUMNS if c.nullable == "unless_ok"):
-            if row[name] is None and not (BY_NAME[name].training and row["protocol"] == EXTERNAL):
-                fail(name, "empty although status is ok")
+        for column in _NEEDED_IF_OK:
+            if row[column.name] is None and not (column.training and row["protocol"] == EXTERNAL):
+                fail(column.name, "empty although status is ok")
         if not 0 <= row["score"] <= 100:
             fail("score", f"{row['score']} is not between 0 and 100")
     elif not row["error"]:
@@ -242,6 +243,50 @@ def _text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
+# How many texts of a column are remembered, lest the same one be judged again in every row. A column of more is judged row
+# by row, and so are those whose texts are long and mostly differ.
+_REMEMBERED = {"json": 64}
+_REMEMBERED_OTHERS = 2048
+
+
+class _RowReader:
+    """`check_row` of the rows of one CSV, several times faster.
+
+    Args:
+      names: columns of the CSV, all of the schema's among them.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self._names = names
+        columns = [BY_NAME.get(name, Column(name, "float", "a metric", True)) for name in names]
+        known: list[dict[str, Any] | None] = [{} for _ in names]
+        self._columns = list(zip(names, columns, known, strict=True))
+        self._as_it_is = any(name not in BY_NAME and not name.startswith(METRIC_PREFIX) for name in names)
+
+    def __call__(self, texts: Sequence[str], where: str) -> dict[str, Any]:
+        """The row whose columns have these texts; raises as `check_row` does."""
+        if self._as_it_is:
+            return check_row(dict(zip(self._names, texts, strict=True)), where)
+        row: dict[str, Any] = {}
+        late = []
+        for i, ((name, column, known), text) in enumerate(zip(self._columns, texts)):
+            if known is not None and text in known:
+                row[name] = known[text]
+            elif text == "" and column.training:
+                row[name] = None  # whether it may be empty is for the protocol to say
+                late.append(column)
+            else:
+                row[name] = value = _parse(column, text, where)
+                if known is not None:
+                    known[text] = value
+                    if len(known) > _REMEMBERED.get(column.kind, _REMEMBERED_OTHERS):
+                        self._columns[i] = (name, column, None)
+        for column in late:
+            _parse(column, "", where, row["protocol"] == EXTERNAL)
+        _check_consistency(row, where)
+        return row
+
+
 def read_csv(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read and check a results CSV.
 
@@ -283,6 +328,8 @@ def _checked(path: pathlib.Path, file: io.TextIOBase) -> Iterator[dict[str, Any]
         )
     if len(set(columns)) != len(columns):
         raise NmbenchError(f"{path}: a column appears twice in the header")
+    read_row = _RowReader(columns)
+    read_row = _RowReader(columns)
     seen: dict[str, int] = {}
     for number, values in enumerate(lines, start=1):
         where = f"{path}, row {number}"
@@ -290,7 +337,7 @@ def _checked(path: pathlib.Path, file: io.TextIOBase) -> Iterator[dict[str, Any]
             raise NmbenchError(f"{path}: the last line does not end; the file seems truncated")
         if len(values) != len(columns):
             raise NmbenchError(f"{where}: {len(values)} values for {len(columns)} columns; the file seems truncated")
-        row = check_row(dict(zip(columns, values, strict=True)), where)
+        row = read_row(values, where)
         if row["run_id"] in seen:
             raise NmbenchError(f"{where}: run_id {row['run_id']!r} appears before, in row {seen[row['run_id']]}")
         seen[row["run_id"]] = number

@@ -6,6 +6,7 @@ Seeds are the unit of replication. Ranks come from `stats.better`: models that c
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,13 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nmbench.catalog import TASKS
+from nmbench.errors import NmbenchError
 from nmbench.metrics import scores
 from nmbench.results import cells, stats
 from nmbench.results.cells import JUDGED_BY, Cell, Source
+from nmbench.results.resampling import median
 from nmbench.results.stats import Estimate, Sample
 
 if TYPE_CHECKING:
     from nmbench.task import Task
+
+MOST_ENTRIES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Entry:
       config: configuration that all seeds have in common, canonical JSON; "" of a reference.
       reference: whether it is one. It has no rank, no seeds and no intervals.
       rank: 1 + the number of models that are significantly better; models with the same rank share it.
+      group: letters; models that share one cannot be told apart, models that share none can (`stats.letters`).
       tied: labels of the models that cannot be told apart from it, in order of the table.
       params: number of learned parameters.
       deviation: (params - budget) / budget, None where sizes were given.
@@ -55,6 +61,7 @@ class Entry:
     config: str
     reference: bool
     rank: int | None
+    group: str
     tied: tuple[str, ...]
     params: int | None
     deviation: float | None
@@ -83,6 +90,8 @@ class Table:
       metric, higher_is_better, floor, ceiling: the primary metric.
       threshold: value at which a seed counts as having solved the task; None without one, or where the task is not known.
       n_test, testset_sha256: the test set.
+      least_p: smallest p, corrected by Holm, that the seeds of any two models can give; where it is not below 0.05, no
+        difference can be told. None where no two models have two seeds.
       metrics: names of the other metrics that entries have, in the task's order.
       entries: by rank, then median; references stand where their value puts them.
     """
@@ -98,6 +107,7 @@ class Table:
     threshold: float | None
     n_test: int
     testset_sha256: str
+    least_p: float | None
     metrics: tuple[str, ...]
     entries: tuple[Entry, ...]
 
@@ -108,7 +118,7 @@ class OverallEntry:
 
     Attributes:
       label: as in the tables.
-      rank, tied: as in `Entry`, by the weighted mean score.
+      rank, group, tied: as in `Entry`, by the weighted mean score.
       score: mean over tasks of the mean score, with its 95% bootstrap interval, seeds resampled within each table.
       scores: `[tables]` mean scores.
       seeds: `[tables]` numbers of seeds.
@@ -116,6 +126,7 @@ class OverallEntry:
 
     label: str
     rank: int
+    group: str
     tied: tuple[str, ...]
     score: Estimate
     scores: tuple[float, ...]
@@ -147,7 +158,8 @@ def standings(sources: Sequence[Source]) -> list[Table]:
     A run that several sources hold counts once, as the last of them has it. The same sources give the same tables.
 
     Raises:
-      NmbenchError: rows of one task that were judged on different test sets or task versions.
+      NmbenchError: rows of one task that were judged on different test sets or task versions, or a table of more than 1000
+        models and configurations.
     """
     cells.check_alike(sources)
     judges = {task: judge[1] for source in reversed(sources) for task, judge in source.judges.items()}
@@ -176,6 +188,7 @@ def standings(sources: Sequence[Source]) -> list[Table]:
             threshold=None if known is None else known.primary.threshold,
             n_test=trials[task],
             testset_sha256=judge["testset_sha256"],
+            least_p=_least_p([cell.sample for cell in groups[task, protocol, budget]]),
             metrics=names,
             entries=tuple(_placed(entries, references[task], judge["higher_is_better"])),
         )
@@ -199,6 +212,11 @@ def _in_order(names: Iterable[str], task: Task | None) -> tuple[str, ...]:
 
 def _ranked(members: list[Cell], judge: dict, threshold: float | None) -> list[Entry]:
     """Entries of the cells of one table, by rank, median and label."""
+    if len(members) > MOST_ENTRIES:
+        raise NmbenchError(
+            f"{len(members)} models and configurations of {members[0].table[0]}, protocol {members[0].table[1]}: at most "
+            f"{MOST_ENTRIES} can be ranked, each against each; split the file"
+        )
     labels = {}
     for model in {cell.model for cell in members}:
         found = cells.labels([cell for cell in members if cell.model == model])
@@ -206,15 +224,17 @@ def _ranked(members: list[Cell], judge: dict, threshold: float | None) -> list[E
     better = stats.better([cell.sample for cell in members])
     ranks = 1 + better.sum(axis=0)
     sign = -1 if judge["higher_is_better"] else 1
-    medians = [float(np.median(cell.sample.values)) for cell in members]
+    medians = [float(median(np.sort(cell.sample.values))) for cell in members]
     named = [labels[cell.model, cell.config] for cell in members]
     order = sorted(range(len(members)), key=lambda i: (ranks[i], sign * medians[i], named[i]))
     apart = better | better.T
+    group = dict(zip(order, stats.letters(apart[np.ix_(order, order)]), strict=True))
     return [
         _entry(
             members[i],
             label=named[i],
             rank=int(ranks[i]),
+            group=group[i],
             tied=tuple(named[j] for j in order if j != i and not apart[i, j]),
             judge=judge,
             threshold=threshold,
@@ -223,7 +243,15 @@ def _ranked(members: list[Cell], judge: dict, threshold: float | None) -> list[E
     ]
 
 
-def _entry(cell: Cell, label: str, rank: int, tied: tuple[str, ...], judge: dict, threshold: float | None) -> Entry:
+def _least_p(samples: list[Sample]) -> float | None:
+    """As `Table.least_p`."""
+    found = [p for a, b in itertools.combinations(samples, 2) if (p := stats.least_p(a, b)) is not None]
+    return min(1.0, min(found) * len(found)) if found else None
+
+
+def _entry(
+    cell: Cell, label: str, rank: int, group: str, tied: tuple[str, ...], judge: dict, threshold: float | None
+) -> Entry:
     sample = cell.sample
     solved = None if threshold is None else stats.reached(sample, threshold)
     middle, iqm = stats.median_and_interquartile_mean(sample.values)
@@ -233,6 +261,7 @@ def _entry(cell: Cell, label: str, rank: int, tied: tuple[str, ...], judge: dict
         config=cell.config,
         reference=False,
         rank=rank,
+        group=group,
         tied=tied,
         params=cell.params,
         deviation=cell.deviation,
@@ -255,7 +284,7 @@ def _entry(cell: Cell, label: str, rank: int, tied: tuple[str, ...], judge: dict
 def _middle(values: np.ndarray) -> float | None:
     """Median of the values that are there, None where none is."""
     there = values[~np.isnan(values)]
-    return float(np.median(there)) if len(there) else None
+    return float(median(np.sort(there))) if len(there) else None
 
 
 def _references(task: Task | None) -> list[Entry]:
@@ -275,6 +304,7 @@ def _references(task: Task | None) -> list[Entry]:
                 config="",
                 reference=True,
                 rank=None,
+                group="",
                 tied=(),
                 params=None,
                 deviation=None,
@@ -338,10 +368,12 @@ def _overall(protocol: str, tables: list[Table]) -> Overall | None:
     ranks = 1 + better.sum(axis=0)
     order = sorted(range(len(labels)), key=lambda i: (ranks[i], -means[labels[i]].value, labels[i]))
     apart = better | better.T
+    group = dict(zip(order, stats.letters(apart[np.ix_(order, order)]), strict=True))
     made = [
         OverallEntry(
             label=labels[i],
             rank=int(ranks[i]),
+            group=group[i],
             tied=tuple(labels[j] for j in order if j != i and not apart[i, j]),
             score=means[labels[i]],
             scores=tuple(float(np.mean(s.values)) for s in samples[labels[i]]),

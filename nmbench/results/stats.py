@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from nmbench.results import resampling
 from nmbench.results.resampling import LEVEL
 
 ALPHA = 0.05
+_LETTERS = string.ascii_letters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,6 +252,25 @@ def better(samples: Sequence[Sample]) -> np.ndarray:
     pairs = list(itertools.combinations(samples, 2))
     found = [(p, _favours_b(a, b, gap)) for (a, b), (gap, p) in zip(pairs, _tests(pairs), strict=True)]
     return _better(len(samples), found)
+
+
+def letters(apart: np.ndarray) -> list[str]:
+    """Compact letter display: two models share a letter exactly where they cannot be told apart.
+
+    apart: `[M, M]` symmetric booleans. Returns one string per model, "a" the group of the first; all empty where more than
+    52 letters would be needed.
+    """
+    groups = [(1 << len(apart)) - 1]  # sets of models as bits; each pair that is told apart splits those that hold both
+    for i, j in np.argwhere(np.triu(apart)).tolist():
+        split = [part for g in groups for part in ((g & ~(1 << i), g & ~(1 << j)) if g >> i & g >> j & 1 else (g,))]
+        groups = []
+        for g in sorted(set(split), key=lambda g: (-g.bit_count(), g)):
+            if not any(g & kept == g for kept in groups):
+                groups.append(g)
+        if len(groups) > len(_LETTERS):
+            return [""] * len(apart)
+    members = sorted([i for i in range(len(apart)) if g >> i & 1] for g in groups)
+    return ["".join(letter for letter, group in zip(_LETTERS, members) if i in group) for i in range(len(apart))]
 
 
 def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[float]) -> np.ndarray:

@@ -98,7 +98,7 @@ def test_leaderboard_and_validate_read_what_run_wrote(nmbench, tmp_path):
         code, out, _ = nmbench("validate", path)
         assert code == 0 and out == f"{path}: 2 valid rows\n"
     code, out, _ = nmbench("leaderboard", csv_file, "--format=markdown")
-    assert code == 0 and out.startswith("## element_finder v1") and "\n|" in out
+    assert code == 0 and out.startswith("## element\\_finder v1") and "\n|" in out
     code, out, err = nmbench("leaderboard", csv_file, "--task=element_findr")
     assert code == 2 and "did you mean 'element_finder'" in err
 

@@ -11,9 +11,9 @@ import tree
 from nmbench import testsets
 from nmbench.catalog import TASKS
 from nmbench.errors import NmbenchError
-from nmbench.report import leaderboard
 from nmbench.results import schema
 from nmbench.results.store import Store
+from support.rows import tables_of
 
 NAMES = [e.name for e in TASKS.entries()]
 SHAPE = (5, 12, 1)  # of the toy task
@@ -179,10 +179,10 @@ def test_a_constant_answer_gets_the_numbers_of_the_reference_row(nmbench, tmp_pa
     frozen = task.frozen("test")
     values = task.evaluate(task.references["chance (always 0)"](frozen.arrays), frozen.arrays)["values"]
     assert (row["value"], row["metrics.exact_match"]) == (values["mse"], values["exact_match"])
-    (board,) = leaderboard.boards([row])
-    lines = {line[1]: dict(zip(board.columns, line, strict=True)) for line in board.lines}
-    for column in ("mse median", "score", "exact_match median"):
-        assert lines["zeros"][column] == lines["(chance (always 0))"][column]
+    (table,) = tables_of([row])
+    lines = {entry.label: entry for entry in table.entries}
+    zeros, chance = lines["zeros"], lines["chance (always 0)"]
+    assert (zeros.median, zeros.score, zeros.others) == (chance.median, chance.score, chance.others)
 
 
 def test_a_row_has_what_is_known_and_blanks_for_what_is_not(score, toy_task, nmbench, tmp_path):
@@ -204,11 +204,10 @@ def test_a_row_has_what_is_known_and_blanks_for_what_is_not(score, toy_task, nmb
         assert nmbench("validate", path) == (0, f"{path}: 1 valid row\n", "")
         code, out, _ = nmbench("leaderboard", path)
         assert code == 0 and "trained outside nmbench" in out and "selected on validation loss" not in out
-    (board,) = leaderboard.boards([row])
-    (line,) = (dict(zip(board.columns, line, strict=True)) for line in board.lines if line[1] == "mine")
-    assert [line[c] for c in ("rank", "params", "seeds", "last step", "rate", "trials", "s/seed")] == [
-        "1", "98 (-2.0%)", "1", "", "", "", "",
-    ]  # fmt: skip
+    (table,) = tables_of([row])
+    (entry,) = (e for e in table.entries if e.model == "mine")
+    assert (entry.rank, entry.params, entry.deviation, len(entry.run_ids)) == (1, 98, row["params_dev"], 1)
+    assert (entry.last, entry.learning_rate, entry.tuning_trials, entry.train_s) == (None, None, None, None)
 
 
 def test_seeds_form_a_cell_and_external_rows_have_tables_of_their_own(score, toy_task, nmbench, tmp_path):
@@ -217,17 +216,18 @@ def test_seeds_form_a_cell_and_external_rows_have_tables_of_their_own(score, toy
     code, _, err = score(targets(toy_task), model="other", params=101)
     assert code == 0 and "4 rows in" in err
     rows = schema.read_csv(tmp_path / "results" / "results.csv")
-    (board,) = leaderboard.boards(rows)
-    assert board.title == "toy v1, protocol external, budget 100"
-    lines = {line[1]: dict(zip(board.columns, line, strict=True)) for line in board.lines}
-    assert (lines["mine"]["seeds"], lines["mine"]["mse median"], lines["other"]["rank"]) == ("3", "1", "1")
+    (table,) = tables_of(rows)
+    assert (table.task, table.protocol, table.budget) == ("toy", "external", 100)
+    entries = {entry.label: entry for entry in table.entries}
+    assert (len(entries["mine"].run_ids), entries["other"].rank) == (3, 1)
+    assert entries["mine"].median.value == pytest.approx(1.0, rel=1e-6)
     assert score(targets(toy_task), "--budget=200", params=200)[0] == 0
-    titles = [b.title for b in leaderboard.boards(schema.read_csv(tmp_path / "results" / "results.csv"))]
-    assert titles == ["toy v1, protocol external, budget 100", "toy v1, protocol external, budget 200"]
+    shown = tables_of(schema.read_csv(tmp_path / "results" / "results.csv"))
+    assert [(t.protocol, t.budget) for t in shown] == [("external", 100), ("external", 200)]
     # Sizes of one model are told apart.
     assert score(targets(toy_task), "--allow_budget_miss", params=150)[0] == 0
-    shown = leaderboard.boards(schema.read_csv(tmp_path / "results" / "results.csv"))[0].lines
-    assert {"mine [params=100]", "mine [params=150]"} <= {line[1] for line in shown}
+    shown = tables_of(schema.read_csv(tmp_path / "results" / "results.csv"))[0].entries
+    assert {"mine [params=100]", "mine [params=150]"} <= {entry.label for entry in shown}
 
 
 def test_the_same_row_twice_is_skipped_and_force_makes_it_again(score, toy_task, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from nmbench import experiment
 from nmbench.catalog import BASELINES, TASKS
 from nmbench.report import leaderboard
-from nmbench.results import schema
+from nmbench.results import schema, standings
+from support.rows import tables_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECORDS = sorted((ROOT / "baselines" / "tuned").glob("*.json"))
@@ -57,11 +58,13 @@ def test_reference_runs_are_those_that_a_user_would_make_today():
 
 
 def test_the_published_tables_are_those_of_the_reference_rows():
-    rows = schema.read_csv(ROOT / "results" / "reference.csv")
-    text = leaderboard.render(leaderboard.boards(rows), "markdown")
+    tables = tables_of(schema.read_csv(ROOT / "results" / "reference.csv"))
+    text = leaderboard.render(tables, standings.overall(tables), "markdown", wide=True)
     assert text in (ROOT / "results" / "LEADERBOARD.md").read_text()
     readme = (ROOT / "README.md").read_text()
-    matched = [b for b in leaderboard.boards(rows) if "protocol matched" in b.title]
-    assert {b.title.split()[0] for b in matched} == {"element_finder", "mwg_rank3"}
-    for board in matched:
-        assert leaderboard.render([board], "markdown").split("\n\n")[1] in readme
+    matched = [table for table in tables if table.protocol == "matched"]
+    assert {table.task for table in matched} == {"element_finder", "mwg_rank3"}
+    for table in matched:
+        assert leaderboard.render([table], [], "markdown").split("\n\n")[1] in readme
+    overall = leaderboard.render([], standings.overall(matched), "markdown").split("\n\n")[1]
+    assert overall in readme

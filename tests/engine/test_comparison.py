@@ -323,7 +323,7 @@ def test_tables_are_literal(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("form", "escaped"), [("markdown", "&#60;b&#62;&#124;\\_%$"), ("latex", r"\ensuremath{<}b\ensuremath{>}|\_\%\$")]
+    ("form", "escaped"), [("markdown", "&#60;b&#62;&#124;\\_%\\$"), ("latex", r"\ensuremath{<}b\ensuremath{>}|\_\%\$")]
 )
 def test_names_are_escaped(write, form, escaped):
     name = "<b>|_%$"

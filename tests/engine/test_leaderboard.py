@@ -1,99 +1,127 @@
-"""The leaderboard: literal tables from literal rows."""
+"""The leaderboard as text: literal tables, escaping."""
 
-import json
+import csv
+import io
 
 import pytest
 
-from nmbench.errors import NmbenchError
 from nmbench.report import leaderboard
-from nmbench.results import schema
-from support.rows import diverged, make_row
+from nmbench.report.text import number
+from nmbench.results import standings
+from support.rows import diverged, make_row, tables_of
+
+A = [1.0, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.875]
 
 
-def board(rows):
-    (table,) = leaderboard.boards(rows)
-    return table, {line[1]: dict(zip(table.columns, line, strict=True)) for line in table.lines}
+def rows(model, values, task="made_up", **changes):
+    return [make_row(model, s, v, task=task, run_id=f"r{s}", **changes) for s, v in enumerate(values)]
 
 
-def test_cells_are_summarised_and_ranked():
-    rows = [make_row("b", s, v) for s, v in enumerate([1.0, 3.0, 2.0])]
-    rows += [make_row("a", s, v) for s, v in enumerate([0.5, 0.25])]
-    table, lines = board(rows)
-    assert [line[:2] for line in table.lines] == [["1", "a"], ["2", "b"]]
-    assert lines["b"]["mse median"] == "2"
-    assert lines["b"]["quartiles"] == "1.5 .. 2.5"
-    assert (lines["b"]["best"], lines["b"]["worst"]) == ("1", "3")
-    assert lines["b"]["score"] == "50.0"
-    assert lines["b"]["params"] == "497 (-0.6%)"
-    assert lines["b"]["seeds"] == "3"
-    assert lines["b"]["last step"] == "2.5"
-    assert lines["b"]["exact_match median"] == "0.5"
-    assert lines["a"]["mse median"] == "0.375"
+def render(made, form, wide=False):
+    tables = tables_of(made)
+    return leaderboard.render(tables, standings.overall(tables), form, wide)
 
 
-def test_higher_is_better_turns_the_order():
-    up = {"higher_is_better": True, "floor": 0.1, "ceiling": 1.0, "score": 50.0}
-    table, lines = board([make_row("a", 0, 0.2, **up), make_row("b", 0, 0.9, **up), make_row("b", 1, 0.7, **up)])
-    assert [line[1] for line in table.lines] == ["b", "a"]
-    assert (lines["b"]["best"], lines["b"]["worst"]) == ("0.9", "0.7")
+def test_the_terminals_table_is_literal():
+    text = render(rows("b", [3.0] * 8) + rows("a", [1.0] * 7) + [diverged(model="a", seed=7)], "terminal")
+    title, table, heading, metrics, notes, legend = text.split("\n\n")
+    assert title == "made_up v1, protocol matched, budget 500: mse (lower is better)"
+    # Differences of 2 in seven seeds and of -1 in one: 4 of 256 arrangements lie as far out.
+    assert table.splitlines() == [
+        "rank  model  group       params           seeds  median  95%     score  s/seed",
+        "----  -----  -----  -----------  --------------  ------  ------  -----  ------",
+        "   1  a      a      497 (-0.6%)  8 (1 diverged)       1  1 .. 1   65.6     2.0",
+        "   2  b      b      497 (-0.6%)               8       3  3 .. 3   25.0     2.0",
+    ]
+    assert heading == "Medians of the other metrics:" and metrics.splitlines()[2].split() == ["a", "0.5"]
+    assert notes.startswith(
+        "10 test trials (sha256 aaaaaaaaaaaa); floor 4, ceiling 0; parameters selected on validation loss"
+    )
+    assert legend.startswith("rank: 1 + the number of models")
 
 
-def test_diverged_seeds_count_as_the_floor_and_are_shown():
-    table, lines = board([make_row("a", 0, 1.0), diverged(model="a", seed=1), diverged(model="a", seed=2)])
-    assert lines["a"]["seeds"] == "3 (2 diverged)"
-    assert lines["a"]["mse median"] == "4"
-    assert lines["a"]["last step"] == "1.5"
-    assert any("Diverged" in note for note in table.notes)
+def test_wide_tables_fit_a_terminal():
+    names = {f"metrics.other_metric_{i}": 0.5 for i in range(12)}
+    text = render(rows("a", A, **names) + rows("b", A, **names), "terminal", wide=True)
+    assert "Interquartile means (iqm), extremes" in text and "Medians of the other metrics, continued:" in text
+    tables = [line for part in text.split("\n\n") if "---" in part for line in part.splitlines()]
+    assert max(map(len, tables)) <= leaderboard.WIDTH
+    assert all(f"other_metric_{i}" in text for i in range(12))
 
 
-def test_variants_of_a_model_are_told_apart():
-    other = json.loads(make_row()["config_json"]) | {"hparams": {"N": 9}}
-    rows = [make_row("a", 0, 1.0), make_row("a", 1, 2.0, config_json=schema.canonical_json(other | {"model": "a"}))]
-    rows[0]["config_json"] = schema.canonical_json(json.loads(rows[0]["config_json"]) | {"model": "a"})
-    assert [line[1] for line in board(rows)[0].lines] == ["a [N=5]", "a [N=9]"]
+def test_few_seeds_are_said():
+    assert "With so few seeds no difference" in render(rows("a", A[:3]) + rows("b", A[:3]), "terminal")
+    assert "With so few seeds" not in render(rows("a", A) + rows("b", A), "terminal")
+    assert "With so few seeds" not in render(rows("a", A[:3]), "terminal")
 
 
-def test_budgets_protocols_and_tasks_have_tables_of_their_own():
-    rows = [make_row(), make_row(protocol="paper", params_target=None, params_dev=None), make_row(params_target=1000)]
-    titles = [b.title for b in leaderboard.boards(rows)]
-    assert titles == [
-        "made_up v1, protocol matched, budget 500",
-        "made_up v1, protocol matched, budget 1000",
-        "made_up v1, protocol paper, given sizes",
+def test_an_overall_table_follows_where_there_are_two_tasks():
+    made = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)] + rows("c", A, "t1")
+    text = render(made, "terminal")
+    assert "Overall, protocol matched: mean score over t1 (500), t2 (500)" in text
+    assert "Not ranked: c (no t2 (500))." in text
+    assert [line.split() for line in text.splitlines() if line.startswith("   1  a ")][-1][:5] == [
+        "1",
+        "a",
+        "a",
+        "8",
+        "64.1",
     ]
 
 
-@pytest.mark.parametrize("changes", [{"testset_sha256": "b" * 64}, {"task_version": 2}])
-def test_rows_of_different_test_sets_do_not_share_a_table(changes):
-    with pytest.raises(NmbenchError, match="come from different test sets"):
-        leaderboard.boards([make_row(), make_row("other", **changes)])
+def test_csv_has_a_line_per_entry_in_full_precision():
+    made = rows("b", [v + 1 / 3 for v in A]) + rows("a", A) + rows("a", A, "other", params_target=None, params_dev=None)
+    lines = list(csv.DictReader(io.StringIO(render(made, "csv"))))
+    assert [(line["task"], line["budget"], line["label"], line["rank"]) for line in lines] == [
+        ("made_up", "500", "a", "1"),
+        ("made_up", "500", "b", "2"),
+        ("other", "", "a", "1"),
+    ]
+    entry = tables_of(made)[0].entries[1]
+    assert float(lines[1]["median"]) == entry.median.value and float(lines[1]["score_high"]) == entry.score.high
+    assert lines[1]["run_ids"].split() == [f"r{s}" for s in range(8)] and lines[1]["reference"] == "false"
+    assert (lines[0]["metrics.exact_match"], lines[0]["solved"], lines[0]["lost"]) == ("0.5", "", "0")
+    both = tables_of([row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)])
+    lines = list(csv.DictReader(io.StringIO(leaderboard.render([], standings.overall(both), "csv"))))
+    assert [(line["label"], line["score"], line["tasks"]) for line in lines] == [
+        ("a", "64.0625", "2"),
+        ("b", "64.0625", "2"),
+    ]
+    assert lines[0]["scores"] == "t1:500=64.0625; t2:500=64.0625"
 
 
-def test_reference_rows_are_computed_on_the_frozen_set(toy_task):
-    frozen = toy_task.frozen("test")
-    row = make_row(task="toy", testset_sha256=frozen.sha256, n_test=12, floor=1.0, score=0.0)
-    _, lines = board([row])
-    zero = (frozen.arrays["targets"].astype(float) ** 2).mean()
-    assert lines["(zero)"]["mse median"] == leaderboard.number(zero)
-    assert lines["(zero)"]["rank"] == ""
-    assert lines["nmrnn"]["<= 0.1"] == "0/1"
+NAME = r"<script>|\input{x}_&%$#^~*`[b]"
 
 
-def test_many_metrics_get_a_table_of_their_own():
-    rows = [make_row("a", s, 1.0, **{"metrics.other": float(s)}) for s in range(3)] + [make_row("b", 0, 2.0)]
-    (table,) = leaderboard.boards(rows)
-    assert not any("exact_match" in column for column in table.columns)
-    assert table.more_columns == ["model", "exact_match", "other"]
-    assert table.more_lines == [["a", "0.5", "1"], ["b", "0.5", ""]]
-    text = leaderboard.render([table], "markdown")
-    assert "Medians of the other metrics:" in text and text.count("\n|---") + text.count("\n|-") >= 2
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ("terminal", NAME),
+        ("markdown", r"&#60;script&#62;&#124;\\input{x}\_&#38;%\$#^\~\*\`\[b\]"),
+        (
+            "latex",
+            r"\ensuremath{<}script\ensuremath{>}\ensuremath{|}\textbackslash{}input\{x\}\_\&\%\$\#\textasciicircum{}"
+            r"\textasciitilde{}*`[b]",
+        ),
+    ],
+)
+def test_names_are_escaped(form, shown):
+    text = render(rows(NAME, A) + rows("b", A, **{f"metrics.{NAME}": 1.0}), form, wide=True)
+    assert shown in text and (form == "terminal" or NAME not in text)
+    (line,) = csv.DictReader(io.StringIO(render(rows(NAME, A), "csv")))
+    assert line["label"] == NAME
 
 
-def test_markdown_escapes_names():
-    text = leaderboard.render(leaderboard.boards([make_row("<script>|*x*", run_id="r")]), "markdown")
-    assert "<script>" not in text and "|*x*" not in text and "&#60;script&#62;&#124;\\*x\\*" in text
+def test_latex_tables_are_environments_with_caption_and_label_of_their_own():
+    made = rows("[x]", [v * 1e-5 for v in A], "a_b") + rows("*y", [v * 1e-5 for v in A], "a-b")
+    text = render(made, "latex")
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\toprule") == 2
+    assert text.count(r"\resizebox") == text.count(r"\end{tabular}}") == 2
+    assert r"\label{tab:a-b-matched-500}" in text and r"\label{tab:a-b-matched-500-2}" in text
+    assert r"\caption{a\_b v1, protocol matched, budget 500: mse (lower is better). 10 test trials" in text
+    assert r"1 & {}[x] & a & 497 (-0.6\%) & 8 & $1.438 \times 10^{-5}$ & [$1." in text
 
 
 def test_numbers_have_four_digits():
-    shown = [leaderboard.number(v) for v in (0.0, 12.3456, 36.66667, 0.00123456, 1e-7, 123456.0)]
+    shown = [number(v) for v in (0.0, 12.3456, 36.66667, 0.00123456, 1e-7, 123456.0)]
     assert shown == ["0", "12.35", "36.67", "0.001235", "1.000e-07", "1.235e+05"]

@@ -117,3 +117,20 @@ def test_any_printable_model_name_survives(model):
     text = schema.to_csv([row])
     (again,) = csv.DictReader(io.StringIO(text))
     assert schema.check_row(again, "y") == row
+
+
+@pytest.mark.parametrize("remembered", [0, 1, 10_000])
+def test_reading_a_file_is_checking_its_rows(tmp_path, monkeypatch, remembered):
+    """What is remembered of earlier rows changes nothing, be it much or little."""
+    monkeypatch.setattr(schema, "_REMEMBERED", {})
+    monkeypatch.setattr(schema, "_REMEMBERED_OTHERS", remembered)
+    training = dict.fromkeys(c.name for c in schema.COLUMNS if c.training)
+    rows = [make_row("a", s, s / 7, run_id=f"r{s}") for s in range(5)] + [diverged(run_id="lost")]
+    rows += [make_row("mine", 9, 1.0, run_id="e", protocol="external", **training), make_row("a", 6, 1.0, run_id="after")]
+    path = tmp_path / "a.csv"
+    path.write_text(schema.to_csv(rows))
+    assert schema.read_csv(path) == [schema.check_row(row, "x") for row in rows]
+    rows.append(make_row("a", 7, 1.0, run_id="last") | training)
+    path.write_text(schema.to_csv(rows))
+    with pytest.raises(NmbenchError, match=r"row 9, column 'data_seed': empty, wants a int"):
+        schema.read_csv(path)

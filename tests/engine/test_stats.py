@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmbench.results import stats
+from nmbench.results import resampling, stats
 from support.rows import diverged, make_row
 
 
@@ -268,3 +268,63 @@ def test_few_or_single_seeds_share_the_first_rank():
     assert stats.rank_groups({"a": sample([1.0]), "b": sample([9.0])}) == {"a": 1, "b": 1}
     assert stats.rank_groups({"a": sample([9.0, 8.0, 9.0]), "b": sample([1.0, 2.0, 1.5])}) == {"b": 1, "a": 1}
     assert stats.rank_groups({"a": sample([1.0])}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "groups"),
+    [
+        ([], ["a", "a", "a"]),
+        ([(0, 2)], ["a", "ab", "b"]),
+        ([(0, 1), (0, 2)], ["a", "b", "b"]),
+        ([(0, 1), (0, 2), (1, 2)], ["a", "b", "c"]),
+    ],
+)
+def test_letters_by_hand(pairs, groups):
+    apart = np.zeros((3, 3), bool)
+    for i, j in pairs:
+        apart[i, j] = apart[j, i] = True
+    assert stats.letters(apart) == groups
+
+
+@given(st.integers(1, 7), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_models_share_a_letter_exactly_where_they_cannot_be_told_apart(n, drawn):
+    upper = np.triu(np.array([[drawn.random() < 0.4 for _ in range(n)] for _ in range(n)]), 1)
+    apart = upper | upper.T
+    groups = [set(g) for g in stats.letters(apart)]
+    assert all(groups)
+    for i in range(n):
+        for j in range(n):
+            assert bool(groups[i] & groups[j]) == (not apart[i, j])
+
+
+def test_more_groups_than_letters_are_left_blank():
+    assert stats.letters(~np.eye(53, dtype=bool)) == [""] * 53
+    assert stats.letters(~np.eye(52, dtype=bool))[51] == "Z"
+
+
+def test_large_samples_are_resampled_in_parts(monkeypatch):
+    x = np.random.RandomState(0).randn(300)
+    whole = stats.mean(x)
+    monkeypatch.setattr(resampling, "_AT_ONCE", 50_000)
+    parts = stats.mean(x)
+    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high))
+    resampling._kept_resamples.cache_clear()
+
+
+def test_many_tests_at_once_are_those_one_by_one():
+    random = np.random.RandomState(0)
+    gaps = [random.randn(n) for n in (5, 20, 5, 14, 20)]
+    assert resampling.paired_ps(gaps) == [stats.paired_p(gap) for gap in gaps]
+    pairs = [(random.randn(a), random.randn(b)) for a, b in ((3, 4), (12, 9), (3, 4), (9, 12))]
+    assert resampling.unpaired_ps(pairs) == [stats.unpaired_p(a, b) for a, b in pairs]
+    assert stats.unpaired_p(*pairs[1]) == stats.unpaired_p(*pairs[1][::-1])
+
+
+def test_drawn_p_of_groups_is_close_to_scipys():
+    x, y = np.random.RandomState(1).randn(2, 12)
+    gap = lambda a, b, axis: np.mean(a, axis=axis) - np.mean(b, axis=axis)
+    theirs = scipy.stats.permutation_test(
+        (x, y + 0.7), gap, permutation_type="independent", vectorized=True, n_resamples=9999
+    )
+    assert stats.unpaired_p(x, y + 0.7) == pytest.approx(theirs.pvalue, abs=0.02)

@@ -1,0 +1,52 @@
+"""Files that reports are written to: proved writable before anything is computed, replaced whole."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+
+from nmbench.errors import NmbenchError
+
+
+def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path:
+    """The path of a file that can be written, in a folder that exists; nothing is left there.
+
+    Args:
+      flag: name of the flag that gave it, for messages.
+      path_text: the file; an older one may be there.
+      inputs: files that must not be overwritten, because they are read.
+
+    Raises:
+      NmbenchError: a folder, in no folder, not writable, or one of `inputs`.
+    """
+    path = pathlib.Path(os.path.expanduser(path_text))
+    where = f"--{flag}={path_text}"
+    if not path_text or path.is_dir():
+        raise NmbenchError(f"{where} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise NmbenchError(f"{where}: there is no folder {path.parent}; make it first")
+    if path.exists() and any(os.path.exists(p) and os.path.samefile(p, path) for p in map(os.path.expanduser, inputs)):
+        raise NmbenchError(f"{where} is read from; name another file")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise NmbenchError(f"{where} cannot be written ({error.strerror or error})") from error
+    return path
+
+
+def write(path: pathlib.Path, text: str) -> None:
+    """Replace `path` by a file of `text` (UTF-8, LF), whole or not at all; raises `NmbenchError` if the disk refuses."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="") as file:
+            temporary = file.name
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,105 @@
+"""The leaderboard as CSV: one line per entry, all that is known of it, in full precision."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from nmbench.results.schema import metric_column
+from nmbench.results.standings import Entry, Overall, Table
+from nmbench.results.stats import Estimate
+
+
+def tables(given: Sequence[Table]) -> str:
+    """One line per entry of all tables, references too. Columns "metrics.NAME" hold medians."""
+    metrics = sorted({name for table in given for name in table.metrics})
+    lines = [_entry(table, entry, metrics) for table in given for entry in table.entries]
+    return _text(lines)
+
+
+def overall(given: Sequence[Overall]) -> str:
+    """One line per ranked model of all rankings; its scores as "TASK:BUDGET=SCORE", one after the other."""
+    lines = []
+    for ranking in given:
+        for entry in ranking.entries:
+            names = [f"{t.task}:{t.budget or ''}" for t in ranking.tables]
+            lines.append(
+                {
+                    "protocol": ranking.protocol,
+                    "rank": entry.rank,
+                    "group": entry.group,
+                    "label": entry.label,
+                    "tied": "; ".join(entry.tied),
+                    **_estimate("score", entry.score),
+                    "tasks": len({t.task for t in ranking.tables}),
+                    "scores": "; ".join(f"{n}={s!r}" for n, s in zip(names, entry.scores, strict=True)),
+                    "seeds": "; ".join(f"{n}={s}" for n, s in zip(names, entry.seeds, strict=True)),
+                }
+            )
+    return _text(lines)
+
+
+def _entry(table: Table, entry: Entry, metrics: Sequence[str]) -> dict[str, Any]:
+    values = None if entry.sample is None else entry.sample.values
+    best, worst = (max, min) if table.higher_is_better else (min, max)
+    return {
+        "task": table.task,
+        "task_version": table.task_version,
+        "protocol": table.protocol,
+        "budget": table.budget,
+        "rank": entry.rank,
+        "group": entry.group,
+        "label": entry.label,
+        "model": entry.model,
+        "reference": entry.reference,
+        "tied": "; ".join(entry.tied),
+        "params": entry.params,
+        "params_dev": entry.deviation,
+        "seeds": None if values is None else len(values),
+        "lost": None if values is None else entry.lost,
+        "metric": table.metric,
+        "higher_is_better": table.higher_is_better,
+        **_estimate("median", entry.median),
+        **_estimate("interquartile_mean", entry.iqm),
+        "best": entry.median.value if values is None else float(best(values)),
+        "worst": entry.median.value if values is None else float(worst(values)),
+        **_estimate("score", entry.score),
+        "threshold": table.threshold,
+        "solved": entry.solved,
+        **_estimate("success_rate", entry.success),
+        "last_median": entry.last,
+        "train_s": entry.train_s,
+        "learning_rate": entry.learning_rate,
+        "tuning_trials": entry.tuning_trials,
+        "floor": table.floor,
+        "ceiling": table.ceiling,
+        "n_test": table.n_test,
+        "testset_sha256": table.testset_sha256,
+        "run_ids": " ".join(entry.run_ids),
+        "config_json": entry.config,
+        **{metric_column(name): entry.others.get(name) for name in metrics},
+    }
+
+
+def _estimate(name: str, found: Estimate | None) -> dict[str, float | None]:
+    value, low, high = (None, None, None) if found is None else (found.value, found.low, found.high)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _text(lines: Sequence[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        writer.writerow({name: _cell(value) for name, value in line.items()})
+    return out.getvalue().rstrip("\n")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(float(value)) if isinstance(value, float) else str(value)

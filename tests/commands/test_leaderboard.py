@@ -1,0 +1,71 @@
+"""`nmbench leaderboard` as a user types it: formats, files, refusals."""
+
+import functools
+import os
+import pathlib
+
+import pytest
+
+from nmbench.results import schema
+from support.rows import make_row
+
+ROOT = pathlib.Path(__file__).parents[2]
+REFERENCE = str(ROOT / "results" / "reference.csv")
+
+
+@pytest.fixture
+def call(nmbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        make_row(m, s, 1 + s / 8 + (m == "b"), task=t, run_id=f"{m}{t}{s}") for m in "ab" for t in "xy" for s in range(8)
+    ]
+    (tmp_path / "r.csv").write_text(schema.to_csv(rows))
+    return functools.partial(nmbench, "leaderboard")
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "csv", "latex"])
+def test_the_reference_rows_in_every_format(call, form):
+    code, out, err = call(REFERENCE, f"--format={form}", "--protocol=matched")
+    assert (code, err) == (0, "") and "lstm" in out and "paper" not in out
+    assert ("verall" in out) == (form != "csv")
+    assert call(REFERENCE, f"--format={form}", "--protocol=matched") == (code, out, err)
+
+
+def test_tables_of_one_kind(call):
+    assert "Overall" not in call("r.csv", "--tables=tasks")[1]
+    code, out, _ = call("r.csv", "--tables=overall")
+    assert code == 0 and out.startswith("Overall, protocol matched: mean score over x (500), y (500)\n")
+    code, out, _ = call("r.csv", "--tables=overall", "--format=csv")
+    assert code == 0 and out.startswith("protocol,rank,group,label,") and out.count("\n") == 3
+    code, out, err = call("r.csv", "--tables=overall", "--task=x")
+    assert (code, out) == (2, "") and "no two models share results of two tasks" in err
+
+
+def test_out_writes_the_same_whole(call):
+    (_, printed, _), before = call("r.csv", "--format=csv"), set(os.listdir())
+    pathlib.Path("old.csv").write_text("old")
+    assert call("r.csv", "--format=csv", "--out=old.csv") == (0, "", "")
+    assert pathlib.Path("old.csv").read_text() == printed and set(os.listdir()) == before | {"old.csv"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["r.csv", "--out=r.csv"], "--out=r.csv is read from; name another file"),
+        (["r.csv", "--out=."], "--out=. is a folder"),
+        (["r.csv", "--out="], "is a folder; name a file"),
+        (["r.csv", "--out=no/such/t.csv"], "there is no folder no/such"),
+        (["missing.csv", "--out=t.csv"], "no such file or folder: missing.csv"),
+        (["r.csv", "--task=xx"], "no rows with task 'xx'; did you mean 'x'?"),
+        (["r.csv", "--protocol=match"], "did you mean 'matched'?"),
+        (["r.csv", "--format=html"], "--format"),
+        (["other.csv", "r.csv"], "r.csv: ax0 has testset_sha256"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(call, argv, message):
+    other = [make_row("a", 0, 1.0, task="x", testset_sha256="b" * 64)]
+    pathlib.Path("other.csv").write_text(schema.to_csv(other))
+    before = {name: pathlib.Path(name).read_text() for name in os.listdir()}
+    code, out, err = call(*argv)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert {name: pathlib.Path(name).read_text() for name in os.listdir()} == before
