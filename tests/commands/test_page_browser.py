@@ -11,7 +11,7 @@ import pytest
 from nmbench.catalog import TASKS
 from nmbench.report import page
 from nmbench.rerun import Reruns
-from nmbench.results import cells, schema, standings, store
+from nmbench.results import cells, schema, standings
 from support.rows import diverged, make_row
 
 pytestmark = pytest.mark.slow
@@ -44,10 +44,9 @@ def leaderboard(tmp_path_factory):
     csv = folder / "results.csv"
     csv.write_text(schema.to_csv(rows))
     tables = standings.standings([cells.read(str(csv))])
-    known = {row["run_id"]: row for row in store.read(str(csv))}
     with TASKS.restored():
         out = page.check_out(str(folder / "out"))
-        index = page.write(out, tables, standings.overall(tables), known, [str(csv)], Reruns().of)
+        index = page.write(out, tables, standings.overall(tables), [str(csv)], Reruns().of)
     return index.as_uri()
 
 

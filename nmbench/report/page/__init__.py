@@ -17,24 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import nmbench
 from nmbench.errors import NmbenchError
+from nmbench.report import files
 from nmbench.report.page.content import Commands, gather
+from nmbench.results import store
 
 if TYPE_CHECKING:
     from nmbench.results.standings import Overall, Table
 
 INDEX = "index.html"
+MOST_ROWS = 5000
 # What an earlier page is known by; any other file of that name is left alone.
 _GENERATOR = '<meta name="generator" content="nmbench '
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
-def check_out(text: str) -> pathlib.Path:
-    """The folder that a page can be written to, made if it is not there; nothing else is written.
-
-    Raises:
-      NmbenchError: jinja2 or matplotlib is missing, it is no folder or cannot be written, or holds an index.html that is not
-        a page of nmbench.
-    """
+def check_libraries() -> None:
+    """Raise `NmbenchError` if jinja2 or matplotlib is missing."""
     for library in ("jinja2", "matplotlib"):
         try:
             __import__(library)
@@ -42,12 +40,27 @@ def check_out(text: str) -> pathlib.Path:
             raise NmbenchError(
                 f"the page needs {library}: pip install 'nmbench[report]', or -e '.[report]' in a clone"
             ) from error
+
+
+def check_size(tables: Sequence[Table]) -> None:
+    """Raise `NmbenchError` if there are more rows than a page can hold."""
+    rows = sum(len(entry.run_ids) for table in tables for entry in table.entries)
+    if rows > MOST_ROWS:
+        raise NmbenchError(f"{rows} rows are too many for a page, {MOST_ROWS} at most; choose with --task and --protocol")
+
+
+def check_out(text: str) -> pathlib.Path:
+    """The folder of --out, proven to be one that a page can be written into; nothing is left there.
+
+    Raises:
+      NmbenchError: it is no folder or cannot be written, or holds an index.html that is not a page of nmbench.
+    """
     folder = pathlib.Path(os.path.expanduser(text))
-    made = [p for p in (folder, *folder.parents) if not p.exists()]
     index = folder / INDEX
+    if not text or (folder.exists() and not folder.is_dir()):
+        raise NmbenchError(f"--out={text} is no folder; name one, the page is written into it as {INDEX}")
+    made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
-        if folder.exists() and not folder.is_dir():
-            raise NmbenchError(f"--out={text} is a file; name a folder, the page is written into it as {INDEX}")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -56,11 +69,12 @@ def check_out(text: str) -> pathlib.Path:
                 f"{index} is there and is no page of nmbench; move it away, or name another folder with --out"
             )
     except OSError as error:
+        reason = error.strerror or error
+        raise NmbenchError(f"--out={text} cannot be written ({reason}); name a folder you may write to") from error
+    finally:
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
-        reason = error.strerror or error
-        raise NmbenchError(f"--out={text} cannot be written ({reason}); name a folder you may write to") from error
     return folder
 
 
@@ -73,7 +87,6 @@ def write(
     folder: pathlib.Path,
     tables: Sequence[Table],
     rankings: Sequence[Overall],
-    rows: Mapping[str, Mapping[str, Any]],
     paths: Sequence[str],
     commands: Commands,
     report: Callable[[str], None] = lambda what: None,
@@ -83,28 +96,22 @@ def write(
     Args:
       folder: from `check_out`.
       tables, rankings: see `nmbench.results.standings`.
-      rows: run id to row, of all runs in `tables`.
-      paths: results folders and files that the rows come from; folders give training curves and outputs.
+      paths: results folders and files that the tables come from; run folders give training curves and outputs.
       commands: how a row is made again, see `nmbench.rerun.Reruns.of`.
       report: told what is being drawn.
 
     Raises:
-      NmbenchError: too many rows for a page, or the disk refuses.
+      NmbenchError: the disk refuses.
     """
+    wanted = {run_id for table in tables for entry in table.entries for run_id in entry.run_ids}
+    rows = {row["run_id"]: row for path in paths for row in store.iterate(path) if row["run_id"] in wanted}
     text = render(gather(tables, rankings, rows, paths, commands, report))
     index = folder / INDEX
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".index-", delete=False, encoding="utf-8") as file:
-            temporary = pathlib.Path(file.name)
-            file.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(index)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise NmbenchError(f"cannot write {index}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        raise NmbenchError(f"cannot make {folder}: {error.strerror or error}") from error
+    files.write(index, text)
     return index
 
 
