@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -101,12 +101,12 @@ def signals(task: Task, arrays: Mapping[str, np.ndarray]) -> list[Signal]:
     return [*found, Signal("target", task.spec.outputs, np.where(counted, batch.targets, np.nan))]
 
 
-def spread(n: int, trials: int) -> np.ndarray:
+def spread(n: int, trials: int) -> list[int]:
     """Numbers of at most so many trials, evenly over a set of `n`."""
-    return np.unique(np.linspace(0, n - 1, trials).round().astype(int))
+    return np.unique(np.linspace(0, n - 1, trials).round().astype(int)).tolist()
 
 
-def labels(task: Task, arrays: Mapping[str, np.ndarray], chosen: np.ndarray) -> list[str]:
+def labels(task: Task, arrays: Mapping[str, np.ndarray], chosen: Sequence[int]) -> list[str]:
     """What condition each of the chosen trials has, "interval 12"; "" where no metric of the task has conditions."""
     labelled = next((m for m in task.metrics if m.conditions), None)
     if labelled is None or labelled.conditions is None:

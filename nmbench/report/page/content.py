@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nmbench.report.page import sections
+from nmbench.report.page import figures, sections
 from nmbench.report.text import number
 from nmbench.results import provenance, schema
 from nmbench.results.stats import Estimate
@@ -79,10 +79,12 @@ def gather(
     for table in tables:
         by_task[table.task].append(table)
     places = {task: f"task-{task if _PLAIN.fullmatch(task) else i}" for i, task in enumerate(by_task, start=1)}
+    labels = dict.fromkeys(e.label for t in tables for e in t.entries if not e.reference)
+    styles = {label: figures.style(i) for i, label in enumerate(labels)}
     made = []
     for task, members in by_task.items():
         report(task)
-        section = sections.section(task, members, rows, paths, places[task])
+        section = sections.section(task, members, rows, paths, places[task], styles)
         section["entries"] = [
             {"protocol": t.protocol, "budget": budget(t), **_runs(e, anchors[id(e)], rows, commands)}
             for t in members

@@ -16,13 +16,13 @@ from nmbench.results.standings import Entry, Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH = 380
+WIDTH = 330
 ROW = 48
 MOST_STRIPS = 30
 # Colours repeat after eight, markers after seven, so that 56 models differ in one or the other.
 COLOURS = 8
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-_LONGEST = 52
+_LONGEST = 44
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,19 +81,19 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
 
 def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure, str]:
     """Score against learned parameters, with intervals; tables of one task and protocol, whatever their budgets."""
-    figure = _figure(270)
+    figure = _figure(240)
     axis = figure.subplots()
-    found = [e for t in tables for e in t.entries if not e.reference and e.params is not None]
-    _scale(axis, "x", [entry.params for entry in found], ratio=3)
+    found = [(e, e.params) for t in tables for e in t.entries if not e.reference and e.params is not None]
+    _scale(axis, "x", [params for _, params in found], ratio=3)
     said = []
-    for entry in found:
+    for entry, params in found:
         look, score = styles[entry.label], entry.score
         if score.low is not None and score.high is not None:
-            axis.plot([entry.params] * 2, [score.low, score.high], color=look.colour, linewidth=1.8, alpha=0.75)
-        axis.plot([entry.params], [score.value], look.marker, color=look.colour, markersize=8, markeredgewidth=0)
+            axis.plot([params] * 2, [score.low, score.high], color=look.colour, linewidth=1.8, alpha=0.75)
+        axis.plot([params], [score.value], look.marker, color=look.colour, markersize=8, markeredgewidth=0)
         interval = "" if score.low is None else f" ({score.low:.1f} to {score.high:.1f})"
-        said.append(f"{entry.label}: {entry.params} parameters, score {score.value:.1f}{interval}")
-    for budget in {table.budget for table in tables} - {None}:
+        said.append(f"{entry.label}: {params} parameters, score {score.value:.1f}{interval}")
+    for budget in {table.budget for table in tables if table.budget is not None}:
         axis.axvline(budget, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
     axis.margins(0.12)
     if axis.get_xscale() == "linear":
@@ -107,7 +107,7 @@ def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure
 
 def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style]) -> tuple[Figure, str]:
     """Validation loss during training. found: label to one `[P, 3]` array per seed: step, training and validation loss."""
-    figure = _figure(270)
+    figure = _figure(240)
     axis = figure.subplots()
     said, everything = [], []
     for label, lines in found.items():

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def curve(folder: pathlib.Path) -> np.ndarray:
     return np.where(np.isfinite(array), array, math.nan)
 
 
-def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: np.ndarray) -> tuple[np.ndarray, str]:
+def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: Sequence[int]) -> tuple[np.ndarray, str]:
     """What the run's network answers on some test trials: `[T, len(chosen), O]`, and a remark, "" for none.
 
     Args:
@@ -77,7 +77,7 @@ def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: np
         params = load_params(folder / PARAMS, like)
         dtype = jnp.result_type(float)
         inputs = task.unpack(task.frozen("test").arrays).inputs
-        inputs = tree.map_structure(lambda a: np.asarray(a[:, chosen], dtype), inputs)
+        inputs = tree.map_structure(lambda a: np.asarray(a[:, list(chosen)], dtype), inputs)
         answered = np.asarray(jax.jit(model.apply)(params, inputs), np.float64)
         task.spec.validate_outputs(answered, len(chosen))
     except NmbenchError as error:

@@ -29,7 +29,12 @@ Row = Mapping[str, Any]
 
 
 def section(
-    name: str, tables: Sequence[Table], rows: Mapping[str, Row], paths: Sequence[str], anchor: str
+    name: str,
+    tables: Sequence[Table],
+    rows: Mapping[str, Row],
+    paths: Sequence[str],
+    anchor: str,
+    styles: Mapping[str, figures.Style],
 ) -> dict[str, Any]:
     """Plain data of a task's section.
 
@@ -39,6 +44,7 @@ def section(
       rows: run id to row.
       paths: results folders and files that the rows come from.
       anchor: id of the section, with which those of its figures begin.
+      styles: label to how it is drawn.
     """
     import matplotlib
 
@@ -49,7 +55,7 @@ def section(
     for table in tables:
         groups[table.protocol].append(table)
     first = tables[0]
-    with matplotlib.rc_context(svg.STYLE):
+    with matplotlib.rc_context(dict(svg.STYLE)):
         drawn = None if task is None else _Trials(task)
         return {
             "name": name,
@@ -67,7 +73,7 @@ def section(
             "sha256": first.testset_sha256,
             "examples": None if drawn is None else drawn.examples(anchor),
             "groups": [
-                _group(members, f"{anchor}-{i}", i, rows, folders, drawn)
+                _group(members, f"{anchor}-{i}", i, rows, folders, drawn, styles)
                 for i, members in enumerate(groups.values(), start=1)
             ],
         }
@@ -91,10 +97,10 @@ def _group(
     rows: Mapping[str, Row],
     folders: Mapping[str, pathlib.Path],
     drawn: _Trials | None,
+    styles: Mapping[str, figures.Style],
 ) -> dict[str, Any]:
-    """Tables of one protocol: they share colours and the figure of scores against parameters."""
+    """Tables of one protocol: they share the figure of scores against parameters."""
     labels = list(dict.fromkeys(e.label for table in tables for e in table.entries if not e.reference))
-    styles = {label: figures.style(i) for i, label in enumerate(labels)}
     plots, notes, answered = [], [], []
     external = all(rows[run]["train_steps"] is None for t in tables for e in t.entries for run in e.run_ids)
     for i, table in enumerate(tables):
@@ -121,7 +127,7 @@ def _group(
     return {
         "protocol": tables[0].protocol,
         "number": place,
-        "legend": [(label, svg.variable(s.colour), _MARKS[s.marker]) for label, s in styles.items()],
+        "legend": [(label, svg.variable(styles[label].colour), _MARKS[styles[label].marker]) for label in labels],
         "plots": plots,
         "notes": list(dict.fromkeys(notes)),
         "answered": [a for a in answered if a["models"]],

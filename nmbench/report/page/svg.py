@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ _FAMILY = re.compile(r"font-family: [^;]*;? ?")
 _REFERENCE = re.compile(r"#([A-Za-z][\w\-]*)")
 
 # Of a figure: labels are as wide as the default font's, which is wider than those that pages have.
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "nmbench",
     "text.parse_math": False,
@@ -97,9 +97,10 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
             element.text = None
     _prune(root)
     width = float(root.attrib["viewBox"].split()[2])
-    root.attrib.pop("width", None), root.attrib.pop("height", None), root.attrib.pop("version", None)
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
     root.attrib.update(
-        {"role": "img", "aria-labelledby": f"{key}-t {key}-d", "class": "plot", "style": f"max-width: {width:.0f}px"}
+        {"role": "img", "aria-labelledby": f"{key}-t {key}-d", "class": "plot", "style": f"max-width: {1.25 * width:.0f}px"}
     )
     for name, text in (("desc", description), ("title", title)):
         element = ET.Element(name, {"id": f"{key}-{name[0]}"})

@@ -14,7 +14,7 @@ from nmbench.report.trials import Signal
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH = 340
+WIDTH = 320
 SHADES = 6
 Epochs = Sequence[tuple[str, int, int]]
 
