@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nmbench import experiment, tuning
-from nmbench.catalog import BASELINES
+from nmbench.catalog import BASELINES, TASKS
 from nmbench.errors import NmbenchError
 from nmbench.results.cells import flatten, shared_config, short
 from nmbench.results.schema import EXTERNAL
@@ -60,7 +60,7 @@ class Reruns:
         if key not in self._known:
             try:
                 self._known[key] = self._find(json.loads(key[0]), row)
-            except NmbenchError as error:
+            except NmbenchError as error:  # a value that no flag can hold, or a module that fails to import
                 self._known[key] = Rerun("", False, f"No command gives it: {error}.")
             except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
                 self._known[key] = Rerun("", False, "Its configuration is not one that nmbench.run writes.")
@@ -69,9 +69,11 @@ class Reruns:
     def _find(self, config: dict[str, Any], row: Mapping[str, Any]) -> Rerun:
         environment = ["JAX_ENABLE_X64=true"] if config["x64"] else []
         origin = row["model_origin"].rsplit(":", 1)[0]
-        plugins = self._plugins
-        if not plugins and config["model"] not in BASELINES and not origin.startswith(_SHIPPED):
-            plugins = (f"--plugin={origin}",)
+        origins = [r.entry(config[r.kind]).origin for r in (BASELINES, TASKS) if config[r.kind] in r]
+        own = not all(place.startswith(_SHIPPED) for place in (*origins, origin))
+        plugins = self._plugins or (f"--plugin={origin}",)
+        if not own or (not self._plugins and config["model"] in BASELINES):
+            plugins = ()
 
         def made(asked: _Asked, note: str, exact: bool) -> Rerun:
             words = ["python", "-m", "nmbench.run", *plugins, *asked.flags()]

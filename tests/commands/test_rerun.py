@@ -128,7 +128,18 @@ def test_what_cannot_be_made_again_is_said(resolved):
         assert (odd.command(0), odd.note) == ("", "Its configuration is not one that nmbench.run writes.")
 
 
-def test_plugins_are_named(resolved):
+def test_a_plugin_is_named_where_it_is_needed(resolved, tmp_path):
+    plugin = tmp_path / "my model.py"
+    plugin.write_text(
+        "import nmbench\n"
+        "@nmbench.register_baseline('mine', free_size='N')\n"
+        "def mine(spec, N: int):\n"
+        "    import jax.numpy as jnp\n"
+        "    apply = lambda params, inputs: inputs['sensory'] @ params['w'] @ params['v']\n"
+        "    return lambda key: {'w': jnp.ones((1, N)), 'v': jnp.ones((N, 1))}, apply\n"
+    )
+    _, cell = resolved(["--model=mine", "--task=element_finder", f"--plugin={plugin}"])
+    found = Reruns([plugin.name]).of(row_of(cell, 0))
+    assert found.exact and shlex.split(found.words)[3:5] == ["--plugin=my model.py", "--model=mine"]
     _, cell = resolved(["--model=rnn", "--task=element_finder"])
-    found = Reruns(["my model.py"]).of(row_of(cell, 0))
-    assert found.exact and shlex.split(found.words)[3] == "--plugin=my model.py"
+    assert "plugin" not in Reruns([plugin.name]).of(row_of(cell, 0)).words

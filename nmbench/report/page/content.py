@@ -113,7 +113,11 @@ COLUMNS = (
     ("Task", False, "task"),
     ("Protocol", False, "training protocol"),
     ("Budget", True, "parameter budget"),
-    ("Rank", True, "1 + the number of models that are significantly better; shared where nothing tells models apart"),
+    (
+        "Rank",
+        True,
+        "1 + the number of models that are significantly better; models that share a letter cannot be told apart",
+    ),
     ("Score", True, "mean over seeds, 0 at chance and 100 at a perfect answer, with its 95% interval"),
     ("Metric", False, "the task's primary metric; the arrow says which way is better"),
     ("Median", True, "of the metric over seeds, with its 95% interval"),
@@ -151,13 +155,12 @@ def _line(table: Table, entry: Entry, anchor: str | None, place: str) -> dict[st
     solved = cell("")
     if entry.solved is not None and seeds:
         solved = cell(f"{entry.solved}/{seeds}", entry.solved / seeds)
-    tied = f"tied with {len(entry.tied)}" if entry.tied else ""
     cells = [
         cell(entry.label, link=f"#{anchor}" if anchor else ""),
         cell(table.task, link=f"#{place}"),
         cell(table.protocol),
         cell(str(table.budget) if table.budget else "given", table.budget),
-        cell("" if entry.rank is None else str(entry.rank), entry.rank, tied),
+        cell("" if entry.rank is None else str(entry.rank), entry.rank, f"group {entry.group}" if entry.group else ""),
         estimate(entry.score, one),
         cell(f"{table.metric} {'↑' if table.higher_is_better else '↓'}"),
         estimate(entry.median),
@@ -182,7 +185,7 @@ def _ranking(ranking: Overall) -> dict[str, Any]:
     lines = [
         [
             cell(entry.label),
-            cell(str(entry.rank), entry.rank, f"tied with {len(entry.tied)}" if entry.tied else ""),
+            cell(str(entry.rank), entry.rank, f"group {entry.group}" if entry.group else ""),
             estimate(entry.score, one),
             *(cell(one(score), score) for score in entry.scores),
         ]

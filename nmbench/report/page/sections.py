@@ -49,7 +49,7 @@ def section(
     import matplotlib
 
     task, unknown = _registered(name, tables[0])
-    every = [run for table in tables for entry in table.entries for run in entry.run_ids]
+    every = [run for table in tables for entry in table.entries for run in entry.run_ids if rows[run]["train_steps"]]
     folders = runs.folders(paths, every)
     groups: dict[str, list[Table]] = defaultdict(list)
     for table in tables:
