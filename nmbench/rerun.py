@@ -69,11 +69,11 @@ class Reruns:
     def _find(self, config: dict[str, Any], row: Mapping[str, Any]) -> Rerun:
         environment = ["JAX_ENABLE_X64=true"] if config["x64"] else []
         origin = row["model_origin"].rsplit(":", 1)[0]
-        origins = [r.entry(config[r.kind]).origin for r in (BASELINES, TASKS) if config[r.kind] in r]
-        own = not all(place.startswith(_SHIPPED) for place in (*origins, origin))
-        plugins = self._plugins or (f"--plugin={origin}",)
-        if not own or (not self._plugins and config["model"] in BASELINES):
+        registered = [r.entry(config[r.kind]).origin for r in (BASELINES, TASKS) if config[r.kind] in r]
+        if all(place.startswith(_SHIPPED) for place in (*registered, origin)):
             plugins = ()
+        else:
+            plugins = self._plugins if config["model"] in BASELINES else (f"--plugin={origin}",)
 
         def made(asked: _Asked, note: str, exact: bool) -> Rerun:
             words = ["python", "-m", "nmbench.run", *plugins, *asked.flags()]

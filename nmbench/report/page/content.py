@@ -122,7 +122,7 @@ COLUMNS = (
     ("Metric", False, "the task's primary metric; the arrow says which way is better"),
     ("Median", True, "of the metric over seeds, with its 95% interval"),
     ("IQM", True, "interquartile mean of the metric, with its 95% interval"),
-    ("Solved", True, "seeds that reach the task's threshold"),
+    ("Solved", True, "seeds that reach the task's threshold, with the 95% interval of their share"),
     ("Parameters", True, "learned parameters, and how far they are off the budget"),
     ("Seeds", True, "number of seeds"),
     ("Rate", True, "learning rate"),
@@ -154,7 +154,9 @@ def _line(table: Table, entry: Entry, anchor: str | None, place: str) -> dict[st
     one = lambda value: f"{value:.1f}"
     solved = cell("")
     if entry.solved is not None and seeds:
-        solved = cell(f"{entry.solved}/{seeds}", entry.solved / seeds)
+        share = entry.success
+        interval = "" if share is None or share.low is None else f"{share.low:.0%} – {share.high:.0%}"
+        solved = cell(f"{entry.solved}/{seeds}", entry.solved / seeds, interval)
     cells = [
         cell(entry.label, link=f"#{anchor}" if anchor else ""),
         cell(table.task, link=f"#{place}"),
