@@ -70,7 +70,7 @@ class Metric:
 
     def score(self, value: float) -> float:
         """Normalise to 0 (floor) .. 100 (ceiling), clipped: a model worse than chance scores 0."""
-        return float(scores(np.float64(value), self.floor, self.ceiling))
+        return float(scores(np.asarray(value), self.floor, self.ceiling))
 
     def solved(self, value: float) -> bool:
         """Whether `value` reaches the threshold; False without one."""

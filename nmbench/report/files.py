@@ -16,7 +16,7 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
     Args:
       flag: name of the flag that gave it, for messages.
       path_text: the file; an older one may be there.
-      inputs: files that must not be overwritten, because they are read.
+      inputs: files, and folders of CSVs, that must not be overwritten, because they are read.
 
     Raises:
       NmbenchError: a folder, in no folder, not writable, or one of `inputs`.
@@ -27,7 +27,7 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
         raise NmbenchError(f"{where} is a folder; name a file")
     if not path.parent.is_dir():
         raise NmbenchError(f"{where}: there is no folder {path.parent}; make it first")
-    if path.exists() and any(os.path.exists(p) and os.path.samefile(p, path) for p in map(os.path.expanduser, inputs)):
+    if path.exists() and any(_holds(os.path.expanduser(given), path) for given in inputs):
         raise NmbenchError(f"{where} is read from; name another file")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
@@ -35,6 +35,13 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
     except OSError as error:
         raise NmbenchError(f"{where} cannot be written ({error.strerror or error})") from error
     return path
+
+
+def _holds(given: str, path: pathlib.Path) -> bool:
+    """Whether `path` is the file `given`, or one of the CSVs in the folder `given`."""
+    if not os.path.exists(given):
+        return False
+    return os.path.samefile(given, path) or (path.suffix == ".csv" and os.path.samefile(given, path.parent))
 
 
 def write(path: pathlib.Path, text: str) -> None:

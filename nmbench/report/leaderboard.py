@@ -57,7 +57,7 @@ def render(tables: Sequence[Table], overall: Sequence[Overall], form: str, wide:
     parts: list[str] = []
     used: dict[str, int] = {}
     for table in tables:
-        parts += _section(_title(table), _blocks(table, form, wide), _notes(table), form, _key(table), used)
+        parts += _section(_title(table), _blocks(table, form, wide), _notes(table, wide), form, _key(table), used)
     for ranking in overall:
         key = f"overall-{ranking.protocol}"
         parts += _section(_overall_title(ranking), _overall_blocks(ranking), _overall_notes(ranking), form, key, used)
@@ -87,7 +87,7 @@ def _blocks(table: Table, form: str, wide: bool) -> list[_Block]:
     if wide:
         details = [
             "model",
-            "interquartile mean",
+            "iqm",
             "95%",
             "best",
             "worst",
@@ -155,11 +155,11 @@ def _shown(value: float | None) -> str:
     return "" if value is None else number(value)
 
 
-def _notes(table: Table) -> list[str]:
+def _notes(table: Table, wide: bool) -> list[str]:
     how = (
         "trained outside nmbench, parameters as counted by the submitter"
         if table.protocol == EXTERNAL
-        else "parameters selected on validation loss, last step: median without selection"
+        else "parameters selected on validation loss" + (", last step: median without selection" if wide else "")
     )
     notes = [
         f"{table.n_test} test trials (sha256 {table.testset_sha256[:12]}); floor {table.floor:.4g}, ceiling "
@@ -292,7 +292,7 @@ def _latex(title: str, block: _Block, notes: list[str], key: str, used: dict[str
     return "\n".join(lines)
 
 
-_NUMBER = r"-?\d[\d.]*(?:e[+-]\d+)?"
+_NUMBER = r"-?\d[\d.]*(?:e[+-]\d+)?%?"
 _INTERVAL = re.compile(rf"({_NUMBER}) \.\. ({_NUMBER})")
 
 
@@ -307,6 +307,8 @@ def _latex_cell(text: str) -> str:
 
 
 def _latex_number(text: str) -> str:
+    if text.endswith("%"):
+        return escape_latex(text)
     digits, _, power = text.partition("e")
     if power:
         return rf"${digits} \times 10^{{{int(power)}}}$"

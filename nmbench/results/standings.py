@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 1000
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Entry:
     """One line of a table: all seeds of a model and configuration, or a reference, which needs no training.
 
@@ -57,27 +57,27 @@ class Entry:
     """
 
     label: str
-    model: str
-    config: str
-    reference: bool
-    rank: int | None
-    group: str
-    tied: tuple[str, ...]
-    params: int | None
-    deviation: float | None
-    sample: Sample | None
-    lost: int
+    model: str = ""
+    config: str = ""
+    reference: bool = False
+    rank: int | None = None
+    group: str = ""
+    tied: tuple[str, ...] = ()
+    params: int | None = None
+    deviation: float | None = None
+    sample: Sample | None = None
+    lost: int = 0
     median: Estimate
     iqm: Estimate
     score: Estimate
-    solved: int | None
-    success: Estimate | None
-    last: float | None
+    solved: int | None = None
+    success: Estimate | None = None
+    last: float | None = None
     others: dict[str, float]
-    train_s: float | None
-    learning_rate: float | None
-    tuning_trials: int | None
-    run_ids: tuple[str, ...]
+    train_s: float | None = None
+    learning_rate: float | None = None
+    tuning_trials: int | None = None
+    run_ids: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -296,33 +296,8 @@ def _references(task: Task | None) -> list[Entry]:
     for label, predict in task.references.items():
         values = task.evaluate(predict(frozen.arrays), frozen.arrays)["values"]
         value = values.pop(task.primary.name)
-        estimate = Estimate(value, None, None)
-        made.append(
-            Entry(
-                label=label,
-                model="",
-                config="",
-                reference=True,
-                rank=None,
-                group="",
-                tied=(),
-                params=None,
-                deviation=None,
-                sample=None,
-                lost=0,
-                median=estimate,
-                iqm=estimate,
-                score=Estimate(task.primary.score(value), None, None),
-                solved=None,
-                success=None,
-                last=None,
-                others=values,
-                train_s=None,
-                learning_rate=None,
-                tuning_trials=None,
-                run_ids=(),
-            )
-        )
+        estimate, score = Estimate(value, None, None), Estimate(task.primary.score(value), None, None)
+        made.append(Entry(label=label, reference=True, median=estimate, iqm=estimate, score=score, others=values))
     return made
 
 

@@ -52,6 +52,7 @@ def test_out_writes_the_same_whole(call):
     ("argv", "message"),
     [
         (["r.csv", "--out=r.csv"], "--out=r.csv is read from; name another file"),
+        ([".", "--out=r.csv"], "--out=r.csv is read from"),
         (["r.csv", "--out=."], "--out=. is a folder"),
         (["r.csv", "--out="], "is a folder; name a file"),
         (["r.csv", "--out=no/such/t.csv"], "there is no folder no/such"),

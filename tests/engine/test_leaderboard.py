@@ -122,6 +122,12 @@ def test_latex_tables_are_environments_with_caption_and_label_of_their_own():
     assert r"1 & {}[x] & a & 497 (-0.6\%) & 8 & $1.438 \times 10^{-5}$ & [$1." in text
 
 
+def test_latex_shows_intervals_of_shares(toy_task):
+    judge = {"task": "toy", "testset_sha256": toy_task.frozen("test").sha256, "floor": 1.0}
+    text = render([make_row("a", s, v, **judge) for s, v in enumerate([0.05, 0.5])], "latex", wide=True)
+    assert r"& [9\%, 91\%] &" in text and r"& 1/2 &" in text and "mse \\ensuremath{<}= 0.1." in text
+
+
 def test_numbers_have_four_digits():
     shown = [number(v) for v in (0.0, 12.3456, 36.66667, 0.00123456, 1e-7, 123456.0)]
     assert shown == ["0", "12.35", "36.67", "0.001235", "1.000e-07", "1.235e+05"]
