@@ -69,11 +69,7 @@ def gather(
     commands: Commands,
     report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """All that the template needs. See `nmbench.report.page.write` for the arguments.
-
-    Raises:
-      NmbenchError: more rows than a page can hold.
-    """
+    """All that the template needs. rows: run id to row; see `nmbench.report.page.write` for the other arguments."""
     anchors = {id(e): f"entry-{i}" for i, e in enumerate((e for t in tables for e in t.entries if not e.reference), start=1)}
     by_task: dict[str, list[Table]] = defaultdict(list)
     for table in tables:

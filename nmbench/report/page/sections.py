@@ -48,7 +48,6 @@ def section(
     """
     import matplotlib
 
-    task, unknown = _registered(name, tables[0])
     every = [run for table in tables for entry in table.entries for run in entry.run_ids if rows[run]["train_steps"]]
     folders = runs.folders(paths, every)
     groups: dict[str, list[Table]] = defaultdict(list)
@@ -56,38 +55,52 @@ def section(
         groups[table.protocol].append(table)
     first = tables[0]
     with matplotlib.rc_context(dict(svg.STYLE)):
-        drawn = None if task is None else _Trials(task)
-        return {
-            "name": name,
-            "anchor": anchor,
-            "version": first.task_version,
-            "summary": "" if task is None else task.summary,
-            "citation": "" if task is None else task.citation,
-            "unknown": unknown,
-            "metric": first.metric,
-            "direction": "higher" if first.higher_is_better else "lower",
-            "floor": number(first.floor),
-            "ceiling": number(first.ceiling),
-            "threshold": "" if first.threshold is None else number(first.threshold),
-            "n_test": first.n_test,
-            "sha256": first.testset_sha256,
-            "examples": None if drawn is None else drawn.examples(anchor),
-            "groups": [
-                _group(members, f"{anchor}-{i}", i, rows, folders, drawn, styles)
-                for i, members in enumerate(groups.values(), start=1)
-            ],
-        }
+        task, drawn, examples, unknown = _registered(name, first, anchor)
+        made = [
+            _group(members, f"{anchor}-{i}", i, rows, folders, drawn, styles)
+            for i, members in enumerate(groups.values(), start=1)
+        ]
+    # Said once is enough.
+    for group in [group for group in made if group["without_folders"]][1:]:
+        group["without_folders"] = False
+    return {
+        "name": name,
+        "anchor": anchor,
+        "version": first.task_version,
+        "summary": "" if task is None else task.summary,
+        "citation": "" if task is None else task.citation,
+        "unknown": unknown,
+        "metric": first.metric,
+        "direction": "higher" if first.higher_is_better else "lower",
+        "floor": number(first.floor),
+        "ceiling": number(first.ceiling),
+        "threshold": "" if first.threshold is None else number(first.threshold),
+        "n_test": first.n_test,
+        "sha256": first.testset_sha256,
+        "examples": examples,
+        "groups": made,
+    }
 
 
-def _registered(name: str, table: Table) -> tuple[Task | None, str]:
-    """The task that judged the table, or None and why it cannot be drawn."""
+def _registered(name: str, table: Table, anchor: str) -> tuple[Task | None, _Trials | None, dict[str, Any] | None, str]:
+    """The task that judged the table, its trials and their figures; None, and in words why, where there are none."""
+    task = None
     try:
         task = TASKS.get(name)
         if (task.version, task.frozen("test").sha256) != (table.task_version, table.testset_sha256):
-            return None, f"The task {name} that is registered here has another version or test set than these rows."
-        return task, ""
+            return (
+                None,
+                None,
+                None,
+                f"The task {name} that is registered here has another version or test set than these rows.",
+            )
+        drawn = _Trials(task)
+        return task, drawn, drawn.examples(anchor), ""
     except NmbenchError as error:
-        return None, f"Its trials cannot be drawn: {error}."
+        reason = str(error)
+    except Exception as error:  # a third-party task may raise anything; the reader needs one line
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+    return task, None, None, f"Its trials cannot be drawn: {reason}."
 
 
 def _group(
