@@ -96,6 +96,9 @@ def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure
     for budget in {table.budget for table in tables if table.budget is not None}:
         axis.axvline(budget, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
     axis.margins(0.12)
+    low, high = axis.get_ylim()
+    if high - low < 4:  # lest differences that nobody means fill the figure
+        axis.set_ylim((low + high) / 2 - 2, (low + high) / 2 + 2)
     if axis.get_xscale() == "linear":
         axis.locator_params(axis="x", nbins=5, integer=True)
     axis.set_xlabel("learned parameters; dashed: budget" if tables[0].budget else "learned parameters")
