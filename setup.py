@@ -18,7 +18,11 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["nmbench", "nmbench.*"]), "nmbench.tasks", "nmbench.baselines"],
     package_dir={"nmbench": "nmbench", "nmbench.tasks": "tasks", "nmbench.baselines": "baselines"},
-    package_data={"nmbench.tasks": ["testsets/*.npz", "testsets/*.json"], "nmbench.baselines": ["tuned/*.json"]},
+    package_data={
+        "nmbench.tasks": ["testsets/*.npz", "testsets/*.json"],
+        "nmbench.baselines": ["tuned/*.json"],
+        "nmbench.report.page": ["templates/*"],
+    },
     install_requires=[
         "absl-py>=2.1",
         "dm-haiku>=0.0.13",
@@ -34,15 +38,17 @@ setup(
     ],
     extras_require={
         "benchmark": ["matplotlib>=3.8", "torch>=2.4"],
-        "report": ["matplotlib>=3.8"],
+        "report": ["jinja2>=3.1", "matplotlib>=3.8"],
         "tensorboard": ["tensorboard>=2.16"],
         "wandb": ["wandb>=0.20"],
         "test": [
             "build",
             "hypothesis>=6.100",
+            "jinja2>=3.1",
             "matplotlib>=3.8",
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "selenium>=4.20",
             "tensorboard>=2.16",
             "wandb>=0.20",
         ],

@@ -2,14 +2,25 @@
 
 Ranks, intervals and groups of models that cannot be told apart are computed over seeds. A run that is in several of the
 files counts once, as in the last one that has it.
+
+  python -m nmbench.leaderboard results --format=html --out=page
+
+writes page/index.html, one page that needs no other file and no network: all tables, plots of all seeds, example trials,
+provenance, and the command that makes each row again (needs nmbench[report]). Training curves and outputs of the trained
+networks are in it where a results folder, with its run folders, is given.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+
 from nmbench import cli
 
 FLAGS = cli.new_flags("plugin")
-cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex"], "form of the tables; csv has all columns")
+cli.choice(
+    FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex", "html"], "form of the tables; csv has all columns"
+)
 cli.choice(
     FLAGS,
     "tables",
@@ -20,7 +31,7 @@ cli.choice(
 cli.boolean(FLAGS, "wide", False, "also interquartile means, extremes, intervals of scores, learning rates (always in csv)")
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
-cli.string(FLAGS, "out", None, "file to write instead of printing")
+cli.string(FLAGS, "out", None, "file to write instead of printing; with html the folder of the page")
 
 
 def main(paths: list[str]) -> int:
@@ -29,6 +40,8 @@ def main(paths: list[str]) -> int:
     from nmbench.results import cells, standings
 
     paths = paths or ["results"]
+    if FLAGS.format == "html":
+        return write_page(paths)
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
     cli.load_plugins(FLAGS)
     tables = standings.standings(cells.read_all(paths, FLAGS.task, FLAGS.protocol))
@@ -40,6 +53,32 @@ def main(paths: list[str]) -> int:
         print(text)
     else:
         files.write(out, f"{text}\n")
+    return 0
+
+
+def write_page(paths: list[str]) -> int:
+    from nmbench import devices
+    from nmbench.errors import NmbenchError
+    from nmbench.report import page
+    from nmbench.results import cells, standings
+
+    if FLAGS.out is None:
+        raise NmbenchError("--out is missing; give the folder that the page is written into, e.g. --out=page")
+    if FLAGS.tables != "all":
+        raise NmbenchError("the page holds all tables; leave out --tables")
+    page.check_libraries()
+    folder = page.check_out(FLAGS.out)
+    devices.prepare(1)
+    cli.load_plugins(FLAGS)
+    tables = standings.standings(cells.read_all(paths, FLAGS.task, FLAGS.protocol))
+    page.check_size(tables)
+
+    from nmbench.rerun import Reruns
+
+    say = lambda what: print(f"drawing {what}", file=sys.stderr)
+    reruns = Reruns([os.path.basename(plugin) for plugin in FLAGS.plugin])
+    index = page.write(folder, tables, standings.overall(tables), paths, reruns.of, say)
+    print(f"{index}: {index.stat().st_size / 1000:.0f} kB")
     return 0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tree
@@ -52,35 +53,66 @@ def plot_trials(task: Task, split: str = "test", trials: int = 4) -> Figure:
     from matplotlib.patches import Patch
 
     arrays = task.frozen(split).arrays
-    batch = task.unpack(arrays)
-    chosen = np.unique(np.linspace(0, batch.targets.shape[1] - 1, trials).round().astype(int))
-    rows: list[tuple[str, ArraySpec, np.ndarray]] = []
-    for (path, spec), leaf in zip(tree.flatten_with_path(task.spec.inputs), tree.flatten(batch.inputs), strict=True):
-        rows.append(("/".join(map(str, path)), spec, np.asarray(leaf)))
-    counted = np.broadcast_to(np.asarray(batch.mask) > 0, batch.targets.shape)
-    rows.append(("target", task.spec.outputs, np.where(counted, batch.targets, np.nan)))
-    labelled = next((m for m in task.metrics if m.conditions), None)
-    conditions = labelled.conditions(arrays) if labelled is not None and labelled.conditions is not None else None
+    rows = signals(task, arrays)
+    chosen = spread(rows[0].values.shape[1], trials)
+    conditions = labels(task, arrays, chosen)
     shades: dict[str, str] = {}
     figure = Figure(figsize=(3.0 * len(chosen) + 1.0, 1.2 + 1.5 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(chosen), sharex=True, sharey="row", squeeze=False)
     for column, trial in enumerate(chosen):
-        label = "" if labelled is None or conditions is None else f": {labelled.condition_name} {conditions[trial]}"
+        label = f": {conditions[column]}" if conditions[column] else ""
         axes[0, column].set_title(f"{split} trial {trial}{label}", fontsize=9)
         axes[-1, column].set_xlabel("step", fontsize=8)
-        for row, (_, spec, values) in enumerate(rows):
-            _draw(axes[row, column], values[:, trial], spec)
+        for row, signal in enumerate(rows):
+            _draw(axes[row, column], signal.values[:, trial], signal.spec)
         if task.epochs is not None:
             _shade(axes[:, column], task.epochs(arrays, int(trial)), shades)
-    for row, (name, spec, _) in enumerate(rows):
-        axes[row, 0].set_ylabel(name, fontsize=8)
-        if spec.channels > 1:
+    for row, signal in enumerate(rows):
+        axes[row, 0].set_ylabel(signal.name, fontsize=8)
+        if signal.spec.channels > 1:
             axes[row, -1].legend(fontsize=6, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     if shades:
         patches = [Patch(color=colour, label=name) for name, colour in shades.items()]
         figure.legend(handles=patches, loc="outside lower center", ncols=len(shades), fontsize=7, frameon=False)
     figure.suptitle(f"{task.name} v{task.version}", fontsize=10)
     return figure
+
+
+class Signal(NamedTuple):
+    """An input of a task, or its target.
+
+    name: path of the input, or "target".
+    spec: its channels.
+    values: `[T, B, channels]`; NaN where the mask leaves a target out.
+    """
+
+    name: str
+    spec: ArraySpec
+    values: np.ndarray
+
+
+def signals(task: Task, arrays: Mapping[str, np.ndarray]) -> list[Signal]:
+    """All inputs of a frozen set in the order of the task's spec, then the targets."""
+    batch = task.unpack(arrays)
+    found = []
+    for (path, spec), leaf in zip(tree.flatten_with_path(task.spec.inputs), tree.flatten(batch.inputs), strict=True):
+        found.append(Signal("/".join(map(str, path)), spec, np.asarray(leaf)))
+    counted = np.broadcast_to(np.asarray(batch.mask) > 0, batch.targets.shape)
+    return [*found, Signal("target", task.spec.outputs, np.where(counted, batch.targets, np.nan))]
+
+
+def spread(n: int, trials: int) -> list[int]:
+    """Numbers of at most so many trials, evenly over a set of `n`."""
+    return np.unique(np.linspace(0, n - 1, trials).round().astype(int)).tolist()
+
+
+def labels(task: Task, arrays: Mapping[str, np.ndarray], chosen: Sequence[int]) -> list[str]:
+    """What condition each of the chosen trials has, "interval 12"; "" where no metric of the task has conditions."""
+    labelled = next((m for m in task.metrics if m.conditions), None)
+    if labelled is None or labelled.conditions is None:
+        return [""] * len(chosen)
+    conditions = labelled.conditions(arrays)
+    return [f"{labelled.condition_name} {conditions[trial]}" for trial in chosen]
 
 
 def _draw(axis: Any, values: np.ndarray, spec: ArraySpec) -> None:

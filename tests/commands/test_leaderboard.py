@@ -59,7 +59,7 @@ def test_out_writes_the_same_whole(call):
         (["missing.csv", "--out=t.csv"], "no such file or folder: missing.csv"),
         (["r.csv", "--task=xx"], "no rows with task 'xx'; did you mean 'x'?"),
         (["r.csv", "--protocol=match"], "did you mean 'matched'?"),
-        (["r.csv", "--format=html"], "--format"),
+        (["r.csv", "--format=xml"], "--format"),
         (["other.csv", "r.csv"], "r.csv: ax0 has testset_sha256"),
     ],
 )

@@ -90,4 +90,9 @@ def test_wheel_in_an_empty_folder_with_the_newest_dependencies(checkout, tmp_pat
     run(interpreter, "-m", "venv", tmp_path / "fresh", cwd=tmp_path)
     python = tmp_path / "fresh" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
-    assert works(python, folder, tmp_path / "fresh").is_file()
+    csv = works(python, folder, tmp_path / "fresh")
+    assert csv.is_file()
+    # The page's template, style sheet and script are in the wheel as well.
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[report]", cwd=folder)
+    run(python, "-m", "nmbench.leaderboard", "out", "--format=html", "--out=page", cwd=folder)
+    assert (folder / "page" / "index.html").stat().st_size > 30_000

@@ -1,0 +1,139 @@
+"""Matplotlib figures as SVG inside a page: small, in the page's colours and font, with a text alternative."""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Stand-ins that no other colour is taken for; each becomes a variable of the style sheet, so that dark mode can change it.
+INK, MUTED, GRID = "#000001", "#000002", "#000003"
+_VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
+_SERIES, _SHADE = "#0001", "#0002"
+
+_COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+_LONG = re.compile(r"-?\d+\.\d{2,}")
+_FONT = re.compile(r"font: (?:[a-z0-9]+ )*?([\d.]+)px [^;]*")
+_FAMILY = re.compile(r"font-family: [^;]*;? ?")
+_REFERENCE = re.compile(r"#([A-Za-z][\w\-]*)")
+
+# Of a figure: labels are as wide as the default font's, which is wider than those that pages have.
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nmbench",
+    "text.parse_math": False,
+    "font.size": 12,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 12,
+    "axes.titlesize": 12,
+    "axes.titleweight": "normal",
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.unicode_minus": True,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "path.simplify": True,
+    "path.simplify_threshold": 0.4,
+}
+
+
+def series(number: int) -> str:
+    """Stand-in for the page's series colour of this number."""
+    return f"{_SERIES}{number:02x}"
+
+
+def shade(number: int) -> str:
+    """Stand-in for the page's background colour of this number."""
+    return f"{_SHADE}{number:02x}"
+
+
+def variable(colour: str) -> str:
+    """The style sheet's variable for a stand-in; any other colour as it is."""
+    if colour in _VARIABLES:
+        return _VARIABLES[colour]
+    for start, name in ((_SERIES, "c"), (_SHADE, "s")):
+        if colour.startswith(start):
+            return f"var(--{name}{int(colour[5:], 16)})"
+    return colour
+
+
+def inline(figure: Figure, key: str, title: str, description: str) -> str:
+    """The figure as an `<svg>` element for an HTML page.
+
+    Args:
+      figure: drawn with `STYLE`, in points that become the page's pixels.
+      key: starts every id in it, so that figures do not clash.
+      title, description: its text alternative.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    root = ET.fromstring(buffer.getvalue())
+    referenced = {name for e in root.iter() for value in e.attrib.values() for name in _REFERENCE.findall(value)}
+    ids = {e.attrib["id"] for e in root.iter() if "id" in e.attrib} & referenced
+    names = {old: f"{key}-{i}" for i, old in enumerate(sorted(ids))}
+    for element in root.iter():
+        element.tag = _local(element.tag)
+        attributes = {_local(name): _attribute(_local(name), value, names) for name, value in element.attrib.items()}
+        element.attrib.clear()
+        element.attrib.update({name: value for name, value in attributes.items() if value})
+        element.tail = None
+        if element.tag != "text":
+            element.text = None
+    _prune(root)
+    width = float(root.attrib["viewBox"].split()[2])
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.attrib.update(
+        {"role": "img", "aria-labelledby": f"{key}-t {key}-d", "class": "plot", "style": f"max-width: {1.25 * width:.0f}px"}
+    )
+    for name, text in (("desc", description), ("title", title)):
+        element = ET.Element(name, {"id": f"{key}-{name[0]}"})
+        element.text = text
+        root.insert(0, element)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _prune(parent: ET.Element) -> None:
+    """Leave out what is not drawn, and groups that say nothing of their members."""
+    kept: list[ET.Element] = []
+    for child in parent:
+        _prune(child)
+        # A style element here would apply to the whole page; the rules are in the page's own style sheet.
+        unseen = child.tag in ("metadata", "style") or (child.tag in ("defs", "g") and len(child) == 0)
+        if unseen or (child.tag == "path" and child.attrib.get("style") == "fill: none"):
+            continue
+        kept += list(child) if child.tag == "g" and not child.attrib else [child]
+    parent[:] = kept
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _attribute(name: str, value: str, names: dict[str, str]) -> str:
+    if name == "id":
+        return names.get(value, "")
+    if name == "style":
+        value = _FAMILY.sub("", _FONT.sub(r"font-size: \1px", value))
+        value = _COLOUR.sub(lambda found: variable(found.group()), value)
+    if name in ("href", "clip-path", "style"):
+        return _REFERENCE.sub(lambda found: "#" + names.get(found.group(1), found.group(1)), value)
+    if name in ("d", "x", "y", "width", "height", "transform", "points"):
+        return " ".join(_LONG.sub(lambda found: f"{float(found.group()):.1f}", value).split())
+    return value

@@ -1,0 +1,119 @@
+"""The page's figures of trials: what a trial shows and asks for, and what trained models answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nmbench.report.page.svg import INK, MUTED, series, shade
+from nmbench.report.text import number
+from nmbench.report.trials import Signal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 320
+SHADES = 6
+Epochs = Sequence[tuple[str, int, int]]
+
+
+def example(signals: Sequence[Signal], trial: int, epochs: Epochs, shades: Mapping[str, int]) -> tuple[Figure, str]:
+    """One trial: a row per input and one for the target. Returns the figure and its description.
+
+    Args:
+      signals: see `nmbench.report.trials.signals`.
+      trial: its number.
+      epochs: its stretches, (name, first step, step after the last).
+      shades: name of a stretch to number of its background.
+    """
+    figure, axes = _figure(len(signals), 82)
+    for axis, signal in zip(axes, signals, strict=True):
+        _draw(axis, signal.values[:, trial])
+        axis.set_title(signal.name, loc="left", pad=3)
+        _limit(axis, signal.values[:, trial], len(signal.values))
+    _shade(axes, epochs, shades)
+    axes[-1].set_xlabel("step")
+    stretches = ", ".join(f"{name} {first} to {end - 1}" for name, first, end in epochs)
+    rows = "; ".join(f"{s.name} with {s.spec.channels} channel{'s' * (s.spec.channels > 1)}" for s in signals)
+    return figure, f"{rows}. " + (f"Epochs by step: {stretches}." if stretches else "")
+
+
+def answers(
+    target: Signal,
+    outputs: np.ndarray,
+    chosen: Sequence[int],
+    titles: Sequence[str],
+    epochs: Sequence[Epochs],
+    shades: Mapping[str, int],
+) -> tuple[Figure, str]:
+    """What one trained network answers on a few trials, over the target (dashed): a row per trial.
+
+    Args:
+      target: of all trials.
+      outputs: `[T, len(chosen), O]`.
+      chosen: numbers of the trials.
+      titles: one per trial.
+      epochs: one list per trial.
+      shades: as in `example`.
+    """
+    figure, axes = _figure(len(chosen), 92)
+    said = []
+    for i, (axis, trial) in enumerate(zip(axes, chosen, strict=True)):
+        wanted = target.values[:, trial]
+        _draw(axis, outputs[:, i], width=1.6, smooth=True)
+        # One target is told from its output at a glance in ink; of several, colours say which is whose.
+        _draw(axis, wanted, colour=INK if wanted.shape[1] == 1 else None, width=1.1, dashes=(0, (4, 2.5)), symbol="D")
+        axis.set_title(titles[i], loc="left", pad=3)
+        _limit(axis, np.concatenate([wanted, outputs[:, i]]), len(wanted))
+        _shade([axis], epochs[i], shades)
+        counted = np.isfinite(wanted)
+        error = float(np.mean((outputs[:, i][counted] - wanted[counted]) ** 2))
+        said.append(f"{titles[i]}: mean squared difference from the target {number(error)}")
+    axes[-1].set_xlabel("step")
+    return figure, ". ".join(said) + "."
+
+
+def _draw(
+    axis: Any,
+    values: np.ndarray,
+    colour: str | None = None,
+    width: float = 1.4,
+    dashes: Any = "solid",
+    symbol: str = "o",
+    smooth: bool = False,
+) -> None:
+    """Lines `[T, channels]`, in steps or smooth; a channel with a value at one step only is a mark."""
+    for channel in range(values.shape[1]):
+        line = values[:, channel]
+        shown = {"color": series(channel % 8) if colour is None else colour, "linewidth": width}
+        if np.isfinite(line).sum() == 1:
+            axis.plot(line, symbol, markersize=6, markerfacecolor="none", clip_on=False, **shown)
+        elif smooth:
+            axis.plot(line, linestyle=dashes, **shown)
+        else:
+            axis.step(np.arange(len(line)), line, where="mid", linestyle=dashes, **shown)
+
+
+def _limit(axis: Any, values: np.ndarray, steps: int) -> None:
+    """Room above and below, and at most three numbers on the axis."""
+    there = values[np.isfinite(values)]
+    low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
+    room = 0.12 * (high - low) or 0.5
+    axis.set_ylim(low - room, high + room)
+    axis.set_xlim(-0.5, steps - 0.5)
+    axis.locator_params(axis="y", nbins=3)
+
+
+def _shade(axes: Sequence[Any], epochs: Epochs, shades: Mapping[str, int]) -> None:
+    for name, first, end in epochs:
+        for axis in axes:
+            axis.axvspan(first - 0.5, end - 0.5, color=shade(shades[name] % SHADES), linewidth=0, zorder=-1)
+
+
+def _figure(rows: int, height: int) -> tuple[Figure, list[Any]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH / 72, (height * rows + 34) / 72), dpi=72, layout="constrained", edgecolor=MUTED)
+    return figure, list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])

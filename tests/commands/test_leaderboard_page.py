@@ -1,0 +1,58 @@
+"""`nmbench.leaderboard --format=html`: what it checks before it computes, and what it leaves where."""
+
+import os
+import sys
+
+import pytest
+
+from nmbench.results import schema
+from support.rows import make_row
+
+
+@pytest.fixture
+def csv(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text(schema.to_csv([make_row(run_id="a"), make_row("lstm", 1, 0.5, run_id="b")]))
+    return str(path)
+
+
+def test_a_page_is_written_into_a_folder_that_need_not_exist(nmbench, csv, tmp_path):
+    code, out, err = nmbench("leaderboard", csv, "--format=html", f"--out={tmp_path}/new/page")
+    assert code == 0 and out.startswith(f"{tmp_path}/new/page/index.html: ") and err == "drawing made_up\n"
+    assert os.listdir(tmp_path / "new" / "page") == ["index.html"]
+    text = (tmp_path / "new" / "page" / "index.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>") and "lstm" in text and text.endswith("</html>")
+    # The same again replaces it; a choice is kept to.
+    code, _, err = nmbench("leaderboard", csv, "--format=html", f"--out={tmp_path}/new/page", "--task=made")
+    assert code == 2 and "no rows with task 'made'; did you mean 'made_up'?" in err
+    assert (tmp_path / "new" / "page" / "index.html").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "--out is missing; give the folder that the page is written into"),
+        (["--out={csv}"], "is no folder; name one"),
+        (["--out="], "is no folder; name one"),
+        (["--out={csv}/below"], "cannot be written"),
+        (["--out={folder}/own"], "index.html is there and is no page of nmbench"),
+        (["--out={folder}/page", "--tables=overall"], "the page holds all tables; leave out --tables"),
+        (["--out={folder}/page", "nothing.csv"], "no such file or folder: nothing.csv"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(nmbench, csv, tmp_path, argv, message):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "index.html").write_text("mine")
+    argv = [a.format(csv=csv, folder=tmp_path) for a in argv]
+    code, out, err = nmbench("leaderboard", csv, "--format=html", *argv)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert sorted(os.listdir(tmp_path)) == ["own", "results.csv"] and (own / "index.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
+def test_a_missing_library_is_named_with_its_remedy(nmbench, csv, tmp_path, monkeypatch, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    code, _, err = nmbench("leaderboard", csv, "--format=html", f"--out={tmp_path}/page")
+    assert code == 2 and f"the page needs {library}: pip install 'nmbench[report]'" in err
+    assert os.listdir(tmp_path) == ["results.csv"]

@@ -1,0 +1,235 @@
+"""The leaderboard page in a real browser: Chromium, headless, driven as a reader would, by mouse and by keyboard.
+
+Chromium and its driver are Debian's `chromium` and `chromium-driver`; without them these tests fail.
+"""
+
+import json
+import shutil
+
+import pytest
+
+from nmbench.catalog import TASKS
+from nmbench.report import page
+from nmbench.rerun import Reruns
+from nmbench.results import cells, schema, standings
+from support.rows import diverged, make_row
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = "<script>alert(1)</script>"
+PHONE = 320
+
+
+@pytest.fixture(scope="module")
+def leaderboard(tmp_path_factory):
+    """A page of three made-up tasks, eleven lines, as a URL."""
+    folder = tmp_path_factory.mktemp("page")
+    rows = []
+    for task, models in (
+        ("alpha", ["nmrnn", "lstm", SCRIPT]),
+        ("beta", ["nmrnn", "rnn"]),
+        ("gamma_with_a_long_name", ["rnn"]),
+    ):
+        for place, model in enumerate(models):
+            for seed in range(3):
+                value = round(0.5 + place + 0.1 * seed, 3)
+                facts = {
+                    "run_id": f"r{len(rows)}",
+                    "task": task,
+                    "params_actual": 400 + 37 * len(rows),
+                    "score": 100 - 25 * value,
+                }
+                rows.append(make_row(model, seed, value, **facts, train_s=float(100 - len(rows))))
+    rows.append(diverged(model="rnn", seed=3, run_id="lost", task="beta"))
+    csv = folder / "results.csv"
+    csv.write_text(schema.to_csv(rows))
+    tables = standings.standings([cells.read(str(csv))])
+    with TASKS.restored():
+        out = page.check_out(str(folder / "out"))
+        index = page.write(out, tables, standings.overall(tables), [str(csv)], Reruns().of)
+    return index.as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from selenium import webdriver
+
+    found = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    assert all(found.values()), f"{found}: the page is tested in Chromium; apt-get install chromium chromium-driver"
+    options = webdriver.ChromeOptions()
+    options.binary_location = found["chromium"]
+    # In a container Chromium cannot make its own sandbox, and shared memory is small; it opens nothing but our own file.
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(found["chromedriver"]))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(chromium, leaderboard):
+    """The page, freshly loaded."""
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    chromium.get("about:blank")
+    chromium.get(leaderboard)
+    return chromium
+
+
+def column(browser, number):
+    """What the visible lines of the main table hold in a column, the first line of each cell."""
+    script = """return [...document.querySelectorAll('#all tbody tr')].filter(r => !r.hidden)
+        .map(r => [r.cells[arguments[0]].innerText.split('\\n')[0].trim(), r.cells[arguments[0]].dataset.value ?? null])"""
+    return [tuple(pair) for pair in browser.execute_script(script, number)]
+
+
+def keys(cells_):
+    """Cells as what they are sorted by, the empty ones left out."""
+    return [float(v) if v else text.lower() for text, v in cells_ if v != "" and text]
+
+
+def test_every_column_sorts_by_click_and_by_keyboard(browser):
+    from selenium.webdriver.common.keys import Keys
+
+    headings = browser.find_elements("css selector", "#all thead th")
+    assert len(headings) == 14
+    changed = 0
+    for number, heading in enumerate(headings):
+        before = column(browser, number)
+        button = heading.find_element("tag name", "button")
+        button.click()
+        up = column(browser, number)
+        assert heading.get_attribute("aria-sort") == "ascending"
+        assert keys(up) == sorted(keys(before)) and sorted(up) == sorted(before)
+        # By keyboard: the focus is on the heading, Enter turns the order round, and so does the space bar.
+        browser.switch_to.active_element.send_keys(Keys.ENTER)
+        down = column(browser, number)
+        assert heading.get_attribute("aria-sort") == "descending" and keys(down) == sorted(keys(before), reverse=True)
+        empty = [not text for text, _ in down]
+        assert empty == sorted(empty), "empty cells stay last"
+        browser.switch_to.active_element.send_keys(Keys.SPACE)
+        assert heading.get_attribute("aria-sort") == "ascending" and column(browser, number) == up
+        marked = browser.find_elements("css selector", "#all th[aria-sort]")
+        assert [m.text for m in marked] == [heading.text]
+        said = browser.find_element("id", "sorted").get_attribute("textContent")
+        assert said == f"Sorted by {heading.text.split()[0]}, ascending."
+        changed += up != down
+    assert changed >= 8
+
+
+def test_filters_and_the_count_that_is_read_out(browser):
+    from selenium.webdriver.support.ui import Select
+
+    count = browser.find_element("id", "count")
+    assert count.get_attribute("aria-live") == "polite" and count.text == "6 lines"
+    search = browser.find_element("css selector", "#filter-text")
+    assert browser.find_element("css selector", "label:has(#filter-text)").text.startswith("Search")
+    search.send_keys("NMRNN")
+    assert [text for text, _ in column(browser, 0)] == ["nmrnn", "nmrnn"] and count.text == "2 of 6 lines"
+    search.send_keys(" beta")
+    assert [text for text, _ in column(browser, 1)] == ["beta"] and count.text == "1 of 6 lines"
+    search.send_keys(" nothing like it")
+    assert column(browser, 0) == [] and count.text == "0 of 6 lines"
+    browser.find_element("css selector", "#filter [type=reset]").click()
+    browser.execute_async_script("setTimeout(arguments[0], 50)")
+    assert count.text == "6 lines"
+    Select(browser.find_element("id", "filter-task")).select_by_visible_text("alpha")
+    assert {text for text, _ in column(browser, 1)} == {"alpha"} and count.text == "3 of 6 lines"
+
+
+def test_links_lead_to_sections_and_to_commands(browser):
+    from selenium.webdriver.common.keys import Keys
+
+    browser.find_element("css selector", "nav a[href='#task-beta']").click()
+    top = "return document.querySelector(arguments[0]).getBoundingClientRect().top"
+    assert browser.current_url.endswith("#task-beta") and 0 <= browser.execute_script(top, "#task-beta") < 100
+    browser.execute_script("scrollTo(0, 0)")
+    link = browser.find_element("css selector", "#all tbody th a")
+    target = link.get_attribute("href").rpartition("#")[2]
+    details = browser.find_element("id", target)
+    assert details.get_attribute("open") is None
+    link.send_keys(Keys.ENTER)
+    assert details.get_attribute("open") is not None and browser.switch_to.active_element.tag_name == "summary"
+    assert "Run id" in details.text and "nmbench_version" in details.text
+
+
+def test_the_keyboard_reaches_the_table_and_shows_where_it_is(browser):
+    from selenium.webdriver.common.keys import Keys
+
+    body = browser.find_element("tag name", "body")
+    body.send_keys(Keys.TAB)
+    skip = browser.switch_to.active_element
+    assert skip.text == "Skip to the leaderboard" and skip.rect["y"] >= 0
+    skip.send_keys(Keys.ENTER)
+    assert browser.execute_script("return document.activeElement.id") == "main"
+    seen = []
+    for _ in range(8):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        active = browser.switch_to.active_element
+        outline = browser.execute_script("return getComputedStyle(arguments[0]).outlineStyle", active)
+        seen.append((active.get_attribute("id") or active.text or active.get_attribute("role"), outline))
+    assert [name for name, _ in seen[:4]] == ["filter-text", "filter-task", "filter-protocol", "filter-references"]
+    assert all(outline in ("solid", "auto") for _, outline in seen), seen
+    assert any(name.startswith("Model") for name, _ in seen)
+
+
+def test_a_script_in_a_name_is_text(browser):
+    from selenium.common.exceptions import NoAlertPresentException
+
+    with pytest.raises(NoAlertPresentException):
+        _ = browser.switch_to.alert.text
+    names = [text for text, _ in column(browser, 0)]
+    assert SCRIPT in names
+    assert len(browser.find_elements("tag name", "script")) == 1
+    texts = browser.execute_script("return [...document.querySelectorAll('svg text')].map(t => t.textContent)")
+    assert SCRIPT in texts
+
+
+def test_no_error_in_the_console_and_nothing_fetched(browser, leaderboard):
+    browser.get_log("performance")
+    browser.get_log("browser")
+    browser.refresh()
+    browser.find_element("css selector", "#all thead button").click()
+    browser.find_element("css selector", "#filter-text").send_keys("a")
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert set(asked) <= {leaderboard, "data:,"} and leaderboard in asked
+    # The policy holds: what a page from elsewhere might slip in does not run.
+    browser.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'window.slipped = 1'; document.body.append(s)"
+    )
+    assert browser.execute_script("return window.slipped ?? null") is None
+
+
+@pytest.mark.parametrize("width", [PHONE, 768, 1280])
+def test_the_body_does_not_scroll_sideways(browser, width):
+    size = {"width": width, "height": 700, "deviceScaleFactor": 2, "mobile": width == PHONE}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    root = browser.execute_script("const r = document.documentElement; return [innerWidth, r.clientWidth, r.scrollWidth]")
+    assert root[0] == width and root[2] <= root[1] <= width
+    box, table = browser.execute_script(
+        "const s = document.querySelector('.scroll'); return [s.clientWidth, s.firstElementChild.scrollWidth]"
+    )
+    assert box <= width and (table > box or width > PHONE), "on a phone the table scrolls in its own box"
+    # Figures are neither cut nor shrunk until their text cannot be read.
+    ratio = "s => s.getBoundingClientRect().width / s.viewBox.baseVal.width"
+    least = browser.execute_script(f"return Math.min(...[...document.querySelectorAll('svg.plot')].map({ratio}))")
+    assert least > 0.65
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_follow_the_readers_scheme(browser, scheme):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    bright = """const [r, g, b] = getComputedStyle(document.querySelector(arguments[0]))[arguments[1]].match(/[\\d.]+/g);
+        return 0.3 * r + 0.6 * g + 0.1 * b"""
+    page_, cell = (browser.execute_script(bright, place, "backgroundColor") for place in ("body", "#all tbody th"))
+    text, typed = (browser.execute_script(bright, place, "color") for place in ("body", "input"))
+    label = browser.execute_script(bright, "svg.plot text", "fill")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    dark = scheme == "dark"
+    assert (page_ < 60, cell < 60) == (dark, dark) and (text > 200, label > 200, typed > 200) == (dark, dark, dark)

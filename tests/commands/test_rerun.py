@@ -1,0 +1,145 @@
+"""The exact command of a row: typed in, it resolves to the row's run id. Nothing is trained."""
+
+import dataclasses
+import json
+import pathlib
+import shlex
+
+import pytest
+
+from nmbench import experiment, run
+from nmbench.rerun import Reruns
+from nmbench.results import schema, store
+from support.rows import make_row
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def resolved(nmbench, monkeypatch):
+    """Run ids that a command line of nmbench.run stands for, and the cell it resolves to."""
+    cells = []
+    original = experiment.resolve
+
+    def listen(*arguments):
+        cells.append(original(*arguments))
+        return cells[-1]
+
+    def resolve(argv):
+        monkeypatch.setattr(experiment, "resolve", listen)
+        code, _, err = nmbench("run", *argv, "--resolve_only")
+        monkeypatch.setattr(experiment, "resolve", original)
+        assert code == 0, err
+        first = run.FLAGS.first_seed
+        return [cells[-1].run_id(seed) for seed in range(first, first + run.FLAGS.seeds)], cells[-1]
+
+    return resolve
+
+
+def row_of(cell, seed, **changes):
+    return make_row(
+        cell.baseline.name,
+        seed,
+        task=cell.task.name,
+        protocol=cell.protocol.name,
+        run_id=cell.run_id(seed),
+        model_origin=cell.baseline.origin,
+        config_json=schema.canonical_json(cell.config(seed)),
+        tuning_json=schema.canonical_json(cell.tuning.record),
+        params_dev=cell.sizing.deviation,
+        **changes,
+    )
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--task=element_finder",
+        "--task=element_finder --budget=1000 --data_seed=7",
+        "--task=element_finder --hparams=M=5,N=13,K=12",
+        "--task=element_finder --hparams=K=4,drawn_start=false,tau_x=3.5 --learning_rate=0.0123",
+        "--task=element_finder --hparams=N=30 --budget=500 --allow_budget_miss --remat",
+        "--task=element_finder --protocol=paper --steps=3000",
+        "--task=mwg_rank3 --protocol=paper_neuromodulation_first --steps=77",
+        "--task=multitask --protocol=smoke --steps=7",
+    ],
+)
+def test_the_command_of_a_row_gives_its_run_id(resolved, argv):
+    _, cell = resolved(["--model=nmrnn", *argv.split()])
+    found = Reruns().of(row_of(cell, 3))
+    assert found.exact and not found.note
+    words = shlex.split(found.command(3))
+    assert words[:3] == ["python", "-m", "nmbench.run"]
+    assert resolved(words[3:])[0] == [cell.run_id(3)]
+    assert resolved(shlex.split(found.command(2, 4))[3:])[0] == [cell.run_id(seed) for seed in (2, 3, 4, 5)]
+
+
+def test_of_the_reference_results_every_command_gives_the_run_id_or_says_why_not(resolved):
+    reruns, said, seen = Reruns(), set(), set()
+    for row in store.read(str(ROOT / "results" / "reference.csv")):
+        found = reruns.of(row)
+        said.add(found.note)
+        if found.exact and row["model"] not in seen:
+            seen.add(row["model"])
+            assert resolved(shlex.split(found.command(row["seed"]))[3:])[0] == [row["run_id"]]
+        assert found.exact or "model_sha256" in found.note
+    assert len(seen) >= 3
+
+
+def test_a_tuned_rate_is_tuned_again_unless_it_is_the_shipped_one(resolved):
+    _, cell = resolved(["--model=nmrnn", "--task=element_finder"])
+    assert cell.tuning.trials == 15 and "--tune" not in Reruns().of(row_of(cell, 0)).words
+    other = dataclasses.replace(cell, tuning=experiment.Tuning(0.03, 15, {"source": "tuned in this results folder"}))
+    found = Reruns().of(row_of(other, 0))
+    assert found.exact and found.words.endswith("--tune") and "chooses the learning rate again" in found.note
+    assert "learning_rate" not in found.words
+
+
+def test_x64_is_set_in_the_environment(resolved):
+    _, cell = resolved(["--model=rnn", "--task=element_finder"])
+    row = row_of(cell, 0)
+    row["config_json"] = schema.canonical_json({**json.loads(row["config_json"]), "x64": True})
+    found = Reruns().of(row)
+    assert found.exact and found.words.startswith("JAX_ENABLE_X64=true python -m nmbench.run --model=rnn ")
+
+
+def test_what_cannot_be_made_again_is_said(resolved):
+    _, cell = resolved(["--model=rnn", "--task=element_finder"])
+    config = cell.config(0)
+    change = lambda **changes: row_of(cell, 0) | {"config_json": schema.canonical_json({**config, **changes})}
+    older = Reruns().of(change(model_sha256="f" * 64))
+    assert not older.exact and "makes another run: model_sha256 ffffffff -> " in older.note
+    assert older.words == "python -m nmbench.run --model=rnn --task=element_finder --protocol=matched"
+    gone = Reruns().of(change(model="mine; rm -rf /", tuning_trials=0) | {"model_origin": "mine.py:3"})
+    assert not gone.exact and "unknown model 'mine; rm -rf /'" in gone.note
+    assert (
+        shlex.split(gone.words)[3:5] == ["--plugin=mine.py", "--model=mine; rm -rf /"] and "'--model=mine; rm" in gone.words
+    )
+    assert "--learning_rate" in gone.words and "--steps=20000" in gone.words and "--hparams=N=" in gone.words
+    external = Reruns().of(make_row(protocol="external"))
+    assert (external.command(0), external.exact) == ("", False) and "Trained outside nmbench" in external.note
+    for config_json in (
+        "{}",
+        '{"protocol":3}',
+        '{"x64":false,"model":"rnn"}',
+        '{"x64":false,"protocol":{"phases":[{"steps":"a"}]}}',
+    ):
+        odd = Reruns().of(make_row(config_json=config_json))
+        assert (odd.command(0), odd.note) == ("", "Its configuration is not one that nmbench.run writes.")
+
+
+def test_a_plugin_is_named_where_it_is_needed(resolved, tmp_path):
+    plugin = tmp_path / "my model.py"
+    plugin.write_text(
+        "import nmbench\n"
+        "@nmbench.register_baseline('mine', free_size='N')\n"
+        "def mine(spec, N: int):\n"
+        "    import jax.numpy as jnp\n"
+        "    apply = lambda params, inputs: inputs['sensory'] @ params['w'] @ params['v']\n"
+        "    return lambda key: {'w': jnp.ones((1, N)), 'v': jnp.ones((N, 1))}, apply\n"
+    )
+    _, cell = resolved(["--model=mine", "--task=element_finder", f"--plugin={plugin}"])
+    found = Reruns([plugin.name]).of(row_of(cell, 0))
+    assert found.exact and shlex.split(found.words)[3:5] == ["--plugin=my model.py", "--model=mine"]
+    _, cell = resolved(["--model=rnn", "--task=element_finder"])
+    assert "plugin" not in Reruns([plugin.name]).of(row_of(cell, 0)).words
