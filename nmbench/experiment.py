@@ -162,14 +162,17 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
     frozen = task.frozen("test")
     for metric in task.metrics:
         metric.check(frozen.arrays, frozen.n)
-    given = baseline.check_hparams(request.hparams)
-    hparams = {**baseline.defaults(task.name, protocol.name), **given}
+    given_hparams = baseline.check_hparams(request.hparams)
+    defaults = baseline.defaults(task.name, protocol.name)
+    # A value equal to the default is the default, to the letter: 10 and 10.0 would make two run ids of one run.
+    given = {name: value if value != defaults.get(name) else defaults[name] for name, value in given_hparams.items()}
+    hparams = {**defaults, **given}
     sized = _size(request, baseline, task, protocol, hparams, given)
     if request.learning_rate is not None and not (request.learning_rate > 0 and np.isfinite(request.learning_rate)):
         raise NmbenchError(f"--learning_rate must be positive, got {request.learning_rate}")
     if request.learning_rate is not None:
         tuning = Tuning(request.learning_rate, 0, {"source": "given"})
-    tuning = tuning or _known_rate(baseline, task, protocol)
+    tuning = tuning or known_rate(baseline, task, protocol)
     model = baseline.build(task.spec, sized.hparams, remat=request.remat)
     _check_outputs(baseline, model, task)
     return Cell(
@@ -295,7 +298,8 @@ def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol, 
     return sizing.size_to_budget(baseline, task.spec, hparams, budget, request.allow_budget_miss)
 
 
-def _known_rate(baseline: Baseline, task: Task, protocol: Protocol) -> Tuning:
+def known_rate(baseline: Baseline, task: Task, protocol: Protocol) -> Tuning:
+    """The learning rate that nobody needs to give: declared by the model, shipped with it, or the protocol's default."""
     declared = baseline.learning_rates.get(f"{task.name}/{protocol.name}")
     if declared is not None:
         return Tuning(float(declared), 0, {"source": "declared by the model"})

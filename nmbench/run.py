@@ -33,8 +33,8 @@ cli.boolean(FLAGS, "resolve_only", False, "print what would be run and stop")
 
 
 def main() -> int:
-    model, task = cli.required(FLAGS, "model"), cli.required(FLAGS, "task")
-    hparams = parse_hparams(FLAGS.hparams)
+    cli.required(FLAGS, "model"), cli.required(FLAGS, "task")
+    parse_hparams(FLAGS.hparams)
     if FLAGS.tune and FLAGS.learning_rate is not None:
         raise NmbenchError("--tune chooses the learning rate; give one of --tune and --learning_rate")
     if FLAGS.first_seed + FLAGS.seeds > 1 << 31:
@@ -47,20 +47,8 @@ def main() -> int:
     from nmbench.report import leaderboard
     from nmbench.results.store import Store
 
-    request = experiment.Request(
-        model=model,
-        task=task,
-        budget=FLAGS.budget,
-        hparams=hparams,
-        protocol=FLAGS.protocol,
-        learning_rate=FLAGS.learning_rate,
-        steps=FLAGS.steps,
-        data_seed=FLAGS.data_seed,
-        allow_budget_miss=FLAGS.allow_budget_miss,
-        devices=FLAGS.devices,
-        remat=FLAGS.remat,
-    )
-    cell = experiment.resolve(request)
+    asked = request(FLAGS)
+    cell = experiment.resolve(asked)
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     if FLAGS.tune:
         tuning.check(cell)
@@ -78,12 +66,12 @@ def main() -> int:
         with Progress("tuning", steps) as progress:
             choice = tuning.tune(cell, store, force=FLAGS.force, report=progress)
         print(describe_tuning(choice), file=sys.stderr)
-        cell = experiment.resolve(request, choice)
+        cell = experiment.resolve(asked, choice)
     done = [seed for seed in seeds if not FLAGS.force and store.row(cell.run_id(seed)) is not None]
     if done:
         print(f"{len(done)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
     left = len(seeds) - len(done)
-    with Progress(f"{model}, {left} seed{'' if left == 1 else 's'}", steps if left else 0) as progress:
+    with Progress(f"{asked.model}, {left} seed{'' if left == 1 else 's'}", steps if left else 0) as progress:
         rows = experiment.run_seeds(cell, seeds, store, force=FLAGS.force, report=progress)
     everything = store.collect()
     mine = rows[0]
@@ -95,6 +83,25 @@ def main() -> int:
     for row in lost:
         print(f"seed {row['seed']}: {row['status']}: {row['error']}", file=sys.stderr)
     return 1 if lost else 0
+
+
+def request(flags):
+    """The `nmbench.experiment.Request` that parsed flags of this command ask for."""
+    from nmbench import experiment
+
+    return experiment.Request(
+        model=cli.required(flags, "model"),
+        task=cli.required(flags, "task"),
+        budget=flags.budget,
+        hparams=parse_hparams(flags.hparams),
+        protocol=flags.protocol,
+        learning_rate=flags.learning_rate,
+        steps=flags.steps,
+        data_seed=flags.data_seed,
+        allow_budget_miss=flags.allow_budget_miss,
+        devices=flags.devices,
+        remat=flags.remat,
+    )
 
 
 def describe(cell) -> str:
