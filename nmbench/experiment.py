@@ -127,9 +127,7 @@ class Cell:
         }
 
     def run_id(self, seed: int) -> str:
-        text = schema.canonical_json(self.config(seed))
-        key = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return f"{self.baseline.name}.{self.task.name}.{self.protocol.name}.s{seed}.{key}"
+        return run_id_of(self.config(seed))
 
     def train(self, lanes: Sequence[Lane], report: Report, **options: Any) -> tuple[list[Trained], Timing]:
         """Train lanes of this cell together (see `nmbench.training.train`)."""
@@ -203,6 +201,12 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
         # A model whose file has changed is another model: its old runs are not taken for new ones.
         model_sha256=hashlib.sha256(pathlib.Path(baseline.path).read_bytes()).hexdigest(),
     )
+
+
+def run_id_of(config: Mapping[str, Any]) -> str:
+    """The run id of a configuration as `Cell.config` makes it."""
+    key = hashlib.sha256(schema.canonical_json(config).encode()).hexdigest()[:12]
+    return f"{config['model']}.{config['task']}.{config['protocol']['name']}.s{config['seed']}.{key}"
 
 
 def plan(cell: Cell, seeds: Sequence[int], store: Store, checkpoints: Checkpoints, *, force: bool = False) -> Plan:

@@ -205,6 +205,10 @@ def _check(config: Mapping[str, Any]) -> None:
         or not all(isinstance(p, dict) and whole(p.get("steps")) for p in phases)
     ):
         raise NmbenchError("config_json is not that of a run: its 'protocol' needs a name and phases with their steps")
+    try:
+        schema.canonical_json(config)
+    except (ValueError, RecursionError):
+        raise NmbenchError("config_json is not that of a run: it holds a number that is not finite") from None
     if not config["learning_rate"] > 0 or not all(0 <= config[name] < 1 << 31 for name in ("seed", "data_seed")):
         raise NmbenchError("config_json is not that of a run: its rate or one of its seeds is out of range")
 
