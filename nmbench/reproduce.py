@@ -7,7 +7,13 @@
 
 Nothing is written, unless --out names a folder. Exit code 0: reproduced within the tolerance; 1: not; 2: bad input.
 
-The tolerance bounds |new - row| / max(|new|, |row|) of the primary metric.
+The tolerance bounds |new - row| / max(|new|, |row|) of the primary metric. It is 0 where commit, versions, platform and XLA
+flags are those of the row: the same program on the same kind of processor repeats exactly, however many devices share it.
+Elsewhere rounding differs. Stored parameters then score within 0.001. Training amplifies rounding up to the spread between
+seeds: of 16 runs trained again with another instruction set (SSE4.2 instead of the processor's own), 12 came within 0.5, the
+tolerance for that case; on the Element Finder one went from 0.011 to 11.7, on Measure-Wait-Go none differed by more than
+0.4. One run elsewhere is thus a weak check; the medians of ten seeds, from the command that is printed and
+`nmbench.compare`, are a strong one.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def train(
         done += phase.steps
         if behind.all_diverged():
             break
-    return [behind.trained(i, phases, like) for i in range(len(lanes))], Timing(*timing, len(devices))
+    return [behind.trained(i, phases, like) for i in range(len(lanes))], Timing(timing[0], timing[1], len(devices))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -184,7 +184,7 @@ def test_a_truncated_checkpoint_costs_time_and_nothing_else(tmp_path, cut_short,
 
 @pytest.mark.slow
 def test_tuning_goes_on_where_it_was_cut_short(tmp_path):
-    tune = (*BASE[:-1], "--steps=3000", "--seeds=1", "--tune", "--checkpoint_minutes=0")
+    tune = (*BASE[:-1], "--steps=1000", "--seeds=1", "--tune", "--checkpoint_minutes=0")
     assert finish(start(*tune, "--results_dir=whole", cwd=tmp_path))[0] == 0
     process = start(*tune, "--results_dir=out", cwd=tmp_path)
     wait_for_checkpoint(process, tmp_path / "out")
