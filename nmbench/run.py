@@ -40,7 +40,8 @@ def main() -> int:
 
 
 def _run(watch: interrupts.Watch) -> int:
-    cli.required(FLAGS, "model"), cli.required(FLAGS, "task")
+    for name in ("model", "task"):
+        cli.required(FLAGS, name)
     parse_hparams(FLAGS.hparams)
     if FLAGS.tune and FLAGS.learning_rate is not None:
         raise NmbenchError("--tune chooses the learning rate; give one of --tune and --learning_rate")

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,9 +94,11 @@ def unpack(
     Raises:
       NmbenchError: it is not of such a run.
     """
-    read: Callable[[str], Any] = facts.get
-    phase, step, diverged = read("phase"), read("step"), read("diverged_at")
-    seconds = [read("compile_s"), read("train_s")]
+    missing = {"phase", "step", "diverged_at", "compile_s", "train_s"} - facts.keys()
+    if missing:
+        raise NmbenchError(f"it does not say {', '.join(sorted(missing))}")
+    phase, step, diverged = facts["phase"], facts["step"], facts["diverged_at"]
+    seconds = [facts["compile_s"], facts["train_s"]]
     if not _whole(phase) or phase >= len(phases) or not _whole(step) or step > phases[phase].steps:
         raise NmbenchError(f"it is at step {step} of phase {phase}, which the run does not have")
     points = _points(phases, validate_every, phase, step)
