@@ -99,7 +99,10 @@ def _train(cell, seed: int, watch: interrupts.Watch) -> float | None:
         store = Store(pathlib.Path(folder))
         if store.row(cell.run_id(seed)) is not None:
             raise NmbenchError(f"--out={folder} holds this run already; choose an empty folder")
-        store.prepare()
+        try:
+            store.prepare()
+        except NmbenchError as error:
+            raise NmbenchError(str(error).replace("--results_dir", "--out")) from error
         checkpoints = Checkpoints(store.checkpoints, watch=watch)
         plan = experiment.plan(cell, [seed], store, checkpoints)
         with Progress("training again", steps, plan.groups[0].step) as progress:

@@ -127,8 +127,17 @@ class Store:
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of all run folders in order of run id; nothing is written."""
-        # A folder that steps aside for its successor just now is not read; its writer collects when it is done.
-        return [self._read(folder) for folder in self.folders() if folder.exists()]
+        return [row for folder in self.folders() if (row := self.read_if_there(folder)) is not None]
+
+    def read_if_there(self, folder: pathlib.Path) -> dict[str, Any] | None:
+        """Row of a run folder; None if it is gone, as one is that steps aside for its successor just now."""
+        for _ in range(20):
+            try:
+                return self._read(folder)
+            except NmbenchError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+        return None
 
     def folders(self) -> list[pathlib.Path]:
         """All run folders in order of run id."""
@@ -226,6 +235,8 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     if not folders and not tables:
         raise NmbenchError(f"{path} holds no runs and no CSV; make some with python -m nmbench.run --results_dir={path}")
     for folder in folders:
-        yield Store(path)._read(folder)
+        row = Store(path).read_if_there(folder)
+        if row is not None:
+            yield row
     for table in tables:
         yield from schema.iterate_csv(table)
