@@ -9,6 +9,7 @@ removed when the run's row is stored.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import importlib.metadata
@@ -29,6 +30,7 @@ from nmbench.snapshot import Snapshot
 
 SUFFIX, ASIDE = ".safetensors", ".unusable"
 MINUTES = 5.0
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 _LIBRARIES = ("jax", "jaxlib", "dm-haiku", "optax", "numpy")
 
 
@@ -200,9 +202,11 @@ class Checkpoints:
                         file.write(bytes(1 << 20))
         except OSError as error:
             self._release()
+            if error.errno not in _FULL:
+                raise NmbenchError(f"{self.folder} cannot be written ({error.strerror or error})") from error
             raise NmbenchError(
-                f"no room for results in {self.folder.parent} ({error.strerror or error}): {size / 1e6:.1f} MB are needed; "
-                f"free some, or choose another --results_dir; nothing was trained"
+                f"no room for results in {self.folder.parent} ({error.strerror or error}): checkpoints take up to "
+                f"{math.ceil(size / 1000)} kB; free some, or choose another --results_dir; nothing was trained"
             ) from error
 
     def _release(self) -> None:

@@ -89,7 +89,7 @@ def test_other_parameters_do_not_reproduce_the_row(nmbench, results, tmp_path):
     # What is not quite the same is accepted by those who say so.
     safetensors.numpy.save_file({**tensors, name: tensors[name] * (1 + 1e-6)}, str(path))
     argv = (row["run_id"], f"--results_dir={tmp_path}/other", "--from=params")
-    assert nmbench("reproduce", *argv)[0] == 1
+    assert nmbench("reproduce", *argv, "--tolerance=0")[0] == 1
     code, out, _ = nmbench("reproduce", *argv, "--tolerance=0.01")
     assert code == 0 and out.endswith("\nreproduced within the tolerance of 0.01\n")
     path.write_bytes(b"no parameters")
@@ -101,7 +101,7 @@ def test_a_value_that_was_made_up_is_not_reproduced(nmbench, results, tmp_path):
     def flatter(row, config):
         row["value"] *= 0.9
 
-    code, out, _ = nmbench("reproduce", rewrite(results, tmp_path, flatter))
+    code, out, _ = nmbench("reproduce", rewrite(results, tmp_path, flatter), "--tolerance=0")
     assert code == 1 and out.splitlines()[-1] == "NOT reproduced: 0.1 is more than 0"
 
 
