@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import subprocess
 
 import pytest
@@ -40,11 +39,6 @@ def fill(path):
             file.write(bytes(4096))
 
 
-def limited(size):
-    """For a process in which no file may be longer than `size` bytes."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
 def refused(process, message):
     code, out, err = finish(process)
     assert (code, out) == (2, "") and "Traceback" not in err
@@ -71,7 +65,7 @@ def test_a_disk_that_fills_up_during_training_costs_nothing(small_disk, tmp_path
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=folder))[0] == 0
     if small_disk is None:
         # Without the right to mount: a limit that the parameters and the checkpoints keep and the trials do not.
-        process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder, preexec_fn=limited(50_000))
+        process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder, longest_file=50_000)
     else:
         process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder)
         while not any((folder / "out").glob("checkpoints/.tmp-*")):
@@ -89,7 +83,7 @@ def test_a_disk_that_fills_up_during_training_costs_nothing(small_disk, tmp_path
 @pytest.mark.slow
 def test_a_file_that_grows_too_large_costs_nothing(tmp_path, uninterrupted):
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))[0] == 0
-    process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path, preexec_fn=limited(50_000))
+    process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path, longest_file=50_000)
     line = refused(process, "cannot store run rnn.element_finder.matched.s0.")
     assert "File too large; 2 runs kept at step 8000" in line
     assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
@@ -102,7 +96,7 @@ def test_without_room_nothing_is_trained(small_disk, tmp_path):
     (folder / "out").mkdir()
     if small_disk is not None:
         fill(folder / "out" / "filler")
-    options = {} if small_disk is not None else {"preexec_fn": limited(5_000)}
+    options = {} if small_disk is not None else {"longest_file": 5_000}
     line = refused(start(*BASE, *STEPS, "--results_dir=out", cwd=folder, **options), "no room for results in out")
     assert "nothing was trained" in line
     assert not [p for p in (folder / "out").rglob("*") if p.is_file() and p.name != "filler"]

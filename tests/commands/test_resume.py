@@ -43,10 +43,21 @@ def uninterrupted(tmp_path_factory):
     return outcome(folder / "out")
 
 
+@pytest.fixture(scope="module")
+def cut_short(tmp_path_factory):
+    """A results folder with two checkpoints and no run."""
+    folder = tmp_path_factory.mktemp("cut_short")
+    process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder)
+    wait_for_checkpoint(process, folder / "out")
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 143
+    return folder / "out"
+
+
 @pytest.mark.slow
 def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, uninterrupted):
     newest, resumed = 0.0, []
-    for _ in range(3):
+    for _ in range(2):
         process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path)
         newest = wait_for_checkpoint(process, tmp_path / "out", newest)
         time.sleep(0.1)
@@ -86,12 +97,9 @@ def test_told_to_stop_it_keeps_everything_and_goes_on(tmp_path, uninterrupted, n
 
 
 @pytest.mark.slow
-def test_other_seeds_resume_what_they_share_with_the_checkpoint(tmp_path, uninterrupted):
+def test_other_seeds_resume_what_they_share_with_the_checkpoint(tmp_path, cut_short, uninterrupted):
     """Seeds 1 and 2 are asked for when seeds 0 and 1 have been cut short: seed 1 goes on, seed 2 starts, seed 0 waits."""
-    process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path)
-    wait_for_checkpoint(process, tmp_path / "out")
-    process.send_signal(signal.SIGINT)
-    assert finish(process)[0] == 130
+    shutil.copytree(cut_short, tmp_path / "out")
     steps = ("--steps=20000", "--first_seed=1", "--seeds=2")
     code, _, err = finish(start(*BASE, *steps, "--results_dir=out", cwd=tmp_path))
     assert code == 0 and "1 run resumed at step" in err
@@ -138,17 +146,6 @@ HOW = [
     "of another run",
     "a folder",
 ]
-
-
-@pytest.fixture(scope="module")
-def cut_short(tmp_path_factory):
-    """A results folder with two checkpoints and no run."""
-    folder = tmp_path_factory.mktemp("cut_short")
-    process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder)
-    wait_for_checkpoint(process, folder / "out")
-    process.send_signal(signal.SIGTERM)
-    assert finish(process)[0] == 143
-    return folder / "out"
 
 
 @pytest.mark.slow
