@@ -9,6 +9,7 @@ removed when the run's row is stored.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import functools
 import hashlib
@@ -82,8 +83,10 @@ class Checkpoints:
             if facts.get("code") != code():
                 raise NmbenchError("it was made by other code or other versions of the libraries")
             found = read(arrays, facts)
-            if not isinstance(facts.get("started_utc"), str):
-                raise NmbenchError("it does not say when the run started")
+            try:
+                datetime.datetime.fromisoformat(facts["started_utc"])
+            except (KeyError, TypeError, ValueError):
+                raise NmbenchError("it does not say when the run started") from None
         except NmbenchError as error:
             aside = path.with_name(path.name + ASIDE)
             with contextlib.suppress(OSError):
