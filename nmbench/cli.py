@@ -1,6 +1,7 @@
 """What the commands share: flag definitions on their own `FlagValues`, one-line errors, exit codes.
 
-Exit codes: 0 done, 1 done but with failures (the command says which), 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 done but with failures (the command says which), 2 bad input, 130 interrupted by
+Ctrl-C, 143 told to stop by SIGTERM.
 """
 
 from __future__ import annotations
@@ -102,9 +103,9 @@ def call(
     except NmbenchError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        print("; ".join([f"{prog}: interrupted", *map(str, error.args[:1])]).removesuffix("; "), file=sys.stderr)
+        return getattr(error, "code", 130)
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -9,26 +9,29 @@ import dataclasses
 import hashlib
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nmbench import sizing, training
+from nmbench import lanes, sizing, training
 from nmbench.catalog import BASELINES, TASKS
 from nmbench.checkpoint import save_params
 from nmbench.columns import task_columns, verdict_columns
 from nmbench.errors import NmbenchError
 from nmbench.evaluation import predictor
 from nmbench.input_weights import check_shapes
+from nmbench.lanes import Group
 from nmbench.loggers import Loggers
 from nmbench.model import Baseline, Model
 from nmbench.params import flatten
 from nmbench.protocol import Phase, Protocol
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
+from nmbench.resume import Checkpoints
+from nmbench.snapshot import CurvePoint
 from nmbench.task import Task
-from nmbench.training import CurvePoint, Lane, Log, Report, Timing, Trained
+from nmbench.training import Lane, Report, Timing, Trained
 
 # Raised when a change of the engine changes what a configuration trains to.
 ENGINE_VERSION = 1
@@ -125,13 +128,9 @@ class Cell:
         }
 
     def run_id(self, seed: int) -> str:
-        text = schema.canonical_json(self.config(seed))
-        key = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return f"{self.baseline.name}.{self.task.name}.{self.protocol.name}.s{seed}.{key}"
+        return run_id_of(self.config(seed))
 
-    def train(
-        self, lanes: Sequence[Lane], report: Report, log: Log = lambda step, losses, validation: None
-    ) -> tuple[list[Trained], Timing]:
+    def train(self, lanes: Sequence[Lane], report: Report, **options: Any) -> tuple[list[Trained], Timing]:
         """Train lanes of this cell together (see `nmbench.training.train`)."""
         return training.train(
             self.model,
@@ -145,8 +144,16 @@ class Cell:
             data_seed=self.request.data_seed,
             max_devices=self.request.devices,
             report=report,
-            log=log,
+            **options,
         )
+
+
+class Plan(NamedTuple):
+    """What is left to do: rows that are stored already, by seed, the other seeds, and how these are trained."""
+
+    known: dict[int, dict[str, Any]]
+    missing: list[int]
+    groups: list[Group]
 
 
 def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
@@ -166,14 +173,17 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
     frozen = task.frozen("test")
     for metric in task.metrics:
         metric.check(frozen.arrays, frozen.n)
-    given = baseline.check_hparams(request.hparams)
-    hparams = {**baseline.defaults(task.name, protocol.name), **given}
+    given_hparams = baseline.check_hparams(request.hparams)
+    defaults = baseline.defaults(task.name, protocol.name)
+    # A value equal to the default is the default, to the letter: 10 and 10.0 would make two run ids of one run.
+    given = {name: value if value != defaults.get(name) else defaults[name] for name, value in given_hparams.items()}
+    hparams = {**defaults, **given}
     sized = _size(request, baseline, task, protocol, hparams, given)
     if request.learning_rate is not None and not (request.learning_rate > 0 and np.isfinite(request.learning_rate)):
         raise NmbenchError(f"--learning_rate must be positive, got {request.learning_rate}")
     if request.learning_rate is not None:
         tuning = Tuning(request.learning_rate, 0, {"source": "given"})
-    tuning = tuning or _known_rate(baseline, task, protocol)
+    tuning = tuning or known_rate(baseline, task, protocol)
     model = baseline.build(task.spec, sized.hparams, remat=request.remat)
     _check_outputs(baseline, model, task)
     return Cell(
@@ -194,32 +204,80 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
     )
 
 
+def run_id_of(config: Mapping[str, Any]) -> str:
+    """The run id of a configuration as `Cell.config` makes it."""
+    key = hashlib.sha256(schema.canonical_json(config).encode()).hexdigest()[:12]
+    return f"{config['model']}.{config['task']}.{config['protocol']['name']}.s{config['seed']}.{key}"
+
+
+def plan(cell: Cell, seeds: Sequence[int], store: Store, checkpoints: Checkpoints, *, force: bool = False) -> Plan:
+    """What is stored, and from where the rest goes on. With `force` nothing is, and checkpoints are discarded."""
+    keys = {seed: cell.run_id(seed) for seed in seeds}
+    known = {} if force else {seed: row for seed in seeds if (row := store.row(keys[seed])) is not None}
+    missing = [seed for seed in seeds if seed not in known]
+    for seed in seeds if force else known:
+        checkpoints.discard(keys[seed])
+    return Plan(known, missing, lanes.stand(cell, [keys[seed] for seed in missing], checkpoints))
+
+
 def run_seeds(
     cell: Cell,
     seeds: Sequence[int],
     store: Store,
     *,
     force: bool = False,
-    report: Callable[[int, np.ndarray], None] = lambda step, losses: None,
+    report: Report = lambda step, losses: None,
     loggers: Loggers | None = None,
+    checkpoints: Checkpoints | None = None,
+    planned: Plan | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of all seeds: those already in the store as they are, the others trained together, evaluated and stored."""
-    known = {} if force else {seed: row for seed in seeds if (row := store.row(cell.run_id(seed))) is not None}
-    missing = [seed for seed in seeds if seed not in known]
-    if missing:
-        # Gathered before training: nothing that can fail should fail after it.
-        origin = {"started_utc": provenance.utc_now(), **provenance.describe()}
-        runs = [(cell.run_id(seed), cell.config(seed)) for seed in missing]
-        with (loggers or Loggers()).started(runs) as log:
-            results, timing = cell.train([Lane(seed, cell.tuning.rate) for seed in missing], report, log.step)
-            predict = predictor(cell.model, cell.task, cell.task.frozen("test"))
-            for i, (seed, trained) in enumerate(zip(missing, results, strict=True)):
-                known[seed] = _record(cell, seed, trained, timing, len(missing), predict, origin, store)
-                log.finish(i, known[seed])
+    """Rows of all seeds: those already in the store as they are, the others trained together, evaluated and stored.
+
+    Args:
+      cell: what to run.
+      seeds: of the models.
+      store: where rows are looked up and stored.
+      force: do again what is stored.
+      report: called with the steps done and the losses of the seeds that were missing, `[missing]`.
+      loggers: told of the seeds that are trained; none by default.
+      checkpoints: where training that was cut short goes on from; those of the store by default.
+      planned: what `plan` returned, if the caller has asked for it already.
+
+    Raises:
+      NmbenchError: the disk refuses; what has been trained is in the checkpoints then.
+      Interrupted: the command was told to stop; likewise.
+    """
+    checkpoints = checkpoints or Checkpoints(store.checkpoints)
+    known, missing, groups = planned or plan(cell, seeds, store, checkpoints, force=force)
+    keys = [cell.run_id(seed) for seed in missing]
+    # Gathered before training: nothing that can fail should fail after it.
+    origin = {"started_utc": provenance.utc_now(), **provenance.describe()} if missing else {}
+
+    def finish(group: Group, results: list[Trained], timing: Timing) -> None:
+        predict = predictor(cell.model, cell.task, cell.task.frozen("test"))
+        spent = [(s.compile_s, s.train_s) for s in group.snapshots] or [(0.0, 0.0)] * len(results)
+        for place, trained, before in zip(group.places, results, spent, strict=True):
+            checkpoints.heed()
+            compile_s, train_s = (a + b / len(results) for a, b in zip(before, timing[:2], strict=True))
+            facts = {
+                **origin,
+                "started_utc": checkpoints.started(keys[place]) or origin["started_utc"],
+                "compile_s": round(compile_s, 3),
+                "train_s": round(train_s, 3),
+                "seeds_together": len(results),
+                "n_devices": timing.devices,
+            }
+            known[missing[place]] = _record(cell, missing[place], trained, predict, facts, store)
+            checkpoints.discard(keys[place])
+            log.finish(place, known[missing[place]])
+
+    runs = [Lane(seed, cell.tuning.rate) for seed in missing]
+    with (loggers or Loggers()).started([(key, cell.config(seed)) for key, seed in zip(keys, missing, strict=True)]) as log:
+        lanes.train_resumably(cell, runs, keys, groups, checkpoints, report, finish, log.step)
     return [known[seed] for seed in seeds]
 
 
-def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict, origin: dict[str, Any], store: Store):
+def _record(cell: Cell, seed: int, trained: Trained, predict, facts: dict[str, Any], store: Store) -> dict[str, Any]:
     task, began = cell.task, time.perf_counter()
     row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
     per_trial: dict[str, np.ndarray] = {}
@@ -259,14 +317,10 @@ def _record(cell, seed, trained: Trained, timing: Timing, together: int, predict
         learning_rate=cell.tuning.rate,
         tuning_trials=cell.tuning.trials,
         tuning_json=schema.canonical_json(cell.tuning.record),
-        compile_s=round(timing.compile_s / together, 3),
-        train_s=round(timing.train_s / together, 3),
         eval_s=round(time.perf_counter() - began, 3),
-        seeds_together=together,
         peak_rss_mb=provenance.peak_rss_mb(),
-        n_devices=timing.devices,
         **task_columns(task, task.frozen("test")),
-        **origin,
+        **facts,
     )
     save = lambda path: save_params(path, trained.params, {"run_id": row["run_id"]})
     store.write(row, save, per_trial, trained.curve, CurvePoint._fields)
@@ -303,7 +357,8 @@ def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol, 
     return sizing.size_to_budget(baseline, task.spec, hparams, budget, request.allow_budget_miss)
 
 
-def _known_rate(baseline: Baseline, task: Task, protocol: Protocol) -> Tuning:
+def known_rate(baseline: Baseline, task: Task, protocol: Protocol) -> Tuning:
+    """The learning rate that nobody needs to give: declared by the model, shipped with it, or the protocol's default."""
     declared = baseline.learning_rates.get(f"{task.name}/{protocol.name}")
     if declared is not None:
         return Tuning(float(declared), 0, {"source": "declared by the model"})

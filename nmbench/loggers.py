@@ -212,9 +212,9 @@ class Log:
                     raise NmbenchError(f"--log={name} cannot start: {_line(error)}") from error
                 self._open[name].add(i)
 
-    def step(self, step: int, losses: np.ndarray, validation: np.ndarray) -> None:
-        """After `step` steps: mean training loss since the last call and validation loss, `[runs]` each."""
-        for i, (loss, validated) in enumerate(zip(losses, validation, strict=True)):
+    def step(self, places: Sequence[int], step: int, losses: np.ndarray, validation: np.ndarray) -> None:
+        """After `step` steps of the runs at `places`: mean training losses since the last call, validation losses."""
+        for i, loss, validated in zip(places, losses, validation, strict=True):
             values = {"train_loss": float(loss), "validation_loss": float(validated)}
             self._each(i, lambda logger, values=values: logger.scalars(step, values))
 

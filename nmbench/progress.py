@@ -12,11 +12,13 @@ class Progress:
     Args:
       label: what is going on.
       steps: total; 0 shows nothing.
+      first: steps that are done already.
     """
 
-    def __init__(self, label: str, steps: int):
+    def __init__(self, label: str, steps: int, first: int = 0):
         # disable=None: tqdm is silent unless stderr is a terminal.
-        self._bar = tqdm.tqdm(total=steps, desc=label, unit="step", disable=None if steps else True, leave=False)
+        quiet = None if steps else True
+        self._bar = tqdm.tqdm(total=steps, initial=first, desc=label, unit="step", disable=quiet, leave=False)
 
     def __enter__(self) -> Progress:
         return self

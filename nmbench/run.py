@@ -2,15 +2,16 @@
 
   python -m nmbench.run --model=nmrnn --task=element_finder
 
-Runs that are already in the results folder are not done again (--force does them again). Ctrl-C stops; what is finished is
-kept, and the next call goes on with the rest.
+Runs that are already in the results folder are not done again (--force does them again). Ctrl-C (or SIGTERM, as Slurm sends)
+stops; what is finished is kept, runs in training leave a checkpoint, and the same command goes on from there and ends with
+the very same parameters. Checkpoints are written every few minutes as well, so a killed process loses no more than that.
 """
 
 from __future__ import annotations
 
 import sys
 
-from nmbench import cli, devices, loggers
+from nmbench import cli, devices, interrupts, loggers
 from nmbench.errors import NmbenchError
 
 FLAGS = cli.new_flags("model", "task", "results_dir", "plugin")
@@ -32,17 +33,26 @@ cli.boolean(
 cli.string(
     FLAGS, "log", "", "log training to tensorboard, wandb or both (tensorboard,wandb), into logs/ of the results folder"
 )
+cli.number(FLAGS, "checkpoint_minutes", 5.0, "minutes between checkpoints of runs in training; 0: at every validation")
 cli.boolean(FLAGS, "resolve_only", False, "print what would be run and stop")
 
 
 def main() -> int:
-    model, task = cli.required(FLAGS, "model"), cli.required(FLAGS, "task")
-    hparams = parse_hparams(FLAGS.hparams)
+    with interrupts.watched() as watch:
+        return _run(watch)
+
+
+def _run(watch: interrupts.Watch) -> int:
+    for name in ("model", "task"):
+        cli.required(FLAGS, name)
+    parse_hparams(FLAGS.hparams)
     if FLAGS.tune and FLAGS.learning_rate is not None:
         raise NmbenchError("--tune chooses the learning rate; give one of --tune and --learning_rate")
     if FLAGS.first_seed + FLAGS.seeds > 1 << 31:
         raise NmbenchError("seeds must stay below 2147483648; choose a smaller --first_seed")
     logged = loggers.parse(FLAGS.log)
+    if not 0 <= FLAGS.checkpoint_minutes < float("inf"):
+        raise NmbenchError(f"--checkpoint_minutes must be 0 or more, got {FLAGS.checkpoint_minutes}")
     devices.prepare(FLAGS.devices)
     cli.load_plugins(FLAGS)
 
@@ -50,21 +60,10 @@ def main() -> int:
     from nmbench.progress import Progress
     from nmbench.report import leaderboard
     from nmbench.results.store import Store
+    from nmbench.resume import Checkpoints
 
-    request = experiment.Request(
-        model=model,
-        task=task,
-        budget=FLAGS.budget,
-        hparams=hparams,
-        protocol=FLAGS.protocol,
-        learning_rate=FLAGS.learning_rate,
-        steps=FLAGS.steps,
-        data_seed=FLAGS.data_seed,
-        allow_budget_miss=FLAGS.allow_budget_miss,
-        devices=FLAGS.devices,
-        remat=FLAGS.remat,
-    )
-    cell = experiment.resolve(request)
+    asked = request(FLAGS)
+    cell = experiment.resolve(asked)
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     if FLAGS.tune:
         tuning.check(cell)
@@ -78,18 +77,26 @@ def main() -> int:
     if FLAGS.resolve_only:
         return 0
     steps = sum(phase["steps"] for phase in cell.resolved_protocol()["phases"])
+    checkpoints = Checkpoints(store.checkpoints, minutes=FLAGS.checkpoint_minutes, watch=watch)
     if FLAGS.tune:
-        with Progress("tuning", steps) as progress:
-            choice = tuning.tune(cell, store, force=FLAGS.force, report=progress)
+        groups = tuning.plan(cell, store, checkpoints, force=FLAGS.force)
+        say_resumed("tuning run", groups, steps)
+        with Progress("tuning", steps, first_step(groups)) as progress:
+            choice = tuning.tune(
+                cell, store, force=FLAGS.force, report=progress, checkpoints=checkpoints, planned=groups or None
+            )
         print(describe_tuning(choice), file=sys.stderr)
-        cell = experiment.resolve(request, choice)
-    done = [seed for seed in seeds if not FLAGS.force and store.row(cell.run_id(seed)) is not None]
-    if done:
-        print(f"{len(done)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
-    left = len(seeds) - len(done)
-    with Progress(f"{model}, {left} seed{'' if left == 1 else 's'}", steps if left else 0) as progress:
+        cell = experiment.resolve(asked, choice)
+    plan = experiment.plan(cell, seeds, store, checkpoints, force=FLAGS.force)
+    if plan.known:
+        print(f"{len(plan.known)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
+    say_resumed("run", plan.groups, steps)
+    left = len(plan.missing)
+    label = f"{asked.model}, {left} seed{'' if left == 1 else 's'}"
+    with Progress(label, steps if left else 0, first_step(plan.groups)) as progress:
+        log_to = loggers.Loggers(logged, store.root / "logs")
         rows = experiment.run_seeds(
-            cell, seeds, store, force=FLAGS.force, report=progress, loggers=loggers.Loggers(logged, store.root / "logs")
+            cell, seeds, store, report=progress, loggers=log_to, checkpoints=checkpoints, planned=plan
         )
     everything = store.collect()
     mine = rows[0]
@@ -101,6 +108,38 @@ def main() -> int:
     for row in lost:
         print(f"seed {row['seed']}: {row['status']}: {row['error']}", file=sys.stderr)
     return 1 if lost else 0
+
+
+def request(flags):
+    """The `nmbench.experiment.Request` that parsed flags of this command ask for."""
+    from nmbench import experiment
+
+    return experiment.Request(
+        model=cli.required(flags, "model"),
+        task=cli.required(flags, "task"),
+        budget=flags.budget,
+        hparams=parse_hparams(flags.hparams),
+        protocol=flags.protocol,
+        learning_rate=flags.learning_rate,
+        steps=flags.steps,
+        data_seed=flags.data_seed,
+        allow_budget_miss=flags.allow_budget_miss,
+        devices=flags.devices,
+        remat=flags.remat,
+    )
+
+
+def say_resumed(what: str, groups, steps: int) -> None:
+    """One line for each group of runs that goes on from a checkpoint."""
+    for group in groups:
+        if group.step:
+            many = "s" if len(group.places) > 1 else ""
+            print(f"{len(group.places)} {what}{many} resumed at step {group.step} of {steps}", file=sys.stderr)
+
+
+def first_step(groups) -> int:
+    """Where a progress bar starts."""
+    return groups[0].step if groups else 0
 
 
 def describe(cell) -> str:

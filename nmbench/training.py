@@ -11,6 +11,7 @@ with the number of steps.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ from nmbench.input_weights import check_new_inputs, start_new_inputs
 from nmbench.model import Baseline, Model
 from nmbench.optimizer import rate_factor, transform
 from nmbench.protocol import Phase
+from nmbench.snapshot import CurvePoint, Outcome, Snapshot
+from nmbench.state import State, fresh, merge, names
 from nmbench.task import Batch, Task
 
 VALIDATION_TRIALS_AT_ONCE = 500
@@ -37,14 +40,6 @@ class Lane(NamedTuple):
 
     seed: int
     learning_rate: float
-
-
-class CurvePoint(NamedTuple):
-    """One row of a training curve: after `step` steps in all, mean training loss since the last point, validation loss."""
-
-    step: int
-    train_loss: float
-    validation_loss: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +68,8 @@ class Trained:
     diverged_at: int | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Timing:
-    """Seconds spent compiling and training, over all lanes together, and the number of devices used."""
+class Timing(NamedTuple):
+    """Seconds spent compiling and training in this call, over all lanes together, and the number of devices used."""
 
     compile_s: float
     train_s: float
@@ -84,6 +78,8 @@ class Timing:
 
 Report = Callable[[int, np.ndarray], None]
 Log = Callable[[int, np.ndarray, np.ndarray], None]
+# Called between chunks with a function that says where each lane stands; to be called before the next chunk or never.
+Keep = Callable[[Callable[[], list[Snapshot]]], None]
 
 
 def masked_mse(outputs, targets, mask):
@@ -112,6 +108,8 @@ def train(
     max_devices: int | None = None,
     report: Report = lambda step, losses: None,
     log: Log = lambda step, losses, validation: None,
+    keep: Keep = lambda snapshots: None,
+    resume: Sequence[Snapshot] = (),
 ) -> tuple[list[Trained], Timing]:
     """Train all lanes through all phases.
 
@@ -130,6 +128,8 @@ def train(
       max_devices: bound on the number of devices; all by default.
       report: called after every chunk with the steps done so far and the latest mean training loss per lane, `[lanes]`.
       log: the same with the validation losses, `[lanes]`, as third argument.
+      keep: called with a function that returns the lanes' snapshots, before and after every chunk; it may raise to stop.
+      resume: where to go on from, one snapshot per lane, all at the same step of the same phase; from the start without.
 
     Returns:
       one `Trained` per lane in order, and the timing.
@@ -145,74 +145,114 @@ def train(
     rates = jnp.asarray([lane.learning_rate for lane in padded], jnp.result_type(float))
     apply = lambda flat, inputs: model.apply(flat_params.unflatten(like, flat), inputs)
 
-    pick = lambda flat, i: flat_params.unflatten(like, {name: leaf[i] for name, leaf in flat.items()})
-
-    curves: list[list[CurvePoint]] = [[] for _ in lanes]
-    diverged: list[int | None] = [None] * len(lanes)
-    outcomes: list[_Outcome] = []
-    done, compile_s, train_s = 0, 0.0, 0.0
-    for number, phase in enumerate(phases):
+    behind = _Behind.of(lanes, resume)
+    start_phase, start_step = (resume[0].phase, resume[0].step) if resume else (0, 0)
+    assert all((r.phase, r.step) == (start_phase, start_step) for r in resume)
+    done, timing = sum(phase.steps for phase in phases[:start_phase]), [0.0, 0.0]
+    for number, phase in enumerate(phases[start_phase:], start=start_phase):
         program = _PhaseProgram(apply, task, baseline, phase, mesh, loss_limit)
         key = jax.random.fold_in(jax.random.key(data_seed), number)
         began = time.perf_counter()
         current = start_new_inputs(current, baseline.input_weights, task.spec, phase.new_inputs)
-        state = program.start(current)
-        compiled = program.compile(state, rates, key)
-        compile_s += time.perf_counter() - began
-        began = time.perf_counter()
-        for first in range(0, phase.steps, validate_every):
+        state, first = program.start(current), 0
+        if resume and number == start_phase:
+            padding = [*resume, *resume[: len(padded) - len(lanes)]]
+            state, first = program.restore(state, [snapshot.state for snapshot in padding]), start_step
+        # What is resumed may be at its end: then there is nothing to compile.
+        if first < phase.steps and not behind.all_diverged():
+            compiled = program.compile(state, rates, key)
+            timing[0] += time.perf_counter() - began
+        keep(functools.partial(behind.snapshots, number, first, state, timing))
+        while first < phase.steps and not behind.all_diverged():
+            began = time.perf_counter()
             n = min(validate_every, phase.steps - first)
             state, losses, validation = compiled(state, first, n)
             losses, validation, bad = jax.device_get((losses, validation, state.first_bad))
-            for i in range(len(lanes)):
-                curves[i].append(CurvePoint(done + first + n, float(losses[i]), float(validation[i])))
-                if bad[i] >= 0 and diverged[i] is None:
-                    diverged[i] = done + int(bad[i]) + 1
-            report(done + first + n, losses[: len(lanes)])
-            log(done + first + n, losses[: len(lanes)], validation[: len(lanes)])
-            if all(at is not None for at in diverged):
-                break
-        train_s += time.perf_counter() - began
-        outcomes.append(_outcome(state, selection, done, [curve[-1] for curve in curves]))
-        for i in range(len(lanes)):
-            if diverged[i] is None and not np.isfinite(outcomes[-1].losses[i]):
-                diverged[i] = curves[i][-1].step
-        current = _merge(state, selection)
+            first += n
+            behind.add(done, first, losses, validation, bad)
+            timing[1] += time.perf_counter() - began
+            report(done + first, losses[: len(lanes)])
+            log(done + first, losses[: len(lanes)], validation[: len(lanes)])
+            keep(functools.partial(behind.snapshots, number, first, state, timing))
+        behind.end_phase(state, selection, done)
+        current = merge(state, selection)
         done += phase.steps
-        if all(at is not None for at in diverged):
+        if behind.all_diverged():
             break
-    end = outcomes[-1]
-    results = [
-        Trained(
-            params=pick(end.chosen, i),
-            last_params=pick(end.last, i),
-            selected_step=end.steps[i],
-            validation_loss=end.losses[i],
-            phase_losses=[outcome.losses[i] for outcome in outcomes],
-            stages={p.stage: pick(outcome.chosen, i) for p, outcome in zip(phases, outcomes, strict=False) if p.stage},
-            curve=curves[i],
-            diverged_at=diverged[i],
+    return [behind.trained(i, phases, like) for i in range(len(lanes))], Timing(timing[0], timing[1], len(devices))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Behind:
+    """What lies behind the lanes: curves, the step at which each diverged, the outcomes of phases; lists over lanes."""
+
+    curves: list[list[CurvePoint]]
+    diverged: list[int | None]
+    outcomes: list[list[Outcome]]
+    seconds: list[tuple[float, float]]
+
+    @classmethod
+    def of(cls, lanes: Sequence[Lane], resume: Sequence[Snapshot]) -> _Behind:
+        if not resume:
+            return cls([[] for _ in lanes], [None] * len(lanes), [[] for _ in lanes], [(0.0, 0.0)] * len(lanes))
+        assert len(resume) == len(lanes)
+        return cls(
+            curves=[list(r.curve) for r in resume],
+            diverged=[r.diverged_at for r in resume],
+            outcomes=[list(r.outcomes) for r in resume],
+            seconds=[(r.compile_s, r.train_s) for r in resume],
         )
-        for i in range(len(lanes))
-    ]
-    return results, Timing(compile_s, train_s, len(devices))
 
+    def all_diverged(self) -> bool:
+        return all(at is not None for at in self.diverged)
 
-class _Outcome(NamedTuple):
-    """What a phase ends with, per lane: parameters `[lanes, ...]`, the step selected (over all phases) and its loss."""
+    def add(self, done: int, step: int, losses, validation, bad) -> None:
+        """After a chunk that ended at `step` of a phase; `done`: steps of the phases before. The others: `[lanes]`."""
+        for i, curve in enumerate(self.curves):
+            curve.append(CurvePoint(done + step, float(losses[i]), float(validation[i])))
+            if bad[i] >= 0 and self.diverged[i] is None:
+                self.diverged[i] = done + int(bad[i]) + 1
 
-    chosen: flat_params.Flat
-    last: flat_params.Flat
-    steps: list[int]
-    losses: list[float]
+    def end_phase(self, state: State, selection: str, done: int) -> None:
+        chosen, last = jax.device_get((merge(state, selection), merge(state, "last")))
+        steps, losses = jax.device_get((state.best_step, state.best_loss))
+        lane = lambda flat, i: {name: leaf[i] for name, leaf in flat.items()}
+        for i, (curve, outcomes) in enumerate(zip(self.curves, self.outcomes, strict=True)):
+            step, loss = (done + int(steps[i]), float(losses[i])) if selection == "best" else (curve[-1][0], curve[-1][2])
+            outcomes.append(Outcome(lane(chosen, i), lane(last, i), step, loss))
+            if self.diverged[i] is None and not np.isfinite(loss):
+                self.diverged[i] = curve[-1].step
 
+    def snapshots(self, phase: int, step: int, state: State, timing: Sequence[float]) -> list[Snapshot]:
+        """Where each lane stands. `timing`: seconds of compiling and of training in this call."""
+        names_, leaves = names(state), jax.device_get(jax.tree.leaves(state))
+        return [
+            Snapshot(
+                phase=phase,
+                step=step,
+                state={name: np.array(leaf[i]) for name, leaf in zip(names_, leaves, strict=True)},
+                outcomes=self.outcomes[i][:phase],
+                curve=list(self.curves[i]),
+                diverged_at=self.diverged[i],
+                compile_s=self.seconds[i][0] + timing[0] / len(self.curves),
+                train_s=self.seconds[i][1] + timing[1] / len(self.curves),
+            )
+            for i in range(len(self.curves))
+        ]
 
-def _outcome(state: _State, selection: str, done: int, ends: Sequence[CurvePoint]) -> _Outcome:
-    chosen, last = jax.device_get((_merge(state, selection), _merge(state, "last")))
-    if selection == "last":
-        return _Outcome(chosen, last, [end.step for end in ends], [end.validation_loss for end in ends])
-    steps, losses = jax.device_get((state.best_step, state.best_loss))
-    return _Outcome(chosen, last, [done + int(step) for step in steps], [float(loss) for loss in losses])
+    def trained(self, i: int, phases: Sequence[Phase], like: Any) -> Trained:
+        outcomes = self.outcomes[i]
+        tree_of = lambda flat: flat_params.unflatten(like, flat)
+        return Trained(
+            params=tree_of(outcomes[-1].chosen),
+            last_params=tree_of(outcomes[-1].last),
+            selected_step=outcomes[-1].step,
+            validation_loss=outcomes[-1].loss,
+            phase_losses=[outcome.loss for outcome in outcomes],
+            stages={p.stage: tree_of(outcome.chosen) for p, outcome in zip(phases, outcomes, strict=False) if p.stage},
+            curve=self.curves[i],
+            diverged_at=self.diverged[i],
+        )
 
 
 def check(task: Task, baseline: Baseline, phases: Sequence[Phase]) -> None:
@@ -228,18 +268,6 @@ def check(task: Task, baseline: Baseline, phases: Sequence[Phase]) -> None:
             raise NmbenchError(f"task {task.name!r} has no frozen set {phase.validation!r}: {', '.join(task.set_sizes)}")
 
 
-class _State(NamedTuple):
-    """Per lane (leading axis): what a phase carries from chunk to chunk."""
-
-    moving: flat_params.Flat
-    still: flat_params.Flat
-    optimizer: Any
-    best: flat_params.Flat
-    best_loss: jax.Array
-    best_step: jax.Array
-    first_bad: jax.Array
-
-
 def _over_lanes(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
     """`f` of one lane after another; leaves `[lanes, ...]` in and out.
 
@@ -251,10 +279,6 @@ def _over_lanes(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
     empty = jax.tree.map(lambda s: jnp.zeros((lanes, *s.shape), s.dtype), jax.eval_shape(lambda: f(*take(0))))
     put = lambda i: lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, i, 0)
     return jax.lax.fori_loop(0, count, lambda i, filled: jax.tree.map(put(i), filled, f(*take(i))), empty)
-
-
-def _merge(state: _State, selection: str) -> flat_params.Flat:
-    return {**state.still, **(state.best if selection == "best" else state.moving)}
 
 
 class _PhaseProgram:
@@ -272,23 +296,20 @@ class _PhaseProgram:
         validation = task.unpack(task.frozen(phase.validation).arrays)
         self._validation = jax.device_put(_in_pieces(as_float(validation)), replicated)
 
-    def start(self, current: flat_params.Flat) -> _State:
-        moving, still = flat_params.split(current, self._partition)
-        if not moving:
+    def start(self, current: flat_params.Flat) -> State:
+        if not flat_params.split(current, self._partition)[0]:
             raise NmbenchError(f"{self._label} selects no parameter")
-        lanes = next(iter(current.values())).shape[0]
-        state = _State(
-            moving=moving,
-            still=still,
-            optimizer=jax.vmap(self._transform.init)(moving),
-            best=jax.tree.map(jnp.copy, moving),
-            best_loss=jnp.full((lanes,), jnp.inf),
-            best_step=jnp.zeros((lanes,), jnp.int32),
-            first_bad=jnp.full((lanes,), -1, jnp.int32),
-        )
+        state = fresh(current, self._partition, self._transform)
         return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("lanes")))
 
-    def compile(self, state: _State, rates, key) -> Callable[[_State, int, int], tuple[_State, Any, Any]]:
+    def restore(self, state: State, lanes: Sequence[flat_params.Flat]) -> State:
+        """`state` with the leaves of stored lanes in the place of its own."""
+        leaves = [jnp.asarray(np.stack([lane[name] for lane in lanes])) for name in names(state)]
+        assert [(a.shape, a.dtype) for a in leaves] == [(b.shape, b.dtype) for b in jax.tree.leaves(state)]
+        state = jax.tree.unflatten(jax.tree.structure(state), leaves)
+        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("lanes")))
+
+    def compile(self, state: State, rates, key) -> Callable[[State, int, int], tuple[State, Any, Any]]:
         """Compile the chunk; the result maps (state, first, n) to (state, mean training losses, validation losses)."""
         lane, same = PartitionSpec("lanes"), PartitionSpec()
         # One program per device and no exchange between them: each device runs its own loop at its own pace.
@@ -302,7 +323,7 @@ class _PhaseProgram:
         compiled = jitted.lower(state, rates, key, count, jnp.int32(0), jnp.int32(1), *data).compile()
         return lambda state, first, n: compiled(state, rates, key, count, jnp.int32(first), jnp.int32(n), *data)
 
-    def _chunk(self, state: _State, rates, key, count, first, n, train_arrays, validation):
+    def _chunk(self, state: State, rates, key, count, first, n, train_arrays, validation):
         lanes = rates.shape[0]
 
         def body(i, carry):
@@ -321,7 +342,7 @@ class _PhaseProgram:
         losses = _over_lanes(lambda m, s: self._validate({**s, **m}, validation), count, moving, state.still)
         better = (losses < state.best_loss) & (first_bad < 0)
         keep = lambda new, old: jnp.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
-        new = _State(
+        new = State(
             moving=moving,
             still=state.still,
             optimizer=optimizer,

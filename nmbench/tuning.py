@@ -13,12 +13,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from nmbench import lanes
 from nmbench.errors import NmbenchError
 from nmbench.experiment import ENGINE_VERSION, Cell, Tuning
+from nmbench.lanes import Group
 from nmbench.protocol import Phase
 from nmbench.results import schema
 from nmbench.results.store import Store
-from nmbench.training import Lane, Report
+from nmbench.resume import Checkpoints
+from nmbench.training import Lane, Report, Timing, Trained
 
 
 def check(cell: Cell) -> None:
@@ -27,27 +30,86 @@ def check(cell: Cell) -> None:
         raise NmbenchError(f"protocol {cell.protocol.name!r} of {cell.task.name} declares no grid of learning rates to tune")
 
 
-def tune(cell: Cell, store: Store, *, force: bool = False, report: Report = lambda step, losses: None) -> Tuning:
-    """Run the grid, or read it back if the store holds this very tuning, and return the choice.
-
-    Raises:
-      NmbenchError: no grid, every rate diverged, or the record cannot be written.
-    """
-    check(cell)
+def name_of(cell: Cell) -> str:
+    """Name of the cell's tuning record: all that determines it, hashed."""
     grid, seeds = cell.protocol.learning_rate_grid, cell.protocol.tuning_seeds
     config = {name: value for name, value in cell.config(seed=0).items() if name not in _VARIES}
     config["protocol"] = cell.protocol.resolve(cell.phases, 1.0)
     key = hashlib.sha256(schema.canonical_json({**config, "grid": grid, "seeds": seeds}).encode()).hexdigest()[:12]
-    name = f"{cell.baseline.name}.{cell.task.name}.{cell.protocol.name}.{key}"
+    return f"{cell.baseline.name}.{cell.task.name}.{cell.protocol.name}.{key}"
+
+
+def plan(cell: Cell, store: Store, checkpoints: Checkpoints, *, force: bool = False) -> list[Group]:
+    """Which trials go on from where; none if the store holds this very tuning. With `force` they all start anew."""
+    keys = [_key(name_of(cell), lane) for lane in _trials(cell)]
+    if not force and store.load_tuning(name_of(cell)) is not None:
+        return []
+    for key in keys if force else ():
+        checkpoints.discard(key)
+    return lanes.stand(cell, keys, checkpoints)
+
+
+def tune(
+    cell: Cell,
+    store: Store,
+    *,
+    force: bool = False,
+    report: Report = lambda step, losses: None,
+    checkpoints: Checkpoints | None = None,
+    planned: list[Group] | None = None,
+) -> Tuning:
+    """Run the grid, or read it back if the store holds this very tuning, and return the choice.
+
+    Args:
+      cell: what to tune; its own rate does not matter.
+      store: where the record is looked up and stored.
+      force: do it again.
+      report: called with the steps done and the losses of all trials.
+      checkpoints: where trials that were cut short go on from; those of the store by default.
+      planned: what `plan` returned, if the caller has asked for it already.
+
+    Raises:
+      NmbenchError: no grid, every rate diverged, or the record cannot be written.
+      Interrupted: the command was told to stop; the trials are in the checkpoints then.
+    """
+    check(cell)
+    grid, seeds, name = cell.protocol.learning_rate_grid, cell.protocol.tuning_seeds, name_of(cell)
     record = None if force else store.load_tuning(name)
     if record is None:
-        lanes = [Lane(seed, rate) for rate in grid for seed in seeds]
-        results, timing = cell.train(lanes, report)
-        losses = [criterion(cell.phases, r.phase_losses) if r.diverged_at is None else math.inf for r in results]
-        record = summarise(cell, grid, seeds, losses)
-        record["train_s"] = round(timing.train_s, 1)
-        store.save_tuning(name, record)
+        checkpoints = checkpoints or Checkpoints(store.checkpoints)
+        groups = plan(cell, store, checkpoints, force=force) if planned is None else planned
+        trials = _trials(cell)
+        keys = [_key(name, lane) for lane in trials]
+        losses: dict[int, float] = {}
+        seconds = [0.0]
+
+        def finish(group: Group, results: list[Trained], timing: Timing) -> None:
+            for place, r in zip(group.places, results, strict=True):
+                losses[place] = criterion(cell.phases, r.phase_losses) if r.diverged_at is None else math.inf
+            seconds[0] += timing.train_s + sum(s.train_s for s in group.snapshots)
+            if len(losses) < len(trials):
+                checkpoints.rescue()  # for the record, which needs all of them
+                return
+            record = summarise(cell, grid, seeds, [losses[i] for i in range(len(trials))])
+            record["train_s"] = round(seconds[0], 1)
+            store.save_tuning(name, record)
+
+        lanes.train_resumably(cell, trials, keys, groups, checkpoints, report, finish)
+        for key in keys:
+            checkpoints.discard(key)
+        record = store.load_tuning(name)
+        if record is None:
+            raise NmbenchError(f"the tuning record {name} was stored in {store.tuning} and is gone; run the command again")
     return Tuning(float(record["chosen"]), len(grid) * len(seeds), {"source": "tuned in this results folder", **record})
+
+
+def _trials(cell: Cell) -> list[Lane]:
+    """One lane per (rate, seed), rates outermost."""
+    return [Lane(seed, rate) for rate in cell.protocol.learning_rate_grid for seed in cell.protocol.tuning_seeds]
+
+
+def _key(name: str, lane: Lane) -> str:
+    return f"tuning.{name}.s{lane.seed}.r{lane.learning_rate!r}"
 
 
 def criterion(phases: Sequence[Phase], losses: Sequence[float]) -> float:

@@ -1,23 +1,24 @@
 """Run folders and the CSV collected from them.
 
 A run is written to a temporary folder and renamed, so it is there whole or not at all. The folder is the cache: a run whose
-folder exists is not done again. The CSV is a view, made anew under a lock and replaced atomically.
+folder exists is not done again. The CSV is a view, made anew under a lock and replaced atomically. What a killed process
+left under a temporary name is cleaned up by the next one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from nmbench import tuning_record
+from nmbench import files, tuning_record
 from nmbench.errors import NmbenchError
 from nmbench.results import schema
 
@@ -26,6 +27,7 @@ try:
 except ImportError:  # not on Windows, where concurrent writers of one CSV are then not serialised
     fcntl = None
 
+_OLD = "-old"
 ROW, PARAMS, PER_TRIAL, CURVE = "row.json", "params.safetensors", "per_trial.npz", "curve.csv"
 
 
@@ -33,17 +35,23 @@ class Store:
     """A results folder.
 
     Args:
-      root: folder; runs lie in `runs/`, tuning records in `tuning/`, the collected rows in `results.csv`.
+      root: folder; runs lie in `runs/`, tuning records in `tuning/`, the collected rows in `results.csv`; what is needed to
+        go on with runs in training lies in `checkpoints/`.
     """
 
     def __init__(self, root: str | os.PathLike):
         self.root = pathlib.Path(os.path.expanduser(root))
         self.runs = self.root / "runs"
         self.tuning = self.root / "tuning"
+        self.checkpoints = self.root / "checkpoints"
         self.csv = self.root / "results.csv"
 
     def prepare(self) -> None:
-        """Create the folders and prove that they can be written; raises `NmbenchError` otherwise, leaving nothing new."""
+        """Create the folders, prove that they can be written, and clean up what killed processes left.
+
+        Raises:
+          NmbenchError: they cannot be written; nothing new is left then.
+        """
         made: list[pathlib.Path] = []
         try:
             made += [p for p in (self.root, *self.root.parents) if not p.exists()]
@@ -58,6 +66,7 @@ class Store:
             raise NmbenchError(
                 f"--results_dir={self.root} cannot be written ({error.strerror or error}); choose a folder you may write to"
             ) from error
+        self._clean()
 
     def row(self, run_id: str) -> dict[str, Any] | None:
         """The row of a finished run, None if there is none (or an unreadable one)."""
@@ -81,24 +90,26 @@ class Store:
         """
         run_id = row["run_id"]
         row = schema.check_row(row, f"run {run_id}")
+        temporary = files.temporary(self.runs)
         try:
-            temporary = pathlib.Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.runs))
-        except OSError as error:
-            raise NmbenchError(f"cannot write to {self.runs}: {error.strerror or error}") from error
-        try:
-            (temporary / ROW).write_text(json.dumps(row, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.mkdir()
+            files.write(temporary / ROW, (json.dumps(row, indent=1, allow_nan=False) + "\n").encode())
             if save_params is not None:
                 save_params(temporary / PARAMS)
-            np.savez_compressed(temporary / PER_TRIAL, allow_pickle=False, **per_trial)
+            # In memory first: on a full disk, the archive's own clean-up fails again and speaks of it.
+            archive = io.BytesIO()
+            np.savez_compressed(archive, allow_pickle=False, **per_trial)
+            files.write(temporary / PER_TRIAL, archive.getvalue())
             lines = [",".join(curve_columns), *(",".join(map(repr, point)) for point in curve)]
             if curve_columns:
-                (temporary / CURVE).write_text("\n".join(lines) + "\n", encoding="utf-8")
-            temporary.chmod(0o755)
+                files.write(temporary / CURVE, ("\n".join(lines) + "\n").encode())
+            files.sync_folder(temporary)
             self._replace(temporary, self.runs / run_id)
+            files.sync_folder(self.runs)
         except OSError as error:
             raise NmbenchError(f"cannot store run {run_id} in {self.runs}: {error.strerror or error}") from error
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            files.remove(temporary)
 
     def collect(self) -> list[dict[str, Any]]:
         """All finished runs, in order of run id, and the CSV made anew from them.
@@ -109,19 +120,24 @@ class Store:
         try:
             with self._locked():
                 rows = self.rows()
-                with tempfile.NamedTemporaryFile(
-                    "w", dir=self.root, prefix=".results-", suffix=".csv", delete=False, encoding="utf-8", newline=""
-                ) as file:
-                    file.write(schema.to_csv(rows))
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, self.csv)
+                files.replace(self.csv, schema.to_csv(rows).encode())
         except OSError as error:
             raise NmbenchError(f"cannot write {self.csv}: {error.strerror or error}") from error
         return rows
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of all run folders in order of run id; nothing is written."""
-        return [self._read(folder) for folder in self.folders()]
+        return [row for folder in self.folders() if (row := self.read_if_there(folder)) is not None]
+
+    def read_if_there(self, folder: pathlib.Path) -> dict[str, Any] | None:
+        """Row of a run folder; None if it is gone, as one is that steps aside for its successor just now."""
+        for _ in range(20):
+            try:
+                return self._read(folder)
+            except NmbenchError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+        return None
 
     def folders(self) -> list[pathlib.Path]:
         """All run folders in order of run id."""
@@ -134,9 +150,7 @@ class Store:
         path = self.tuning / f"{name}.json"
         try:
             self.tuning.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            temporary.replace(path)
+            files.replace(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
         except OSError as error:
             raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error
         return path
@@ -159,14 +173,35 @@ class Store:
         return schema.check_row(row, str(path))
 
     def _replace(self, temporary: pathlib.Path, final: pathlib.Path) -> None:
-        """Move a finished folder into place; an older one (with --force) steps aside first."""
-        old = None
-        if final.exists():
-            old = temporary.with_name(temporary.name + "-old")
-            final.rename(old)
-        temporary.rename(final)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+        """Move a finished folder into place; an older one (with --force, or of a process that was quicker) steps aside."""
+        for _ in range(100):
+            old = temporary.with_name(temporary.name + _OLD)
+            if final.exists():
+                with contextlib.suppress(FileNotFoundError):  # another process has just moved it
+                    final.rename(old)
+            try:
+                temporary.rename(final)
+            except OSError:
+                if not final.exists():
+                    raise
+            else:
+                files.remove(old)
+                return
+            files.remove(old)
+        raise OSError(f"{final} is being written by another process all the time")
+
+    def _clean(self) -> None:
+        """Remove what killed processes left; a run that was about to be replaced goes back to its place."""
+        for path in files.leftovers(self.runs):
+            if path.name.endswith(_OLD):
+                with contextlib.suppress(NmbenchError, OSError):
+                    final = self.runs / self._read(path)["run_id"]
+                    if not final.exists():
+                        path.rename(final)
+            files.remove(path)
+        for folder in (self.root, self.tuning, self.checkpoints):
+            for path in files.leftovers(folder):
+                files.remove(path)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -200,6 +235,8 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     if not folders and not tables:
         raise NmbenchError(f"{path} holds no runs and no CSV; make some with python -m nmbench.run --results_dir={path}")
     for folder in folders:
-        yield Store(path)._read(folder)
+        row = Store(path).read_if_there(folder)
+        if row is not None:
+            yield row
     for table in tables:
         yield from schema.iterate_csv(table)

@@ -1,0 +1,102 @@
+"""A disk that is full, for real: a file system of one megabyte, and a limit on the size of files."""
+
+import contextlib
+import os
+import subprocess
+
+import pytest
+
+from support.outcomes import BASE, checkpoints, outcome
+from support.processes import finish, start
+
+STEPS = ("--steps=8000", "--seeds=2", "--checkpoint_minutes=600")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    for steps in (("--steps=10", "--seeds=1"), STEPS):
+        code, _, err = finish(start(*BASE, *steps, "--results_dir=out", cwd=folder))
+        assert code == 0, err
+    return outcome(folder / "out")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of one megabyte, None where one cannot be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
+    yield folder if mounted.returncode == 0 else None
+    if mounted.returncode == 0:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(path):
+    """Write to a file until the disk is full."""
+    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def refused(process, message):
+    code, out, err = finish(process)
+    assert (code, out) == (2, "") and "Traceback" not in err
+    # The first line says what is trained.
+    lines = [line for line in err.splitlines() if not line.startswith("rnn on ")]
+    assert len(lines) == 1 and lines[0].startswith("nmbench.run: ") and message in lines[0], err
+    return lines[0]
+
+
+def check_intact_then_go_on(folder, uninterrupted):
+    code, out, err = finish(start("nmbench.validate", "out", "out/results.csv", cwd=folder))
+    assert (code, out) == (0, "out: 1 valid row\nout/results.csv: 1 valid row\n"), err
+    assert len(checkpoints(folder / "out")) == 2
+    code, _, err = finish(start(*BASE, *STEPS, "--results_dir=out", cwd=folder))
+    # It is stored from where it was: nothing is trained again.
+    assert code == 0 and "2 runs resumed at step 8000 of 8000" in err, err
+    assert outcome(folder / "out") == uninterrupted
+    assert checkpoints(folder / "out") == []
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_during_training_costs_nothing(small_disk, tmp_path, uninterrupted):
+    folder = small_disk or tmp_path
+    assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=folder))[0] == 0
+    if small_disk is None:
+        # Without the right to mount: a limit that the parameters and the checkpoints keep and the trials do not.
+        process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder, longest_file=50_000)
+    else:
+        process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder)
+        while not any((folder / "out").glob("checkpoints/.tmp-*")):
+            assert process.poll() is None
+        fill(folder / "filler")
+        assert os.statvfs(folder).f_bavail == 0
+    line = refused(process, "cannot store run rnn.element_finder.matched.s0.")
+    assert "2 runs kept at step 8000 in out/checkpoints; the same command goes on from there" in line
+    assert (small_disk is None) or "No space left on device" in line
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "filler").unlink()
+    check_intact_then_go_on(folder, uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_file_that_grows_too_large_costs_nothing(tmp_path, uninterrupted):
+    assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))[0] == 0
+    process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path, longest_file=50_000)
+    line = refused(process, "cannot store run rnn.element_finder.matched.s0.")
+    assert "File too large; 2 runs kept at step 8000" in line
+    assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
+    check_intact_then_go_on(tmp_path, uninterrupted)
+
+
+@pytest.mark.slow
+def test_without_room_nothing_is_trained(small_disk, tmp_path):
+    folder = small_disk or tmp_path
+    (folder / "out").mkdir()
+    if small_disk is not None:
+        fill(folder / "out" / "filler")
+    options = {} if small_disk is not None else {"longest_file": 5_000}
+    line = refused(start(*BASE, *STEPS, "--results_dir=out", cwd=folder, **options), "no room for results in out")
+    assert "nothing was trained" in line
+    assert not [p for p in (folder / "out").rglob("*") if p.is_file() and p.name != "filler"]

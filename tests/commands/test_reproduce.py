@@ -1,0 +1,240 @@
+"""`reproduce`: a row trained again from itself, its parameters scored again, and what it refuses to compare."""
+
+import json
+import pathlib
+import re
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from nmbench import experiment, rebuild
+from nmbench.results import schema
+from support.processes import finish, start
+from support.rows import make_row
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Two short runs."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    argv = ("nmbench.run", "--model=rnn", "--task=element_finder", "--hparams=N=3", "--steps=30", "--seeds=2")
+    code, _, err = finish(start(*argv, "--results_dir=results", cwd=folder))
+    assert code == 0, err
+    return folder / "results"
+
+
+def everything(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+def rewrite(results, tmp_path, change, keep_id=False):
+    """A CSV whose first row is changed; its run id follows its configuration unless `keep_id`."""
+    rows = schema.read_csv(results / "results.csv")
+    config = json.loads(rows[0]["config_json"])
+    change(rows[0], config)
+    rows[0]["config_json"] = schema.canonical_json(config)
+    if not keep_id:
+        rows[0]["run_id"] = experiment.run_id_of(config)
+    path = tmp_path / "changed.csv"
+    path.write_text(schema.to_csv(rows))
+    return f"{path}:1"
+
+
+def test_a_row_is_trained_again_from_itself_and_nothing_is_written(nmbench, results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before, row = everything(results), schema.read_csv(results / "results.csv")[1]
+    code, out, err = nmbench("reproduce", f"{results}/results.csv:2")
+    assert code == 0, out + err
+    lines = out.splitlines()
+    command = rebuild.command_of(json.loads(row["config_json"]))
+    assert lines[0] == f"{row['run_id']}, made {row['started_utc']}: {command}"
+    assert f"  mse              {row['value']!r} in the row, {row['value']!r} here" in lines
+    assert lines[-1] == "reproduced exactly"
+    assert everything(results) == before and everything(tmp_path) == {}
+
+
+def test_every_way_to_name_a_row(nmbench, results, tmp_path):
+    run_id = schema.read_csv(results / "results.csv")[1]["run_id"]
+    shutil.copy(results / "results.csv", tmp_path / "alone.csv")
+    ways = [
+        [run_id, f"--results_dir={results}"],
+        [run_id, str(results)],
+        [run_id, str(tmp_path / "alone.csv"), str(results)],
+        [f"{results}/results.csv:2"],
+        [f"{results}/results.csv#{run_id}"],
+        [f"{tmp_path}/alone.csv:2", f"--results_dir={results}"],
+    ]
+    for way in ways:
+        code, out, err = nmbench("reproduce", *way, "--from=params")
+        assert code == 0 and out.startswith(run_id) and out.endswith("\nreproduced exactly\n"), (way, out, err)
+
+
+def test_other_parameters_do_not_reproduce_the_row(nmbench, results, tmp_path):
+    shutil.copytree(results, tmp_path / "other")
+    row = schema.read_csv(results / "results.csv")[0]
+    path = tmp_path / "other" / "runs" / row["run_id"] / "params.safetensors"
+    tensors = {k: np.array(v) for k, v in safetensors.numpy.load_file(str(path)).items()}
+    name = next(iter(tensors))
+    for change, code, message in [
+        (lambda: {**tensors, name: tensors[name] * 1.5}, 1, "NOT reproduced"),
+        (lambda: {**tensors, name: tensors[name].ravel()[:1]}, 2, "does not hold this model's parameters"),
+    ]:
+        safetensors.numpy.save_file(change(), str(path))
+        found = nmbench("reproduce", row["run_id"], f"--results_dir={tmp_path}/other", "--from=params")
+        assert found[0] == code and message in found[1] + found[2]
+    # What is not quite the same is accepted by those who say so.
+    safetensors.numpy.save_file({**tensors, name: tensors[name] * (1 + 1e-6)}, str(path))
+    argv = (row["run_id"], f"--results_dir={tmp_path}/other", "--from=params")
+    assert nmbench("reproduce", *argv, "--tolerance=0")[0] == 1
+    code, out, _ = nmbench("reproduce", *argv, "--tolerance=0.01")
+    assert code == 0 and out.endswith("\nreproduced within the tolerance of 0.01\n")
+    path.write_bytes(b"no parameters")
+    code, _, err = nmbench("reproduce", *argv)
+    assert code == 2 and err.count("\n") == 1 and "cannot read parameters" in err
+
+
+def test_a_value_that_was_made_up_is_not_reproduced(nmbench, results, tmp_path):
+    def flatter(row, config):
+        row["value"] *= 0.9
+
+    code, out, _ = nmbench("reproduce", rewrite(results, tmp_path, flatter), "--tolerance=0")
+    assert code == 1 and out.splitlines()[-1] == "NOT reproduced: 0.1 is more than 0"
+
+
+@pytest.mark.slow
+def test_another_version_of_a_library_is_named_and_changes_what_is_expected(nmbench, results, tmp_path):
+    def age(row, config):
+        row["jax_version"] = "0.5.0"
+
+    name = rewrite(results, tmp_path, age)
+    code, out, _ = nmbench("reproduce", name)
+    assert code == 0 and "  jax_version      0.5.0 in the row, " in out and "tolerance 0.5\n" in out
+    assert out.endswith("\nreproduced exactly\n")
+    code, out, _ = nmbench("reproduce", name, "--from=params", f"--results_dir={results}")
+    assert code == 0 and "tolerance 0.001" in out
+
+
+def test_a_changed_model_or_engine_is_said_and_tried(nmbench, results, tmp_path):
+    def change(row, config):
+        config["model_sha256"], config["engine"] = "0" * 64, 0
+
+    code, out, err = nmbench("reproduce", rewrite(results, tmp_path, change))
+    assert "the file of the model rnn is another one: 000000000000..." in err
+    assert "the engine version is another one: 0 in the row, 1 here" in err
+    assert code == 0 and out.endswith("\nreproduced exactly\n")
+
+
+def set_in(name, value, column=True):
+    def change(row, config):
+        config[name] = value
+        if column:
+            row[name] = value
+
+    return change
+
+
+def lengthen(row, config):
+    config["protocol"]["phases"][0]["clip_norm"] = 0.5
+
+
+REFUSED = {
+    "another test set": (set_in("testset_sha256", "0" * 64), False, "was made with another testset_sha256 (000000000000..."),
+    "another task version": (set_in("task_version", 2), False, "was made with another task_version (2, here 1)"),
+    "other training data": (set_in("training_sha256", {"train": "0" * 64}, False), False, "another training_sha256.train"),
+    "another recipe": (lengthen, False, "was made with another protocol.phases.0.clip_norm (0.5, here 1.0)"),
+    "a configuration changed by hand": (set_in("data_seed", 7), True, "is not the run id of its own config_json"),
+    "a column changed by hand": (lambda row, c: row.update(testset_sha256="0" * 64), False, "disagree on testset_sha256"),
+    "a model that is not here": (set_in("model", "nowhere"), False, "unknown model 'nowhere'"),
+    "a generator that does not exist": (lambda row, c: row.update(prng_impl="dice"), False, "generator 'dice' is of no use"),
+    "no configuration": (lambda row, c: c.clear() or c.update(a=1), True, "config_json is not that of a run"),
+    "trained elsewhere": (lambda row, c: row.update(protocol="external"), True, "is of a model trained elsewhere"),
+}
+
+
+@pytest.mark.parametrize("label", REFUSED)
+def test_what_cannot_be_compared_is_refused_before_anything_is_computed(nmbench, results, tmp_path, label):
+    way = "params" if len(label) % 2 else "training"
+    change, keep_id, message = REFUSED[label]
+    name = rewrite(results, tmp_path, change, keep_id)
+    code, out, err = nmbench("reproduce", name, f"--from={way}", f"--results_dir={results}")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err, err
+
+
+BAD = {
+    "nothing": ([], "name a row"),
+    "a whole CSV": (["results.csv"], "is not one row"),
+    "a folder": (["."], "is not one row"),
+    "no such file": (["missing.csv:1"], "no such file"),
+    "no such row": (["results.csv:3"], "has rows 1 to 2, none with number 3"),
+    "row zero": (["results.csv:0"], "none with number 0"),
+    "no such run": (["results.csv#rnn.element_finder"], "no run 'rnn.element_finder' in results.csv"),
+    "no such run in a folder": (["rnn.elementfinder.s0", "--results_dir=."], "no run 'rnn.elementfinder.s0' in ."),
+    "a path as run id": (["../../etc/passwd"], "is neither a run id nor"),
+    "a negative tolerance": (["results.csv:1", "--tolerance=-1"], "--tolerance must be 0 or more"),
+    "a tolerance that is no number": (["results.csv:1", "--tolerance=nan"], "--tolerance must be 0 or more"),
+    "an unknown source": (["results.csv:1", "--from=memory"], "--from"),
+    "scoring into a folder": (["results.csv:1", "--from=params", "--out=x"], "--out is for --from=training"),
+    "a folder that cannot be written": (["results.csv:1", "--out=/proc/x"], "cannot be written"),
+    "a folder that has it": (["results.csv:1", "--out=."], "holds this run already"),
+}
+
+
+@pytest.mark.parametrize("label", BAD)
+def test_bad_input_is_one_line(nmbench, results, monkeypatch, label):
+    monkeypatch.chdir(results)
+    before = everything(results)
+    argv, message = BAD[label]
+    code, _, err = nmbench("reproduce", *argv)
+    assert code == 2 and err.count("\n") == 1 and err.startswith("nmbench.reproduce: ") and message in err, err
+    assert everything(results) == before
+
+
+def test_a_csv_alone_has_no_parameters(nmbench, results, tmp_path):
+    shutil.copy(results / "results.csv", tmp_path / "alone.csv")
+    code, _, err = nmbench("reproduce", f"{tmp_path}/alone.csv:1", "--from=params", f"--results_dir={tmp_path}")
+    assert code == 2 and "a CSV does not hold them" in err and "--from=training" in err
+
+
+@pytest.mark.slow
+def test_a_diverged_run_diverges_again_and_out_stores_it(nmbench, tmp_path):
+    argv = ("--model=rnn", "--task=element_finder", "--hparams=N=3", "--steps=20", "--seeds=1", "--learning_rate=1e30")
+    assert nmbench("run", *argv, f"--results_dir={tmp_path}/a")[0] == 1
+    code, out, err = nmbench("reproduce", f"{tmp_path}/a/results.csv:1", f"--out={tmp_path}/b")
+    assert code == 0 and out.endswith("\nreproduced: it diverges again\n"), err
+    rows = [schema.read_csv(tmp_path / name / "results.csv") for name in "ab"]
+    assert [r[0]["run_id"] for r in rows] == [rows[0][0]["run_id"]] * 2
+    assert (tmp_path / "b" / "runs" / rows[0][0]["run_id"] / "params.safetensors").is_file()
+    code, _, err = nmbench("reproduce", f"{tmp_path}/a/results.csv:1", "--from=params", f"--results_dir={tmp_path}/a")
+    assert code == 2 and "has no value that its parameters could give again" in err
+
+
+def test_rows_of_other_kinds_have_nothing_to_reproduce(nmbench, tmp_path):
+    failed = dict.fromkeys(("value", "score", "conditions_json", "last_value", "validation_loss"))
+    path = tmp_path / "r.csv"
+    path.write_text(
+        schema.to_csv([make_row(**failed, status="failed", error="out of memory"), make_row(seed=1, run_id="x")])
+    )
+    for n in (1, 2):
+        code, out, err = nmbench("reproduce", f"{path}:{n}")
+        assert (code, out) == (2, "") and err.count("\n") == 1 and "config_json is not that of a run" in err
+
+
+@pytest.mark.slow
+def test_double_precision_and_plugins_are_reproduced(tmp_path, monkeypatch):
+    """Another process that knows nothing but the row (and the plugin) makes the same value."""
+    source = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S).group(1)
+    (tmp_path / "my_model.py").write_text(source)
+    argv = ("--task=element_finder", "--hparams=N=3", "--steps=30", "--seeds=1", "--results_dir=out", "--remat")
+    monkeypatch.setenv("JAX_ENABLE_X64", "true")
+    code, _, err = finish(start("nmbench.run", "--plugin=my_model.py", "--model=my_model", *argv, cwd=tmp_path))
+    assert code == 0, err
+    monkeypatch.delenv("JAX_ENABLE_X64")
+    code, out, err = finish(start("nmbench.reproduce", "out/results.csv:1", "--plugin=my_model.py", cwd=tmp_path))
+    assert code == 0 and out.endswith("\nreproduced exactly\n"), out + err
+    assert "JAX_ENABLE_X64=true python -m nmbench.run --plugin=my_model.py --model=my_model" in out
+    code, _, err = finish(start("nmbench.reproduce", "out/results.csv:1", cwd=tmp_path))
+    assert code == 2 and "unknown model 'my_model'" in err

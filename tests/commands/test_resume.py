@@ -1,0 +1,277 @@
+"""Nothing is lost: real processes, killed, interrupted and short of room, and then the same command again."""
+
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from nmbench import experiment
+from nmbench.results import schema
+from nmbench.results.store import Store
+from nmbench.resume import Checkpoints
+from support.outcomes import BASE, checkpoints, outcome
+from support.processes import finish, start
+
+
+def wait_for_checkpoint(process, folder, beyond=0.0):
+    """Until a checkpoint is there that is newer than `beyond`; returns when it was written."""
+    for _ in range(3000):
+        newest = max((p.stat().st_mtime for p in checkpoints(folder)), default=0.0)
+        if newest > beyond:
+            return newest
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint within a minute")
+
+
+STEPS = ("--steps=20000", "--seeds=2", "--checkpoint_minutes=0")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    code, _, err = finish(start(*BASE, *STEPS, "--results_dir=out", cwd=folder))
+    assert code == 0, err
+    assert checkpoints(folder / "out") == []
+    return outcome(folder / "out")
+
+
+@pytest.fixture(scope="module")
+def cut_short(tmp_path_factory):
+    """A results folder with two checkpoints and no run."""
+    folder = tmp_path_factory.mktemp("cut_short")
+    process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder)
+    wait_for_checkpoint(process, folder / "out")
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 143
+    return folder / "out"
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, uninterrupted):
+    newest, resumed = 0.0, []
+    for _ in range(2):
+        process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path)
+        newest = wait_for_checkpoint(process, tmp_path / "out", newest)
+        time.sleep(0.1)
+        process.kill()
+        code, _, err = finish(process)
+        assert code == -signal.SIGKILL
+        assert list((tmp_path / "out" / "runs").iterdir()) == []
+        resumed.append(err)
+    code, _, err = finish(start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path))
+    assert code == 0, err
+    assert "2 runs resumed at step " in err or "1 run resumed at step " in err
+    assert outcome(tmp_path / "out") == uninterrupted
+    assert checkpoints(tmp_path / "out") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_told_to_stop_it_keeps_everything_and_goes_on(tmp_path, uninterrupted, number, expected):
+    """The signal comes soon after a checkpoint, long before the next one is due: what it keeps is its own."""
+    steps = (*STEPS[:2], "--checkpoint_minutes=0.03")
+    process = start(*BASE, *steps, "--results_dir=out", cwd=tmp_path)
+    written = wait_for_checkpoint(process, tmp_path / "out")
+    time.sleep(0.3)
+    process.send_signal(number)
+    code, out, err = finish(process)
+    assert (code, out) == (expected, "")
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("nmbench.run: interrupted; 2 runs kept at step ") and "the same command goes on" in last
+    assert "Traceback" not in err
+    step = int(last.split("step ")[1].split()[0])
+    assert min(p.stat().st_mtime for p in checkpoints(tmp_path / "out")) > written
+    assert len(checkpoints(tmp_path / "out")) == 2 and not list((tmp_path / "out").glob("checkpoints/.tmp-*"))
+    code, _, err = finish(start(*BASE, *steps, "--results_dir=out", cwd=tmp_path))
+    assert code == 0 and f"2 runs resumed at step {step} of 20000" in err
+    assert outcome(tmp_path / "out") == uninterrupted
+    assert checkpoints(tmp_path / "out") == []
+
+
+@pytest.mark.slow
+def test_other_seeds_resume_what_they_share_with_the_checkpoint(tmp_path, cut_short, uninterrupted):
+    """Seeds 1 and 2 are asked for when seeds 0 and 1 have been cut short: seed 1 goes on, seed 2 starts, seed 0 waits."""
+    shutil.copytree(cut_short, tmp_path / "out")
+    steps = ("--steps=20000", "--first_seed=1", "--seeds=2")
+    code, _, err = finish(start(*BASE, *steps, "--results_dir=out", cwd=tmp_path))
+    assert code == 0 and "1 run resumed at step" in err
+    found = outcome(tmp_path / "out")
+    shared = [name for name in found if ".s1." in name]
+    assert [".s1." in name or ".s2." in name for name in found] == [True, True] and len(shared) == 1
+    # The mean training loss in the curve is summed in another order in other company.
+    assert found[shared[0]][:3] == uninterrupted[shared[0]][:3]
+    assert [".s0." in p.name for p in checkpoints(tmp_path / "out")] == [True]
+    # --force begins anew.
+    code, _, err = finish(start(*BASE, "--steps=20000", "--seeds=1", "--force", "--results_dir=out", cwd=tmp_path))
+    assert code == 0 and "resumed" not in err and checkpoints(tmp_path / "out") == []
+
+
+def spoil(path, how):
+    data = path.read_bytes()
+    if how == "empty":
+        path.write_bytes(b"")
+    elif how == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "one flipped bit":
+        path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    elif how == "a header of terabytes":
+        path.write_bytes((1 << 42).to_bytes(8, "little") + data[8:])
+    elif how == "not JSON":
+        path.write_bytes(data[:8] + b"[" * (len(data) - 8))
+    elif how == "no facts":
+        path.write_bytes(safetensors.numpy.save({"x": np.zeros(3)}))
+    elif how == "of another run":
+        other = next(p for p in path.parent.glob("*.safetensors") if p != path)
+        path.write_bytes(other.read_bytes())
+    else:
+        path.unlink()
+        path.mkdir()
+
+
+HOW = [
+    "empty",
+    "truncated",
+    "one flipped bit",
+    "a header of terabytes",
+    "not JSON",
+    "no facts",
+    "of another run",
+    "a folder",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", HOW)
+def test_a_spoilt_checkpoint_is_set_aside_with_one_line(tmp_path, cut_short, how):
+    """In process: the other seed goes on, this one starts anew."""
+    shutil.copytree(cut_short, tmp_path / "out")
+    spoilt, whole = checkpoints(tmp_path / "out")
+    spoil(spoilt, how)
+    told = []
+    store = Store(tmp_path / "out")
+    request = experiment.Request(model="rnn", task="element_finder", hparams={"N": 3}, steps=20000)
+    plan = experiment.plan(experiment.resolve(request), [0, 1], store, Checkpoints(store.checkpoints, tell=told.append))
+    assert len(told) == 1 and "\n" not in told[0]
+    assert f"{spoilt.name} cannot be used: it" in told[0] and "the run starts anew" in told[0]
+    assert [(group.places, group.step > 0, len(group.snapshots)) for group in plan.groups] == [
+        ([1], True, 1),
+        ([0], False, 0),
+    ]
+    assert sorted(p.name for p in store.checkpoints.iterdir()) == [f"{spoilt.name}.unusable", whole.name]
+
+
+@pytest.mark.slow
+def test_a_truncated_checkpoint_costs_time_and_nothing_else(tmp_path, cut_short, uninterrupted):
+    shutil.copytree(cut_short, tmp_path / "out")
+    spoil(checkpoints(tmp_path / "out")[0], "truncated")
+    code, _, err = finish(start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path))
+    assert code == 0 and "Traceback" not in err
+    assert "1 run resumed at step " in err and err.count("cannot be used: it") == 1
+    runs = outcome(tmp_path / "out")
+    assert {name: run[:3] for name, run in runs.items()} == {name: run[:3] for name, run in uninterrupted.items()}
+
+
+@pytest.mark.slow
+def test_tuning_goes_on_where_it_was_cut_short(tmp_path):
+    tune = (*BASE[:-1], "--steps=1000", "--seeds=1", "--tune", "--checkpoint_minutes=0")
+    assert finish(start(*tune, "--results_dir=whole", cwd=tmp_path))[0] == 0
+    process = start(*tune, "--results_dir=out", cwd=tmp_path)
+    wait_for_checkpoint(process, tmp_path / "out")
+    process.kill()
+    finish(process)
+    code, _, err = finish(start(*tune, "--results_dir=out", cwd=tmp_path))
+    assert code == 0, err
+    assert "15 tuning runs resumed at step" in err or "tuning run resumed at step" in err or "tuning runs resumed" in err
+    assert outcome(tmp_path / "out").keys() == outcome(tmp_path / "whole").keys()
+    records = [json.loads(next((tmp_path / f / "tuning").iterdir()).read_text()) for f in ("out", "whole")]
+    assert records[0].pop("train_s") > 0 and records[1].pop("train_s") > 0
+    assert records[0] == records[1]
+    assert checkpoints(tmp_path / "out") == []
+
+
+# Writes runs and collects them for ever: what is killed at random moments.
+WRITER = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[2])
+from support.rows import make_row
+import numpy as np
+from nmbench import checkpoint
+from nmbench.results.store import Store
+store = Store(sys.argv[1])
+store.prepare()
+print("ready", flush=True)
+params = {"m": {"w": np.arange(30000.0)}}
+for seed in range(1 << 20):
+    # Every run is written, replaced by itself, and collected.
+    row = make_row(seed=seed % 7, run_id=f"r{seed % 7}")
+    store.write(row, lambda path: checkpoint.save_params(path, params), {"mse": np.arange(5000.0)}, [(1, 2.0, 3.0)] * 500,
+                ("step", "train_loss", "validation_loss"))
+    store.collect()
+"""
+
+
+@pytest.mark.slow
+def test_killed_while_storing_there_is_no_half_run(tmp_path):
+    support = str(pathlib.Path(__file__).parents[1])
+    random = np.random.RandomState(0)
+    left_behind = 0
+    for _ in range(25):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, "out", support], cwd=tmp_path, stdout=-1, text=True)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(random.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+        names = {p.name for p in (tmp_path / "out").rglob(".*") if p.name.startswith(".tmp-")}
+        left_behind += len(names)
+        for run in (tmp_path / "out" / "runs").glob("r*"):
+            assert sorted(p.name for p in run.iterdir()) == ["curve.csv", "params.safetensors", "per_trial.npz", "row.json"]
+            assert len((run / "curve.csv").read_text().splitlines()) == 501
+            assert safetensors.numpy.load_file(str(run / "params.safetensors"))["m|w"].shape == (30000,)
+            with np.load(run / "per_trial.npz") as file:
+                assert file["mse"].shape == (5000,)
+    # Otherwise the kills came at no interesting moment.
+    assert left_behind >= 5
+    for command in ("nmbench.validate", "nmbench.leaderboard"):
+        for path in ("out", "out/results.csv"):
+            code, _, err = finish(start(command, path, cwd=tmp_path))
+            assert code == 0, err
+    # The next run cleans up, and puts back a run that was about to be replaced.
+    before = {p.name for p in (tmp_path / "out" / "runs").glob("r*")}
+    code, _, err = finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))
+    assert code == 0, err
+    assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
+    assert {p.name for p in (tmp_path / "out" / "runs").glob("r?")} >= before
+    assert len(schema.read_csv(tmp_path / "out" / "results.csv")) == len(list((tmp_path / "out" / "runs").iterdir()))
+
+
+@pytest.mark.slow
+def test_sixteen_runs_into_one_folder_lose_nothing(tmp_path):
+    """Sixteen commands at once; two at a time train the same seed, and one in four does it again by force."""
+    commands = [
+        (
+            *BASE,
+            "--steps=40",
+            "--seeds=1",
+            f"--first_seed={i // 2}",
+            *(["--force"] if i % 4 == 0 else []),
+            "--results_dir=out",
+        )
+        for i in range(16)
+    ]
+    processes = [start(*command, cwd=tmp_path) for command in commands]
+    for process in processes:
+        code, _, err = finish(process)
+        assert code == 0, err
+    rows = schema.read_csv(tmp_path / "out" / "results.csv")
+    assert sorted(row["seed"] for row in rows) == list(range(8))
+    assert len(outcome(tmp_path / "out")) == 8
+    assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
+    assert list((tmp_path / "out" / "checkpoints").iterdir()) == []
