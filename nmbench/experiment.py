@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import pathlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nmbench import lanes, sizing, training
+from nmbench import lanes, sizing, sources, training
 from nmbench.catalog import BASELINES, TASKS
 from nmbench.checkpoint import save_params
 from nmbench.columns import task_columns, verdict_columns
@@ -199,8 +198,8 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
         n_test=frozen.n,
         validation_sha256={name: task.frozen(name).sha256 for name in sorted({p.validation for p in phases})},
         training_sha256={name: task.training[name].fingerprint() for name in sorted({p.data for p in phases})},
-        # A model whose file has changed is another model: its old runs are not taken for new ones.
-        model_sha256=hashlib.sha256(pathlib.Path(baseline.path).read_bytes()).hexdigest(),
+        # A model whose source has changed is another model: its old runs are not taken for new ones.
+        model_sha256=sources.sha256(baseline.path),
     )
 
 

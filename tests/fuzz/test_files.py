@@ -218,7 +218,7 @@ def test_tuning_records_of_a_results_folder(guard, count, monkeypatch):
         Store, "load_tuning", lambda self, key, load=Store.load_tuning: (name.append(key), load(self, key))[1]
     )
 
-    def train(self, lanes, report):
+    def train(self, lanes, report, **options):
         raise NmbenchError("trained")
 
     monkeypatch.setattr(experiment.Cell, "train", train)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import math
 import os
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import tree
 
+from nmbench import sources
 from nmbench.catalog import BASELINES
 from nmbench.errors import NmbenchError
 from nmbench.results.store import CURVE, PARAMS, Store
@@ -88,5 +88,5 @@ def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: Se
         raise NmbenchError(f"model {row['model']!r} fails: {type(error).__name__}: {reason}") from error
     if not np.isfinite(answered).all():
         raise NmbenchError("its outputs are not finite")
-    same = hashlib.sha256(pathlib.Path(baseline.path).read_bytes()).hexdigest() == config.get("model_sha256")
+    same = sources.sha256(baseline.path) == config.get("model_sha256")
     return answered, "" if same else "The file of the model has changed since this run; drawn is the model as it is now."
