@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes results/reference.csv and results/LEADERBOARD.md, ten seeds each: the models of the publication on element_finder
+# Makes results/reference.csv, results/LEADERBOARD.md and results/leaderboard/index.html, ten seeds each: the models of the publication on element_finder
 # (matched, paper, and for the NM-RNN paper_code) and on mwg_rank3 (matched). Run at the root of a checkout with nmbench
-# installed; under an hour on two cores. FOLDER defaults to results/reference_runs.
+# installed (extra [report]); under an hour on two cores. FOLDER defaults to results/reference_runs.
 set -euo pipefail
 python=${PYTHON:-.venv/bin/python}
 folder=${1:-results/reference_runs}
@@ -20,3 +20,4 @@ cp "$folder/results.csv" results/reference.csv
   echo
   "$python" -m nmbench.leaderboard results/reference.csv --format=markdown --wide
 } > results/LEADERBOARD.md
+"$python" -m nmbench.leaderboard "$folder" --format=html --out=results/leaderboard
