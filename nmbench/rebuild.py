@@ -91,7 +91,7 @@ def command_of(config: Mapping[str, Any], *, seeds: range | None = None, plugins
     if not known.budget:
         flags["budget"] = request.budget
     if hparams:
-        flags["hparams"] = ",".join(f"{name}={value}" for name, value in hparams.items())
+        flags["hparams"] = ",".join(f"{name}={_value(name, value)}" for name, value in hparams.items())
     if not known.steps:
         flags["steps"] = request.steps
     if not known.rate and not config["tuning_trials"]:
@@ -109,6 +109,13 @@ def command_of(config: Mapping[str, Any], *, seeds: range | None = None, plugins
     }
     words += [f"--{name}" for name, on in switches.items() if on]
     return " ".join(word if word.startswith("JAX_") else shlex.quote(word) for word in words)
+
+
+def _value(name: str, value: Any) -> str:
+    text = str(value)
+    if not text or text != text.strip() or "," in text:
+        raise NmbenchError(f"the value {text!r} of {name} cannot be given with --hparams")
+    return text
 
 
 class _Known:

@@ -207,7 +207,7 @@ def _runs(entry: Entry, anchor: str, rows: Mapping[str, Row], commands: Commands
     varying = [name for name in PROVENANCE if name not in shared]
     seeds = [row["seed"] for row in members]
     together = ""
-    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[0] + len(seeds))) and len({c.words for c in known}) == 1:
+    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[0] + len(seeds))) and len({c.command(0) for c in known}) == 1:
         together = known[0].command(seeds[0], len(seeds))
     settings = json.dumps(json.loads(entry.config), indent=1, sort_keys=True, ensure_ascii=False)
     return {
@@ -216,7 +216,7 @@ def _runs(entry: Entry, anchor: str, rows: Mapping[str, Row], commands: Commands
         "command": together,
         "notes": sorted({command.note for command in known} - {""}),
         "exact": all(command.exact for command in known),
-        "trained_here": any(command.words for command in known),
+        "trained_here": any(command.config is not None for command in known),
         "shared": [(name, schema.BY_NAME[name].meaning, _text(members[0][name])) for name in shared],
         "varying": varying,
         "config": settings,
