@@ -141,6 +141,7 @@ def test_filters_and_the_count_that_is_read_out(browser):
 
 def test_links_lead_to_sections_and_to_commands(browser):
     from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.wait import WebDriverWait
 
     browser.find_element("css selector", "nav a[href='#task-beta']").click()
     top = "return document.querySelector(arguments[0]).getBoundingClientRect().top"
@@ -151,7 +152,9 @@ def test_links_lead_to_sections_and_to_commands(browser):
     details = browser.find_element("id", target)
     assert details.get_attribute("open") is None
     link.send_keys(Keys.ENTER)
-    assert details.get_attribute("open") is not None and browser.switch_to.active_element.tag_name == "summary"
+    # The page opens it when the browser tells it of the new address, which is a moment later.
+    WebDriverWait(browser, 10).until(lambda b: b.switch_to.active_element.tag_name == "summary")
+    assert details.get_attribute("open") is not None
     assert "Run id" in details.text and "nmbench_version" in details.text
 
 

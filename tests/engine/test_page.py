@@ -131,14 +131,11 @@ def test_a_page_of_real_runs_is_whole_and_needs_nothing_else(trained, toy_task, 
     assert len(found.all("desc")) == len(plots) == len([t for t in found.all("title") if "id" in t])
     assert "rnn: 2 seeds, lowest validation loss" in found.text
     # Provenance and commands.
-    assert (
-        "python -m nmbench.run --model=rnn --task=toy --protocol=matched --hparams=N=5 --steps=20 --first_seed=0"
-        in found.text
-    )
+    assert "python -m nmbench.run --model=rnn --task=toy --hparams=N=5 --steps=20 --seeds=2" in found.text
     for row in trained.rows():
         assert row["run_id"] in found.text and row["testset_sha256"] in found.text
         assert row["started_utc"] in found.text and row["jax_version"] in found.text
-    assert "Its configuration is not one that nmbench.run writes." in found.text
+    assert "No command makes it: config_json is not that of a run" in found.text
     assert "loss was not a number at step 3" in found.text
     size = int(re.search(r"This page is (\d+) kB", found.text)[1])
     assert abs(size - len(text.encode()) / 1000) < 1

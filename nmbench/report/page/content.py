@@ -50,8 +50,6 @@ class Command(Protocol):
     """How rows of one configuration are made again; see `nmbench.rerun.Rerun`."""
 
     @property
-    def words(self) -> str: ...
-    @property
     def exact(self) -> bool: ...
     @property
     def note(self) -> str: ...
@@ -216,7 +214,7 @@ def _runs(entry: Entry, anchor: str, rows: Mapping[str, Row], commands: Commands
         "command": together,
         "notes": sorted({command.note for command in known} - {""}),
         "exact": all(command.exact for command in known),
-        "trained_here": any(command.config is not None for command in known),
+        "trained_here": any(command.command(0) for command in known),
         "shared": [(name, schema.BY_NAME[name].meaning, _text(members[0][name])) for name in shared],
         "varying": varying,
         "config": settings,
