@@ -38,6 +38,7 @@ def test_unknown_commands_are_one_line(tmp_path):
     assert (code, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_the_next_call_goes_on(tmp_path):
     base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--results_dir=out", "--hparams=N=3"]
     assert finish(start(*base, "--steps=10", "--seeds=1", cwd=tmp_path))[0] == 0
@@ -104,6 +105,7 @@ def values_of(folder):
     return {row["seed"]: (row["value"], row["validation_loss"]) for row in schema.read_csv(folder / "results.csv")}
 
 
+@pytest.mark.slow
 def test_one_two_and_eight_devices_give_the_same_results(tmp_path):
     """Five seeds, on simulated host devices: every value of every seed is the same to the last bit."""
     base = ["nmbench.run", "--model=nmrnn", "--task=element_finder", "--protocol=smoke", "--seeds=5"]
@@ -118,6 +120,7 @@ def test_one_two_and_eight_devices_give_the_same_results(tmp_path):
     assert len(one) == 5 and one == two == eight
 
 
+@pytest.mark.slow
 def test_compiled_programs_are_kept_and_give_the_same_results(tmp_path, monkeypatch):
     monkeypatch.delenv("JAX_ENABLE_COMPILATION_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
