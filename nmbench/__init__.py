@@ -29,17 +29,18 @@ _PUBLIC = {
     "Sampler": "task",
     "SequenceSpec": "specs",
     "Task": "task",
-    # Not "compare": that is the submodule behind `python -m nmbench.compare`, and importing it would replace the function.
     "compare_results": "results.comparison",
     "concat_inputs": "model",
     "register_baseline": "model",
     "register_task": "task",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "compare", *_PUBLIC]
 
 
 def __getattr__(name: str):
+    if name == "compare":  # the command's module, which can be called
+        return importlib.import_module("nmbench.compare")
     if name in _PUBLIC:
         return getattr(importlib.import_module(f"nmbench.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module 'nmbench' has no attribute {name!r}")

@@ -112,3 +112,17 @@ def test_the_command_compares_without_jax(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "element_finder, protocol matched, budget 500" in done.stdout
+
+
+def test_the_package_and_its_submodule_answer_alike_in_python(files):
+    code = (
+        "import nmbench\n"
+        "first = nmbench.compare(['a.csv', 'b.csv'])\n"
+        "import nmbench.compare\n"
+        "assert first.equals(nmbench.compare(['a.csv', 'b.csv'])) and len(first) == 1\n"
+        "print(first.verdict[0])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert (done.returncode, done.stdout) == (0, "better\n"), done.stderr
