@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes results/reference.csv, results/LEADERBOARD.md and results/leaderboard/index.html, ten seeds each: the models of the publication on element_finder
-# (matched, paper, and for the NM-RNN paper_code) and on mwg_rank3 (matched). Run at the root of a checkout with nmbench
-# installed (extra [report]); under an hour on two cores. FOLDER defaults to results/reference_runs.
+# Makes results/reference.csv, results/LEADERBOARD.md and results/leaderboard/index.html: the models of the publication, ten
+# seeds each, on element_finder (matched, paper, and for the NM-RNN paper_code) and on mwg_rank3 (matched). Run at the root of
+# a checkout with nmbench installed (extra [report]); 32 minutes on two cores. FOLDER defaults to results/reference_runs.
 set -euo pipefail
 python=${PYTHON:-.venv/bin/python}
 folder=${1:-results/reference_runs}
