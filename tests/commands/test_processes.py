@@ -76,6 +76,7 @@ def test_memory_does_not_grow_with_steps_and_stays_below_the_limit(tmp_path):
     assert peaks[1] < 1.1 * peaks[0]
 
 
+@pytest.mark.slow
 def test_progress_shows_loss_and_time_left_on_a_terminal_only(tmp_path):
     base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--seeds=1", "--steps=10000", "--hparams=N=3"]
     leader, follower = pty.openpty()

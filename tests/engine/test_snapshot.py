@@ -49,6 +49,7 @@ def trained(toy_task):
     return run(toy_task, keep=lambda snapshots: kept.append(snapshots())), kept
 
 
+@pytest.mark.slow
 def test_every_snapshot_leads_to_the_same_end(toy_task, trained, tmp_path):
     """Two phases of another optimiser and partition each, one lane of three diverging on the way."""
     whole, kept = trained
