@@ -8,6 +8,7 @@ left under a temporary name is cleaned up by the next one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -181,8 +182,9 @@ class Store:
                     final.rename(old)
             try:
                 temporary.rename(final)
-            except OSError:
-                if not final.exists():
+            except OSError as error:
+                # Another process has put its own there first. It may have stepped aside again by now.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not final.exists():
                     raise
             else:
                 files.remove(old)
