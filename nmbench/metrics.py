@@ -81,7 +81,8 @@ class Metric:
 
 def scores(values: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
     """`values [...]` of a metric scaled to 0 (floor) .. 100 (ceiling) and clipped, `[...]`."""
-    return np.clip(100.0 * ((values - floor) / (ceiling - floor)), 0.0, 100.0) + 0.0  # no -0.0
+    with np.errstate(over="ignore"):  # what is beyond all numbers is clipped as well
+        return np.clip(100.0 * ((values - floor) / (ceiling - floor)), 0.0, 100.0) + 0.0  # no -0.0
 
 
 def squared_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
