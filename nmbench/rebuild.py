@@ -16,6 +16,7 @@ from nmbench.catalog import BASELINES, TASKS
 from nmbench.errors import NmbenchError
 from nmbench.experiment import Cell, Request, Tuning
 from nmbench.results import schema
+from nmbench.results.cells import flatten
 
 
 def request_from(config: Mapping[str, Any]) -> Request:
@@ -58,7 +59,7 @@ def cell_from(config: Mapping[str, Any], record: Mapping[str, Any] | None = None
 def differences(config: Mapping[str, Any], cell: Cell) -> dict[str, tuple[Any, Any]]:
     """Entries of the configuration, by dotted name, in which `cell` is another now: name to (then, now)."""
     now = json.loads(schema.canonical_json(cell.config(config["seed"])))
-    then, today = _leaves(config), _leaves(now)
+    then, today = flatten(config), flatten(now)
     return {
         name: (then.get(name), today.get(name))
         for name in sorted(then.keys() | today.keys())
@@ -218,14 +219,3 @@ def _check(config: Mapping[str, Any]) -> None:
         raise NmbenchError("config_json is not that of a run: it holds a number that is not finite") from None
     if not config["learning_rate"] > 0 or not all(0 <= config[name] < 1 << 31 for name in ("seed", "data_seed")):
         raise NmbenchError("config_json is not that of a run: its rate or one of its seeds is out of range")
-
-
-def _leaves(value: Any, name: str = "") -> dict[str, Any]:
-    """Leaves of nested dicts and lists by dotted name."""
-    if isinstance(value, Mapping) and value:
-        items = [(str(key), inner) for key, inner in value.items()]
-    elif isinstance(value, list) and value:
-        items = [(str(i), inner) for i, inner in enumerate(value)]
-    else:
-        return {name: value}
-    return {key: leaf for k, inner in items for key, leaf in _leaves(inner, f"{name}.{k}" if name else k).items()}

@@ -43,6 +43,7 @@ def main() -> int:
 
 
 def _run(watch: interrupts.Watch) -> int:
+    # Checked before JAX is started; `request` takes them later.
     for name in ("model", "task"):
         cli.required(FLAGS, name)
     parse_hparams(FLAGS.hparams)

@@ -7,6 +7,7 @@ import pathlib
 import tempfile
 from collections.abc import Sequence
 
+from nmbench import files
 from nmbench.errors import NmbenchError
 
 
@@ -46,14 +47,7 @@ def _holds(given: str, path: pathlib.Path) -> bool:
 
 def write(path: pathlib.Path, text: str) -> None:
     """Replace `path` by a file of `text` (UTF-8, LF), whole or not at all; raises `NmbenchError` if the disk refuses."""
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="") as file:
-            temporary = file.name
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        files.replace(path, text.encode())
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
         raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error

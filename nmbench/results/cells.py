@@ -332,7 +332,7 @@ def changes(a: Cell, b: Cell) -> str:
 
 def flatten(config: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
     """Nested dicts and lists as one dict with dotted names; what lies deeper than 20 levels is JSON text."""
-    if not isinstance(config, dict | list):
+    if not isinstance(config, dict | list) or (prefix and not config):
         return {prefix.rstrip("."): config}
     if depth == _DEEPEST:
         return {prefix.rstrip("."): canonical_json(config)}

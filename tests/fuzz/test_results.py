@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nmbench.results import schema
 from support import mangled
-from support.guard import COUNTS, cases, fuzz
+from support.guard import COUNTS, FEW, cases, fuzz
 
 READERS = [
     ("validate",),
@@ -27,9 +27,11 @@ def test_csv(guard, count):
         path = guard.folder() / "results.csv"
         path.write_bytes(data)
         paths = {0: [path], 1: [path, good], 2: [good, path]}[beside]
-        guard.call(name, *map(str, paths), *flags)
+        return guard.call(name, *map(str, paths), *flags)[0]
 
-    fuzz(count, st.tuples(mangled.csvs(), st.sampled_from(READERS), st.integers(0, 2)), check)
+    codes = fuzz(count, st.tuples(mangled.csvs(), st.sampled_from(READERS), st.integers(0, 2)), check)
+    assert len(codes) >= count and set(codes) <= {0, 2}
+    assert count == FEW or set(codes) == {0, 2}  # some are good, and not all
 
 
 def _oddity(folder, kind):
@@ -77,10 +79,12 @@ def test_run_folders(guard, count):
             (folder / "runs" / f"run{i}").mkdir()
             (folder / "runs" / f"run{i}" / "row.json").write_bytes(data)
         _oddity(folder, kind)
-        guard.call(name, str(folder), *flags)
+        return guard.call(name, str(folder), *flags)[0]
 
     several = st.lists(mangled.row_files(), min_size=1, max_size=2)
-    fuzz(count, st.tuples(several, st.sampled_from(["nothing"] * 10 + ODDITIES), st.sampled_from(READERS)), check)
+    codes = fuzz(count, st.tuples(several, st.sampled_from(["nothing"] * 10 + ODDITIES), st.sampled_from(READERS)), check)
+    assert len(codes) >= count and set(codes) <= {0, 2}
+    assert count == FEW or set(codes) == {0, 2}  # some are good, and not all
 
 
 @pytest.mark.slow
@@ -89,6 +93,7 @@ def test_every_nasty_value_in_every_kind_of_column(guard, everywhere):
     columns = {"config_json": mangled.JSONS, "value": mangled.NUMBERS, "seed": mangled.NUMBERS, "floor": mangled.NUMBERS}
     columns |= dict.fromkeys(("params_target", "params_actual", "last_value", "train_s"), mangled.NUMBERS)
     columns |= dict.fromkeys(("model", "task", "protocol", "metric"), mangled.TEXTS)
+    codes = []
     for column, nasty in columns.items():
         for text in nasty:
             rows = mangled.base_rows()
@@ -97,7 +102,8 @@ def test_every_nasty_value_in_every_kind_of_column(guard, everywhere):
             path = guard.folder() / "results.csv"
             path.write_bytes(schema.to_csv(rows).encode("utf-8", "surrogatepass"))
             for name, *flags in READERS:
-                guard.call(name, str(path), *flags)
+                codes.append(guard.call(name, str(path), *flags)[0])
+    assert set(codes) == {0, 2}
 
 
 def test_there_are_many_cases():
