@@ -20,7 +20,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import tabulate  # noqa: E402
 
-from nmbench import experiment, model, training, unroll  # noqa: E402
+from nmbench import experiment, model, phase_program, unroll  # noqa: E402
 from nmbench.baselines import nmrnn  # noqa: E402
 
 CASES = ("element_finder", "mwg_rank3", "multitask")
@@ -89,7 +89,7 @@ def main() -> None:
 def measure_case(case: str) -> list[list[str]]:
     cell = experiment.resolve(experiment.Request(model="nmrnn", task=case))
     data, batch_size = cell.task.training[cell.phases[0].data], cell.phases[0].batch_size
-    batch = training.as_float(jax.jit(lambda d, k: data.draw(d, k, batch_size))(data.arrays(), jax.random.key(0)))
+    batch = phase_program.as_float(jax.jit(lambda d, k: data.draw(d, k, batch_size))(data.arrays(), jax.random.key(0)))
     pair = lambda factory, unroller: model._haiku_pair(factory, unroller, cell.task.spec, cell.sizing.hparams)
     used = pair(nmrnn.NMRNN, unroll.unroll_core)
     params = [used.init(jax.random.key(seed)) for seed in range(LANES)]
@@ -105,14 +105,14 @@ def measure_case(case: str) -> list[list[str]]:
     lines = measure(case, {name: compiled(f, params[0], batch) for name, f in variants.items()}, 1)
     one = gradient(used)
     lanes = {
-        "five seeds, one after another": lambda p, b, n: training._over_lanes(lambda q: one(q, b), n, p),
+        "five seeds, one after another": lambda p, b, n: phase_program.over_lanes(lambda q: one(q, b), n, p),
         "five seeds, vectorised": lambda p, b, n: jax.vmap(lambda q: one(q, b))(p),
     }
     return lines + measure(case, {k: compiled(f, stacked, batch, jnp.int32(LANES)) for k, f in lanes.items()}, LANES)
 
 
 def gradient(pair):
-    loss = lambda p, batch: training.masked_mse(pair.apply(p, batch.inputs), batch.targets, batch.mask)
+    loss = lambda p, batch: phase_program.masked_mse(pair.apply(p, batch.inputs), batch.targets, batch.mask)
     return jax.value_and_grad(loss)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
 import tqdm
 
@@ -18,7 +21,9 @@ class Progress:
     def __init__(self, label: str, steps: int, first: int = 0):
         # disable=None: tqdm is silent unless stderr is a terminal.
         quiet = None if steps else True
-        self._bar = tqdm.tqdm(total=steps, initial=first, desc=label, unit="step", disable=quiet, leave=False)
+        # A terminal that does not know its width, as in some containers, says 0 columns: tqdm would draw nothing.
+        width = None if _columns() else 100
+        self._bar = tqdm.tqdm(total=steps, initial=first, desc=label, unit="step", disable=quiet, leave=False, ncols=width)
 
     def __enter__(self) -> Progress:
         return self
@@ -31,3 +36,10 @@ class Progress:
         if finite.size:
             self._bar.set_postfix_str(f"loss median {np.median(finite):.3g}, best {finite.min():.3g}", refresh=False)
         self._bar.update(step - self._bar.n)
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # not a terminal
+        return 0

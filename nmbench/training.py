@@ -19,20 +19,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tree
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from nmbench import params as flat_params
 from nmbench.errors import NmbenchError
 from nmbench.input_weights import check_new_inputs, start_new_inputs
 from nmbench.model import Baseline, Model
-from nmbench.optimizer import rate_factor, transform
+from nmbench.optimizer import transform
+from nmbench.pace import Pace
+from nmbench.phase_program import PhaseProgram
 from nmbench.protocol import Phase
 from nmbench.snapshot import CurvePoint, Outcome, Snapshot
-from nmbench.state import State, fresh, merge, names
-from nmbench.task import Batch, Task
-
-VALIDATION_TRIALS_AT_ONCE = 500
+from nmbench.state import State, merge, names
+from nmbench.task import Task
 
 
 class Lane(NamedTuple):
@@ -82,18 +81,6 @@ Log = Callable[[int, np.ndarray, np.ndarray], None]
 Keep = Callable[[Callable[[], list[Snapshot]]], None]
 
 
-def masked_mse(outputs, targets, mask):
-    """Mean of mask * (outputs - targets)^2 over what the mask selects. outputs, targets: `[T, B, O]`; mask broadcasts."""
-    error, weight = masked_sums(outputs, targets, mask)
-    return error / weight
-
-
-def masked_sums(outputs, targets, mask):
-    """(sum of mask * (outputs - targets)^2, sum of mask): numerator and denominator of `masked_mse`."""
-    weights = jnp.broadcast_to(mask, targets.shape)
-    return jnp.sum(weights * (outputs - targets) ** 2), jnp.sum(weights)
-
-
 def train(
     model: Model,
     task: Task,
@@ -126,8 +113,9 @@ def train(
       loss_limit: see `Protocol`.
       data_seed: seed of the training data stream.
       max_devices: bound on the number of devices; all by default.
-      report: called after every chunk with the steps done so far and the latest mean training loss per lane, `[lanes]`.
-      log: the same with the validation losses, `[lanes]`, as third argument.
+      report: called after every chunk, and every two seconds or so within, with the steps done so far and the mean training
+        loss of this chunk so far per lane, `[lanes]`.
+      log: called after every chunk, with the validation losses, `[lanes]`, as third argument.
       keep: called with a function that returns the lanes' snapshots, before and after every chunk; it may raise to stop.
       resume: where to go on from, one snapshot per lane, all at the same step of the same phase; from the start without.
 
@@ -148,9 +136,9 @@ def train(
     behind = _Behind.of(lanes, resume)
     start_phase, start_step = (resume[0].phase, resume[0].step) if resume else (0, 0)
     assert all((r.phase, r.step) == (start_phase, start_step) for r in resume)
-    done, timing = sum(phase.steps for phase in phases[:start_phase]), [0.0, 0.0]
+    done, timing, pace = sum(phase.steps for phase in phases[:start_phase]), [0.0, 0.0], Pace()
     for number, phase in enumerate(phases[start_phase:], start=start_phase):
-        program = _PhaseProgram(apply, task, baseline, phase, mesh, loss_limit)
+        program = PhaseProgram(apply, task, baseline, phase, mesh, loss_limit)
         key = jax.random.fold_in(jax.random.key(data_seed), number)
         began = time.perf_counter()
         current = start_new_inputs(current, baseline.input_weights, task.spec, phase.new_inputs)
@@ -166,8 +154,17 @@ def train(
         while first < phase.steps and not behind.all_diverged():
             began = time.perf_counter()
             n = min(validate_every, phase.steps - first)
-            state, losses, validation = compiled(state, first, n)
-            losses, validation, bad = jax.device_get((losses, validation, state.first_bad))
+            sums, ran = program.zeros(state), 0
+            while ran < n:
+                steps = pace.steps(n - ran)
+                state, sums, validation = compiled(state, sums, first + ran, steps, ran + steps == n)
+                # Waits for the piece: what comes after it must not be asked for before.
+                losses, ran = jax.device_get(sums), ran + steps
+                losses = losses / losses.dtype.type(ran)
+                pace.ran(steps)
+                if ran < n and pace.due():
+                    report(done + first + ran, losses[: len(lanes)])
+            validation, bad = jax.device_get((validation, state.first_bad))
             first += n
             behind.add(done, first, losses, validation, bad)
             timing[1] += time.perf_counter() - began
@@ -266,119 +263,3 @@ def check(task: Task, baseline: Baseline, phases: Sequence[Phase]) -> None:
             raise NmbenchError(f"task {task.name!r} has no training data {phase.data!r}: {', '.join(task.training)}")
         if phase.validation not in task.set_sizes:
             raise NmbenchError(f"task {task.name!r} has no frozen set {phase.validation!r}: {', '.join(task.set_sizes)}")
-
-
-def _over_lanes(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
-    """`f` of one lane after another; leaves `[lanes, ...]` in and out.
-
-    `count`, the number of lanes, is a traced number: with a constant, XLA would turn a loop over one lane into straight
-    code, fuse it otherwise than that of several, and the results would differ in their last bits.
-    """
-    take = lambda i: jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), trees)
-    lanes = jax.tree.leaves(trees)[0].shape[0]
-    empty = jax.tree.map(lambda s: jnp.zeros((lanes, *s.shape), s.dtype), jax.eval_shape(lambda: f(*take(0))))
-    put = lambda i: lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, i, 0)
-    return jax.lax.fori_loop(0, count, lambda i, filled: jax.tree.map(put(i), filled, f(*take(i))), empty)
-
-
-class _PhaseProgram:
-    """The compiled chunk of one phase."""
-
-    def __init__(self, apply, task: Task, baseline: Baseline, phase: Phase, mesh: Mesh, loss_limit: float):
-        self._apply, self._phase, self._mesh, self._limit = apply, phase, mesh, loss_limit
-        assert isinstance(phase.partition, str)
-        self._partition = baseline.partition(phase.partition)
-        self._label = f"phase partition {phase.partition!r} of {baseline.name!r}"
-        self._transform = transform(phase)
-        self._draw = task.training[phase.data].draw
-        replicated = NamedSharding(mesh, PartitionSpec())
-        self._train_arrays = jax.device_put(task.training[phase.data].arrays(), replicated)
-        validation = task.unpack(task.frozen(phase.validation).arrays)
-        self._validation = jax.device_put(_in_pieces(as_float(validation)), replicated)
-
-    def start(self, current: flat_params.Flat) -> State:
-        if not flat_params.split(current, self._partition)[0]:
-            raise NmbenchError(f"{self._label} selects no parameter")
-        state = fresh(current, self._partition, self._transform)
-        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("lanes")))
-
-    def restore(self, state: State, lanes: Sequence[flat_params.Flat]) -> State:
-        """`state` with the leaves of stored lanes in the place of its own."""
-        leaves = [jnp.asarray(np.stack([lane[name] for lane in lanes])) for name in names(state)]
-        assert [(a.shape, a.dtype) for a in leaves] == [(b.shape, b.dtype) for b in jax.tree.leaves(state)]
-        state = jax.tree.unflatten(jax.tree.structure(state), leaves)
-        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("lanes")))
-
-    def compile(self, state: State, rates, key) -> Callable[[State, int, int], tuple[State, Any, Any]]:
-        """Compile the chunk; the result maps (state, first, n) to (state, mean training losses, validation losses)."""
-        lane, same = PartitionSpec("lanes"), PartitionSpec()
-        # One program per device and no exchange between them: each device runs its own loop at its own pace.
-        specs = (lane, lane, same, same, same, same, same, same)
-        sharded = jax.shard_map(self._chunk, mesh=self._mesh, in_specs=specs, out_specs=lane, check_vma=False)
-        rates = jax.device_put(rates, NamedSharding(self._mesh, lane))
-        key = jax.device_put(key, NamedSharding(self._mesh, same))
-        data = (self._train_arrays, self._validation)
-        jitted = jax.jit(sharded, donate_argnums=0)
-        count = jnp.int32(rates.shape[0] // self._mesh.size)
-        compiled = jitted.lower(state, rates, key, count, jnp.int32(0), jnp.int32(1), *data).compile()
-        return lambda state, first, n: compiled(state, rates, key, count, jnp.int32(first), jnp.int32(n), *data)
-
-    def _chunk(self, state: State, rates, key, count, first, n, train_arrays, validation):
-        lanes = rates.shape[0]
-
-        def body(i, carry):
-            moving, optimizer, total, first_bad = carry
-            step = first + i
-            batch = as_float(self._draw(train_arrays, jax.random.fold_in(key, step), self._phase.batch_size))
-            update = lambda m, s, o, r: self._update(m, s, o, r, step, batch)
-            moving, optimizer, losses = _over_lanes(update, count, moving, state.still, optimizer, rates)
-            bad = ~(losses <= self._limit)  # also true of NaN
-            first_bad = jnp.where((first_bad < 0) & bad, step, first_bad)
-            return moving, optimizer, total + losses, first_bad
-
-        zero = jnp.zeros((lanes,), rates.dtype)
-        carry = (state.moving, state.optimizer, zero, state.first_bad)
-        moving, optimizer, total, first_bad = jax.lax.fori_loop(0, n, body, carry)
-        losses = _over_lanes(lambda m, s: self._validate({**s, **m}, validation), count, moving, state.still)
-        better = (losses < state.best_loss) & (first_bad < 0)
-        keep = lambda new, old: jnp.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
-        new = State(
-            moving=moving,
-            still=state.still,
-            optimizer=optimizer,
-            best=jax.tree.map(keep, moving, state.best),
-            best_loss=keep(losses, state.best_loss),
-            best_step=keep(jnp.full((lanes,), first + n, jnp.int32), state.best_step),
-            first_bad=first_bad,
-        )
-        return new, total / n, losses
-
-    def _update(self, moving, still, optimizer, rate, step, batch: Batch):
-        loss_of = lambda m: masked_mse(self._apply({**still, **m}, batch.inputs), batch.targets, batch.mask)
-        loss, gradients = jax.value_and_grad(loss_of)(moving)
-        if self._phase.reset_optimizer_every:
-            fresh = self._transform.init(moving)
-            restart = step % self._phase.reset_optimizer_every == 0
-            optimizer = jax.tree.map(lambda new, old: jnp.where(restart, new, old), fresh, optimizer)
-        updates, optimizer = self._transform.update(gradients, optimizer, moving)
-        factor = rate * rate_factor(self._phase, step)
-        moving = jax.tree.map(lambda p, u: p - factor.astype(p.dtype) * u, moving, updates)
-        return moving, optimizer, loss
-
-    def _validate(self, flat, pieces: Batch):
-        errors, weights = jax.lax.map(lambda b: masked_sums(self._apply(flat, b.inputs), b.targets, b.mask), pieces)
-        return jnp.sum(errors) / jnp.sum(weights)
-
-
-def as_float(batch: Batch) -> Batch:
-    """Cast every leaf to JAX's default float (float32, or float64 under x64)."""
-    return Batch(*(tree.map_structure(lambda a: jnp.asarray(a, jnp.result_type(float)), part) for part in batch))
-
-
-def _in_pieces(batch: Batch) -> Batch:
-    """Cut trials into equal pieces of at most `VALIDATION_TRIALS_AT_ONCE`: leaves `[pieces, T, b, ...]`."""
-    trials = batch.targets.shape[1]
-    pieces = next(p for p in range(1, trials + 1) if trials % p == 0 and trials // p <= VALIDATION_TRIALS_AT_ONCE)
-    mask = jnp.broadcast_to(batch.mask, (*batch.mask.shape[:1], trials, *batch.mask.shape[2:]))
-    cut = lambda a: jnp.moveaxis(a.reshape(a.shape[0], pieces, trials // pieces, *a.shape[2:]), 1, 0)
-    return jax.tree.map(cut, batch._replace(mask=mask))

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from nmbench import params as flat_params
 from nmbench.experiment import Cell
-from nmbench.training import _PhaseProgram
+from nmbench.phase_program import PhaseProgram
 
 
 class Runner:
@@ -27,7 +27,7 @@ class Runner:
         apply = lambda flat, inputs: model.apply(flat_params.unflatten(like, flat), inputs)
         mesh = Mesh(np.asarray(devices), ("lanes",))
         limit = cell.protocol.loss_limit
-        self._program = _PhaseProgram(apply, cell.task, cell.baseline, self._phase, mesh, limit)
+        self._program = PhaseProgram(apply, cell.task, cell.baseline, self._phase, mesh, limit)
         self._state = self._program.start({name: jnp.stack([t[name] for t in trees]) for name in trees[0]})
         self._rates = jnp.full((len(padded),), cell.tuning.rate)
         self._done = 0
@@ -48,7 +48,8 @@ class Runner:
     def _timed(self, steps: int) -> float:
         began = time.perf_counter()
         first = self._done % self._phase.steps
-        self._state, losses, validation = self._chunk(self._state, first, steps)
+        sums = self._program.zeros(self._state)
+        self._state, losses, validation = self._chunk(self._state, sums, first, steps, True)
         jax.device_get((losses, validation, self._state.first_bad))
         self._done += steps
         return time.perf_counter() - began

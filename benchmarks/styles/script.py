@@ -8,7 +8,7 @@ import jax
 import optax
 
 from nmbench.experiment import Cell
-from nmbench.training import masked_mse
+from nmbench.phase_program import masked_mse
 
 from .data import Batches
 

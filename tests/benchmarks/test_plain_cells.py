@@ -11,7 +11,7 @@ import pytest
 from nmbench import params as flat_params
 from nmbench.catalog import BASELINES, TASKS
 from nmbench.experiment import Request, resolve
-from nmbench.training import as_float, masked_mse
+from nmbench.phase_program import as_float, masked_mse
 
 TRIALS = 6
 PAIRS = [(task.name, model.name) for model in BASELINES.entries() for task in TASKS.entries()]

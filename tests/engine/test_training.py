@@ -8,13 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from nmbench import training
+from nmbench import phase_program
 from nmbench.catalog import BASELINES
 from nmbench.errors import NmbenchError
 from nmbench.params import flatten
+from nmbench.phase_program import masked_mse
 from nmbench.protocol import Phase
 from nmbench.task import Sampler
-from nmbench.training import Lane, masked_mse, train
+from nmbench.training import Lane, train
 
 
 def setup(task, name="rnn"):
@@ -44,7 +45,7 @@ def plain_loop(task, phase, seed, optimizer):
 
     losses = []
     for i in range(phase.steps):
-        batch = training.as_float(data.draw(data.arrays(), jax.random.fold_in(key, i), phase.batch_size))
+        batch = phase_program.as_float(data.draw(data.arrays(), jax.random.fold_in(key, i), phase.batch_size))
         params, state, value = step(params, state, batch)
         losses.append(float(value))
     return params, losses
@@ -282,7 +283,7 @@ def test_a_phase_that_cannot_run_is_refused_before_anything_is_computed(toy_task
 def test_training_ends_with_the_phase_in_which_every_lane_diverged(toy_task):
     seen = []
     phases = [Phase(steps=20, optimizer="sgd"), Phase(steps=20, relative_rate=0.0)]
-    (trained,) = run(toy_task, phases, [Lane(0, 1e12)], report=lambda step, losses: seen.append(step))
+    (trained,) = run(toy_task, phases, [Lane(0, 1e12)], log=lambda step, *_: seen.append(step))
     assert trained.diverged_at is not None and seen == [10]
 
 
@@ -297,7 +298,7 @@ def test_memory_of_the_program_does_not_grow_with_steps(toy_task):
 
 def test_validation_loss_is_the_same_however_it_is_cut(toy_task, monkeypatch):
     whole = run(toy_task, [Phase(steps=5)], [Lane(0, 1e-2)])[0].curve[0].validation_loss
-    monkeypatch.setattr(training, "VALIDATION_TRIALS_AT_ONCE", 5)
+    monkeypatch.setattr(phase_program, "VALIDATION_TRIALS_AT_ONCE", 5)
     pieces = run(toy_task, [Phase(steps=5)], [Lane(0, 1e-2)])[0].curve[0].validation_loss
     np.testing.assert_allclose(pieces, whole, rtol=1e-6)
 
