@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
 from nmbench.report.text import Block, interval, number
 from nmbench.results.ladders import Curve, Ladder, Point
+
+_WIDTH = 118
 
 
 def section(ladder: Ladder, wide: bool) -> tuple[str, list[Block], list[str]]:
@@ -34,7 +37,7 @@ def section(ladder: Ladder, wide: bool) -> tuple[str, list[Block], list[str]]:
             columns.append("reached at")
             lines = [[*line, reached_at(curve, ladder)] for line, curve in zip(lines, ladder.curves, strict=True)]
         blocks.append(Block(name, columns, lines))
-    return title, blocks, notes(ladder)
+    return title, blocks, [line for note in notes(ladder) for line in textwrap.wrap(note, _WIDTH)]
 
 
 def _cell(curve: Curve, budget: int, show: Callable[[Point], str]) -> str:
@@ -76,12 +79,11 @@ def notes(ladder: Ladder) -> list[str]:
         said.append(f"{ladder.task} has no threshold to be reached, or is not the task that judged these rows.")
     else:
         sign = ">=" if first.higher_is_better else "<="
-        said += [
+        said.append(
             f"*: the median over seeds has {first.metric} {sign} {number(ladder.threshold)}. reached at: the smallest "
-            "budget run where it has;",
-            "larger ones where it has not are named; <= stands before the ladder's smallest. In brackets after a score:",
-            "seeds that reach it.",
-        ]
+            "budget run where it has; larger ones where it has not are named; <= stands before the ladder's smallest. k/n: "
+            "seeds that reach it, of all."
+        )
     said += [f"{c.label} was not trained alike at all budgets: {c.changed}." for c in ladder.curves if c.changed]
     if ladder.left_out:
         said.append(
