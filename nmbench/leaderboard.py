@@ -1,4 +1,6 @@
 """Print the leaderboard of results CSVs or results folders: one table per task, protocol and budget, and overall rankings.
+Where a task has results at several budgets, a ladder follows: scores by budget, and the budget that first reaches the
+threshold. --plot=ladders.png draws it.
 
 Ranks, intervals and groups of models that cannot be told apart are computed over seeds. A run that is in several of the
 files counts once, as in the last one that has it.
@@ -13,9 +15,15 @@ networks are in it where a results folder, with its run folders, is given.
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from nmbench import cli
+from nmbench.errors import NmbenchError
+
+if TYPE_CHECKING:
+    from nmbench.results import ladders, standings
 
 FLAGS = cli.new_flags("plugin")
 cli.choice(
@@ -25,17 +33,23 @@ cli.choice(
     FLAGS,
     "tables",
     "all",
-    ["all", "tasks", "overall"],
-    "tables of tasks, overall rankings over the tasks that models share, or both; csv is of one kind, by default of tasks",
+    ["all", "tasks", "ladders", "overall"],
+    "tables of tasks, with ladders where there are several budgets; ladders alone; overall rankings over the tasks that "
+    "models share; or all. csv is of one kind, by default of tasks",
 )
 cli.boolean(FLAGS, "wide", False, "also interquartile means, extremes, intervals of scores, learning rates (always in csv)")
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
+cli.string(
+    FLAGS,
+    "plot",
+    None,
+    "draw the ladders into this .png, .svg or .pdf: score and metric against size (needs nmbench[report])",
+)
 cli.string(FLAGS, "out", None, "file to write instead of printing; with html the folder of the page")
 
 
 def main(paths: list[str]) -> int:
-    from nmbench.errors import NmbenchError
     from nmbench.report import files, leaderboard
     from nmbench.results import cells, standings
 
@@ -44,11 +58,20 @@ def main(paths: list[str]) -> int:
         return write_page(paths)
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
     cli.load_plugins(FLAGS)
+    picture = _check_plot()
     tables = standings.standings(cells.read_all(paths, FLAGS.task, FLAGS.protocol))
-    overall = [] if FLAGS.tables == "tasks" else standings.overall(tables)
+    climbed = _ladders(tables)
+    overall = [] if FLAGS.tables in ("tasks", "ladders") else standings.overall(tables)
     if FLAGS.tables == "overall" and not overall:
         raise NmbenchError("no overall ranking: no two models share results of two tasks or more under one protocol")
-    text = leaderboard.render([] if FLAGS.tables == "overall" else tables, overall, FLAGS.format, wide=FLAGS.wide)
+    text = leaderboard.render(
+        tables if FLAGS.tables in ("all", "tasks") else [],
+        overall,
+        FLAGS.format,
+        wide=FLAGS.wide,
+        ladders=[] if FLAGS.tables == "overall" else climbed,
+    )
+    _draw(picture, climbed)
     if out is None:
         print(text)
     else:
@@ -56,9 +79,37 @@ def main(paths: list[str]) -> int:
     return 0
 
 
+def _check_plot() -> pathlib.Path | None:
+    """The path of --plot, proven to be one that a picture can be written to; None without."""
+    if FLAGS.plot is None:
+        return None
+    from nmbench.report import ladder_figures
+
+    path = pathlib.Path(os.path.expanduser(FLAGS.plot))
+    ladder_figures.check_picture(path)
+    return path
+
+
+def _ladders(tables: list[standings.Table]) -> list[ladders.Ladder]:
+    """Ladders of the tables; an error if they are asked for and there are none."""
+    from nmbench.results import ladders
+
+    found = ladders.ladders(tables)
+    if not found and (FLAGS.plot is not None or FLAGS.tables == "ladders"):
+        raise NmbenchError("no ladder: no model has results at two budgets or more of one task under one protocol")
+    return found
+
+
+def _draw(path: pathlib.Path | None, found: list[ladders.Ladder]) -> None:
+    if path is not None:
+        from nmbench.report import ladder_figures
+
+        ladder_figures.write_picture(path, found)
+        print(f"ladders drawn in {path}", file=sys.stderr)
+
+
 def write_page(paths: list[str]) -> int:
     from nmbench import devices
-    from nmbench.errors import NmbenchError
     from nmbench.report import page
     from nmbench.results import cells, standings
 
@@ -68,10 +119,13 @@ def write_page(paths: list[str]) -> int:
         raise NmbenchError("the page holds all tables; leave out --tables")
     page.check_libraries()
     folder = page.check_out(FLAGS.out)
+    picture = _check_plot()
     devices.prepare(1)
     cli.load_plugins(FLAGS)
     tables = standings.standings(cells.read_all(paths, FLAGS.task, FLAGS.protocol))
+    climbed = _ladders(tables)
     page.check_size(tables)
+    _draw(picture, climbed)
 
     from nmbench.rerun import Reruns
 

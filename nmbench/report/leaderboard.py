@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 import textwrap
@@ -11,12 +10,14 @@ from typing import Any
 
 import tabulate
 
-from nmbench.report import leaderboard_csv
-from nmbench.report.text import escape_latex, escape_markdown, number
+from nmbench.report import ladder_text, leaderboard_csv
+from nmbench.report.text import Block, escape_latex, escape_markdown, interval, number
 from nmbench.results import cells
+from nmbench.results.ladders import Ladder
+from nmbench.results.ladders import ladders as find_ladders
 from nmbench.results.schema import EXTERNAL
 from nmbench.results.standings import Entry, Overall, Table, standings
-from nmbench.results.stats import ALPHA, Estimate
+from nmbench.results.stats import ALPHA
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
 WIDTH = 120  # of a terminal
@@ -30,34 +31,37 @@ LEGEND = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Block:
-    """A table of text. name: what it holds, "" for the ranks; columns, lines: headings and cells."""
-
-    name: str
-    columns: list[str]
-    lines: list[list[str]]
-
-
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The terminal's text of tables made from rows."""
-    return render(standings([cells.gather("results", rows)]), [], "terminal")
+    """The terminal's text of tables made from rows, and of ladders where there are several budgets."""
+    tables = standings([cells.gather("results", rows)])
+    return render(tables, [], "terminal", ladders=find_ladders(tables))
 
 
-def render(tables: Sequence[Table], overall: Sequence[Overall], form: str, wide: bool = False) -> str:
-    """Text of all tables and rankings.
+def render(
+    tables: Sequence[Table], overall: Sequence[Overall], form: str, wide: bool = False, ladders: Sequence[Ladder] = ()
+) -> str:
+    """Text of all tables, ladders and rankings.
 
     Args:
-      tables, overall: what `standings` and `overall` return.
-      form: one of `FORMATS`. "csv" is the tables', or without any the rankings', one line per entry in full precision.
+      tables, overall, ladders: what `standings`, `overall` and `ladders` return. A ladder follows the tables that it is of.
+      form: one of `FORMATS`. "csv" is the tables', or without any the ladders', or without these the rankings'; one line per
+        entry in full precision.
       wide: show all that is known of an entry ("csv" always does).
     """
     if form == "csv":
-        return leaderboard_csv.tables(tables) if tables or not overall else leaderboard_csv.overall(overall)
+        if tables or not (overall or ladders):
+            return leaderboard_csv.tables(tables)
+        return leaderboard_csv.ladders(ladders) if ladders else leaderboard_csv.overall(overall)
     parts: list[str] = []
     used: dict[str, int] = {}
-    for table in tables:
-        parts += _section(_title(table), _blocks(table, form, wide), _notes(table, wide), form, _key(table), used)
+    waiting = {(ladder.task, ladder.protocol): ladder for ladder in ladders}
+    for here, members in itertools.groupby(tables, lambda table: (table.task, table.protocol)):
+        for table in members:
+            parts += _section(_title(table), _blocks(table, form, wide), _notes(table, wide), form, _key(table), used)
+        if here in waiting:
+            parts += _section(*ladder_text.section(waiting.pop(here), wide), form, _ladder_key(here), used)
+    for here, ladder in waiting.items():
+        parts += _section(*ladder_text.section(ladder, wide), form, _ladder_key(here), used)
     for ranking in overall:
         key = f"overall-{ranking.protocol}"
         parts += _section(_overall_title(ranking), _overall_blocks(ranking), _overall_notes(ranking), form, key, used)
@@ -78,12 +82,16 @@ def _key(table: Table) -> str:
     return f"{table.task}-{table.protocol}-{table.budget or 'sizes'}"
 
 
-def _blocks(table: Table, form: str, wide: bool) -> list[_Block]:
+def _ladder_key(here: tuple[str, str]) -> str:
+    return f"{here[0]}-{here[1]}-ladder"
+
+
+def _blocks(table: Table, form: str, wide: bool) -> list[Block]:
     columns = ["rank", "model", "group", "params", "seeds", "median", "95%", "score"]
     if table.threshold is not None:
         columns.append("solved")
     columns.append("s/seed")
-    blocks = [_Block("", columns, [_ranks(entry, table) for entry in table.entries])]
+    blocks = [Block("", columns, [_ranks(entry, table) for entry in table.entries])]
     if wide:
         details = [
             "model",
@@ -98,10 +106,10 @@ def _blocks(table: Table, form: str, wide: bool) -> list[_Block]:
             "trials",
         ]
         lines = [_details(entry, table) for entry in table.entries if not entry.reference]
-        blocks.append(_Block("Interquartile means (iqm), extremes, learning rates", details, lines))
+        blocks.append(Block("Interquartile means (iqm), extremes, learning rates", details, lines))
     if table.metrics and (wide or form != "latex"):
         lines = [[_name(e), *(_shown(e.others.get(name)) for name in table.metrics)] for e in table.entries]
-        blocks.append(_Block("Medians of the other metrics", ["model", *table.metrics], lines))
+        blocks.append(Block("Medians of the other metrics", ["model", *table.metrics], lines))
     return blocks
 
 
@@ -116,7 +124,7 @@ def _ranks(entry: Entry, table: Table) -> list[str]:
         "" if entry.params is None else f"{entry.params}{deviation}",
         seeds,
         number(entry.median.value),
-        _interval(entry.median),
+        interval(entry.median),
         f"{entry.score.value:.1f}",
         *solved,
         "" if entry.train_s is None else f"{entry.train_s:.1f}",
@@ -130,7 +138,7 @@ def _details(entry: Entry, table: Table) -> list[str]:
     return [
         entry.label,
         number(entry.iqm.value),
-        _interval(entry.iqm),
+        interval(entry.iqm),
         number(best(entry.sample.values)),
         number(worst(entry.sample.values)),
         "" if score.low is None or score.high is None else f"{score.low:.1f} .. {score.high:.1f}",
@@ -143,12 +151,6 @@ def _details(entry: Entry, table: Table) -> list[str]:
 
 def _name(entry: Entry) -> str:
     return f"({entry.label})" if entry.reference else entry.label
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"{number(estimate.low)} .. {number(estimate.high)}"
 
 
 def _shown(value: float | None) -> str:
@@ -187,7 +189,7 @@ def _where(task: str, budget: int | None) -> str:
     return f"{task} ({budget})" if budget else task
 
 
-def _overall_blocks(ranking: Overall) -> list[_Block]:
+def _overall_blocks(ranking: Overall) -> list[Block]:
     ranks, scores = [], []
     for entry in ranking.entries:
         low, high = entry.score.low, entry.score.high
@@ -197,8 +199,8 @@ def _overall_blocks(ranking: Overall) -> list[_Block]:
         ranks.append([str(entry.rank), entry.label, entry.group, count, f"{entry.score.value:.1f}", interval])
         scores.append([entry.label, *(f"{score:.1f}" for score in entry.scores)])
     return [
-        _Block("", ["rank", "model", "group", "seeds", "score", "95%"], ranks),
-        _Block("Scores by task and budget", ["model", *(_where(t.task, t.budget) for t in ranking.tables)], scores),
+        Block("", ["rank", "model", "group", "seeds", "score", "95%"], ranks),
+        Block("Scores by task and budget", ["model", *(_where(t.task, t.budget) for t in ranking.tables)], scores),
     ]
 
 
@@ -214,10 +216,10 @@ def _overall_notes(ranking: Overall) -> list[str]:
     return notes
 
 
-def _section(title: str, blocks: list[_Block], notes: list[str], form: str, key: str, used: dict[str, int]) -> list[str]:
+def _section(title: str, blocks: list[Block], notes: list[str], form: str, key: str, used: dict[str, int]) -> list[str]:
     """A title, its tables and the notes below. used: labels of LaTeX so far, so that each is its own."""
     if form == "latex":
-        return [_latex(title, block, notes if not block.name else [], key, used) for block in blocks]
+        return [_latex(title, block, notes if block is blocks[0] else [], key, used) for block in blocks]
     markdown = form == "markdown"
     escape = escape_markdown if markdown else str
     parts = [f"## {escape(title)}" if markdown else title]
@@ -230,7 +232,7 @@ def _section(title: str, blocks: list[_Block], notes: list[str], form: str, key:
     return [*parts, ("  \n" if markdown else "\n").join(escape(note) for note in notes)]
 
 
-def _fitted(block: _Block) -> list[_Block]:
+def _fitted(block: Block) -> list[Block]:
     """The block in as many as a terminal's width takes; each begins with the model. The ranks stay whole."""
     if not block.name:
         return [block]
@@ -245,7 +247,7 @@ def _fitted(block: _Block) -> list[_Block]:
         groups[-1].append(i)
     pick = lambda cells, group: [cells[0], *(cells[i] for i in group)]
     return [
-        _Block(
+        Block(
             block.name if n == 0 else f"{block.name}, continued", pick(block.columns, g), [pick(li, g) for li in block.lines]
         )
         for n, g in enumerate(groups)
@@ -253,7 +255,7 @@ def _fitted(block: _Block) -> list[_Block]:
     ]
 
 
-def _grid(columns: list[str], lines: list[list[str]], block: _Block, markdown: bool) -> str:
+def _grid(columns: list[str], lines: list[list[str]], block: Block, markdown: bool) -> str:
     left = [column in _LEFT for column in block.columns]
     if markdown:
         align = ["left" if one else "right" for one in left]
@@ -267,7 +269,7 @@ def _grid(columns: list[str], lines: list[list[str]], block: _Block, markdown: b
     return "\n".join(pad(cells).rstrip() for cells in (columns, ["-" * w for w in widths], *broken))
 
 
-def _latex(title: str, block: _Block, notes: list[str], key: str, used: dict[str, int]) -> str:
+def _latex(title: str, block: Block, notes: list[str], key: str, used: dict[str, int]) -> str:
     """One table environment, for the packages booktabs and graphicx; scaled down where it is wider than the line."""
     words = re.sub(r"[^A-Za-z0-9]+", "-", f"{key}-{block.name.split()[0] if block.name else ''}").strip("-").lower()
     used[words] = used.get(words, 0) + 1

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from nmbench.results.ladders import Ladder
 from nmbench.results.schema import metric_column
 from nmbench.results.standings import Entry, Overall, Table
 from nmbench.results.stats import Estimate
@@ -38,6 +39,30 @@ def overall(given: Sequence[Overall]) -> str:
                     "seeds": "; ".join(f"{n}={s}" for n, s in zip(names, entry.seeds, strict=True)),
                 }
             )
+    return _text(lines)
+
+
+def ladders(given: Sequence[Ladder]) -> str:
+    """One line per model and budget of all ladders, with columns of `tables` and those of `Point` and `Curve`.
+
+    "reached" is of that budget; "first_budget" and what follows it are the model's, the same in all its lines.
+    """
+    lines = []
+    for ladder in given:
+        for curve in ladder.curves:
+            for table in ladder.tables:
+                point = None if table.budget is None else curve.at(table.budget)
+                if point is not None:
+                    lines.append(
+                        {
+                            **_entry(table, point.entry, ()),
+                            "reached": point.reached,
+                            "first_budget": curve.first,
+                            "fell_back": " ".join(map(str, curve.fell_back)),
+                            "not_run": " ".join(map(str, curve.not_run)),
+                            "changed": curve.changed,
+                        }
+                    )
     return _text(lines)
 
 

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from nmbench.results.stats import Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A table of text. name: what it holds, "" for the ranks; columns, lines: headings and cells."""
+
+    name: str
+    columns: list[str]
+    lines: list[list[str]]
+
 
 def number(value: float) -> str:
     """Four significant digits, without exponents where they do not help."""
     return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+
+
+def interval(estimate: Estimate) -> str:
+    """Bounds of an estimate's interval, "" where it has none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{number(estimate.low)} .. {number(estimate.high)}"
 
 
 def escape_markdown(text: str) -> str:

@@ -314,8 +314,9 @@ def _placed(entries: list[Entry], references: list[Entry], higher_is_better: boo
 def overall(tables: Sequence[Table]) -> list[Overall]:
     """One ranking per protocol, over two tasks or more that two models or more have all results of.
 
-    Where models have different tables, those models and tables are taken that hold the most results; what is left out is
-    named. Configurations of a model are followed from table to table by their label.
+    Where models have different tables, those models and tasks are taken that hold the most results, a task counting once
+    whatever its budgets; what is left out is named. Configurations of a model are followed from table to table by their
+    label.
     """
     groups: dict[str, list[Table]] = defaultdict(list)
     for table in tables:
@@ -329,7 +330,7 @@ def _overall(protocol: str, tables: list[Table]) -> Overall | None:
     for i, table in enumerate(tables):
         for entry in table.entries:
             # A number that tells apart two configurations in one table says nothing about those of another.
-            if not entry.reference and not _NUMBERED.search(entry.label):
+            if not entry.reference and not is_numbered(entry.label):
                 entries[entry.label][i] = entry
     chosen = _complete({label: frozenset(held) for label, held in entries.items()}, [t.task for t in tables])
     if chosen is None:
@@ -370,11 +371,16 @@ def _overall(protocol: str, tables: list[Table]) -> Overall | None:
     )
 
 
-_NUMBERED = re.compile(r" #\d+\]$")
+def is_numbered(label: str) -> bool:
+    """Whether a number tells the configuration apart, which says nothing about the labels of other tables."""
+    return re.search(r" #\d+\]$", label) is not None
 
 
 def _complete(held: dict[str, frozenset[int]], tasks: list[str]) -> tuple[list[str], list[int]] | None:
     """Labels and tables that together hold the most results: two labels or more, each with all of two tasks or more.
+
+    Results of a task at several budgets count as one here, so that a ladder of budgets that few models climbed does not turn
+    the others out; of equal choices, the one with more tasks is taken, then the one with more tables.
 
     held: label to the numbers of its tables; tasks: that of each table. None where there are no such labels and tables.
     """
@@ -382,10 +388,11 @@ def _complete(held: dict[str, frozenset[int]], tasks: list[str]) -> tuple[list[s
     best = None
     for candidate in {a & b for a in sets for b in sets} | ({frozenset.intersection(*sets)} if sets else set()):
         labels = sorted(label for label, tables in held.items() if tables >= candidate)
-        if len(labels) >= 2 and len({tasks[i] for i in candidate}) >= 2:
-            better = (-len(labels) * len(candidate), -len(candidate), sorted(candidate), labels)
+        different = len({tasks[i] for i in candidate})
+        if len(labels) >= 2 and different >= 2:
+            better = (-len(labels) * different, -different, -len(candidate), sorted(candidate), labels)
             best = better if best is None else min(best, better)
-    return None if best is None else (best[3], best[2])
+    return None if best is None else (best[-1], best[-2])
 
 
 def _scored(entry: Entry, table: Table) -> Sample:

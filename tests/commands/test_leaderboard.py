@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -70,3 +71,27 @@ def test_bad_input_is_one_line_and_writes_nothing(call, argv, message):
     code, out, err = call(*argv)
     assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
     assert {name: pathlib.Path(name).read_text() for name in os.listdir()} == before
+
+
+def test_ladders_alone_in_a_picture_and_where_there_are_none(call, monkeypatch):
+    rows = [make_row("a", 0, 1.0, params_target=b, run_id=f"a{b}") for b in (250, 500)]
+    pathlib.Path("l.csv").write_text(schema.to_csv(rows))
+    code, out, err = call("l.csv", "--tables=ladders", "--plot=l.png")
+    assert (code, err) == (0, "ladders drawn in l.png\n") and out.startswith(
+        "made_up v1, protocol matched, budgets 250, 500"
+    )
+    assert pathlib.Path("l.png").read_bytes().startswith(b"\x89PNG")
+    assert call("l.csv", "--tables=ladders", "--format=csv")[1].count("\n") == 3
+    pathlib.Path("l.png").unlink()
+    before = sorted(os.listdir())
+    for argv, message in (
+        (["r.csv", "--plot=l.png"], "no ladder: no model has results at two budgets or more"),
+        (["r.csv", "--tables=ladders"], "no ladder: no model has results at two budgets or more"),
+        (["l.csv", "--plot=l.gif"], "the name of a picture ends in .png"),
+        (["l.csv", "--plot=no/such/l.png"], "no/such is not a folder"),
+    ):
+        code, out, err = call(*argv)
+        assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = call("l.csv", "--plot=l.png")
+    assert (code, out) == (2, "") and "pictures need matplotlib" in err and sorted(os.listdir()) == before

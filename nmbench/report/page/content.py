@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nmbench.report.page import figures, sections
+from nmbench.report.page.table_cells import cell, estimate
 from nmbench.report.text import number
 from nmbench.results import provenance, schema
-from nmbench.results.stats import Estimate
 
 if TYPE_CHECKING:
     from nmbench.results.standings import Entry, Overall, Table
@@ -122,20 +121,6 @@ COLUMNS = (
     ("Rate", True, "learning rate"),
     ("Time", True, "median seconds of training per seed"),
 )
-
-
-def cell(text: str, value: float | None = None, small: str = "", link: str = "") -> dict[str, Any]:
-    """A cell of a table: its text, the number it is sorted by, a remark under it, and where it leads."""
-    known = value is not None and math.isfinite(value)
-    return {"text": text, "value": repr(float(value)) if known and value is not None else "", "small": small, "link": link}
-
-
-def estimate(of: Estimate | None, form: Callable[[float], str] = number) -> dict[str, Any]:
-    """A cell with a number and its interval."""
-    if of is None:
-        return cell("")
-    interval = "" if of.low is None or of.high is None else f"{form(of.low)} – {form(of.high)}"
-    return cell(form(of.value), of.value, interval)
 
 
 def budget(table: Table) -> str:

@@ -1,36 +1,29 @@
-"""The page's figures of a table: seeds as strips with intervals, score against parameter count, training curves."""
+"""The page's figures of tables: seeds as strips with intervals, score against parameter count, ladders, training curves."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nmbench.report import ladder_figures
+from nmbench.report.axes import MARKERS, Style, scale
 from nmbench.report.page.svg import GRID, INK, MUTED, series
 from nmbench.report.text import number
+from nmbench.results.ladders import Ladder
 from nmbench.results.standings import Entry, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 330
+WIDE = 400
 ROW = 48
 MOST_STRIPS = 30
 # Colours repeat after eight, markers after seven, so that 56 models differ in one or the other.
 COLOURS = 8
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _LONGEST = 44
-
-
-@dataclasses.dataclass(frozen=True)
-class Style:
-    """How a model is drawn everywhere in a section: a colour and a marker."""
-
-    colour: str
-    marker: str
 
 
 def style(place: int) -> Style:
@@ -44,7 +37,7 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
     figure = _figure(ROW * len(shown) + 44)
     axis = figure.subplots()
     values = [v for e in shown for v in ([e.median.value] if e.sample is None else e.sample.values)]
-    least = _scale(axis, "x", values)
+    least = scale(axis, "x", values)
     at = lambda value: value if least is None else np.maximum(value, least)
     said = []
     for row, entry in enumerate(shown):
@@ -84,7 +77,7 @@ def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure
     figure = _figure(240)
     axis = figure.subplots()
     found = [(e, e.params) for t in tables for e in t.entries if not e.reference and e.params is not None]
-    _scale(axis, "x", [params for _, params in found], ratio=3)
+    scale(axis, "x", [params for _, params in found], ratio=3)
     said = []
     for entry, params in found:
         look, score = styles[entry.label], entry.score
@@ -108,6 +101,15 @@ def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure
     return figure, ". ".join(said) + "."
 
 
+def ladder(of: Ladder, styles: Mapping[str, Style]) -> list[tuple[Figure, str]]:
+    """Mean score, and median metric, against learned parameters; each with its description."""
+    drawn = []
+    for draw in (ladder_figures.draw_scores, ladder_figures.draw_medians):
+        figure = _figure(280, WIDE)
+        drawn.append((figure, draw(figure.subplots(), of, styles)))
+    return drawn
+
+
 def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style]) -> tuple[Figure, str]:
     """Validation loss during training. found: label to one `[P, 3]` array per seed: step, training and validation loss."""
     figure = _figure(240)
@@ -126,7 +128,7 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
         if lowest:
             reached = f"lowest validation loss {number(min(lowest))}, of the worst seed {number(max(lowest))}"
             said.append(f"{label}: {len(lines)} seeds, {reached}")
-    _scale(axis, "y", np.concatenate([*everything, np.zeros(0)]).tolist(), ratio=10)
+    scale(axis, "y", np.concatenate([*everything, np.zeros(0)]).tolist(), ratio=10)
     axis.set_xlabel("training step")
     axis.set_ylabel("validation loss")
     axis.grid(axis="y")
@@ -149,24 +151,7 @@ def _said(entry: Entry) -> str:
     return f"median {number(entry.median.value)}{interval}; {seeds}"
 
 
-def _scale(axis: Any, which: str, values: Sequence[float], ratio: float = 30) -> float | None:
-    """Logarithmic where positive values span more than `ratio`; then the least value that is drawn, for those at 0."""
-    positive = [v for v in values if v > 0]
-    if any(v < 0 for v in values) or not positive or max(positive) / min(positive) <= ratio:
-        return None
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    getattr(axis, f"set_{which}scale")("log")
-    decades = math.log10(max(positive) / min(positive))
-    ticks = getattr(axis, f"{which}axis")
-    ticks.set_major_locator(LogLocator(subs=(1, 3) if decades < 2 else (1,), numticks=6))
-    # Plain numbers: exponents would need the fonts of mathematical text.
-    ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ticks.set_minor_formatter(NullFormatter())
-    return min(positive) / 2
-
-
-def _figure(height: int) -> Figure:
+def _figure(height: int, width: int = WIDTH) -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH / 72, height / 72), dpi=72, layout="constrained", edgecolor=INK)
+    return Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained", edgecolor=INK)

@@ -10,9 +10,11 @@ import numpy as np
 
 from nmbench.catalog import TASKS
 from nmbench.errors import NmbenchError
-from nmbench.report import trials
+from nmbench.report import ladder_text, trials
 from nmbench.report.page import figures, runs, svg, trial_figures
+from nmbench.report.page.table_cells import cell
 from nmbench.report.text import number
+from nmbench.results import ladders
 
 if TYPE_CHECKING:
     import pathlib
@@ -135,12 +137,17 @@ def _group(
             models, said = drawn.answers(table, rows, folders, f"{key}-out-{i}")
             answered.append({"size": size.lstrip(", "), "models": models})
             notes += said
-    caption = "Mean score with its 95% interval, 0 at chance, 100 at a perfect answer."
-    plots.insert(1, _plot(figures.scores(tables, styles), f"{key}-scores", "Score and size", caption))
+    climbed = next(iter(ladders.ladders(tables)), None)
+    # What has no budget is not part of a ladder, but has a size.
+    sized = tables if climbed is None else [table for table in tables if table.budget is None]
+    if sized:
+        caption = "Mean score with its 95% interval, 0 at chance, 100 at a perfect answer."
+        plots.insert(1, _plot(figures.scores(sized, styles), f"{key}-scores", "Score and size", caption))
     return {
         "protocol": tables[0].protocol,
         "number": place,
         "legend": [(label, svg.variable(styles[label].colour), _MARKS[styles[label].marker]) for label in labels],
+        "ladder": None if climbed is None else _ladder(climbed, key, styles),
         "plots": plots,
         "notes": list(dict.fromkeys(notes)),
         "answered": [a for a in answered if a["models"]],
@@ -148,6 +155,41 @@ def _group(
         "without_folders": not external and not any(run in folders for t in tables for e in t.entries for run in e.run_ids),
         "others": [_others(table) for table in tables if table.metrics],
     }
+
+
+def _ladder(of: ladders.Ladder, key: str, styles: Mapping[str, figures.Style]) -> dict[str, Any]:
+    """Figures of a ladder and the table beside them."""
+    (scores, medians), reached = figures.ladder(of, styles), of.threshold is not None
+    ring = " Ring: first reaches the threshold." if reached else ""
+    line = f" Dashed: the threshold, {number(of.threshold)}." if of.threshold is not None else ""
+    metric = of.tables[0].metric
+    columns = [("Model", False), *((f"Budget {budget}", True) for budget in of.budgets)]
+    lines = []
+    for curve in of.curves:
+        cells = [cell(curve.label)]
+        for point in map(curve.at, of.budgets):
+            cells.append(cell("") if point is None else _rung(point))
+        if reached:
+            cells.append(cell(ladder_text.reached_at(curve, of), curve.first))
+        lines.append(cells)
+    return {
+        "plots": [
+            _plot(scores, f"{key}-ladder-scores", "Score by budget", f"Mean score with its 95% interval.{ring}"),
+            _plot(medians, f"{key}-ladder-medians", f"{metric} by budget", f"Median with its 95% interval.{ring}{line}"),
+        ],
+        "columns": [*columns, ("Reached at", True)] if reached else columns,
+        "lines": lines,
+        "said": f"Mean score by budget; small print: median {metric}"
+        + (", seeds that reach the threshold" if reached else ""),
+        "notes": ladder_text.notes(of),
+    }
+
+
+def _rung(point: ladders.Point) -> dict[str, Any]:
+    entry = point.entry
+    solved = "" if entry.solved is None else f", {entry.solved}/{len(entry.run_ids)}"
+    text = f"{'*' if point.reached else ''}{entry.score.value:.1f}"
+    return cell(text, entry.score.value, f"{number(entry.median.value)}{solved}")
 
 
 def _others(table: Table) -> dict[str, Any]:

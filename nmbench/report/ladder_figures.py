@@ -1,0 +1,185 @@
+"""Figures of a ladder: mean score and median metric against learned parameters, a line per model through its budgets.
+
+Drawn in the colours of matplotlib's settings (`axes.edgecolor`, `grid.color`), so that the page and a picture can each have
+their own.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nmbench.errors import NmbenchError
+from nmbench.report import trials
+from nmbench.report.axes import MARKERS, Style, scale
+from nmbench.report.ladder_text import reached_at
+from nmbench.report.text import number
+from nmbench.results.ladders import Ladder, Point
+from nmbench.results.stats import Estimate
+
+MOST_CURVES = 56  # Beyond, colours and markers would repeat.
+# Colours with contrast enough on white, told apart by colour-blind readers too; markers tell models apart besides.
+_COLOURS = ("#0067a5", "#bb4a00", "#00795b", "#9a3f78", "#846000", "#1a7890", "#6650b8", "#4f5965")
+_PICTURE: dict[Any, Any] = {
+    "text.parse_math": False,
+    "font.size": 10,
+    "axes.edgecolor": "#59636f",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#e3e7ec",
+    "svg.hashsalt": "nmbench",
+}
+
+
+def draw_scores(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
+    """Mean score with its interval; a ring where a model first reaches the threshold. Returns a description."""
+    _draw(axis, ladder, styles, lambda point: point.entry.score, None)
+    low, high = axis.get_ylim()
+    if high - low < 4:  # lest differences that nobody means fill the figure
+        axis.set_ylim((low + high) / 2 - 2, (low + high) / 2 + 2)
+    axis.set_ylabel("mean score")
+    return _said(ladder, "score", lambda point: point.entry.score, lambda value: f"{value:.1f}")
+
+
+def draw_medians(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
+    """Median of the metric with its interval, and the threshold as a dashed line. Returns a description."""
+    first = ladder.tables[0]
+    estimates = [point.entry.median for curve in ladder.curves[:MOST_CURVES] for point in curve.points]
+    values = [v for e in estimates for v in (e.value, e.low, e.high) if v is not None]
+    values += [] if ladder.threshold is None else [ladder.threshold]
+    least = scale(axis, "y", values, ratio=10)
+    _draw(axis, ladder, styles, lambda point: point.entry.median, least)
+    if ladder.threshold is not None:
+        import matplotlib
+
+        axis.axhline(ladder.threshold, color=matplotlib.rcParams["axes.edgecolor"], linewidth=1.2, linestyle=(0, (5, 3)))
+    better = "higher" if first.higher_is_better else "lower"
+    axis.set_ylabel(f"median {first.metric} ({better} is better)")
+    said = _said(ladder, f"median {first.metric}", lambda point: point.entry.median, number)
+    return said if ladder.threshold is None else f"Threshold: {number(ladder.threshold)}. {said}"
+
+
+def _draw(
+    axis: Any, ladder: Ladder, styles: Mapping[str, Style], pick: Callable[[Point], Estimate], least: float | None
+) -> None:
+    """Lines, whiskers, rings and budgets. least: of a logarithmic axis, what smaller values are drawn at."""
+    import matplotlib
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    at = lambda value: value if least is None else max(value, least)
+    axis.set_xscale("log")
+    lines = _line_styles(styles)
+    for curve in ladder.curves[:MOST_CURVES]:
+        look = styles[curve.label]
+        found = [(point, point.entry.params) for point in curve.points if point.entry.params is not None]
+        x = [params for _, params in found]
+        axis.plot(
+            x,
+            [at(pick(point).value) for point, _ in found],
+            color=look.colour,
+            linestyle=lines[curve.label],
+            linewidth=1.6,
+            zorder=2,
+        )
+        for point, params in found:
+            of = pick(point)
+            if of.low is not None and of.high is not None:
+                axis.plot([params] * 2, [at(of.low), at(of.high)], color=look.colour, linewidth=1.2, alpha=0.6, zorder=1)
+            axis.plot([params], [at(of.value)], look.marker, color=look.colour, markersize=7, markeredgewidth=0, zorder=3)
+            if point.budget == curve.first:
+                ring = {"markerfacecolor": "none", "markeredgecolor": look.colour, "markeredgewidth": 1.6, "markersize": 14}
+                axis.plot([params], [at(of.value)], "o", zorder=4, **ring)
+    for budget in ladder.budgets:
+        axis.axvline(budget, color=matplotlib.rcParams["axes.edgecolor"], linewidth=0.8, linestyle=(0, (1, 3)), zorder=0)
+    axis.xaxis.set_major_locator(FixedLocator(_spread(ladder.budgets)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e6 else f"{value:.0e}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.margins(0.08)
+    axis.set_xlabel("learned parameters (logarithmic); dotted: budgets")
+    axis.grid(axis="y")
+    axis.set_axisbelow(True)
+
+
+def _line_styles(styles: Mapping[str, Style]) -> dict[str, Any]:
+    """Label to line style: solid for the first model of a colour, dashes for the next ones."""
+    patterns = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
+    used: dict[str, int] = {}
+    made = {}
+    for label, look in styles.items():
+        made[label] = patterns[used.setdefault(look.colour, 0) % len(patterns)]
+        used[look.colour] += 1
+    return made
+
+
+def _spread(budgets: Sequence[int]) -> list[int]:
+    """Those of the budgets whose labels have room on a logarithmic axis; the smallest and what follows at some distance."""
+    span = math.log(budgets[-1] / budgets[0])
+    kept = [budgets[0]]
+    for budget in budgets[1:]:
+        if math.log(budget / kept[-1]) > span / 9:
+            kept.append(budget)
+    return kept
+
+
+def _said(ladder: Ladder, what: str, pick: Callable[[Point], Estimate], form: Callable[[float], str]) -> str:
+    told = []
+    for curve in ladder.curves[:MOST_CURVES]:
+        points = []
+        for point in curve.points:
+            of = pick(point)
+            interval = "" if of.low is None or of.high is None else f" ({form(of.low)} to {form(of.high)})"
+            points.append(f"{form(of.value)}{interval} at {point.entry.params} parameters")
+        reached = "" if ladder.threshold is None else f"; threshold reached at budget: {reached_at(curve, ladder)}"
+        told.append(f"{curve.label}: {what} {', '.join(points)}{reached}")
+    return ". ".join(told) + "."
+
+
+check_picture = trials.check_picture
+
+
+def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
+    """Draw all ladders into one picture, a row each: scores on the left, medians on the right.
+
+    Args:
+      path: ends in .png, .svg or .pdf; from `check_picture`.
+      ladders: one or more.
+
+    Raises:
+      NmbenchError: more than 56 models in one figure, or the disk refuses.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from nmbench import files
+
+    labels = list(dict.fromkeys(curve.label for ladder in ladders for curve in ladder.curves))
+    if len(labels) > MOST_CURVES:
+        raise NmbenchError(f"--plot tells {MOST_CURVES} models apart, not {len(labels)}; choose with --task and --protocol")
+    styles = {label: Style(_COLOURS[i % len(_COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
+    with matplotlib.rc_context(_PICTURE):
+        figure = Figure(figsize=(10, 4.2 * len(ladders) + 0.6), layout="constrained")
+        axes = figure.subplots(len(ladders), 2, squeeze=False)
+        for (left, right), ladder in zip(axes, ladders, strict=True):
+            draw_scores(left, ladder, styles)
+            draw_medians(right, ladder, styles)
+            reached = "" if ladder.threshold is None else f"; dashed: threshold, {number(ladder.threshold)}"
+            left.set_title(f"{ladder.task}, protocol {ladder.protocol}", fontsize=10, loc="left")
+            right.set_title(f"ring: first reaches the threshold{reached}" if reached else "", fontsize=9, loc="left")
+        lines = _line_styles(styles)
+        handles = [
+            Line2D([], [], color=look.colour, marker=look.marker, linestyle=lines[label], markersize=7, label=label)
+            for label, look in styles.items()
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, handlelength=3)
+        buffer = io.BytesIO()
+        form = path.suffix.lower()[1:]
+        undated = {"png": None, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
+        figure.savefig(buffer, format=form, dpi=150, metadata=undated)
+    try:
+        files.replace(path, buffer.getvalue())
+    except OSError as error:
+        raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error

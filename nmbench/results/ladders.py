@@ -1,0 +1,153 @@
+"""Ladders: models of one task and protocol at several parameter budgets, and the budget at which each reaches the threshold.
+
+A model reaches the threshold at a budget where the median of its primary metric over seeds, a lost seed at the floor, is at
+the threshold or beyond it. It first reaches it at the smallest such budget of those that were run. That says nothing of
+smaller budgets that were not run, nor of larger ones: where it falls back at one, that is told (`Curve.fell_back`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+
+from nmbench.results import cells
+from nmbench.results.standings import Entry, Table, is_numbered
+
+# What a configuration may have of its own at each budget: its size, its learning rate, the code that ran it.
+_PER_BUDGET = frozenset({"budget", "hparams", "learning_rate", "tuning_trials", *cells.CODE})
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A model at one budget.
+
+    Attributes:
+      budget: parameter budget.
+      entry: its line in that budget's table, with params, median, score, their intervals and solved seeds.
+      reached: whether the median is at the threshold or beyond it; None without a threshold.
+    """
+
+    budget: int
+    entry: Entry
+    reached: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A model at all budgets that it was run at.
+
+    Attributes:
+      label: as in the tables, by which it is followed from budget to budget.
+      points: by budget, smallest first.
+      first: smallest budget that reaches the threshold; None where none does, or without a threshold.
+      fell_back: budgets above `first` that do not reach it.
+      not_run: budgets of the ladder below `first`, or all where it is None, that the model was not run at.
+      changed: settings that differ between its points and should not, such as training steps, with their values;
+        "protocol.phases.0.steps 300 -> 600". "" where none does.
+    """
+
+    label: str
+    points: tuple[Point, ...]
+    first: int | None
+    fell_back: tuple[int, ...]
+    not_run: tuple[int, ...]
+    changed: str
+
+    def at(self, budget: int) -> Point | None:
+        """The point at this budget, None where it was not run."""
+        return next((point for point in self.points if point.budget == budget), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ladder:
+    """All models of one task and protocol, at two budgets or more.
+
+    Attributes:
+      tables: one per budget, smallest first; they have task, metric and threshold in common.
+      curves: by `first`, None last; then by the score at the largest budget, best first.
+      left_out: labels that end in a number, which says nothing about the labels of other tables.
+    """
+
+    tables: tuple[Table, ...]
+    curves: tuple[Curve, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def task(self) -> str:
+        return self.tables[0].task
+
+    @property
+    def protocol(self) -> str:
+        return self.tables[0].protocol
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        return tuple(table.budget for table in self.tables if table.budget is not None)
+
+    @property
+    def threshold(self) -> float | None:
+        return self.tables[0].threshold
+
+
+def ladders(tables: Sequence[Table]) -> list[Ladder]:
+    """One ladder for each task and protocol with a model at two budgets or more, in the tables' order.
+
+    Tables of given sizes have no budget and are not part of it.
+    """
+    groups: dict[tuple[str, str], list[Table]] = defaultdict(list)
+    for table in tables:
+        if table.budget is not None:
+            groups[table.task, table.protocol].append(table)
+    found = [_ladder(sorted(members, key=lambda t: t.budget or 0)) for members in groups.values()]
+    return [one for one in found if any(len(curve.points) > 1 for curve in one.curves)]
+
+
+def _ladder(tables: Sequence[Table]) -> Ladder:
+    points: dict[str, list[Point]] = defaultdict(list)
+    left_out = set()
+    for table in tables:
+        for entry in table.entries:
+            if is_numbered(entry.label):
+                left_out.add(entry.label)
+            elif not entry.reference and table.budget is not None:
+                points[entry.label].append(Point(table.budget, entry, _reached(entry, table)))
+    budgets = [table.budget for table in tables if table.budget is not None]
+    curves = [_curve(label, members, budgets) for label, members in points.items()]
+    never = budgets[-1] + 1
+    curves.sort(key=lambda c: (never if c.first is None else c.first, -c.points[-1].entry.score.value, c.label))
+    return Ladder(tuple(tables), tuple(curves), tuple(sorted(left_out)))
+
+
+def _reached(entry: Entry, table: Table) -> bool | None:
+    if table.threshold is None:
+        return None
+    value = entry.median.value
+    return value >= table.threshold if table.higher_is_better else value <= table.threshold
+
+
+def _curve(label: str, points: Sequence[Point], budgets: Sequence[int]) -> Curve:
+    first = next((point.budget for point in points if point.reached), None)
+    run = {point.budget for point in points}
+    return Curve(
+        label=label,
+        points=tuple(points),
+        first=first,
+        fell_back=tuple(p.budget for p in points if first is not None and p.budget > first and not p.reached),
+        not_run=tuple(b for b in budgets if b not in run and (first is None or b < first)),
+        changed=_changed([point.entry.config for point in points]),
+    )
+
+
+def _changed(configs: Sequence[str]) -> str:
+    """As `Curve.changed`, of configurations in JSON."""
+    flat = [cells.flatten({k: v for k, v in json.loads(c).items() if k not in _PER_BUDGET}) for c in configs]
+    # A rate is tuned for each budget, and a phase repeats it.
+    names = sorted({name for one in flat for name in one if name.rpartition(".")[2] != "learning_rate"})
+    told = []
+    for name in names:
+        values = list(dict.fromkeys(cells.short(one.get(name)) for one in flat))
+        if len({repr(one.get(name)) for one in flat}) > 1:
+            told.append(f"{name} {' -> '.join(values)}")
+    return ", ".join(told)
