@@ -22,6 +22,11 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+def can_pin() -> bool:
+    """Whether a process can be kept to some of the cores here."""
+    return hasattr(os, "sched_setaffinity")
+
+
 # XLA_FLAGS as they were before `prepare` added to them.
 _users_flags = os.environ.get("XLA_FLAGS")
 

@@ -39,13 +39,17 @@ class Sizing:
         return None if self.target is None else (self.actual - self.target) / self.target
 
 
-def shapes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def shapes(
+    baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any], quick: bool = False
+) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter, "module|parameter" to shape, fixed ones included; nothing is computed.
+
+    With `quick` initialisers are taken at their word: Haiku is told what shape they are asked for, and they are not traced.
 
     Raises:
       NmbenchError: the model refuses these hyperparameters.
     """
-    model = baseline.build(spec, hparams)
+    model = baseline.build(spec, hparams, zeros=quick)
     try:
         tree = jax.eval_shape(model.init, jax.random.key(0))
     except NmbenchError:
@@ -61,23 +65,35 @@ def count(parameter_shapes: Mapping[str, tuple[int, ...]]) -> int:
     return sum(math.prod(shape) for name, shape in parameter_shapes.items() if is_learned(*name.rsplit("|", 1)))
 
 
+def counter(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any], quick: bool = False) -> Callable[[int], int]:
+    """Free size to number of learned parameters, each size counted once. quick: as in `shapes`."""
+
+    @functools.cache
+    def counted(size: int) -> int:
+        return count(shapes(baseline, spec, {**hparams, baseline.free_size: size}, quick))
+
+    return counted
+
+
 def size_to_budget(
-    baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any], budget: int, allow_miss: bool = False
+    baseline: Baseline,
+    spec: SequenceSpec,
+    hparams: Mapping[str, Any],
+    budget: int,
+    allow_miss: bool = False,
+    counted: Callable[[int], int] | None = None,
 ) -> Sizing:
     """Solve the free size so that the learned parameters come closest to `budget`.
 
-    The count must not fall as the free size grows; bisection relies on it.
+    The count must not fall as the free size grows; bisection relies on it. `counted`: what `counter` returns for these, where
+    it is to be shared among budgets.
 
     Raises:
       NmbenchError: even size 1 exceeds the budget, or the closest size is more than 5% off and `allow_miss` is False.
     """
     free = baseline.free_size
     fixed = {k: v for k, v in hparams.items() if k != free}
-
-    @functools.cache
-    def counted(size: int) -> int:
-        return count(shapes(baseline, spec, {**fixed, free: size}))
-
+    counted = counted or counter(baseline, spec, hparams)
     low = _smallest(baseline, counted, budget)
     if counted(low) > budget * (1 + TOLERANCE) and not allow_miss:
         raise NmbenchError(

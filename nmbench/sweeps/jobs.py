@@ -46,7 +46,12 @@ class Job:
 
     def plain(self) -> dict[str, Any]:
         """Everything as JSON can hold it; `from_plain` reads it."""
-        return {**dataclasses.asdict(self), "argv": list(self.argv), "seeds": list(self.seeds), "run_ids": list(self.run_ids)}
+        return {
+            **dataclasses.asdict(self),
+            "argv": list(self.argv),
+            "seeds": list(self.seeds),
+            "run_ids": list(self.run_ids),
+        }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Job:
@@ -81,7 +86,8 @@ class Event:
     """What an executor tells while it works.
 
     Attributes:
-      kind: "started", "ended" (with `outcome`), or "said" (`text`, one line that a user should see).
+      kind: "started", "ended" (with `outcome`), "waiting" (nothing new, now and then), or "said" (`text`, one line that a user
+        should see).
       job: which job it is about, None for none.
       outcome, text: see `kind`.
     """

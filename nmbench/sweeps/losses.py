@@ -9,9 +9,6 @@ from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.sweeps.jobs import Job
 
-# Of the others no more is to be had from the same configuration.
-UNFINISHED = ("failed", "timeout")
-
 
 def record(job: Job, status: str, error: str, started_utc: str) -> list[int]:
     """Store a row for every seed of a job that has none, or has one that says it was lost before; returns these seeds.
@@ -35,7 +32,7 @@ def record(job: Job, status: str, error: str, started_utc: str) -> list[int]:
 def unfinished(job: Job) -> list[int]:
     """Seeds of a job without a row that is ok or diverged."""
     rows = rows_of(job)
-    return [seed for seed, row in zip(job.seeds, rows, strict=True) if row is None or row["status"] in UNFINISHED]
+    return [seed for seed, row in zip(job.seeds, rows, strict=True) if row is None or row["status"] in schema.LOST]
 
 
 def rows_of(job: Job) -> list[dict[str, Any] | None]:

@@ -23,6 +23,8 @@ from nmbench.results.provenance import utc_now
 from nmbench.sweeps import losses
 from nmbench.sweeps.jobs import Job, Outcome
 
+COMMAND = (sys.executable, "-m", "nmbench.run")
+# Exit code of a job that ran out of time, as of timeout(1).
 TIMED_OUT = 124
 # How long a child that is out of time may take to write its checkpoint.
 GRACE_S = 120.0
@@ -47,7 +49,7 @@ class Child:
     def __init__(self, job: Job, *, timeout_s: float | None = None, cores: Collection[int] = ()):
         self.job, self.timed_out = job, False
         self._timeout_s, self._started_utc, self._asked_at = timeout_s, utc_now(), 0.0
-        command = [sys.executable, "-m", "nmbench.run", *job.argv]
+        command = [*COMMAND, *job.argv]
         try:
             job.log.parent.mkdir(parents=True, exist_ok=True)
             with open(job.log, "ab") as log:
