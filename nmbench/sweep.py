@@ -19,6 +19,7 @@ import sys
 
 from nmbench import cli, devices, interrupts
 from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.sweeps.slurm import settings
 
 FLAGS = cli.new_flags("results_dir", "plugin")
 cli.string(FLAGS, "sweep", None, "TOML or YAML file that holds flags of this command by name")
@@ -36,13 +37,16 @@ cli.boolean(FLAGS, "remat", False, "bound memory on long trials, as in `nmbench 
 cli.boolean(
     FLAGS, "retry_failed", False, "do again runs whose rows say failed or timeout, from their checkpoints if there are any"
 )
-cli.choice(FLAGS, "executor", "local", ["local"], "what runs the cells: processes on this machine")
+cli.choice(FLAGS, "executor", "local", ["local", "slurm"], "what runs the cells: processes on this machine, or a Slurm cluster")
 cli.integer(FLAGS, "workers", 1, "cells at a time on this machine; each keeps to its share of the cores", lower=1)
 cli.integer(FLAGS, "devices", None, "JAX devices that a cell spreads its seeds over; all its cores by default", lower=1)
 cli.string(FLAGS, "shard", None, "only part i of n, i/n with i from 1 to n; the same parts whatever is done already")
 cli.number(FLAGS, "timeout_minutes", None, "time limit of a cell; its runs become rows with status timeout")
 cli.number(FLAGS, "checkpoint_minutes", 5.0, "minutes between checkpoints of runs in training; 0: at every validation")
 cli.boolean(FLAGS, "dry_run", False, "show what there is to do, with an estimate of core-hours, and stop")
+
+
+settings.define(FLAGS)
 
 
 def main() -> int:
@@ -110,9 +114,14 @@ def _run(asked, executor, store, left_out, stand) -> int:
 
 def make_executor():
     """The executor that the flags ask for."""
+    timeout_s = None if FLAGS.timeout_minutes is None else 60 * FLAGS.timeout_minutes
+    if FLAGS.executor == "slurm":
+        from nmbench.sweeps.slurm.executor import SlurmExecutor
+
+        return SlurmExecutor(settings.parse(FLAGS), timeout_s, FLAGS.wait)
     from nmbench.sweeps.local import LocalExecutor
 
-    return LocalExecutor(FLAGS.workers, None if FLAGS.timeout_minutes is None else 60 * FLAGS.timeout_minutes)
+    return LocalExecutor(FLAGS.workers, timeout_s)
 
 
 def request():

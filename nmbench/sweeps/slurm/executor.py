@@ -122,6 +122,7 @@ class SlurmExecutor(Executor):
                 complained = True
                 continue
             complained, again = False, []
+            tell(Event("waiting"))
             for place, spot in spots.items():
                 if place in outcomes:
                     continue
