@@ -6,9 +6,8 @@ Everything that can be wrong is found while resolving, before anything is comput
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from nmbench.lanes import Group
 from nmbench.loggers import Loggers
 from nmbench.model import Baseline, Model
 from nmbench.protocol import Phase, Protocol
+from nmbench.request import Request, run_id_of
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.resume import Checkpoints
@@ -33,36 +33,6 @@ from nmbench.training import Lane, Report, Timing, Trained
 
 # Raised when a change of the engine changes what a configuration trains to.
 ENGINE_VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user asks for; None means the default.
-
-    Attributes:
-      model, task: registered names.
-      budget: learned parameters; the task's default under protocols that size by budget.
-      hparams: name to value or text; fixes sizes.
-      protocol: name; the task's first.
-      learning_rate: overrides tuned, published and default rates.
-      steps: total number of training steps, shared among the phases.
-      data_seed: seed of the training data.
-      allow_budget_miss: accept a size more than 5% off the budget.
-      devices: bound on JAX devices.
-      remat: recompute activations for the gradient instead of keeping them all.
-    """
-
-    model: str
-    task: str
-    budget: int | None = None
-    hparams: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    protocol: str | None = None
-    learning_rate: float | None = None
-    steps: int | None = None
-    data_seed: int = 0
-    allow_budget_miss: bool = False
-    devices: int | None = None
-    remat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,12 +170,6 @@ def resolve(request: Request, tuning: Tuning | None = None, known: Known | None 
         # A model whose source has changed is another model: its old runs are not taken for new ones.
         model_sha256=known.source_sha256(baseline),
     )
-
-
-def run_id_of(config: Mapping[str, Any]) -> str:
-    """The run id of a configuration as `Cell.config` makes it."""
-    key = hashlib.sha256(schema.canonical_json(config).encode()).hexdigest()[:12]
-    return f"{config['model']}.{config['task']}.{config['protocol']['name']}.s{config['seed']}.{key}"
 
 
 def plan(

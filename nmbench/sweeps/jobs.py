@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from nmbench.experiment import Request, run_id_of
+from nmbench.request import Request, run_id_of
 from nmbench.results import schema
 
 
