@@ -72,11 +72,13 @@ class SlurmExecutor(Executor):
                 spots = find(jobs, folder)
                 if spots:
                     tell(Event("said", text=f"{len(spots)} of {len(jobs)} cells are in Slurm's queue already"))
-                self._submit([i for i in range(len(jobs)) if i not in spots], jobs, folder, spots, tell)
+                # Of those that have just left it, nothing is left to do.
+                over = {i for i, job in enumerate(jobs) if i not in spots and job.run_ids and not losses.unfinished(job)}
+                self._submit([i for i in range(len(jobs)) if i not in {*spots, *over}], jobs, folder, spots, tell)
             if not self._wait:
                 tell(Event("said", text=f"{len(jobs)} cells left in Slurm's queue; the same command watches them"))
                 return []
-            return self._watch(jobs, folder, spots, tell, watch)
+            return self._watch(jobs, folder, spots, over, tell, watch)
 
     def _submit(self, places, jobs, folder, spots: dict[int, Spot], tell) -> None:
         """Submit some of the jobs, in arrays that are no longer than Slurm allows."""
@@ -107,8 +109,11 @@ class SlurmExecutor(Executor):
             spots |= {place: Spot(batch, index) for index, place in enumerate(part)}
             tell(Event("said", text=f"{len(part)} cells submitted to Slurm as job {after}, named {batch.name}"))
 
-    def _watch(self, jobs, folder, spots: dict[int, Spot], tell, watch) -> list[Outcome]:
+    def _watch(self, jobs, folder, spots: dict[int, Spot], over, tell, watch) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
+        for place in over:
+            outcomes[place] = of_rows(jobs[place])
+            tell(Event("ended", jobs[place], outcomes[place]))
         started: set[int] = set()
         gone: dict[int, float] = {}  # when a job without a result was first missing
         began, complained = time.monotonic(), False
@@ -177,11 +182,14 @@ def ended(job: Job, spot: Spot) -> Outcome | None:
     """What the results folder says of a job that has left the queue, None for nothing (yet)."""
     outcome = batches.read_ending(spot.batch.ending(spot.index), job)
     if outcome is None and job.run_ids and not losses.unfinished(job):
-        diverged = [row for row in losses.rows_of(job) if row is not None and row["status"] != "ok"]
-        outcome = Outcome(
-            job, int(bool(diverged)), f"{len(diverged)} of {len(job.seeds)} seeds diverged" if diverged else ""
-        )
+        outcome = of_rows(job)
     return outcome
+
+
+def of_rows(job: Job) -> Outcome:
+    """The outcome of a job all of whose runs have a row."""
+    diverged = sum(row is not None and row["status"] != "ok" for row in losses.rows_of(job))
+    return Outcome(job, int(bool(diverged)), f"{diverged} of {len(job.seeds)} seeds diverged" if diverged else "")
 
 
 def lost(job: Job, state: str | None) -> Outcome:
