@@ -39,6 +39,7 @@ setup(
     extras_require={
         "benchmark": ["matplotlib>=3.8", "torch>=2.4"],
         "report": ["jinja2>=3.1", "matplotlib>=3.8"],
+        "slurm": ["submitit>=1.5"],
         "tensorboard": ["tensorboard>=2.16"],
         "wandb": ["wandb>=0.20"],
         "test": [
@@ -49,6 +50,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "selenium>=4.20",
+            "submitit>=1.5",
             "tensorboard>=2.16",
             "wandb>=0.20",
         ],

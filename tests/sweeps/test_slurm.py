@@ -124,8 +124,9 @@ def test_cancelled_killed_preempted_and_queued_again_every_cell_is_there_once(sl
         harmed.append(run_id)
         if harm == "requeue":
             slurm.call("scontrol", "requeue", slurm_ids[run_id])
-        elif harm == "preempt":  # as a cluster does that warns of it, and as every cluster does before the time limit
-            slurm.call("scancel", "--signal=USR2", slurm_ids[run_id])
+        elif harm == "preempt":  # as Slurm does before the time limit, and before preemption where it is told to warn
+            parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+            os.kill(int(parent), signal.SIGUSR2)
         elif harm == "cancel":
             slurm.call("scancel", slurm_ids[run_id])
         else:
