@@ -4,12 +4,13 @@ The seconds that one core needs for one seed are taken to be
 
   steps * T * (A + B * trials * parameters)
 
-summed over phases: what a time step costs in itself, and what its arithmetic costs. Between models and tasks this is off by a
-factor of up to three, on other processors by more; where runs of the results folder tell how far, estimates are corrected.
+summed over phases: what a time step costs in itself, and what its arithmetic costs. Between models and tasks this is off by
+a factor of up to three, on other processors by more; where runs of the results folder tell how far, it is corrected.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import defaultdict
@@ -91,8 +92,6 @@ class Estimator:
 
     def learn(self, row: Mapping[str, Any]) -> None:
         """Take one row into account; one that makes no sense is passed over."""
-        import json
-
         seconds = measured(row)
         try:
             config, task = json.loads(row["config_json"]), TASKS.get(row["task"])
