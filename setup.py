@@ -31,6 +31,7 @@ setup(
         "numpy>=1.26",
         "optax>=0.2.4",
         "pandas>=2.1",
+        "pyyaml>=6.0",
         "safetensors>=0.5",
         "scipy>=1.11",
         "tabulate>=0.9",

@@ -183,8 +183,8 @@ def plan(
 ) -> Plan:
     """What is stored, and from where the rest goes on.
 
-    With `force` nothing is stored, and checkpoints are discarded. With `retry_failed` runs are not that were lost to a crash or
-    a time limit; their checkpoints are kept in any case.
+    With `force` nothing is stored, and checkpoints are discarded. With `retry_failed`, runs that were lost to a crash or a
+    time limit are not either; their checkpoints are kept in any case.
     """
     keys = {seed: cell.run_id(seed) for seed in seeds}
     stored = {} if force else {seed: row for seed in seeds if (row := store.row(keys[seed])) is not None}

@@ -1,4 +1,4 @@
-"""What resolving a request finds out about its task and its model, kept: the many cells of a sweep have most of it in common."""
+"""What resolving a request finds out about its task and its model, kept: the cells of a sweep have most of it in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nmbench import sizing, sources
+from nmbench import extrapolation, sizing, sources
 from nmbench.errors import NmbenchError
 from nmbench.input_weights import check_shapes
 from nmbench.model import Baseline, Model
@@ -18,13 +18,14 @@ class Known:
     """Answers each question once.
 
     Args:
-      quick: count parameters without asking initialisers (see `nmbench.sizing.shapes`), and trace a model once per task, if
-        `traces` says so, and not for every size.
-      traces: which models are to be traced; all by default.
+      many: trace a model once per task, not for every size.
+      quick: also extrapolate parameter counts (see `nmbench.extrapolation`), and trace no model that comes with nmbench: its
+        tests do.
     """
 
-    def __init__(self, quick: bool = False, traces: Callable[[Baseline], bool] = lambda baseline: True):
-        self._quick, self._traces = quick, traces
+    def __init__(self, many: bool = False, quick: bool = False):
+        self._many, self._quick = many or quick, quick
+        self._proven: set[str] = set()
         self._answers: dict[tuple, Any] = {}
 
     def test_set(self, task: Task) -> tuple[str, int]:
@@ -60,14 +61,16 @@ class Known:
         """Free size to number of learned parameters, shared by tasks whose inputs and outputs are alike."""
         fixed = {name: value for name, value in hparams.items() if name != baseline.free_size}
         key = ("count", baseline.name, repr(task.spec), repr(sorted(fixed.items())))
-        return self._once(key, lambda: sizing.counter(baseline, task.spec, fixed, self._quick))
+        if self._quick:
+            return self._once(key, lambda: extrapolation.counter(baseline, task.spec, fixed, self._proven))
+        return self._once(key, lambda: sizing.counter(baseline, task.spec, fixed))
 
     def check_outputs(self, baseline: Baseline, model: Model, task: Task) -> None:
         """Trace a model: outputs must be `[T, B, O]`, and declared input weights must be there; raises `NmbenchError`."""
         check = functools.partial(_check_outputs, baseline, model, task)
-        if not self._quick:
+        if not self._many:
             check()
-        elif self._traces(baseline):
+        elif not (self._quick and baseline.origin.startswith("baselines/")):
             self._once(("outputs", baseline.name, task.name), check)
 
     def _once(self, key: tuple, find: Callable[[], Any]) -> Any:

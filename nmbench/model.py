@@ -10,7 +10,6 @@ Everything that trains is a pair of pure functions, `Model(init, apply)`. Three 
 from __future__ import annotations
 
 import abc
-import contextlib
 import dataclasses
 import functools
 import inspect
@@ -161,11 +160,10 @@ class Baseline:
             checked[name] = _coerce(f"{self.name}.{name}", value, known[name])
         return checked
 
-    def build(self, spec: SequenceSpec, hparams: Mapping[str, Any], remat: bool = False, zeros: bool = False) -> Model:
+    def build(self, spec: SequenceSpec, hparams: Mapping[str, Any], remat: bool = False) -> Model:
         """Make the pair of pure functions for a task's spec and a full set of hyperparameters.
 
-        With `remat` the gradient recomputes activations instead of keeping them all (see `nmbench.unroll`). With `zeros`
-        `init` gives every parameter of a Haiku model the value 0, which is all that counting them needs.
+        With `remat` the gradient recomputes activations instead of keeping them all (see `nmbench.unroll`).
 
         Raises:
           NmbenchError: the factory refuses the hyperparameters, or does not return what the contract asks for, or `remat`
@@ -173,9 +171,9 @@ class Baseline:
         """
         factory = self.factory
         if isinstance(factory, type) and issubclass(factory, Core):
-            return _haiku_pair(factory, functools.partial(unroll.unroll_core, remat=remat), spec, dict(hparams), zeros)
+            return _haiku_pair(factory, functools.partial(unroll.unroll_core, remat=remat), spec, dict(hparams))
         if isinstance(factory, type) and issubclass(factory, hk.RNNCore):
-            return _haiku_pair(factory, functools.partial(unroll.unroll_rnn_core, remat=remat), spec, dict(hparams), zeros)
+            return _haiku_pair(factory, functools.partial(unroll.unroll_rnn_core, remat=remat), spec, dict(hparams))
         if remat:
             raise NmbenchError(
                 f"--remat works with a Core or an hk.RNNCore; {self.name!r} brings its own apply, remat it there"
@@ -187,6 +185,22 @@ class Baseline:
                 f"{self.origin}: {self.name!r} must be a Core, an hk.RNNCore or return a pair of functions (init, apply)"
             )
         return Model(*pair)
+
+
+def skeleton(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """As the `init` of `Baseline.build`, for counting: a Haiku model's parameters are all 0, and no initialiser is asked.
+
+    A `Core` is only constructed, since that is where it makes its parameters.
+    """
+    factory = baseline.factory
+    if not (isinstance(factory, type) and issubclass(factory, Core)):
+        return baseline.build(spec, hparams).init
+
+    def construct():
+        with hk.experimental.custom_creator(lambda creator, shape, dtype, init, context: jnp.zeros(shape, dtype)):
+            factory(spec, **hparams)
+
+    return hk.transform(construct).init
 
 
 def register_baseline(
@@ -255,10 +269,9 @@ def _declared_hparams(factory: Callable[..., Any], free_size: str, origin: str) 
     return {n: default for n, default in declared.items() if n != free_size}
 
 
-def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any], zeros: bool) -> Model:
+def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any]) -> Model:
     def forward(inputs):
-        with hk.experimental.custom_creator(_make_zeros) if zeros else contextlib.nullcontext():
-            return unroller(factory(spec, **hparams), inputs)
+        return unroller(factory(spec, **hparams), inputs)
 
     transformed = hk.without_apply_rng(hk.transform(forward))
 
@@ -266,12 +279,6 @@ def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any], 
         return transformed.init(key, spec.zeros(batch=1, steps=1))
 
     return Model(init, transformed.apply)
-
-
-def _make_zeros(next_creator, shape, dtype, init, context):
-    """A Haiku creator that asks no initialiser."""
-    del next_creator, init, context
-    return jnp.zeros(shape, dtype)
 
 
 def _coerce(label: str, value: Any, default: Any) -> Any:

@@ -2,10 +2,10 @@
 
   python -m nmbench.run --model=nmrnn --task=element_finder
 
-Runs that are already in the results folder are not done again (--force does them again, --retry_failed those that a sweep lost
-to a crash or a time limit). Ctrl-C (or SIGTERM, as Slurm sends) stops; what is finished is kept, runs in training leave a
-checkpoint, and the same command goes on from there and ends with the very same parameters. Checkpoints are written every few
-minutes as well, so a killed process loses no more than that.
+Runs that are already in the results folder are not done again (--force does them again, --retry_failed those that a sweep
+lost to a crash or a time limit). Ctrl-C (or SIGTERM, as Slurm sends) stops; what is finished is kept, runs in training leave
+a checkpoint, and the same command goes on from there and ends with the very same parameters. Checkpoints are written every
+few minutes as well, so a killed process loses no more than that.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
   python -m nmbench.sweep --models=nmrnn,lstm --tasks=all --budgets=250,500,1000 --seeds=10
 
---dry_run shows what there is to do and what it will cost. What is in the results folder already is not done again: the same
-command goes on after Ctrl-C, a crash or a new model. Combinations that make no sense (a budget that a model cannot meet, a
-task that retrains a part which the model does not name) are left out and said so. A cell whose process crashes, is killed or
-runs out of time becomes rows with status failed or timeout, and the sweep goes on; later calls take such rows for done unless
---retry_failed is given. Each cell's output is in logs/sweep/ of the results folder. With --shard=i/n, n independent calls
-share the work, on any machines that share the folder. --sweep=FILE.toml (or .yaml) holds flags by name; flags given on the
-command line win. Exit codes: 0, all is there; 1, some run failed or diverged; 2, bad input; 130 and 143, told to stop.
+--dry_run shows what there is to do and what it will cost. What is in the results folder already is not done again: the
+same command goes on after Ctrl-C, a crash or a new model. Combinations that make no sense (a budget that a model cannot
+meet, a task that retrains a part which the model does not name) are left out and said so. A cell whose process crashes,
+is killed or runs out of time becomes rows with status failed or timeout, and the sweep goes on; later calls take such
+rows for done unless --retry_failed is given. Each cell's output is in logs/sweep/ of the results folder. With
+--shard=i/n, n independent calls share the work, on any machines that share the folder. --sweep=FILE.toml (or .yaml) holds
+flags by name; flags given on the command line win. Exit codes: 0, all is there; 1, some run failed or diverged; 2, bad
+input; 130 and 143, told to stop.
 """
 
 from __future__ import annotations
@@ -71,8 +72,7 @@ def _sweep() -> int:
     executor = make_executor()
     executor.check()
     grid.shard([], FLAGS.shard)
-    # Models that come with nmbench are traced by its tests.
-    known = Known(quick=True, traces=lambda baseline: not (FLAGS.dry_run and baseline.origin.startswith("baselines/")))
+    known = Known(many=True, quick=FLAGS.dry_run)
     cells = grid.build(asked, known)
     store = Store(asked.results_dir)
     names = store.names()
@@ -188,7 +188,7 @@ def _names(flag: str, registry) -> tuple[str, ...]:
 def _budget(word: str) -> int | None:
     if word == "default":
         return None
-    if not (word.isascii() and word.isdecimal() and 0 < int(word[:20]) and len(word) < 20):
+    if not (word.isascii() and word.isdecimal() and int(word[:20]) > 0 and len(word) < 20):
         raise NmbenchError(f"--budgets: {word!r} is not a number of parameters; write --budgets=250,500 or default")
     return int(word)
 

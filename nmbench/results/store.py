@@ -81,7 +81,7 @@ class Store:
         try:
             with os.scandir(self.runs) as entries:
                 return {entry.name for entry in entries if not entry.name.startswith(".")}
-        except FileNotFoundError:
+        except OSError:  # not there, or no folder, which `prepare` says
             return set()
 
     def peek(self, run_id: str) -> dict[str, Any] | None:

@@ -4,12 +4,14 @@ The seconds that one core needs for one seed are taken to be
 
   steps * T * (A + B * trials * parameters)
 
-summed over phases: what a time step costs in itself, and what its arithmetic costs. Between models and tasks this is off by a
-factor of up to three, on other processors by more; where runs of the results folder tell how far, estimates are corrected.
+summed over phases: what a time step costs in itself, and what its arithmetic costs. The rows it was
+fitted to took between 0.75 and 1.8 times as long; other models and tasks may take a third or three times as long, and other
+processors differ by as much again. Where runs of the results folder tell how far it is off, it is corrected.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import defaultdict
@@ -22,11 +24,11 @@ from nmbench.experiment import Cell
 from nmbench.known import Known
 from nmbench.results.store import Store
 
-# Seconds, fitted to results/reference.csv by `python benchmarks/cost.py results/reference.csv`.
-PER_STEP = 3.0e-6
-PER_PRODUCT = 2.2e-10
-# Of one process: imports, compilation, evaluation (the same command prints what rows say of the last two).
-PER_JOB = 10.0
+# Seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py results/reference.csv`.
+PER_STEP = 1.8e-6
+PER_PRODUCT = 1.6e-10
+# Of one process: imports, and compilation and evaluation, of which the same command says that they take 3.3.
+PER_JOB = 8.0
 # Rows looked at per model, task and protocol.
 _ENOUGH = 3
 
@@ -91,8 +93,6 @@ class Estimator:
 
     def learn(self, row: Mapping[str, Any]) -> None:
         """Take one row into account; one that makes no sense is passed over."""
-        import json
-
         seconds = measured(row)
         try:
             config, task = json.loads(row["config_json"]), TASKS.get(row["task"])

@@ -95,7 +95,7 @@ class Grid:
 
 
 def build(asked: Asked, known: Known) -> Grid:
-    """Resolve every combination. One that does not fit (a budget that cannot be met, a partition that a model lacks) is left out.
+    """Resolve every combination. What does not fit (a budget that cannot be met, a partition that is lacking) is left out.
 
     Raises:
       NmbenchError: an unknown name, a damaged test set, or nothing that can be run.

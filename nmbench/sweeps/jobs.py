@@ -86,8 +86,8 @@ class Event:
     """What an executor tells while it works.
 
     Attributes:
-      kind: "started", "ended" (with `outcome`), "waiting" (nothing new, now and then), or "said" (`text`, one line that a user
-        should see).
+      kind: "started", "ended" (with `outcome`), "waiting" (nothing new, now and then), or "said" (`text`, one line that a
+        user should see).
       job: which job it is about, None for none.
       outcome, text: see `kind`.
     """

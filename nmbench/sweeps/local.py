@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import deque
@@ -26,7 +27,7 @@ def shares(workers: int) -> list[list[int]]:
     if workers > len(cores):
         return [[cores[i % len(cores)]] for i in range(workers)]
     bounds = [len(cores) * i // workers for i in range(workers + 1)]
-    return [cores[a:b] for a, b in zip(bounds, bounds[1:])]
+    return [cores[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 class LocalExecutor(Executor):

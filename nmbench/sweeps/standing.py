@@ -93,8 +93,11 @@ def _standing(place: Place, asked: Asked, store: Store, names: set[str], estimat
 def note(estimator: Estimator) -> str:
     """What the estimates rest on, and how far off they may be."""
     if estimator.rows:
-        return f"core-hours are estimated from {estimator.rows} runs in the results folder; without runs alike they may be off threefold"
-    return "core-hours are estimated from runs on another machine and may be off threefold; runs in the results folder improve them"
+        return (
+            f"core-hours are estimated from {estimator.rows} runs in the results folder; for models and tasks not among "
+            "them they may be off by a factor of three"
+        )
+    return "core-hours may be off by a factor of three: no run in the results folder has been timed yet"
 
 
 def summary(standings: Sequence[Standing], jobs: Sequence[Job]) -> str:

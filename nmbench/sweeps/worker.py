@@ -1,8 +1,8 @@
 """One job as a child process: started, watched, stopped, and accounted for when it ends.
 
-Exit codes of the child that mean something: 0 and 1 as of `nmbench.run`; 2, it found no conditions to work under, say no room
-on the disk, so its runs are left for the next call of the sweep; 130 and 143, told to stop, likewise. Anything else, and any
-end without a row, is a crash: every run of the job that has no row gets one with status "failed", or "timeout".
+Exit codes of the child that mean something: 0 and 1 as of `nmbench.run`; 2, it found no conditions to work under, say no
+room on the disk, so its runs are left for the next call of the sweep; 130 and 143, told to stop, likewise. Anything else,
+and any end without a row, is a crash: every run of the job that has no row gets one with status "failed", or "timeout".
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
             else:
                 self._process.kill()
+            self._process.wait()
 
     def outcome(self) -> Outcome:
         """What became of it, once it has ended; runs that it lost have their rows then."""

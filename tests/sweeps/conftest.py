@@ -13,7 +13,9 @@ from nmbench.sweeps import grid, worker
 def asked(toy_task, tmp_path):
     """Two cells of the toy task with three seeds each."""
     (tmp_path / "out").mkdir()
-    return grid.Asked(models=("rnn", "lstm"), tasks=("toy",), seeds=range(3), results_dir=str(tmp_path / "out"))
+    return grid.Asked(
+        models=("rnn", "lstm"), tasks=("toy",), budgets=(160,), seeds=range(3), results_dir=str(tmp_path / "out")
+    )
 
 
 @pytest.fixture
