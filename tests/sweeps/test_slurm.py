@@ -106,7 +106,8 @@ def go_on_when_told_to_stop(pid):
             os.kill(pid, signal.SIGCONT)
             return
         time.sleep(0.01)
-    raise AssertionError("no SIGTERM within half a minute")
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    raise AssertionError(f"no SIGTERM within half a minute: {status}")
 
 
 @pytest.mark.slow
