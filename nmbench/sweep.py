@@ -8,8 +8,9 @@ meet, a task that retrains a part which the model does not name) are left out an
 is killed or runs out of time becomes rows with status failed or timeout, and the sweep goes on; later calls take such
 rows for done unless --retry_failed is given. Each cell's output is in logs/sweep/ of the results folder. With
 --shard=i/n, n independent calls share the work, on any machines that share the folder. --sweep=FILE.toml (or .yaml) holds
-flags by name; flags given on the command line win. Exit codes: 0, all is there; 1, some run failed or diverged; 2, bad
-input; 130 and 143, told to stop.
+flags by name; flags given on the command line win. --executor=slurm makes every cell a job of an array; Ctrl-C then ends
+the watching and leaves the jobs, and the same command watches them again (scancel ends them). Exit codes: 0, all is there;
+1, some run failed or diverged; 2, bad input; 130 and 143, told to stop.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ cli.boolean(FLAGS, "remat", False, "bound memory on long trials, as in `nmbench 
 cli.boolean(
     FLAGS, "retry_failed", False, "do again runs whose rows say failed or timeout, from their checkpoints if there are any"
 )
-cli.choice(FLAGS, "executor", "local", ["local", "slurm"], "what runs the cells: processes on this machine, or a Slurm cluster")
+cli.choice(
+    FLAGS, "executor", "local", ["local", "slurm"], "what runs the cells: processes on this machine, or a Slurm cluster"
+)
 cli.integer(FLAGS, "workers", 1, "cells at a time on this machine; each keeps to its share of the cores", lower=1)
 cli.integer(FLAGS, "devices", None, "JAX devices that a cell spreads its seeds over; all its cores by default", lower=1)
 cli.string(FLAGS, "shard", None, "only part i of n, i/n with i from 1 to n; the same parts whatever is done already")
 cli.number(FLAGS, "timeout_minutes", None, "time limit of a cell; its runs become rows with status timeout")
 cli.number(FLAGS, "checkpoint_minutes", 5.0, "minutes between checkpoints of runs in training; 0: at every validation")
 cli.boolean(FLAGS, "dry_run", False, "show what there is to do, with an estimate of core-hours, and stop")
-
-
 settings.define(FLAGS)
 
 

@@ -74,7 +74,7 @@ class Sweep:
             for path in checkpoints(self.out):
                 pid = None if path.stem in besides else self._process_of(path.stem)
                 if pid is not None:
-                    os.kill(pid, signal.SIGSTOP)
+                    hold(pid)
                     if path.exists():
                         return path.stem, pid
                     os.kill(pid, signal.SIGCONT)
@@ -96,6 +96,16 @@ class Sweep:
                 if b"nmbench.run" in words and budget in words and folder in words:
                     return int(path.parent.name)
         return None
+
+
+def hold(pid):
+    """Stop a process; when this returns it has stopped: on a busy machine, a signal sent meanwhile would come first."""
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(3000):
+        if pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TZ":
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} does not stop")
 
 
 def go_on_when_told_to_stop(pid):
