@@ -31,6 +31,7 @@ setup(
         "numpy>=1.26",
         "optax>=0.2.4",
         "pandas>=2.1",
+        "pyyaml>=6.0",
         "safetensors>=0.5",
         "scipy>=1.11",
         "tabulate>=0.9",
@@ -39,6 +40,7 @@ setup(
     extras_require={
         "benchmark": ["matplotlib>=3.8", "torch>=2.4"],
         "report": ["jinja2>=3.1", "matplotlib>=3.8"],
+        "slurm": ["submitit>=1.5"],
         "tensorboard": ["tensorboard>=2.16"],
         "wandb": ["wandb>=0.20"],
         "test": [
@@ -49,6 +51,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "selenium>=4.20",
+            "submitit>=1.5",
             "tensorboard>=2.16",
             "wandb>=0.20",
         ],

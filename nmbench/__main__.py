@@ -13,6 +13,7 @@ from nmbench.errors import did_you_mean
 # Command and the positional arguments that it takes.
 COMMANDS = {
     "run": "",
+    "sweep": "",
     "leaderboard": "[FILE.csv|FOLDER ...]",
     "compare": "A.csv [B.csv ...]",
     "list": "",

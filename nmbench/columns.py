@@ -6,16 +6,15 @@ from typing import Any
 
 from nmbench.results import schema
 from nmbench.task import Task
-from nmbench.testsets import FrozenSet
 
 
-def task_columns(task: Task, frozen: FrozenSet) -> dict[str, Any]:
-    """The task, its test set and its primary metric."""
+def task_columns(task: Task, testset_sha256: str, n_test: int) -> dict[str, Any]:
+    """The task, its test set (hash and number of trials) and its primary metric."""
     return {
         "task": task.name,
         "task_version": task.version,
-        "testset_sha256": frozen.sha256,
-        "n_test": frozen.n,
+        "testset_sha256": testset_sha256,
+        "n_test": n_test,
         "metric": task.primary.name,
         "higher_is_better": task.primary.higher_is_better,
         "floor": task.primary.floor,

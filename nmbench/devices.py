@@ -22,6 +22,21 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+def can_pin() -> bool:
+    """Whether a process can be kept to some of the cores here."""
+    return hasattr(os, "sched_setaffinity")
+
+
+# XLA_FLAGS as they were before `prepare` added to them.
+_users_flags = os.environ.get("XLA_FLAGS")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment with XLA_FLAGS as the user has them, for a child that prepares JAX for itself."""
+    rest = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return rest if _users_flags is None else {**rest, "XLA_FLAGS": _users_flags}
+
+
 def prepare(devices: int | None = None) -> None:
     """Set XLA_FLAGS for `devices` host devices (all cores by default). Flags that the user has set are left alone.
 

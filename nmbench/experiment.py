@@ -6,25 +6,24 @@ Everything that can be wrong is found while resolving, before anything is comput
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nmbench import lanes, sizing, sources, training
+from nmbench import lanes, sizing, training
 from nmbench.catalog import BASELINES, TASKS
 from nmbench.checkpoint import save_params
 from nmbench.columns import task_columns, verdict_columns
 from nmbench.errors import NmbenchError
 from nmbench.evaluation import predictor
-from nmbench.input_weights import check_shapes
+from nmbench.known import Known
 from nmbench.lanes import Group
 from nmbench.loggers import Loggers
 from nmbench.model import Baseline, Model
-from nmbench.params import flatten
 from nmbench.protocol import Phase, Protocol
+from nmbench.request import Request, run_id_of
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.resume import Checkpoints
@@ -34,36 +33,6 @@ from nmbench.training import Lane, Report, Timing, Trained
 
 # Raised when a change of the engine changes what a configuration trains to.
 ENGINE_VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user asks for; None means the default.
-
-    Attributes:
-      model, task: registered names.
-      budget: learned parameters; the task's default under protocols that size by budget.
-      hparams: name to value or text; fixes sizes.
-      protocol: name; the task's first.
-      learning_rate: overrides tuned, published and default rates.
-      steps: total number of training steps, shared among the phases.
-      data_seed: seed of the training data.
-      allow_budget_miss: accept a size more than 5% off the budget.
-      devices: bound on JAX devices.
-      remat: recompute activations for the gradient instead of keeping them all.
-    """
-
-    model: str
-    task: str
-    budget: int | None = None
-    hparams: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    protocol: str | None = None
-    learning_rate: float | None = None
-    steps: int | None = None
-    data_seed: int = 0
-    allow_budget_miss: bool = False
-    devices: int | None = None
-    remat: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,36 +124,36 @@ class Plan(NamedTuple):
     groups: list[Group]
 
 
-def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
+def resolve(request: Request, tuning: Tuning | None = None, known: Known | None = None) -> Cell:
     """Look everything up, check it and size the model. Nothing is written, nothing heavy is computed.
 
     The learning rate is, in this order: the request's; `tuning`'s; one that the baseline declares for this task and
-    protocol; the tuning record shipped beside the baseline; the protocol's default.
+    protocol; the tuning record shipped beside the baseline; the protocol's default. `known` remembers, from call to call,
+    what many requests have in common.
 
     Raises:
       NmbenchError: one line on whatever is wrong.
     """
+    known = known or Known()
     task = TASKS.get(request.task)
     baseline = BASELINES.get(request.model)
     protocol = task.protocol(request.protocol) if request.protocol else task.protocols[0]
     phases = protocol.phases_for(baseline.name, baseline.partitions, request.steps)
     training.check(task, baseline, phases)
-    frozen = task.frozen("test")
-    for metric in task.metrics:
-        metric.check(frozen.arrays, frozen.n)
+    testset_sha256, n_test = known.test_set(task)
     given_hparams = baseline.check_hparams(request.hparams)
     defaults = baseline.defaults(task.name, protocol.name)
     # A value equal to the default is the default, to the letter: 10 and 10.0 would make two run ids of one run.
     given = {name: value if value != defaults.get(name) else defaults[name] for name, value in given_hparams.items()}
     hparams = {**defaults, **given}
-    sized = _size(request, baseline, task, protocol, hparams, given)
+    sized = _size(request, baseline, task, protocol, hparams, given, known)
     if request.learning_rate is not None and not (request.learning_rate > 0 and np.isfinite(request.learning_rate)):
         raise NmbenchError(f"--learning_rate must be positive, got {request.learning_rate}")
     if request.learning_rate is not None:
         tuning = Tuning(request.learning_rate, 0, {"source": "given"})
     tuning = tuning or known_rate(baseline, task, protocol)
     model = baseline.build(task.spec, sized.hparams, remat=request.remat)
-    _check_outputs(baseline, model, task)
+    known.check_outputs(baseline, model, task)
     return Cell(
         request=request,
         baseline=baseline,
@@ -194,28 +163,36 @@ def resolve(request: Request, tuning: Tuning | None = None) -> Cell:
         model=model,
         tuning=tuning,
         phases=phases,
-        testset_sha256=frozen.sha256,
-        n_test=frozen.n,
-        validation_sha256={name: task.frozen(name).sha256 for name in sorted({p.validation for p in phases})},
-        training_sha256={name: task.training[name].fingerprint() for name in sorted({p.data for p in phases})},
+        testset_sha256=testset_sha256,
+        n_test=n_test,
+        validation_sha256={name: known.set_sha256(task, name) for name in sorted({p.validation for p in phases})},
+        training_sha256={name: known.training_sha256(task, name) for name in sorted({p.data for p in phases})},
         # A model whose source has changed is another model: its old runs are not taken for new ones.
-        model_sha256=sources.sha256(baseline.path),
+        model_sha256=known.source_sha256(baseline),
     )
 
 
-def run_id_of(config: Mapping[str, Any]) -> str:
-    """The run id of a configuration as `Cell.config` makes it."""
-    key = hashlib.sha256(schema.canonical_json(config).encode()).hexdigest()[:12]
-    return f"{config['model']}.{config['task']}.{config['protocol']['name']}.s{config['seed']}.{key}"
+def plan(
+    cell: Cell,
+    seeds: Sequence[int],
+    store: Store,
+    checkpoints: Checkpoints,
+    *,
+    force: bool = False,
+    retry_failed: bool = False,
+) -> Plan:
+    """What is stored, and from where the rest goes on.
 
-
-def plan(cell: Cell, seeds: Sequence[int], store: Store, checkpoints: Checkpoints, *, force: bool = False) -> Plan:
-    """What is stored, and from where the rest goes on. With `force` nothing is, and checkpoints are discarded."""
+    With `force` nothing is stored, and checkpoints are discarded. With `retry_failed`, runs that were lost to a crash or a
+    time limit are not either; their checkpoints are kept in any case.
+    """
     keys = {seed: cell.run_id(seed) for seed in seeds}
-    known = {} if force else {seed: row for seed in seeds if (row := store.row(keys[seed])) is not None}
+    stored = {} if force else {seed: row for seed in seeds if (row := store.row(keys[seed])) is not None}
+    known = {s: row for s, row in stored.items() if not (retry_failed and row["status"] in schema.LOST)}
     missing = [seed for seed in seeds if seed not in known]
     for seed in seeds if force else known:
-        checkpoints.discard(keys[seed])
+        if force or known[seed]["status"] not in schema.LOST:
+            checkpoints.discard(keys[seed])
     return Plan(known, missing, lanes.stand(cell, [keys[seed] for seed in missing], checkpoints))
 
 
@@ -258,7 +235,7 @@ def run_seeds(
         for place, trained, before in zip(group.places, results, spent, strict=True):
             checkpoints.heed()
             compile_s, train_s = (a + b / len(results) for a, b in zip(before, timing[:2], strict=True))
-            facts = {
+            circumstances = {
                 **origin,
                 "started_utc": checkpoints.started(keys[place]) or origin["started_utc"],
                 "compile_s": round(compile_s, 3),
@@ -266,7 +243,7 @@ def run_seeds(
                 "seeds_together": len(results),
                 "n_devices": timing.devices,
             }
-            known[missing[place]] = _record(cell, missing[place], trained, predict, facts, store)
+            known[missing[place]] = _record(cell, missing[place], trained, predict, circumstances, store)
             checkpoints.discard(keys[place])
             log.finish(place, known[missing[place]])
 
@@ -276,7 +253,25 @@ def run_seeds(
     return [known[seed] for seed in seeds]
 
 
-def _record(cell: Cell, seed: int, trained: Trained, predict, facts: dict[str, Any], store: Store) -> dict[str, Any]:
+def facts(cell: Cell) -> dict[str, Any]:
+    """Columns of a row that are the same for all runs of a cell, however they end; plain data."""
+    return {
+        "model": cell.baseline.name,
+        "model_origin": cell.baseline.origin,
+        "protocol": cell.protocol.name,
+        "params_target": cell.sizing.target,
+        "params_actual": cell.sizing.actual,
+        "params_dev": cell.sizing.deviation,
+        "data_seed": cell.request.data_seed,
+        "train_steps": sum(phase.steps for phase in cell.phases),
+        "learning_rate": cell.tuning.rate,
+        "tuning_trials": cell.tuning.trials,
+        "tuning_json": schema.canonical_json(cell.tuning.record),
+        **task_columns(cell.task, cell.testset_sha256, cell.n_test),
+    }
+
+
+def _record(cell: Cell, seed: int, trained: Trained, predict, circumstances: dict[str, Any], store: Store):
     task, began = cell.task, time.perf_counter()
     row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
     per_trial: dict[str, np.ndarray] = {}
@@ -298,28 +293,16 @@ def _record(cell: Cell, seed: int, trained: Trained, predict, facts: dict[str, A
             )
         else:
             row.update(status="diverged", error="predictions on the test set are not finite")
-    protocol = cell.resolved_protocol()
     row.update(
         schema_version=schema.SCHEMA_VERSION,
         run_id=cell.run_id(seed),
-        model=cell.baseline.name,
-        model_origin=cell.baseline.origin,
-        protocol=cell.protocol.name,
         config_json=schema.canonical_json(cell.config(seed)),
-        params_target=cell.sizing.target,
-        params_actual=cell.sizing.actual,
-        params_dev=cell.sizing.deviation,
         seed=seed,
-        data_seed=cell.request.data_seed,
         selected_step=trained.selected_step,
-        train_steps=sum(p["steps"] for p in protocol["phases"]),
-        learning_rate=cell.tuning.rate,
-        tuning_trials=cell.tuning.trials,
-        tuning_json=schema.canonical_json(cell.tuning.record),
         eval_s=round(time.perf_counter() - began, 3),
         peak_rss_mb=provenance.peak_rss_mb(),
-        **task_columns(task, task.frozen("test")),
-        **facts,
+        **facts(cell),
+        **circumstances,
     )
     save = lambda path: save_params(path, trained.params, {"run_id": row["run_id"]})
     store.write(row, save, per_trial, trained.curve, CurvePoint._fields)
@@ -343,7 +326,9 @@ def _judge(task: Task, trained: Trained, predict) -> dict[str, Any]:
     return {**judged, "last": last if abs(last) <= schema.LARGEST_FLOAT else None}
 
 
-def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol, hparams, given) -> sizing.Sizing:
+def _size(
+    request: Request, baseline: Baseline, task: Task, protocol: Protocol, hparams, given, known: Known
+) -> sizing.Sizing:
     free = baseline.free_size
     published = protocol.sizes == "published" and free in hparams and request.budget is None
     if request.budget is not None and request.budget < 1:
@@ -353,7 +338,8 @@ def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol, 
         sizing.check_deviation(baseline, sized, request.allow_budget_miss)
         return sized
     budget = task.default_budget if request.budget is None else request.budget
-    return sizing.size_to_budget(baseline, task.spec, hparams, budget, request.allow_budget_miss)
+    counted = known.counter(baseline, task, hparams)
+    return sizing.size_to_budget(baseline, task.spec, hparams, budget, request.allow_budget_miss, counted)
 
 
 def known_rate(baseline: Baseline, task: Task, protocol: Protocol) -> Tuning:
@@ -369,22 +355,3 @@ def known_rate(baseline: Baseline, task: Task, protocol: Protocol) -> Tuning:
         except (KeyError, TypeError, ValueError) as error:
             raise NmbenchError(f"the tuning record of {baseline.name} for {task.name} is not valid: {error}") from error
     return Tuning(protocol.learning_rate, 0, {"source": "default of the protocol"})
-
-
-def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
-    """Trace the model once: outputs must be `[T, B, O]`, and declared input weights must be there."""
-    import jax
-
-    try:
-        params = jax.eval_shape(model.init, jax.random.key(0))
-        outputs = jax.eval_shape(model.apply, params, task.spec.zeros(batch=2))
-    except NmbenchError:
-        raise
-    except Exception as error:  # a third-party model may raise anything; the user needs one line
-        reason = str(error).split("\n")[0]
-        raise NmbenchError(f"model {baseline.name!r} fails on {task.name}: {type(error).__name__}: {reason}") from error
-    shape = getattr(outputs, "shape", None)
-    expected = (task.spec.steps, 2, task.spec.output_size)
-    if shape != expected:
-        raise NmbenchError(f"model {baseline.name!r} returns shape {shape} for 2 trials of {task.name}, not {expected}")
-    check_shapes(baseline.name, baseline.input_weights, task.spec, {k: v.shape for k, v in flatten(params).items()})

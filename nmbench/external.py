@@ -172,7 +172,7 @@ def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarr
         eval_s=round(time.perf_counter() - began, 3),
         peak_rss_mb=provenance.peak_rss_mb(),
         started_utc=provenance.utc_now(),
-        **task_columns(task, frozen),
+        **task_columns(task, frozen.sha256, frozen.n),
         **verdict_columns(task, judged),
         **provenance.describe(),
     )

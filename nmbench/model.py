@@ -187,6 +187,22 @@ class Baseline:
         return Model(*pair)
 
 
+def skeleton(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """As the `init` of `Baseline.build`, for counting: a Haiku model's parameters are all 0, and no initialiser is asked.
+
+    A `Core` is only constructed, since that is where it makes its parameters.
+    """
+    factory = baseline.factory
+    if not (isinstance(factory, type) and issubclass(factory, Core)):
+        return baseline.build(spec, hparams).init
+
+    def construct():
+        with hk.experimental.custom_creator(lambda creator, shape, dtype, init, context: jnp.zeros(shape, dtype)):
+            factory(spec, **hparams)
+
+    return hk.transform(construct).init
+
+
 def register_baseline(
     name: str,
     *,

@@ -2,9 +2,10 @@
 
   python -m nmbench.run --model=nmrnn --task=element_finder
 
-Runs that are already in the results folder are not done again (--force does them again). Ctrl-C (or SIGTERM, as Slurm sends)
-stops; what is finished is kept, runs in training leave a checkpoint, and the same command goes on from there and ends with
-the very same parameters. Checkpoints are written every few minutes as well, so a killed process loses no more than that.
+Runs that are already in the results folder are not done again (--force does them again, --retry_failed those that a sweep
+lost to a crash or a time limit). Ctrl-C (or SIGTERM, as Slurm sends) stops; what is finished is kept, runs in training leave
+a checkpoint, and the same command goes on from there and ends with the very same parameters. Checkpoints are written every
+few minutes as well, so a killed process loses no more than that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ cli.number(FLAGS, "learning_rate", None, "learning rate instead of the tuned or 
 cli.boolean(FLAGS, "tune", False, "choose the learning rate from the protocol's grid first, on validation data")
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
 cli.boolean(FLAGS, "force", False, "train again what is already in the results folder")
+cli.boolean(
+    FLAGS,
+    "retry_failed",
+    False,
+    "train again runs whose rows say failed or timeout; from their checkpoints, if there are any",
+)
 cli.integer(FLAGS, "devices", None, "JAX devices to spread the seeds over; all cores by default", lower=1)
 cli.boolean(
     FLAGS, "remat", False, "bound memory on long trials: recompute activations for the gradient instead of keeping them"
@@ -34,6 +41,7 @@ cli.string(
     FLAGS, "log", "", "log training to tensorboard, wandb or both (tensorboard,wandb), into logs/ of the results folder"
 )
 cli.number(FLAGS, "checkpoint_minutes", 5.0, "minutes between checkpoints of runs in training; 0: at every validation")
+cli.boolean(FLAGS, "collect", True, "make results.csv anew from all run folders and print the leaderboard at the end")
 cli.boolean(FLAGS, "resolve_only", False, "print what would be run and stop")
 
 
@@ -88,7 +96,7 @@ def _run(watch: interrupts.Watch) -> int:
             )
         print(describe_tuning(choice), file=sys.stderr)
         cell = experiment.resolve(asked, choice)
-    plan = experiment.plan(cell, seeds, store, checkpoints, force=FLAGS.force)
+    plan = experiment.plan(cell, seeds, store, checkpoints, force=FLAGS.force, retry_failed=FLAGS.retry_failed)
     if plan.known:
         print(f"{len(plan.known)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
     say_resumed("run", plan.groups, steps)
@@ -99,12 +107,13 @@ def _run(watch: interrupts.Watch) -> int:
         rows = experiment.run_seeds(
             cell, seeds, store, report=progress, loggers=log_to, checkpoints=checkpoints, planned=plan
         )
-    everything = store.collect()
-    mine = rows[0]
-    same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
-    shown = [row for row in everything if all(row[name] == mine[name] for name in same)]
-    print(leaderboard.of_rows(shown))
-    print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
+    if FLAGS.collect:
+        everything = store.collect()
+        mine = rows[0]
+        same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
+        shown = [row for row in everything if all(row[name] == mine[name] for name in same)]
+        print(leaderboard.of_rows(shown))
+        print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
     lost = [row for row in rows if row["status"] != "ok"]
     for row in lost:
         print(f"seed {row['seed']}: {row['status']}: {row['error']}", file=sys.stderr)

@@ -45,9 +45,13 @@ def shapes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -
     Raises:
       NmbenchError: the model refuses these hyperparameters.
     """
-    model = baseline.build(spec, hparams)
+    return shapes_of(baseline.build(spec, hparams).init, baseline, hparams)
+
+
+def shapes_of(init: Callable[[Any], Any], baseline: Baseline, hparams: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """As `shapes`, of what `init` makes."""
     try:
-        tree = jax.eval_shape(model.init, jax.random.key(0))
+        tree = jax.eval_shape(init, jax.random.key(0))
     except NmbenchError:
         raise
     except Exception as error:  # a third-party constructor may raise anything; the user needs one line
@@ -61,23 +65,44 @@ def count(parameter_shapes: Mapping[str, tuple[int, ...]]) -> int:
     return sum(math.prod(shape) for name, shape in parameter_shapes.items() if is_learned(*name.rsplit("|", 1)))
 
 
+def counter(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[int], int]:
+    """Free size to number of learned parameters; each size is counted, or refused, once."""
+
+    @functools.cache
+    def answer(size: int) -> int | NmbenchError:
+        try:
+            return count(shapes(baseline, spec, {**hparams, baseline.free_size: size}))
+        except NmbenchError as error:
+            return error
+
+    return lambda size: _value(answer(size))
+
+
+def _value(answer: int | NmbenchError) -> int:
+    if isinstance(answer, NmbenchError):
+        raise answer
+    return answer
+
+
 def size_to_budget(
-    baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any], budget: int, allow_miss: bool = False
+    baseline: Baseline,
+    spec: SequenceSpec,
+    hparams: Mapping[str, Any],
+    budget: int,
+    allow_miss: bool = False,
+    counted: Callable[[int], int] | None = None,
 ) -> Sizing:
     """Solve the free size so that the learned parameters come closest to `budget`.
 
-    The count must not fall as the free size grows; bisection relies on it.
+    The count must not fall as the free size grows; bisection relies on it. `counted`: what `counter` returns for these,
+    where it is to be shared among budgets.
 
     Raises:
       NmbenchError: even size 1 exceeds the budget, or the closest size is more than 5% off and `allow_miss` is False.
     """
     free = baseline.free_size
     fixed = {k: v for k, v in hparams.items() if k != free}
-
-    @functools.cache
-    def counted(size: int) -> int:
-        return count(shapes(baseline, spec, {**fixed, free: size}))
-
+    counted = counted or counter(baseline, spec, hparams)
     low = _smallest(baseline, counted, budget)
     if counted(low) > budget * (1 + TOLERANCE) and not allow_miss:
         raise NmbenchError(

@@ -100,7 +100,18 @@ def tune(
         record = store.load_tuning(name)
         if record is None:
             raise NmbenchError(f"the tuning record {name} was stored in {store.tuning} and is gone; run the command again")
-    return Tuning(float(record["chosen"]), len(grid) * len(seeds), {"source": "tuned in this results folder", **record})
+    return _choice(cell, record)
+
+
+def stored(cell: Cell, store: Store) -> Tuning | None:
+    """What `tune` would return without training, None if the store does not hold this very tuning."""
+    record = store.load_tuning(name_of(cell))
+    return None if record is None else _choice(cell, record)
+
+
+def _choice(cell: Cell, record: dict[str, Any]) -> Tuning:
+    trials = len(cell.protocol.learning_rate_grid) * len(cell.protocol.tuning_seeds)
+    return Tuning(float(record["chosen"]), trials, {"source": "tuned in this results folder", **record})
 
 
 def _trials(cell: Cell) -> list[Lane]:

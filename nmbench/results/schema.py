@@ -18,6 +18,8 @@ SCHEMA_VERSION = 1
 # Protocol of rows whose model was trained elsewhere: what nmbench would know of the training is empty in them.
 EXTERNAL = "external"
 STATUSES = ("ok", "diverged", "failed", "timeout")
+# Of runs that a crash or a time limit cut short: they say nothing about the model.
+LOST = ("failed", "timeout")
 METRIC_PREFIX = "metrics."
 # What a terminal obeys instead of showing, and halves of characters, which cannot be written.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -76,6 +76,24 @@ class Store:
         except NmbenchError:
             return None
 
+    def names(self) -> set[str]:
+        """Names of all run folders, finished or damaged, with one look at the disk."""
+        try:
+            with os.scandir(self.runs) as entries:
+                return {entry.name for entry in entries if not entry.name.startswith(".")}
+        except OSError:  # not there, or no folder, which `prepare` says
+            return set()
+
+    def peek(self, run_id: str) -> dict[str, Any] | None:
+        """As `row`, ten times faster: whether it is a row at all is all that is checked."""
+        try:
+            row = json.loads((self.runs / run_id / ROW).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return (
+            row if isinstance(row, dict) and row.get("run_id") == run_id and row.get("status") in schema.STATUSES else None
+        )
+
     def write(
         self,
         row: Mapping[str, Any],

@@ -34,10 +34,12 @@ def command_lines(draw):
         argv.append("--task=toy")
     if command == "run" and draw(st.integers(0, 3)):
         argv += ["--model=rnn", "--allow_budget_miss"]
+    if command == "sweep" and draw(st.integers(0, 3)):
+        argv += ["--models=rnn,lstm", "--tasks=toy", "--allow_budget_miss"]
     return command, argv
 
 
-ALWAYS = {"run": ["--resolve_only"], "freeze": ["--task=toy", "--check"], "export": ["--task=toy"]}
+ALWAYS = {"run": ["--resolve_only"], "sweep": ["--dry_run"], "freeze": ["--task=toy", "--check"], "export": ["--task=toy"]}
 
 
 @cases("flags")
@@ -50,6 +52,7 @@ def test_flags(guard, count):
         where = {
             "export": [f"--out={folder}/out"],
             "run": [f"--results_dir={folder}/r"],
+            "sweep": [f"--results_dir={folder}/r"],
             "score": [f"--results_dir={folder}/r"],
         }
         always += where.get(command, [])
@@ -59,6 +62,27 @@ def test_flags(guard, count):
     codes = fuzz(count, command_lines(), check)
     assert len(codes) >= count and set(codes) <= {0, 2}
     assert count == FEW or set(codes) == {0, 2}  # some are good, and not all
+
+
+SWEEPS = {
+    "s.toml": b'models = ["rnn", "lstm"]\ntasks = "toy"\nbudgets = [160, 230]\nseeds = 3\n[slurm]\nmem = 4.0\n',
+    "s.yaml": b"models: [rnn, lstm]\ntasks: toy\nbudgets: [160, default]\nseeds: 3\nallow_budget_miss: true\n",
+}
+
+
+@cases("sweep files")
+def test_sweep_files(guard, count):
+    def check(case):
+        name, data = case
+        folder = guard.folder()
+        (folder / name).write_bytes(data)
+        argv = [f"--sweep={folder}/{name}", f"--results_dir={folder}/r", "--dry_run", "--seeds=2"]
+        return guard.call("sweep", *argv)[0]
+
+    names = st.sampled_from(sorted(SWEEPS))
+    mangle = lambda name: st.tuples(st.just(name), mangled.bytes_of(SWEEPS[name]))
+    codes = fuzz(count, names.flatmap(mangle), check)
+    assert len(codes) >= count and set(codes) <= {0, 2}
 
 
 @st.composite

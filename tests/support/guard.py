@@ -29,6 +29,7 @@ COUNTS = {
     "tuning records of a results folder": 150,
     "flags": 500,
     "hparams": 150,
+    "sweep files": 150,
     "plugins": 350,
 }
 # What a terminal obeys instead of showing: control characters, and those that turn the direction of text.

@@ -1,0 +1,160 @@
+"""What ten thousand runs cost in files, bytes and time: stub runs with real rows in a temporary folder, nothing trained.
+
+  python benchmarks/ten_thousand.py --runs=10000 --markdown=table.md
+
+The runs are those of a sweep over all tasks and built-in models at many budgets, ten seeds each.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import json
+import os
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import safetensors.numpy
+from absl import app, flags, logging
+
+from nmbench import __main__, cli, devices
+
+devices.prepare(1)
+
+import tabulate  # noqa: E402
+
+from nmbench import experiment, sweep  # noqa: E402
+from nmbench.catalog import BASELINES, TASKS  # noqa: E402
+from nmbench.known import Known  # noqa: E402
+from nmbench.results import provenance, schema  # noqa: E402
+from nmbench.results.store import Store  # noqa: E402
+from nmbench.sweeps import grid, jobs  # noqa: E402
+
+SEEDS = 10
+RUNS = flags.DEFINE_integer("runs", 10_000, "number of runs, a multiple of ten", lower_bound=SEEDS)
+MARKDOWN = flags.DEFINE_string("markdown", None, "file to write the table to as well")
+FOLDER = flags.DEFINE_string("folder", None, "where to make the temporary folder; the system's own place by default")
+
+
+def stub_rows(place: grid.Place) -> list[dict]:
+    """A row for every seed of a cell: real but for what training and evaluation would fill in."""
+    cell, seeds = place.cell, tuple(range(SEEDS))
+    config, random = cell.config(0), np.random.RandomState(len(place.name))
+    metric = cell.task.primary
+    rows = []
+    for seed, run_id in zip(seeds, jobs.run_ids_of(config, seeds), strict=True):
+        value = float(metric.ceiling + (metric.floor - metric.ceiling) * random.rand())
+        rows.append(
+            {
+                **dict.fromkeys(column.name for column in schema.COLUMNS),
+                **experiment.facts(cell),
+                **ORIGIN,
+                "schema_version": schema.SCHEMA_VERSION,
+                "run_id": run_id,
+                "status": "ok",
+                "config_json": schema.canonical_json({**config, "seed": seed}),
+                "seed": seed,
+                "value": value,
+                "score": metric.score(value),
+                "last_value": value,
+                "validation_loss": abs(value),
+                "conditions_json": schema.canonical_json({metric.name: {str(i): value for i in range(20)}}),
+                "selected_step": 1,
+                **dict.fromkeys(("compile_s", "train_s", "eval_s", "peak_rss_mb"), 1.0),
+                "seeds_together": SEEDS,
+                "n_devices": 2,
+                "started_utc": provenance.utc_now(),
+            }
+        )
+    return rows
+
+
+def write(store: Store, rows: list[dict]) -> None:
+    params = safetensors.numpy.save({"w": np.zeros((500,), np.float32)})
+    trials = {"metric": np.zeros((1000,))}
+    curve = [(250 * i, 1.0, 1.0) for i in range(1, 81)]
+    for row in rows:
+        store.write(row, lambda path: path.write_bytes(params), trials, curve, ("step", "train_loss", "validation_loss"))
+
+
+class Table:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    @contextlib.contextmanager
+    def timed(self, what: str):
+        began = time.perf_counter()
+        yield
+        self.add(what, f"{time.perf_counter() - began:.1f} s")
+
+    def add(self, what: str, value: str) -> None:
+        self.lines.append((what, value))
+        print(f"{what}: {value}", flush=True)
+
+
+def command(name: str, *argv: str) -> str:
+    """What a command prints, called in process."""
+    module, out = {"sweep": sweep, "leaderboard": __import__("nmbench.leaderboard", fromlist=["main"])}[name], io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
+    assert code == 0, name
+    return out.getvalue()
+
+
+def main(_) -> None:
+    logging.set_verbosity(logging.WARNING)
+    cells, table = RUNS.value // SEEDS, Table()
+    models = tuple(entry.name for entry in BASELINES.entries())
+    tasks = tuple(entry.name for entry in TASKS.entries())
+    per_budget = len(models) * len(tasks)
+    budgets = tuple(400 + 37 * i for i in range(2 * cells // per_budget + 2))
+    with tempfile.TemporaryDirectory(dir=FOLDER.value) as folder:
+        results = str(pathlib.Path(folder, "results"))
+        asked = grid.Asked(models=models, tasks=tasks, budgets=budgets, seeds=range(SEEDS), results_dir=results)
+        store = Store(results)
+        with table.timed(f"resolving a grid of {per_budget * len(budgets)} cells"):
+            places = grid.build(asked, Known(quick=True)).places
+        places = sorted(places, key=lambda place: place.name)[:cells]
+        assert len(places) == cells
+        store.prepare()
+        with table.timed(f"making {RUNS.value} run folders (every file brought to the disk)"):
+            for place in places:
+                write(store, stub_rows(place))
+        files = [path for path in pathlib.Path(results).rglob("*") if path.is_file()]
+        table.add("files", str(len(files)))
+        table.add("MB", f"{sum(path.stat().st_size for path in files) / 1e6:.0f}")
+        table.add("MB on the disk", f"{sum(512 * path.stat().st_blocks for path in files) / 1e6:.0f}")
+        with table.timed("names of all runs"):
+            assert len(store.names()) == RUNS.value
+        with table.timed("collecting all runs into results.csv"):
+            assert len(store.collect()) == RUNS.value
+        table.add("MB of results.csv", f"{os.path.getsize(store.csv) / 1e6:.0f}")
+        flags_ = ["--models=all", "--tasks=all", f"--budgets={','.join(map(str, budgets))}", f"--results_dir={results}"]
+        with table.timed("sweep --dry_run over them, what is done included"):
+            shown = command("sweep", *flags_, "--dry_run")
+        done = sum(place.cell.config(0)["budget"] in budgets for place in places) * SEEDS
+        assert f" {done} " in shown.splitlines()[len(tasks) + 3], shown
+        first = places[0].cell
+        with table.timed("what a child of a sweep looks up: ten rows"):
+            assert all(store.row(first.run_id(seed)) for seed in range(SEEDS))
+        for what in ("results", "results/results.csv"):
+            with table.timed(f"leaderboard of {'the folder' if what == 'results' else 'results.csv'}"):
+                command("leaderboard", str(pathlib.Path(folder, what)), "--tables=tasks", "--format=csv")
+        table.add("processes started by a local sweep", str(cells))
+        rows = collections.Counter(json.loads((p / "row.json").read_bytes())["status"] for p in store.folders()[:10])
+        assert rows == {"ok": 10}
+    text = tabulate.tabulate(
+        table.lines, ("", f"{RUNS.value} runs of {cells} cells"), tablefmt="github", disable_numparse=True
+    )
+    print(f"\n{text}")
+    if MARKDOWN.value:
+        pathlib.Path(MARKDOWN.value).write_text(f"{text}\n", encoding="utf-8")
+
+
+ORIGIN = provenance.describe()
+
+if __name__ == "__main__":
+    app.run(main)

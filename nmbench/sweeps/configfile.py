@@ -1,0 +1,98 @@
+"""A sweep's file, TOML or YAML, as an alternative to flags: its keys are the flags' names.
+
+A table `[slurm]` with `partition` is the same as `slurm_partition`. The file is data: nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import tomllib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from absl import flags
+
+from nmbench.errors import NmbenchError, did_you_mean
+
+LARGEST_BYTES = 1 << 20
+
+
+def apply(path_text: str, values: flags.FlagValues, known: Collection[str]) -> None:
+    """Set the flags that a file names, but for those that the command line has set.
+
+    Args:
+      path_text: the file.
+      values: parsed flags of the command.
+      known: names that a file may hold.
+
+    Raises:
+      NmbenchError: not readable, not TOML or YAML, an unknown key, or a value that its flag refuses.
+    """
+    for name, texts in _texts(path_text, read(path_text)).items():
+        if name not in known:
+            raise NmbenchError(f"{path_text}: unknown key {name!r}{did_you_mean(name, known)}")
+        flag = values[name]
+        if flag.present:
+            continue
+        several = isinstance(flag, flags.MultiFlag)
+        try:
+            flag.parse(texts if several else ",".join(texts))
+        except flags.Error as error:
+            raise NmbenchError(f"{path_text}: {error}") from error
+
+
+def read(path_text: str) -> dict[str, Any]:
+    """The contents of a TOML or YAML file, a table of values.
+
+    Raises:
+      NmbenchError: it is not that.
+    """
+    path = pathlib.Path(path_text).expanduser()
+    if path.suffix not in (".toml", ".yaml", ".yml"):
+        raise NmbenchError(f"--sweep={path_text}: a sweep is a .toml, .yaml or .yml file")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+        if len(data) > LARGEST_BYTES:
+            raise NmbenchError(f"--sweep={path_text} is larger than {LARGEST_BYTES >> 20} MB; that is no list of flags")
+        contents = _parse(path.suffix, data.decode())
+    except NmbenchError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:  # whatever is wrong with the text is a ValueError
+        raise NmbenchError(f"cannot read --sweep={path_text}: {error}") from error
+    if not isinstance(contents, dict):
+        raise NmbenchError(f"{path_text} holds no keys; write lines such as models = ['nmrnn', 'lstm']")
+    return contents
+
+
+def _parse(suffix: str, text: str) -> Any:
+    if suffix == ".toml":
+        return tomllib.loads(text)
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _texts(path_text: str, contents: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str]]:
+    """Flag name to the texts of its values; a key without a value (null) is left to its default."""
+    found: dict[str, list[str]] = {}
+    for key, value in contents.items():
+        if not isinstance(key, str):
+            raise NmbenchError(f"{path_text}: the key {key!r} is not a name")
+        if isinstance(value, dict) and not prefix:
+            found |= _texts(path_text, value, f"{key}_")
+        elif value is not None:
+            items = value if isinstance(value, list) else [value]
+            found[prefix + key] = [_text(path_text, prefix + key, item) for item in items]
+    return found
+
+
+def _text(path_text: str, key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise NmbenchError(f"{path_text}: {key!r} holds a {type(value).__name__}; it wants a text, a number, or a list of them")

@@ -1,0 +1,163 @@
+"""Jobs as processes: what becomes of one that crashes, is killed, or takes too long. Nothing is trained here."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from nmbench.interrupts import Interrupted
+from nmbench.results.store import Store
+from nmbench.sweeps import losses, worker
+from nmbench.sweeps.local import LocalExecutor, shares
+
+
+def run(job, **options):
+    child = worker.Child(job, **options)
+    while not child.ended():
+        time.sleep(0.01)
+    return child.outcome()
+
+
+def statuses(job):
+    return [row and (row["status"], row["error"]) for row in losses.rows_of(job)]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "error"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", -9, "its process was killed by SIGKILL, perhaps for want of memory; see "),
+        ("import os; os.abort()", -6, "its process was killed by SIGABRT; see "),
+        ("import os; os._exit(137)", 137, "its process was killed by SIGKILL, perhaps for want of memory; see "),
+        ("import os; os._exit(0)", 0, "its process ended with exit code 0; see "),
+        ("raise ValueError('no\\x1b[31m')", 1, "its process ended with exit code 1: ValueError: no\\x1b[31m; see "),
+    ],
+)
+def test_a_crash_becomes_failed_rows(jobs, child, text, code, error):
+    child(text)
+    outcome = run(jobs[0])
+    error += f"logs/sweep/{jobs[0].name}.log"
+    assert (outcome.code, outcome.error) == (code, error)
+    assert statuses(jobs[0]) == [("failed", error)] * 3
+    rows = Store(jobs[0].results_dir).collect()
+    assert [row["seed"] for row in rows] == [0, 1, 2] and {row["params_target"] for row in rows} == {160}
+    assert jobs[0].log.read_text().startswith("== ")
+
+
+@pytest.mark.parametrize(("code", "stopped"), [(2, False), (130, True), (143, True)])
+def test_bad_conditions_and_a_stop_leave_the_runs_for_later(jobs, child, code, stopped):
+    child(f"import sys; print('no room'); sys.exit({code})")
+    outcome = run(jobs[0])
+    assert (outcome.code, outcome.stopped) == (code, stopped)
+    assert ("no room" in outcome.error) == (code == 2)
+    assert statuses(jobs[0]) == [None] * 3
+
+
+def test_runs_that_are_stored_are_left_as_they_are(jobs, child):
+    """A later crash says what is lost of the others, and says it anew of those that were lost before."""
+    child("import os; os.abort()")
+    run(jobs[0])
+    store = Store(jobs[0].results_dir)
+    row = {**store.row(jobs[0].run_ids[1]), "status": "diverged", "error": "for a test"}
+    store.write(row, None, {}, [], ())
+    child("import os; os.kill(os.getpid(), 9)")
+    run(jobs[0])
+    assert [row["status"] for row in losses.rows_of(jobs[0])] == ["failed", "diverged", "failed"]
+    assert "SIGKILL" in losses.rows_of(jobs[0])[0]["error"]
+
+
+def test_a_job_whose_runs_are_all_there_is_judged_by_them(jobs, child):
+    assert losses.record(jobs[0], "failed", "x", "2026-01-01T00:00:00+00:00") == [0, 1, 2]
+    store = Store(jobs[0].results_dir)
+    for run_id in jobs[0].run_ids:
+        store.write({**store.row(run_id), "status": "diverged", "error": "x"}, None, {}, [], ())
+    child("import sys; sys.exit(1)")
+    outcome = run(jobs[0])
+    assert (outcome.code, outcome.error) == (1, "3 of 3 seeds diverged")
+
+
+def test_out_of_time(jobs, child, monkeypatch):
+    """It is told to stop; one that does not is killed."""
+    child("import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); time.sleep(60)")
+    outcome = run(jobs[0], timeout_s=0.3)
+    error = "stopped after 0.005 minutes, the time limit; its checkpoint is kept"
+    assert (outcome.code, outcome.error, outcome.stopped) == (124, error, False)
+    assert statuses(jobs[0]) == [("timeout", error)] * 3
+    monkeypatch.setattr(worker, "GRACE_S", 0.2)
+    child("import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)")
+    began = time.monotonic()
+    assert run(jobs[1], timeout_s=0.3).code == 124
+    assert time.monotonic() - began < 20
+    assert statuses(jobs[1]) == [("timeout", error)] * 3
+
+
+def test_children_see_the_users_flags_of_xla_and_their_share_of_the_cores(jobs, child):
+    child("import os; print(sorted(os.sched_getaffinity(0)), os.environ.get('XLA_FLAGS'), flush=True); os._exit(2)")
+    cores = sorted(os.sched_getaffinity(0))
+    outcome = run(jobs[0], cores=cores[-1:])
+    assert f"exit code 2: [{cores[-1]}] None; see" in outcome.error
+    assert sorted(os.sched_getaffinity(0)) == cores
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 3, 5, 7, 8})
+    assert shares(1) == [[2, 3, 5, 7, 8]]
+    assert shares(2) == [[2, 3], [5, 7, 8]]
+    assert shares(7) == [[2], [3], [5], [7], [8], [2], [3]]
+
+
+def test_the_sweep_goes_on_after_a_crash(jobs, child):
+    child("import os, sys; sys.exit(2) if '--model=rnn' in sys.argv else os.abort()")
+    events = []
+    outcomes = LocalExecutor(workers=2).run(jobs, events.append)
+    assert [outcome.job for outcome in outcomes] == jobs
+    assert {outcome.job.request.model: outcome.code for outcome in outcomes} == {"rnn": 2, "lstm": -6}
+    assert [e.kind for e in events if e.kind != "waiting"][:2] == ["started", "started"]
+    assert sorted(e.job.name for e in events if e.kind == "ended") == sorted(job.name for job in jobs)
+
+
+def test_at_most_so_many_at_a_time(jobs, child):
+    child("import time; time.sleep(0.3)")
+    running, most = set(), 0
+
+    def tell(event):
+        nonlocal most
+        if event.kind in ("started", "ended"):
+            (running.add if event.kind == "started" else running.discard)(event.job.name)
+            most = max(most, len(running))
+
+    LocalExecutor(workers=1).run(jobs, tell)
+    assert most == 1 and not running
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_told_to_stop(jobs, child, number, code):
+    """Children are told, and waited for; what has not been started is not."""
+    child("import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); print('up', flush=True); time.sleep(60)")
+    outcomes, sent = [], []
+
+    def tell(event):
+        if event.kind == "waiting" and not sent and "\nup" in jobs[0].log.read_text():
+            sent.append(True)
+            os.kill(os.getpid(), number)
+        if event.outcome:
+            outcomes.append(event.outcome)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(Interrupted, match="0 of 2 cells done; the same command goes on") as stopped:
+            LocalExecutor().run(jobs, tell)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stopped.value.code == code
+    assert [(outcome.job.name, outcome.code) for outcome in outcomes] == [(jobs[0].name, 143)]
+    assert statuses(jobs[0]) == [None] * 3
+
+
+def test_a_job_that_cannot_be_started_is_not_the_end(jobs, child):
+    child("import os; os._exit(2)")
+    jobs[0].log.parent.mkdir(parents=True)
+    jobs[0].log.mkdir()
+    outcomes = LocalExecutor().run(jobs, lambda event: None)
+    assert outcomes[0].code is None and outcomes[0].error.startswith(f"cannot start {jobs[0].name}: ")
+    assert outcomes[1].code == 2
