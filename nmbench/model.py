@@ -197,7 +197,7 @@ def skeleton(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any])
         return baseline.build(spec, hparams).init
 
     def construct():
-        with hk.experimental.custom_creator(lambda creator, shape, dtype, init, context: jnp.zeros(shape, dtype)):
+        with hk.custom_creator(lambda creator, shape, dtype, init, context: jnp.zeros(shape, dtype)):
             factory(spec, **hparams)
 
     return hk.transform(construct).init

@@ -50,7 +50,11 @@ def jobs_of(standings: Sequence[Standing], asked: Asked) -> list[Job]:
 def table(standings: Sequence[Standing], left_out: Sequence[LeftOut], seeds: int) -> str:
     """Cells, runs and core-hours per task and in total, as a terminal's table."""
     tasks: dict[str, dict[str, Any]] = {}
-    new = lambda: dict.fromkeys(("cells", "runs", "done", "lost", "left_out", "minutes"), 0)
+    names = ("cells", "runs", "done", "lost", "left_out", "minutes")
+
+    def new() -> dict[str, Any]:
+        return dict.fromkeys(names, 0)
+
     for standing in standings:
         row = tasks.setdefault(standing.place.cell.task.name, new())
         row["cells"] += 1
@@ -60,7 +64,7 @@ def table(standings: Sequence[Standing], left_out: Sequence[LeftOut], seeds: int
         row["minutes"] += standing.core_minutes
     for one in left_out:
         tasks.setdefault(one.task, new())["left_out"] += 1
-    total = {name: sum(row[name] for row in tasks.values()) for name in new()}
+    total = {name: sum(row[name] for row in tasks.values()) for name in names}
     lines = [[name, *_cells(row)] for name, row in sorted(tasks.items())]
     headers = ("task", "cells", "runs", "done", "failed", "left out", "core-hours to go")
     return tabulate.tabulate([*lines, tabulate.SEPARATING_LINE, ["all", *_cells(total)]], headers, disable_numparse=True)
