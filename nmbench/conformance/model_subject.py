@@ -70,11 +70,22 @@ class ModelUnderTest:
         found = [TASKS.get(name) for name in tasks or [entry.name for entry in TASKS.entries()]]
         return cls(baseline, found, found if tasks else [min(found, key=lambda task: task.spec.steps)])
 
+    @property
+    def kinds(self) -> list[Task]:
+        """One task for each kind of spec: a model is built from no more than that and its hyperparameters."""
+        return list({repr(task.spec): task for task in reversed(self.tasks)}.values())[::-1]
+
     @_once
     def sized(self, task: Task, protocol: str = "") -> sizing.Sizing:
-        """Hyperparameters at the task's budget, or closest to it, or of some size if there is no closest."""
+        """Hyperparameters at the task's budget, or closest to it, or of some size (target None) if there is no closest."""
         hparams = self.baseline.defaults(task.name, protocol or task.protocols[0].name)
         hparams.pop(self.baseline.free_size, None)
+        key = repr((task.spec, sorted(hparams.items()), task.default_budget))
+        if key not in self._kept:
+            self._kept[key] = self._size(task, hparams)
+        return self._kept[key]
+
+    def _size(self, task: Task, hparams: dict[str, Any]) -> sizing.Sizing:
         try:
             return sizing.size_to_budget(self.baseline, task.spec, hparams, task.default_budget, allow_miss=True)
         except NmbenchError as error:
@@ -184,7 +195,7 @@ def programs(jaxpr: Any) -> Iterator[Any]:
 
 def trace_of(function: Callable[..., Any], *args: Any) -> tuple[str, list[bytes]]:
     """What a function computes, as text and constants: equal for two traces of a function that is a function."""
-    closed = jax.make_jaxpr(function)(*args)
+    closed = jax.make_jaxpr(lambda *a: function(*a))(*args)  # JAX remembers traces by function: this one is new
     constants = [np.asarray(c).tobytes() for part in programs(closed) for c in getattr(part, "consts", ()) if _plain(c)]
     return re.sub(r"0x[0-9a-f]+", "", str(closed)), constants
 

@@ -41,7 +41,7 @@ _TRIALS, _GRADIENT, _INPUTS = "M05-trials", "M09-gradient", "M12-input-weights"
 @MODEL_RULES.add(_BUILDS, fix="see that the factory runs with (spec, **hparams) and init with a key")
 def builds(m: ModelUnderTest) -> Iterator[Finding]:
     """the factory makes a pair (init, apply), and init can be traced"""
-    for task in m.tasks:
+    for task in m.kinds:
         try:
             m.shapes(task)
         except NmbenchError as error:
@@ -74,7 +74,7 @@ def parameters(m: ModelUnderTest) -> Iterator[Finding]:
 def outputs(m: ModelUnderTest) -> Iterator[Finding]:
     """outputs are [T, B, O] in JAX's default float, for every B"""
     wanted = jnp.result_type(float)
-    for task in m.tasks:
+    for task in m.kinds:
         params = jax.eval_shape(m.model(task).init, jax.random.key(0))
         for batch in (1, 3):
             found = jax.eval_shape(m.model(task).apply, params, task.spec.zeros(batch))
@@ -191,7 +191,7 @@ def gradient(m: ModelUnderTest) -> Iterator[Finding]:
             )
             continue
         # A parameter behind one that starts at 0 has no gradient yet, so those that have none are looked at again nearby.
-        silent = [name for name, leaf in found.items() if not np.any(leaf)]
+        silent = [name for name, leaf in found.items() if leaf.size and not np.any(leaf)]
         nearby = slope(perturbed(m.params(task)))[1] if silent else {}
         for name in silent:
             if not np.any(nearby[name]):
@@ -210,14 +210,16 @@ def counts(m: ModelUnderTest) -> Iterator[Finding]:
     for task in m.probed:
         hparams = m.sized(task).hparams
         chosen = hparams[free]
-        sizes = sorted({*(max(1, chosen + i) for i in (-2, -1, 0, 1, 2)), max(1, chosen // 2), 2 * chosen, 4 * chosen})
+        sizes = sorted({1, 2, 4, max(1, chosen // 2), max(1, chosen - 1), chosen, chosen + 1, 2 * chosen, 4 * chosen})
         counted = {}
         for size in sizes:
             try:
                 counted[size] = sizing.count(sizing.shapes(m.baseline, task.spec, {**hparams, free: size}))
-            except NmbenchError:
-                if size >= chosen:
-                    raise  # smaller ones may be refused
+            except NmbenchError as error:
+                if size >= chosen:  # smaller ones may be refused
+                    yield Finding(
+                        f"{free}={size} is refused on {task.name}: {error}", "accept every size above the smallest"
+                    )
         pairs = list(zip(counted.items(), list(counted.items())[1:], strict=False))
         for (small, few), (large, many) in pairs:
             if many < few:
@@ -238,26 +240,24 @@ def budgets(m: ModelUnderTest) -> Iterator[Finding]:
     """the free size reaches within 5% of the budget of every task"""
     free = m.baseline.free_size
     for task in m.tasks:
-        seen = []
         for protocol in task.protocols:
-            hparams = m.baseline.defaults(task.name, protocol.name)
-            hparams.pop(free, None)
-            if protocol.sizes != "budget" or hparams in seen:
+            sized = m.sized(task, protocol.name)
+            off = sized.deviation
+            if protocol.sizes != "budget" or (off is not None and abs(off) <= sizing.TOLERANCE):
                 continue
-            seen.append(hparams)
-            try:
-                sizing.size_to_budget(m.baseline, task.spec, hparams, task.default_budget)
-            except NmbenchError as error:
-                yield Finding(
-                    f"{task.name}, protocol {protocol.name}: {error}",
-                    "take another free size, whose steps are smaller, or other defaults through settings={...}",
-                )
+            size = f"{free}={sized.hparams[free]} has {sized.actual} parameters"
+            seen = f"no size is close, {size}" if off is None else f"the closest size, {size}, is {off:+.1%} off"
+            yield Finding(
+                f"budget {task.default_budget} of {task.name}: {seen}; at most {sizing.TOLERANCE:.0%} is allowed",
+                "take a free size of smaller steps, or other defaults, for one task through settings={...}",
+            )
+            break
 
 
 @MODEL_RULES.add(_INPUTS, fix="see register_baseline's input_weights", needs=(_BUILDS,))
 def input_weights(m: ModelUnderTest) -> Iterator[Finding]:
     """declared input weights exist and have one entry per input channel"""
-    for task in m.tasks:
+    for task in m.kinds:
         try:
             shapes = {name: leaf.shape for name, leaf in m.shapes(task).items()}
             check_shapes(m.baseline.name, m.baseline.input_weights, task.spec, shapes)
@@ -266,18 +266,21 @@ def input_weights(m: ModelUnderTest) -> Iterator[Finding]:
                 f"{task.name}: {error}",
                 "name the parameter that multiplies the inputs, alone; InputWeights(axis=0) for u @ W",
             )
+            return  # the others would say the same
 
 
-@MODEL_RULES.add("M13-partitions", fix="partitions= maps a name to a predicate on (module, parameter)", needs=(_BUILDS,))
+@MODEL_RULES.add("M13-partitions", fix="partitions= maps a name to a predicate on (module, parameter)", needs=(_INPUTS,))
 def partitions(m: ModelUnderTest) -> Iterator[Finding]:
     """every partition holds a parameter, and those that protocols train are there"""
-    for task in m.tasks:
-        for name in m.baseline.partitions:
+    for name in m.baseline.partitions:
+        for task in m.kinds:
             if not split(m.shapes(task), m.baseline.partition(name))[0]:
                 yield Finding(
                     f"partition {name!r} holds no learned parameter on {task.name}",
                     f"its predicate is asked of names such as {', '.join(list(m.shapes(task))[:3])}, split at the last '|'",
                 )
+                break
+    for task in m.tasks:
         missing = [p.name for p in task.protocols if m.lacks(task, p)]
         if missing:
             yield Finding(
@@ -313,7 +316,9 @@ def precision(m: ModelUnderTest) -> Iterator[Finding]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = m.rebuilt(task)
-            jax.eval_shape(model.apply, jax.eval_shape(model.init, jax.random.key(0)), task.spec.zeros(1))
+            # Lambdas, because JAX remembers traces by function, and warns once.
+            params = jax.eval_shape(lambda key, model=model: model.init(key), jax.random.key(0))
+            jax.eval_shape(lambda p, u, model=model: model.apply(p, u), params, task.spec.zeros(1))
         asked = [str(w.message) for w in caught if "requested dtype" in str(w.message)]
         if asked:
             yield Finding(
