@@ -15,10 +15,11 @@ from absl import flags
 
 from nmbench import cli, devices
 from nmbench.catalog import BASELINES, TASKS
-from nmbench.errors import NmbenchError
+from nmbench.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("model", "plugin")
 flags.DEFINE_multi_string("task", [], "task to check, or to check --model on; may be repeated", flag_values=FLAGS)
+cli.string(FLAGS, "rules", "", "judge these alone and those that they need, e.g. M07-causal,M09-gradient or M07,M09")
 
 
 def main() -> int:
@@ -36,18 +37,35 @@ def main() -> int:
 
     from nmbench.conformance import MODEL_RULES, TASK_RULES, ModelUnderTest, TaskUnderTest
 
+    chosen = chosen_rules(FLAGS.rules, [*MODEL_RULES, *TASK_RULES])
+    model_rules, task_rules = ([rule for rule in rules if rule.id in chosen] for rules in (MODEL_RULES, TASK_RULES))
     failed = False
-    for name in models:
+    for name in models if model_rules else []:
         subject = ModelUnderTest.of(name, FLAGS.task)
         run_on = ", ".join(task.name for task in subject.probed)
         sized = "" if FLAGS.task else f"; shapes and sizes on all {len(subject.tasks)} tasks"
-        failed |= _judge(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", MODEL_RULES, subject)
-    for name in [] if models and FLAGS.task else tasks:
+        failed |= _judge(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", model_rules, subject)
+    for name in [] if models and FLAGS.task else tasks if task_rules else []:
         task = TASKS.get(name)
-        failed |= _judge(
-            f"task {name}, version {task.version} ({TASKS.entry(name).origin})", TASK_RULES, TaskUnderTest(task)
-        )
+        title = f"task {name}, version {task.version} ({TASKS.entry(name).origin})"
+        failed |= _judge(title, task_rules, TaskUnderTest(task))
     return 1 if failed else 0
+
+
+def chosen_rules(text: str, rules) -> set[str]:
+    """Ids of the rules that a list such as "M07,T01-spec" names and of those that these need; of all for ""."""
+    by_id = {rule.id: rule for rule in rules}
+    short = {id_.split("-")[0]: id_ for id_ in by_id}
+    chosen: set[str] = set()
+    waiting = [name.strip() for name in text.split(",") if name.strip()] or list(by_id)
+    while waiting:
+        name = waiting.pop()
+        if name not in by_id and name not in short:
+            raise NmbenchError(f"--rules: there is no rule {name!r}{did_you_mean(name, by_id)}")
+        rule = by_id[short.get(name, name)]
+        chosen.add(rule.id)
+        waiting += set(rule.needs) - chosen
+    return chosen
 
 
 def _judge(title: str, rules, subject) -> bool:
