@@ -50,6 +50,7 @@ def test_a_model_is_at_most_forty_lines(file):
     assert len((EXAMPLES / f"{file}.py").read_text().splitlines()) <= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "file"), MODELS.items())
 def test_a_model_fits_all_tasks(model, file):
     """On paper: shapes, budgets, input weights, partitions."""
