@@ -80,7 +80,7 @@ register_task(
         Metric("mse", _squared_error, higher_is_better=False, floor=1.0, ceiling=0.0, threshold=0.05),
         Metric("bits_held", _bits_held, higher_is_better=True, floor=0.5, ceiling=1.0),
     ),
-    default_budget=300,
+    default_budget=450,
     protocols=(MATCHED, SMOKE),
     references={
         "chance (always 0)": lambda arrays: np.zeros((STEPS, arrays["pulses"].shape[1], CHANNELS), np.float32),

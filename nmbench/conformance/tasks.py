@@ -353,5 +353,5 @@ def _masked(batch: Batch, where: str) -> Iterator[Finding]:
 
 
 def _state() -> Any:
-    kind, keys, *rest = np.random.get_state()
-    return kind, keys.tobytes(), *rest
+    state: Any = np.random.get_state()
+    return state[0], state[1].tobytes(), *state[2:]
