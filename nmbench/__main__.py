@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "A.csv [B.csv ...]",
     "list": "",
     "describe": "NAME",
+    "check": "",
     "validate": "FILE.csv|FOLDER ...",
     "freeze": "",
     "export": "",

@@ -10,7 +10,7 @@ from nmbench import extrapolation, sizing, sources
 from nmbench.errors import NmbenchError
 from nmbench.input_weights import check_shapes
 from nmbench.model import Baseline, Model
-from nmbench.params import flatten
+from nmbench.params import flatten, is_learned
 from nmbench.task import FixedData, Task
 
 
@@ -94,4 +94,11 @@ def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
     expected = (task.spec.steps, 2, task.spec.output_size)
     if shape != expected:
         raise NmbenchError(f"model {baseline.name!r} returns shape {shape} for 2 trials of {task.name}, not {expected}")
-    check_shapes(baseline.name, baseline.input_weights, task.spec, {k: v.shape for k, v in flatten(params).items()})
+    named = flatten(params)
+    for name, leaf in named.items():
+        if is_learned(*name.rsplit("|", 1)) and not jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating):
+            raise NmbenchError(
+                f"model {baseline.name!r}: parameter {name!r} is of {leaf.dtype}, and only real floats are learned; keep it "
+                f"out of what init returns (Equinox: eqx.partition(model, eqx.is_inexact_array)), or call it fixed_..."
+            )
+    check_shapes(baseline.name, baseline.input_weights, task.spec, {name: leaf.shape for name, leaf in named.items()})

@@ -11,15 +11,26 @@ from typing import Any
 
 import jax
 
+from nmbench.errors import NmbenchError
+
 FIXED_PREFIX = "fixed_"
 Predicate = Callable[[str, str], bool]
 Flat = dict[str, Any]
 
 
 def flatten(params: Any) -> Flat:
-    """Leaves of a parameter tree by name; the last key of a leaf's path is the parameter, the rest its module."""
+    """Leaves of a parameter tree by name; the last key of a leaf's path is the parameter, the rest its module.
+
+    Raises:
+      NmbenchError: two leaves have one name, say of {"a/b": ...} and {"a": {"b": ...}}.
+    """
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {"|".join(_split_path(path)): leaf for path, leaf in leaves}
+    flat = {"|".join(_split_path(path)): leaf for path, leaf in leaves}
+    if len(flat) < len(leaves):
+        names = [" in module ".join(map(repr, _split_path(path)[::-1])) for path, _ in leaves]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NmbenchError(f"two parameters of this model are called {twice}; give one of them another name")
+    return flat
 
 
 def unflatten(like: Any, flat: Flat) -> Any:

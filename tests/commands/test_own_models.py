@@ -41,6 +41,20 @@ def test_what_a_model_of_ones_own_lacks_is_one_line(nmbench, tmp_path, argv, mes
     assert nmbench("run", *argv)[0] == 0
 
 
+@pytest.mark.parametrize("dtype", ["int32", "complex64", "bool"])
+def test_a_parameter_that_cannot_be_learned_is_one_line(nmbench, tmp_path, dtype):
+    """Such as a counter in a tree of Equinox; under a name that says so, it stays as it is."""
+    plugin = tmp_path / "counting.py"
+    plugin.write_text(PAIR.replace('{"B":', f'{{"count": jnp.zeros((), "{dtype}"), "B":'))
+    argv = ["--model=pair", f"--plugin={plugin}", f"--results_dir={tmp_path}/r", "--task=delay_pro", "--resolve_only"]
+    code, out, err = nmbench("run", *argv)
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert f"parameter '|count' is of {dtype}, and only real floats are learned" in err
+    kept = tmp_path / "kept.py"
+    kept.write_text(plugin.read_text().replace('"count"', '"fixed_count"').replace('"pair"', '"kept"'))
+    assert nmbench("run", "--model=kept", f"--plugin={kept}", *argv[2:])[0] == 0
+
+
 VARIANT = """
 from nmbench.protocol import Phase, Protocol
 from nmbench.task import register_task

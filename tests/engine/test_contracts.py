@@ -118,6 +118,12 @@ def test_params_flatten_split_and_return():
     assert set(moving) == {"net|b", "net/~/a|w"} and set(still) == {"net/~/a|fixed_x0"}
 
 
+def test_two_parameters_of_one_name_are_refused():
+    """Two names would be one tensor in a file, and one parameter in training."""
+    with pytest.raises(NmbenchError, match="two parameters of this model are called 'w' in module 'a/b'"):
+        flatten({"a/b": {"w": 1}, "a": {"b": {"w": 2}}})
+
+
 def test_checkpoint_round_trip_and_refusals(tmp_path):
     params = {"m": {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32([1.0])}}
     path = tmp_path / "p.safetensors"

@@ -40,6 +40,7 @@ def command_lines(draw):
 
 
 ALWAYS = {"run": ["--resolve_only"], "sweep": ["--dry_run"], "freeze": ["--task=toy", "--check"], "export": ["--task=toy"]}
+ALWAYS["check"] = ["--task=toy", "--rules=M01,T01"]  # on paper
 
 
 @cases("flags")

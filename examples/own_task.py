@@ -1,0 +1,90 @@
+"""A task of one's own: the flip-flop. Each channel's output is the last pulse that the channel has seen.
+
+After Sussillo and Barak (2013), Opening the black box, Neural Computation 25(3). Its frozen sets lie in testsets/ beside
+this file, made by `python -m nmbench.freeze --plugin=examples/own_task.py --task=flip_flop`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nmbench import ArraySpec, Batch, Metric, Phase, Protocol, Sampler, SequenceSpec, register_task
+from nmbench.metrics import squared_error
+
+STEPS, CHANNELS, RATE = 40, 2, 0.1
+SETS = {"validation": (20261101, 400), "test": (20261102, 1000)}  # seed and number of trials
+
+
+def sample(key, batch_size: int) -> Batch:
+    """Fresh trials on the device: pulses of +1 or -1 with probability 0.1, the first step always one."""
+    when, sign = jax.random.split(key)
+    shape = (STEPS, batch_size, CHANNELS)
+    pulses = jax.random.bernoulli(when, RATE, shape).at[0].set(True) * jax.random.rademacher(sign, shape)
+    hold = lambda last, pulse: (jnp.where(pulse == 0, last, pulse),) * 2
+    return _batch(pulses, jax.lax.scan(hold, jnp.zeros_like(pulses[0]), pulses)[1])
+
+
+def draw_set(split: str) -> dict[str, np.ndarray]:
+    """A frozen set: `pulses` int8 `[T, B, C]`. RandomState, because NumPy guarantees its stream for good."""
+    seed, trials = SETS[split]
+    random = np.random.RandomState(seed)
+    shape = (STEPS, trials, CHANNELS)
+    there = random.random_sample(shape) < RATE
+    there[0] = True
+    return {"pulses": (there * random.choice([-1, 1], shape)).astype(np.int8)}
+
+
+def unpack(arrays) -> Batch:
+    """Model inputs, targets and mask of a frozen set."""
+    states = [arrays["pulses"][0]]
+    for pulse in arrays["pulses"][1:]:
+        states.append(np.where(pulse == 0, states[-1], pulse))
+    return _batch(arrays["pulses"], np.stack(states))
+
+
+def _batch(pulses, states) -> Batch:
+    return Batch({"sensory": pulses.astype("float32")}, states.astype("float32"), np.ones((STEPS, 1, 1), np.float32))
+
+
+def _squared_error(predictions, arrays) -> np.ndarray:
+    batch = unpack(arrays)
+    return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
+
+
+def _bits_held(predictions, arrays) -> np.ndarray:
+    """Fraction of steps and channels with the right sign, `[B]`."""
+    return np.mean(predictions * unpack(arrays).targets > 0, axis=(0, 2))
+
+
+MATCHED = Protocol(
+    name="matched",
+    phases=(Phase(steps=5_000, batch_size=64, schedule="cosine", clip_norm=1.0),),
+    learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+    summary="Adam, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
+)
+SMOKE = Protocol(name="smoke", phases=(Phase(steps=20, batch_size=16),), validate_every=10, summary="Does it run?")
+
+register_task(
+    "flip_flop",
+    version=1,
+    summary="Hold the sign of the last pulse in each of two channels.",
+    citation="Sussillo, Barak (2013). Opening the black box. Neural Computation 25(3).",
+    tags=("memory", "example"),
+    spec=SequenceSpec(STEPS, {"sensory": ArraySpec(CHANNELS)}, ArraySpec(CHANNELS)),
+    training={"train": Sampler(sample)},
+    draw_set=draw_set,
+    set_sizes={split: trials for split, (_, trials) in SETS.items()},
+    unpack=unpack,
+    metrics=(
+        # Answering 0 is off by 1 at every step, whatever the bits are.
+        Metric("mse", _squared_error, higher_is_better=False, floor=1.0, ceiling=0.0, threshold=0.05),
+        Metric("bits_held", _bits_held, higher_is_better=True, floor=0.5, ceiling=1.0),
+    ),
+    default_budget=450,
+    protocols=(MATCHED, SMOKE),
+    references={
+        "chance (always 0)": lambda arrays: np.zeros((STEPS, arrays["pulses"].shape[1], CHANNELS), np.float32),
+        "the pulse alone": lambda arrays: arrays["pulses"].astype(np.float32),
+        "perfect": lambda arrays: unpack(arrays).targets,
+    },
+)

@@ -1,0 +1,1 @@
+"""A model and a task that nmbench finds through entry points."""

@@ -1,0 +1,86 @@
+"""Check that a model or a task keeps its contract: every rule, what was seen where one is broken, and the fix.
+
+  python -m nmbench.check --plugin=my_model.py                     all that the file registers
+  python -m nmbench.check --plugin=my_model.py --model=my_model --task=element_finder
+  python -m nmbench.check --task=my_task --plugin=my_task.py
+
+With --model, --task (which may be repeated) names the tasks to judge the model on. Without, rules on shapes and sizes look
+at all tasks, and those that compute at the one with the shortest trials. Nothing is written. Exit code 0: no rule failed
+(warnings are advice); 1: some did; 2: bad input. The same rules as tests of your own: `nmbench.conformance`.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from nmbench import cli, devices
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.errors import NmbenchError, did_you_mean
+
+FLAGS = cli.new_flags("model", "plugin")
+flags.DEFINE_multi_string("task", [], "task to check, or to check --model on; may be repeated", flag_values=FLAGS)
+cli.string(FLAGS, "rules", "", "judge these alone and those that they need, e.g. M07-causal,M09-gradient or M07,M09")
+
+
+def main() -> int:
+    if not (FLAGS.model or FLAGS.task or FLAGS.plugin):
+        raise NmbenchError("name what to check: --model=NAME, --task=NAME, or --plugin=FILE.py for all that it registers")
+    devices.prepare(1)
+    before = {entry.name for registry in (BASELINES, TASKS) for entry in registry.entries()}
+    cli.load_plugins(FLAGS)
+    new = lambda registry: [entry.name for entry in registry.entries() if entry.name not in before]
+    # Names are looked up before anything heavy is imported.
+    models = [FLAGS.model] if FLAGS.model else [] if FLAGS.task else new(BASELINES)
+    tasks = [TASKS.get(name).name for name in FLAGS.task] or ([] if FLAGS.model else new(TASKS))
+    for name in models:
+        BASELINES.get(name)
+
+    from nmbench.conformance import MODEL_RULES, TASK_RULES, ModelUnderTest, TaskUnderTest
+
+    chosen = chosen_rules(FLAGS.rules, [*MODEL_RULES, *TASK_RULES])
+    model_rules, task_rules = ([rule for rule in rules if rule.id in chosen] for rules in (MODEL_RULES, TASK_RULES))
+    failed = False
+    for name in models if model_rules else []:
+        subject = ModelUnderTest.of(name, FLAGS.task)
+        run_on = ", ".join(task.name for task in subject.probed)
+        sized = "" if FLAGS.task else f"; shapes and sizes on all {len(subject.tasks)} tasks"
+        failed |= _judge(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", model_rules, subject)
+    for name in [] if models and FLAGS.task else tasks if task_rules else []:
+        task = TASKS.get(name)
+        title = f"task {name}, version {task.version} ({TASKS.entry(name).origin})"
+        failed |= _judge(title, task_rules, TaskUnderTest(task))
+    return 1 if failed else 0
+
+
+def chosen_rules(text: str, rules) -> set[str]:
+    """Ids of the rules that a list such as "M07,T01-spec" names and of those that these need; of all for ""."""
+    by_id = {rule.id: rule for rule in rules}
+    short = {id_.split("-")[0]: id_ for id_ in by_id}
+    chosen: set[str] = set()
+    waiting = [name.strip() for name in text.split(",") if name.strip()] or list(by_id)
+    while waiting:
+        name = waiting.pop()
+        if name not in by_id and name not in short:
+            raise NmbenchError(f"--rules: there is no rule {name!r}{did_you_mean(name, by_id)}")
+        rule = by_id[short.get(name, name)]
+        chosen.add(rule.id)
+        waiting += set(rule.needs) - chosen
+    return chosen
+
+
+def _judge(title: str, rules, subject) -> bool:
+    """Print the outcome of every rule as it is known; whether any failed."""
+    from nmbench.conformance import FAIL, judge
+    from nmbench.conformance.report import line, totals
+
+    print(title)
+    outcomes = []
+    for outcome in judge(rules, subject):
+        print(line(outcome), flush=True)
+        outcomes.append(outcome)
+    print(f"{totals(outcomes)}\n")
+    return any(outcome.verdict == FAIL for outcome in outcomes)
+
+
+if __name__ == "__main__":
+    cli.run(main, FLAGS, __doc__, "nmbench.check")

@@ -1,0 +1,45 @@
+"""The smallest model that any task can be tried with: a leaky sum of the inputs, read out."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from nmbench.input_weights import InputWeights
+from nmbench.model import Core, register_baseline
+from nmbench.task import Task
+
+PROBE = "conformance_probe"
+
+
+class _Probe(Core):
+    """x_t = x_{t-1} / 2 + B u_t, y_t = C x_t."""
+
+    def __init__(self, spec, N: int):
+        super().__init__(spec)
+        self.B = self.learned("B", (N, spec.input_size), 0.1)
+        self.C = self.learned("C", (spec.output_size, N), 0.1)
+        self.N = N
+
+    def input_map(self, inputs):
+        return self.B @ self.concat(inputs)
+
+    def initial_state(self, batch_size):
+        return jnp.zeros((self.N, batch_size))
+
+    def step(self, x, v_t):
+        return 0.5 * x + v_t
+
+    def readout(self, x):
+        return self.C @ x
+
+
+def register_probe(task: Task) -> None:
+    """Register it, with all partitions that the task's protocols train: what they move does not matter here."""
+    phases = [phase for protocol in task.protocols for phase in protocol.phases]
+    names = {n for p in phases for n in ((p.partition,) if isinstance(p.partition, str) else p.partition)}
+    register_baseline(
+        PROBE,
+        free_size="N",
+        input_weights={"B": InputWeights()},
+        partitions={name: lambda module, parameter: parameter == "C" for name in names - {"learned", "input_weights"}},
+    )(_Probe)

@@ -1,0 +1,31 @@
+"""Outcomes of rules as text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+
+from nmbench.conformance.rules import FAIL, PASS, SKIP, WARN, Outcome
+
+WIDTH = 110
+_TOTALS = {PASS: "passed", WARN: "warned", FAIL: "failed", SKIP: "not judged"}
+
+
+def line(outcome: Outcome) -> str:
+    """One line on a rule, and two under it for each of its findings."""
+    rule = outcome.rule
+    lines = [f"{outcome.verdict}  {rule.id:<17} {outcome.seconds:5.1f} s  {rule.demand}"]
+    if outcome.verdict == SKIP:
+        lines.append(f"        cannot be judged while {outcome.because} fails")
+    for finding in outcome.findings:
+        for label, text in (("seen", finding.seen), ("fix", finding.fix)):
+            lines += textwrap.wrap(text, WIDTH, initial_indent=f"        {label + ':':<6}", subsequent_indent=" " * 14)
+    return "\n".join(lines)
+
+
+def totals(outcomes: Sequence[Outcome]) -> str:
+    """One line that counts verdicts."""
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    parts = [f"{counts[verdict]} {word}" for verdict, word in _TOTALS.items() if counts[verdict]]
+    return f"{len(outcomes)} rules: {', '.join(parts)}; {sum(outcome.seconds for outcome in outcomes):.1f} s"

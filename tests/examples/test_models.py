@@ -1,0 +1,87 @@
+"""The models and the task of examples/: they keep the contract, train, tune, log, resume and are reproduced."""
+
+import importlib
+import pathlib
+import sys
+
+import jax
+import pytest
+import safetensors.numpy
+
+from nmbench import __main__, cli, plugins
+from nmbench.catalog import BASELINES, TASKS
+from nmbench.conformance import MODEL_RULES, TASK_RULES, ModelUnderTest, TaskUnderTest, judge
+from nmbench.results import schema
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+MODELS = {"haiku_gru": "haiku_gru", "flax_lstm": "flax_model", "equinox_gru": "equinox_model"}
+# Of Flax's and Equinox's own, with the newest JAX.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def nmbench(capsys):
+    """Call a command, with JAX's ranks promoted as for a user; returns (exit code, stdout, stderr)."""
+
+    def call(name, *argv):
+        module = importlib.import_module(f"nmbench.{name}")
+        code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
+        return code, *capsys.readouterr()
+
+    forget()
+    with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):
+        yield call
+    forget()
+
+
+def forget() -> None:
+    """A plugin registers when it is loaded, which happens once: forget that it was, as the registries do."""
+    for name in [name for name in sys.modules if name.startswith("nmbench_plugin_")]:
+        del sys.modules[name]
+
+
+def load(name: str) -> None:
+    forget()
+    plugins.load(str(EXAMPLES / f"{name}.py"))
+
+
+@pytest.mark.parametrize("file", MODELS.values())
+def test_a_model_is_at_most_forty_lines(file):
+    assert len((EXAMPLES / f"{file}.py").read_text().splitlines()) <= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "file"), MODELS.items())
+def test_a_model_fits_all_tasks(model, file):
+    """On paper: shapes, budgets, input weights, partitions."""
+    with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):  # Flax adds biases to matrices
+        load(file)
+        rules = [rule for rule in MODEL_RULES if rule.id[:3] in ("M01", "M10", "M11", "M12", "M13")]
+        outcomes = list(judge(rules, ModelUnderTest.of(model)))
+        assert {o.rule.id: o.findings for o in outcomes} == {rule.id: () for rule in rules}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "file"), MODELS.items())
+def test_a_model_trains_tunes_logs_and_is_reproduced(nmbench, tmp_path, model, file):
+    plugin = f"--plugin={EXAMPLES / file}.py"
+    task = f"--plugin={EXAMPLES / 'own_task'}.py"
+    argv = [plugin, task, f"--model={model}", "--task=flip_flop", "--devices=1", f"--results_dir={tmp_path}/r"]
+    code, _, err = nmbench("run", *argv, "--seeds=1", "--steps=10", "--tune", "--log=tensorboard")
+    assert code == 0 and "chosen" in err, err
+    (row,) = schema.read_csv(tmp_path / "r" / "results.csv")
+    assert row["status"] == "ok" and row["tuning_trials"] == 15
+    assert list((tmp_path / "r" / "logs").glob("**/events*"))
+    stored = safetensors.numpy.load_file(tmp_path / "r" / "runs" / row["run_id"] / "params.safetensors")
+    assert sum(a.size for a in stored.values()) == row["params_actual"]
+    for source in ("training", "params"):
+        code, out, err = nmbench("reproduce", row["run_id"], plugin, task, f"--results_dir={tmp_path}/r", f"--from={source}")
+        assert code == 0 and "reproduced" in out, out + err
+
+
+def test_the_task_is_what_its_generator_makes():
+    rules = [rule for rule in TASK_RULES if rule.id[:3] not in ("T07", "T08", "T16")]
+    with TASKS.restored():
+        load("own_task")
+        outcomes = list(judge(rules, TaskUnderTest(TASKS.get("flip_flop"))))
+        assert {o.rule.id: o.findings for o in outcomes} == {rule.id: () for rule in rules}
