@@ -26,12 +26,12 @@ from ._shared import AffineReadout, initial_column, project
     tags=("gated", "full-rank"),
 )
 class GatedCTRNN(Core):
-    """Leaky RNN with a gated leak: z_t = sigmoid(W_z tanh(x_{t-1}) + B_z u_t + b_z),
+    """Leaky RNN with a gated leak: x_t = (1 - z_t) x_{t-1} + z_t [W tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
-    x_t = (1 - z_t) x_{t-1} + z_t [W tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d). Each unit has its own leak z_t, 1/z_t being
-    its time constant at this moment. This is the network of Krishnamurthy et al. with its update gate only, no output gate,
-    a gate that follows its drive at once (tau_z = 0), one bias b_z for the gates of all units, and Euler steps of its time
-    unit. u_t is all inputs together. Initial states are 0.1, or drawn once per seed.
+    z_t = sigmoid(W_z tanh(x_{t-1}) + B_z u_t + b_z) is the leak of each unit, 1/z_t its time constant at this moment. This
+    is the network of Krishnamurthy et al. with its update gate only, no output gate, a gate that follows its drive at once
+    (tau_z = 0), one bias b_z for the gates of all units, and Euler steps of its time unit. u_t is all inputs together.
+    Initial states are 0.1, or drawn once per seed.
 
     Initialisation as published: W, W_z ~ N(0, 1/N), gains 1. The paper leaves the inputs and the bias of the gate open:
     B, B_z ~ N(0, 1/P), and b_z such that a gate without drive has the time constant `tau`, that of the vanilla RNN here.

@@ -26,11 +26,11 @@ from ._shared import AffineReadout, initial_column, project
     tags=("gated",),
 )
 class GRU(Core):
-    """GRU: [z, r] = sigmoid(.) of W_u u_t + W_h h_{t-1} + b,  g = tanh(W_u u_t + W_h (r h_{t-1}) + b),
+    """GRU: update gate z, reset gate r, candidate g;  h_t = z h_{t-1} + (1 - z) g,  y_t = C h_t (+ d).
 
-    h_t = z h_{t-1} + (1 - z) g,  y_t = C h_t (+ d). The update gate keeps the state where z = 1, as in the paper, not as in
-    later texts; the reset gate acts before the recurrent weights. Rows of W_u, W_h and b are in the order z, r, g.
-    u_t is all inputs together. Initial states are 0.1, or drawn once per seed.
+    [z, r] = sigmoid(W_u u_t + W_h h_{t-1} + b),  g = tanh(W_u u_t + W_h (r h_{t-1}) + b), each with its rows of W_u, W_h, b.
+    The update gate keeps the state where z = 1, as in the paper, not as in later texts. Rows of W_u, W_h and b are in the
+    order z, r, g. u_t is all inputs together. Initial states are 0.1, or drawn once per seed.
 
     Initialisation as published: W_u ~ N(0, 0.01^2), each block of W_h the left singular vectors of a Gaussian matrix. The
     paper omits the biases from its equations; they start at 0 here, and g goes without with `candidate_bias=False`.
