@@ -170,7 +170,15 @@ def initialised(name, seed=0, **hparams):
     baseline = BASELINES.get(name)
     model = baseline.build(SPEC, {**baseline.hparams, **hparams})
     ((module, params),) = model.init(jax.random.key(seed)).items()
-    return lambda p, inputs: model.apply({module: p}, inputs), params
+    apply = jax.jit(model.apply)
+    return lambda p, inputs: apply({module: p}, inputs), {name: np.array(value) for name, value in params.items()}
+
+
+def with_rows(array, rows, value):
+    """A copy of the array with `value` in these rows."""
+    copy = array.copy()
+    copy[rows] = value
+    return copy
 
 
 def random_inputs():
@@ -181,8 +189,8 @@ def random_inputs():
 def test_closed_gates_keep_the_state():
     """Update gates held shut by their bias: every output is the readout of the initial state, 0.1 in all units."""
     shut = {
-        "gru": ("b", lambda b: b.at[:6].set(100.0)),  # z = 1 keeps, Cho et al. Eq. 7
-        "min_gru": ("b_3", lambda b: b.at[:6].set(-200.0)),
+        "gru": ("b", lambda b: with_rows(b, slice(6), 100.0)),  # z = 1 keeps, Cho et al. Eq. 7
+        "min_gru": ("b_3", lambda b: with_rows(b, slice(6), -200.0)),
         "ctrnn_gated": ("b_z", lambda b: b - 200.0),
     }
     for name, (parameter, change) in shut.items():
@@ -198,10 +206,10 @@ def test_open_gates_forget_the_state():
     inputs = random_inputs()
     v = np.concatenate([inputs["context"], inputs["sensory"]], axis=2)
     apply, p = initialised("min_gru", N=6, layers=1)
-    outputs = apply({**p, "b_1": p["b_1"].at[:6].set(100.0), "W_1": p["W_1"].at[:6].set(0.0)}, inputs)
+    outputs = apply({**p, "b_1": with_rows(p["b_1"], slice(6), 100.0)}, inputs)
     np.testing.assert_allclose(outputs, (v @ p["W_1"][6:].T + p["b_1"][6:, 0]) @ p["C"].T + p["d"][:, 0], atol=1e-5)
     apply, p = initialised("gru", N=6)
-    outputs = apply({**p, "b": p["b"].at[:12].set(-100.0)}, inputs)
+    outputs = apply({**p, "b": with_rows(p["b"], slice(12), -100.0)}, inputs)
     np.testing.assert_allclose(outputs, np.tanh(v @ p["W_u"][12:].T) @ p["C"].T + p["d"][:, 0], atol=1e-5)
 
 
@@ -221,11 +229,11 @@ def test_rank_one_components_make_the_nmrnn(feedback):
     hparams = {"N": 6, "M": 4, "K": 3, "feedback": feedback}
     apply, p = initialised("nmrnn", **hparams)
     apply_full, q = initialised("nmrnn_full", **hparams)
-    L = np.asarray(p["L"] if feedback else np.linalg.qr(np.asarray(p["L"]))[0])
-    W = np.einsum("ik,jk->kij", L, np.asarray(p["R"])).reshape(18, 6)
+    L = p["L"] if feedback else np.linalg.qr(p["L"])[0]
+    W = np.einsum("ik,jk->kij", L, p["R"]).reshape(18, 6)
     assert set(q) - {"W"} == set(p) - {"L", "R"}
     shared = {k: v for k, v in p.items() if k not in ("L", "R")}
-    outputs = apply_full({"W": jnp.asarray(W), **shared}, random_inputs())
+    outputs = apply_full({"W": W, **shared}, random_inputs())
     np.testing.assert_allclose(outputs, apply(p, random_inputs()), atol=1e-5)
 
 
@@ -257,29 +265,42 @@ def test_eigenvalues_of_the_lru_start_uniform_on_a_ring():
 def test_initial_spread(name, hparams, stddevs):
     _, p = initialised(name, **hparams)
     for parameter, stddev in stddevs.items():
-        values = np.asarray(p[parameter])
         # Five standard errors of an estimated standard deviation.
+        values = p[parameter]
         np.testing.assert_allclose(values.std(), stddev, rtol=5 / np.sqrt(2 * values.size), err_msg=parameter)
 
 
 def test_what_starts_in_a_special_way():
     """Orthogonal blocks in the GRU, uniform weights in the minGRU, a gate that starts at 1/tau."""
     _, p = initialised("gru", N=7)
-    for block in np.split(np.asarray(p["W_h"]), 3):
+    for block in np.split(p["W_h"], 3):
         np.testing.assert_allclose(block @ block.T, np.eye(7), atol=1e-5)
     assert np.abs(p["W_h"][:7] - p["W_h"][7:14]).max() > 0.1
     _, p = initialised("min_gru", N=200)
     assert 0.99 / 200**0.5 < np.abs(p["W_2"]).max() <= 1 / 200**0.5
     _, p = initialised("ctrnn_gated", N=3, tau=4.0)
-    np.testing.assert_allclose(sigmoid(np.asarray(p["b_z"])), [[0.25]], rtol=1e-6)
+    np.testing.assert_allclose(sigmoid(p["b_z"]), [[0.25]], rtol=1e-6)
 
 
 def test_context_reaches_only_the_gates_of_a_full_rank_nmrnn():
     apply, p = initialised("nmrnn_full", N=6)
     inputs = random_inputs()
     other = {**inputs, "context": inputs["context"] + 1}
-    difference = lambda p: float(jnp.abs(apply(p, inputs) - apply(p, other)).max())
+    difference = lambda p: np.abs(apply(p, inputs) - apply(p, other)).max()
     assert difference(p) > 1e-6 and difference({**p, "A_z": 0 * p["A_z"]}) == 0
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_declared_input_weights_are_all_that_read_the_input(name):
+    """At 0, every trial gives the same outputs; with any one of them back, and the gates away from 0, trials differ."""
+    weights = BASELINES.get(name).input_weights
+    apply, p = initialised(name, N=6)
+    blind = {**p, **{parameter: 0 * p[parameter] for parameter in weights}}
+    spread = lambda p: np.abs(np.diff(apply(p, random_inputs()), axis=1)).max()
+    assert spread(blind) == 0
+    for parameter, where in weights.items():
+        assert p[parameter].shape[where.axis] == len(where.channels(SPEC))
+        assert spread({**blind, parameter: 100 * p[parameter]}) > 1e-4, parameter
 
 
 @pytest.mark.parametrize(
