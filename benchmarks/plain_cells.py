@@ -104,6 +104,64 @@ def lstm(params, hparams, state, u, everything):
     return (h, c), readout(params, h)
 
 
+def gru(params, hparams, h, u, everything):
+    """One step. h: `[N]`; rows of the weights in the order z, r, g."""
+    del u
+    N, p = h.shape[0], params
+    b = p["b"][:, 0] if hparams["candidate_bias"] else jnp.concatenate([p["b"][:, 0], jnp.zeros_like(h)])
+    driven = p["W_u"] @ everything + b
+    z, r = jnp.split(jax.nn.sigmoid(driven[: 2 * N] + p["W_h"][: 2 * N] @ h), 2)
+    h = z * h + (1 - z) * jnp.tanh(driven[2 * N :] + p["W_h"][2 * N :] @ (r * h))
+    return h, readout(p, h)
+
+
+def min_gru(params, hparams, state, u, everything):
+    """One step. state: h of each layer, `[N]`; rows of the weights in the order z, g."""
+    del hparams, u
+    states, below = [], everything
+    for layer, h in enumerate(state, start=1):
+        z, g = jnp.split(params[f"W_{layer}"] @ below + params[f"b_{layer}"][:, 0], 2)
+        below = (1 - jax.nn.sigmoid(z)) * h + jax.nn.sigmoid(z) * g
+        states.append(below)
+    return tuple(states), readout(params, below)
+
+
+def lru(params, hparams, state, u, everything):
+    """One step. state: x, `[N]`, complex."""
+    del hparams, u
+    p, column = params, {name: value[:, 0] for name, value in params.items()}
+    x = jnp.exp(-jnp.exp(column["nu_log"]) + 1j * jnp.exp(column["theta_log"])) * state
+    x = x + jnp.exp(column["gamma_log"]) * ((p["B_re"] + 1j * p["B_im"]) @ everything)
+    a = jax.nn.gelu(((p["C_re"] + 1j * p["C_im"]) @ x).real + p["D"] @ everything)
+    return x, readout(p, (p["V"] @ a + column["b"]) * jax.nn.sigmoid(p["G"] @ a + column["c"]))
+
+
+def ctrnn_gated(params, hparams, x, u, everything):
+    """One step. x: `[N]`."""
+    del hparams, u
+    z = jax.nn.sigmoid(params["W_z"] @ jnp.tanh(x) + params["B_z"] @ everything + params["b_z"][0])
+    x = (1 - z) * x + z * (params["W"] @ jnp.tanh(x) + params["B"] @ everything)
+    return x, readout(params, x)
+
+
+def nmrnn_full(params, hparams, state, u, everything):
+    """One step. state: (x `[N]`, z `[M]`); W holds the components one below the other."""
+    (x, z), p = state, params
+    drive = p["W_z"] @ jnp.tanh(z) + p["B_z"] @ everything
+    if hparams["feedback"]:
+        drive = drive + p["B_zx"] @ jnp.tanh(x) + p["b_zx"][:, 0]
+    z = (1 - 1 / hparams["tau_z"]) * z + drive / hparams["tau_z"]
+    s = jax.nn.sigmoid(p["A_z"] @ z + p["b_z"][:, 0])
+    W = jnp.tensordot(s, p["W"].reshape(s.shape[0], x.shape[0], x.shape[0]), axes=1)
+    x = (1 - 1 / hparams["tau_x"]) * x + (W @ jnp.tanh(x) + p["B_x"] @ u) / hparams["tau_x"]
+    return (x, z), readout(p, x)
+
+
+def as_it_is(params, hparams):
+    del hparams
+    return params
+
+
 def start_leaky(params):
     return column(params, "x0", params["C"].shape[1])
 
@@ -113,13 +171,36 @@ def start_lstm(params):
     return column(params, "h0", N), column(params, "c0", N)
 
 
+def start_gru(params):
+    return column(params, "h0", params["C"].shape[1])
+
+
+def start_min_gru(params):
+    layers = sum(name.startswith("W_") for name in params)
+    return tuple(column(params, f"h0_{layer}", params["C"].shape[1]) for layer in range(1, layers + 1))
+
+
+def start_lru(params):
+    re, im = (column(params, name, params["nu_log"].shape[0]) for name in ("x0_re", "x0_im"))
+    return re + 1j * im
+
+
+def start_full(params):
+    return column(params, "x0", params["W"].shape[1]), column(params, "z0", params["W_z"].shape[0])
+
+
 # Name to (what is done once per forward pass, initial state, step).
 CELLS = {
     "nmrnn": (prepare_nmrnn, start_modulated, nmrnn),
     "nmrnn_linear": (prepare_nmrnn_linear, start_modulated, nmrnn_linear),
     "lrrnn": (prepare_lrrnn, start_leaky, lrrnn),
     "rnn": (prepare_rnn, start_leaky, rnn),
-    "lstm": (lambda params, hparams: params, start_lstm, lstm),
+    "lstm": (as_it_is, start_lstm, lstm),
+    "gru": (as_it_is, start_gru, gru),
+    "min_gru": (as_it_is, start_min_gru, min_gru),
+    "lru": (as_it_is, start_lru, lru),
+    "ctrnn_gated": (as_it_is, start_leaky, ctrnn_gated),
+    "nmrnn_full": (as_it_is, start_full, nmrnn_full),
 }
 
 
