@@ -23,10 +23,11 @@ def sigmoid(a):
 
 
 def loop(p, u, h, c):
-    """Outputs `[T, O]` of one trial `[T, P]`, from Eqs. 4-6 with u'_t = [u_t; u_{t-1}]."""
+    """Outputs `[T, O]` of one trial `[T, P]`, from Eqs. 4-6 with u'_t = [u_t; u_{t-1}], or u_t if W_u is for that."""
     before, ys = np.zeros(u.shape[1]), []
+    W_u, W_v = p["W_u"] if p["W_u"].ndim == 3 else (p["W_u"], 0 * p["W_u"])
     for u_t in u:
-        f, i, g, o = np.split(p["W_u"] @ u_t + p["W_v"] @ before + p["W_h"] @ h + p["b"][:, 0], 4)
+        f, i, g, o = np.split(W_u @ u_t + W_v @ before + p["W_h"] @ h + p["b"][:, 0], 4)
         c = sigmoid(f) * c + sigmoid(i) * g
         h = o * c
         before = u_t
@@ -34,9 +35,11 @@ def loop(p, u, h, c):
     return np.array(ys)
 
 
-def built(drawn_start, remat=False, spec=SPEC, N=6):
+def built(drawn_start, previous_input, remat=False, spec=SPEC, N=6):
     baseline = BASELINES.get("semilinear_lstm")
-    model = baseline.build(spec, {**baseline.hparams, "N": N, "drawn_start": drawn_start}, remat=remat)
+    model = baseline.build(
+        spec, {**baseline.hparams, "N": N, "drawn_start": drawn_start, "previous_input": previous_input}, remat=remat
+    )
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     random = np.random.RandomState(1)
     (leaves,) = jax.tree.map(lambda leaf: 0.3 * random.randn(*leaf.shape), shapes).values()
@@ -49,15 +52,15 @@ def outputs(model, leaves, inputs, dtype):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "tolerance", "drawn_start"),
-    [(np.float32, 1e-5, False), (np.float64, 1e-12, False), (np.float64, 1e-12, True)],
+    ("dtype", "tolerance", "drawn_start", "previous_input"),
+    [(np.float32, 1e-5, False, False), (np.float64, 1e-12, False, True), (np.float64, 1e-12, True, False)],
 )
-def test_cell_equals_a_numpy_loop(dtype, tolerance, drawn_start):
+def test_cell_equals_a_numpy_loop(dtype, tolerance, drawn_start, previous_input):
     random = np.random.RandomState(0)
     inputs = {"sensory": random.randn(9, 4, 3), "context": random.randn(9, 4, 2)}
     u = np.concatenate([inputs["context"], inputs["sensory"]], axis=2)
     with jax.enable_x64(dtype == np.float64):
-        model, leaves = built(drawn_start)
+        model, leaves = built(drawn_start, previous_input)
         found = outputs(model, leaves, inputs, dtype)
     assert found.dtype == dtype
     h, c = (leaves[f"fixed_{n}0"][:, 0] if drawn_start else np.full(6, 0.1) for n in "hc")
@@ -72,7 +75,7 @@ def test_recomputing_activations_changes_nothing():
     with jax.enable_x64(True):
         results = []
         for remat in (False, True):
-            model, leaves = built(False, remat)
+            model, leaves = built(False, True, remat)
             loss = lambda p, model=model: jnp.sum(model.apply({"semilinear_lstm": p}, inputs) ** 2)
             results.append(quick(jax.value_and_grad(loss))(jax.tree.map(jnp.asarray, leaves)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), *results)
@@ -89,8 +92,7 @@ def test_it_holds_the_lstm_of_proposition_1():
     b = np.concatenate([lstm.b_f, lstm.b_i, lstm.b_c, lstm.b_o])
     leaves = {
         "W_h": W[:, :H],
-        "W_u": W[:, H : H + P],
-        "W_v": W[:, H + P :],
+        "W_u": np.stack([W[:, H : H + P], W[:, H + P :]]),
         "b": b[:, None],
         "C": lstm.C,
         "d": lstm.d[:, None],
@@ -98,7 +100,7 @@ def test_it_holds_the_lstm_of_proposition_1():
     leaves |= {"fixed_h0": lstm.h_start[:, None], "fixed_c0": lstm.c_start[:, None]}
     spec = dataclasses.replace(SPEC, inputs={"sensory": ArraySpec(P)})
     with jax.enable_x64(True):
-        model, like = built(True, spec=spec, N=H)
+        model, like = built(True, True, spec=spec, N=H)
         assert {name: leaf.shape for name, leaf in leaves.items()} == {name: leaf.shape for name, leaf in like.items()}
         found = outputs(model, leaves, {"sensory": u}, np.float64)
     np.testing.assert_allclose(found[1:], n.run(u).y[:-1], rtol=0, atol=1e-12)
@@ -112,7 +114,7 @@ def test_start():
     baseline, N = BASELINES.get("semilinear_lstm"), 50
     model = baseline.build(SPEC, {**baseline.hparams, "N": N})
     (p,) = jax.tree.map(np.asarray, quick(model.init)(jax.random.key(0, impl="rbg"))).values()
-    for name, stddev in {"W_u": 10**-0.5, "W_v": 10**-0.5, "W_h": N**-0.5, "b": N**-0.5, "C": N**-0.5}.items():
+    for name, stddev in {"W_u": 5**-0.5, "W_h": N**-0.5, "b": N**-0.5, "C": N**-0.5}.items():
         halves = [(p[name], 1.0)] if name == "C" else [(p[name][: 2 * N], 1.0), (p[name][2 * N :], 0.1)]
         for half, part in halves:
             np.testing.assert_allclose(half.std(), part * stddev, rtol=5 / np.sqrt(2 * half.size), err_msg=name)

@@ -92,8 +92,9 @@ def test_trained_networks(nmbench, tmp_path):
     assert 0 < float(z) < 1e-12 and 0 < float(y) < 1e-12
     assert "Not shown: Proposition 1 is for tau_x = 1, a network without a leak (Eq. 1); this one has 2" in texts["2"]
     # A row without its folder, as one gets from others.
-    shutil.copy(tmp_path / "results.csv", tmp_path.parent / "alone.csv")
-    code, _, err = nmbench("theory", f"--run={tmp_path.parent}/alone.csv:1", f"--results_dir={tmp_path}/none")
+    (tmp_path / "alone").mkdir()
+    shutil.copy(tmp_path / "results.csv", tmp_path / "alone")
+    code, _, err = nmbench("theory", f"--run={tmp_path}/alone/results.csv:1", f"--results_dir={tmp_path}/alone")
     assert code == 2 and "a CSV does not hold them" in err and err.count("\n") == 1
     # Parameters of a model that is no linearised NM-RNN.
     small = ("--model=nmrnn", "--task=mwg_rank1", "--steps=2", "--hparams=N=8,K=1", "--seeds=1", "--devices=1")
