@@ -72,7 +72,8 @@ class SemilinearLSTM(Core):
 
     def step(self, state, v_t):
         if self._W_v is None:
-            return self._advance(*state, v_t)
+            h, c = state
+            return self._advance(h, c, v_t)
         # The previous input is part of the state: an input map sees one stretch of a trial at a time.
         (h, c, before), (driven, u) = state, v_t
         return *self._advance(h, c, driven + self._W_v @ before), u

@@ -142,11 +142,11 @@ def convert(network: Network) -> Conversion:
     keys, memory, rest = slice(0, K), slice(K, K + M), slice(K + M, H)
     now, before = slice(H, H + P), slice(H + P, H + 2 * P)
     R, g, tau = network.R, network.prefactor, network.tau_z
-    off_span = _off_span(network, network.B_x)
+    off_span, B_zx = _off_span(network, network.B_x), np.asarray(network.B_zx)
     D = (1 - 1 / tau) * np.eye(M) + network.W_z / tau
 
     W_zh = np.zeros((M, H))
-    W_zh[:, keys] = 2 / tau * network.B_zx @ R
+    W_zh[:, keys] = 2 / tau * B_zx @ R
     W_zh[:, memory] = np.eye(M)
 
     W_f, W_i, W_c, W_o = np.zeros((4, H, H + 2 * P))
@@ -157,7 +157,7 @@ def convert(network: Network) -> Conversion:
     b_o[keys] = 0.5
     W_o[memory, :H] = D @ W_zh
     W_o[memory, now] = network.B_z / tau
-    W_o[memory, before] = network.B_zx @ off_span / tau
+    W_o[memory, before] = B_zx @ off_span / tau
     W_o[rest, before] = np.eye(P)
 
     C = np.zeros((len(network.d), H))

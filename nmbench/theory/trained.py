@@ -94,7 +94,9 @@ def load(text: str, results_dir: str) -> Trained:
             f"the model of {row['run_id']} is no linearised NM-RNN: its outputs differ from one's by {off:.3g}"
         )
     labelled = next((m for m in task.metrics if m.conditions is not None), None)
-    labels = np.zeros(inputs.shape[1], int) if labelled is None else np.asarray(labelled.conditions(frozen.arrays))
+    labels = np.zeros(inputs.shape[1], int)
+    if labelled is not None and labelled.conditions is not None:
+        labels = np.asarray(labelled.conditions(frozen.arrays))
     return Trained(
         name=row["run_id"],
         remarks=remarks,
