@@ -1,4 +1,4 @@
-"""The semilinear LSTM: an LSTM whose candidate, output gate and cell are linear. The linearised NM-RNN is a special case."""
+"""The semilinear LSTM: an LSTM whose candidate, output gate and cell are linear, that of the supplement's Proposition 1."""
 
 from __future__ import annotations
 
