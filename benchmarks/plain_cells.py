@@ -162,6 +162,16 @@ def as_it_is(params, hparams):
     return params
 
 
+def semilinear_lstm(params, hparams, state, u, everything):
+    """One step, without the previous input. state: (h `[N]`, c `[N]`); rows of the weights in the order f, i, g, o."""
+    del hparams, u
+    h, c = state
+    f, i, g, o = jnp.split(params["W_u"] @ everything + params["W_h"] @ h + params["b"][:, 0], 4)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * g
+    h = o * c
+    return (h, c), readout(params, h)
+
+
 def start_leaky(params):
     return column(params, "x0", params["C"].shape[1])
 
@@ -201,6 +211,7 @@ CELLS = {
     "lru": (as_it_is, start_lru, lru),
     "ctrnn_gated": (as_it_is, start_leaky, ctrnn_gated),
     "nmrnn_full": (as_it_is, start_full, nmrnn_full),
+    "semilinear_lstm": (as_it_is, start_lstm, semilinear_lstm),
 }
 
 

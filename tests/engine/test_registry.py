@@ -51,7 +51,7 @@ def test_scanned_and_registered_entries_agree():
 
 
 def test_unknown_names_get_a_suggestion():
-    known = "ctrnn_gated, gru, lrrnn, lru, lstm, min_gru, nmrnn, nmrnn_full, nmrnn_linear, rnn"
+    known = "ctrnn_gated, gru, lrrnn, lru, lstm, min_gru, nmrnn, nmrnn_full, nmrnn_linear, rnn, semilinear_lstm"
     with pytest.raises(NmbenchError, match=rf"unknown model 'nmrn'; did you mean 'nmrnn'\? \(known: {known}\)"):
         BASELINES.get("nmrn")
     with pytest.raises(NmbenchError, match="unknown task 'xyz' .known: "):

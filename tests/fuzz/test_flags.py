@@ -41,6 +41,7 @@ def command_lines(draw):
 
 ALWAYS = {"run": ["--resolve_only"], "sweep": ["--dry_run"], "freeze": ["--task=toy", "--check"], "export": ["--task=toy"]}
 ALWAYS["check"] = ["--task=toy", "--rules=M01,T01"]  # on paper
+ALWAYS["theory"] = ["--instances=1"]
 
 
 @cases("flags")
@@ -114,7 +115,7 @@ def test_hparams(guard, count):
 ODD_PATHS = ["a/../b", "file/x", "file", "loop/x", "x" * 300, "y/" * 3000, "out\n\x1b[31m", "-", "é", " "]
 
 
-@pytest.mark.parametrize("command", ["export", "score", "describe", "leaderboard", "validate"])
+@pytest.mark.parametrize("command", ["export", "score", "describe", "leaderboard", "validate", "theory"])
 @pytest.mark.parametrize("path", ODD_PATHS)
 def test_odd_paths(guard, path, command):
     """Odd names, files in the way, links in a circle, names too long."""
@@ -127,6 +128,7 @@ def test_odd_paths(guard, path, command):
         "export": ["--task=toy", f"--out={target}"],
         "score": ["--task=toy", "--model=m", "--params=100", f"--results_dir={target}", f"--predictions={folder}/p.txt"],
         "describe": ["toy", f"--plot={target}"],
+        "theory": ["--instances=1", f"--plot={target}"],
         "leaderboard": [target],
         "validate": [target],
     }[command]
