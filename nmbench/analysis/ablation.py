@@ -36,7 +36,7 @@ def hold_gate(network: Network, gate: int, value: float) -> Network:
     Raises:
       NmbenchError: the model has no gates that can be held, or not this one, or the value is out of range.
     """
-    observer, gates = _gates(network)
+    observer, gates = _observer(network), count_gates(network)
     if not 0 <= gate < gates:
         raise NmbenchError(f"{network.baseline.name} has gates 0 to {gates - 1}, none with number {gate}")
     if not 0 <= value <= 1:
@@ -59,7 +59,7 @@ def ablate_gates(network: Network, to: str = "zero", split: str = "test") -> lis
         raise NmbenchError(f"gates are held at 'zero' or 'mean', not {to!r}{did_you_mean(str(to), ['zero', 'mean'])}")
     if network.task is None:
         raise NmbenchError("this network comes without a task that could judge it")
-    observer, gates = _gates(network)
+    observer, gates = _observer(network), count_gates(network)
     arrays = network.task.frozen(split).arrays
     inputs = network.task.unpack(arrays).inputs
     values = np.zeros(gates)
@@ -75,10 +75,15 @@ def ablate_gates(network: Network, to: str = "zero", split: str = "test") -> lis
     return [judge(network, None, None), *held]
 
 
-def _gates(network: Network) -> tuple[Observer, int]:
-    """The network's observer and the number of its gates; raises `NmbenchError` if it has none."""
+def count_gates(network: Network) -> int:
+    """Number of gates that can be held; raises `NmbenchError` if there are none."""
+    name = _observer(network).gates
+    return jax.eval_shape(recorder(network), network.params, network.spec.zeros(batch=1, steps=1))[name].shape[-1]
+
+
+def _observer(network: Network) -> Observer:
+    """That of the network's model; raises `NmbenchError` if it knows no gates."""
     observer = observer_of(network.baseline.factory) if network.is_core else Observer()
     if not observer.gates:
         raise NmbenchError(f"model {network.baseline.name!r} has no gates that could be held (see register_observer)")
-    seen = jax.eval_shape(recorder(network), network.params, network.spec.zeros(batch=1, steps=1))
-    return observer, seen[observer.gates].shape[-1]
+    return observer

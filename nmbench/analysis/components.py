@@ -38,13 +38,14 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
       NmbenchError: the shape is another one, or there are fewer than two steps, or fewer features than components.
     """
     states = np.asarray(states, np.float64)
-    if states.ndim != 3 or (mask is not None and np.shape(mask) != states.shape[:2]):
-        raise NmbenchError(f"states are [T, B, features] and the mask is [T, B]; got {states.shape}, {np.shape(mask)}")
+    counted = np.ones(states.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+    if states.ndim != 3 or counted.shape != states.shape[:2]:
+        raise NmbenchError(f"states are [T, B, features] and the mask is [T, B]; got {states.shape}, {counted.shape}")
     features = states.shape[-1]
-    n = features if n is None else n
-    samples = states.reshape(-1, features) if mask is None else states[np.asarray(mask, bool)]
-    if len(samples) < 2 or not 1 <= n <= features:
-        raise NmbenchError(f"{n} components of {features} features from {len(samples)} steps cannot be had")
+    wanted = features if n is None else n
+    samples = states[counted]
+    if len(samples) < 2 or not 1 <= wanted <= features:
+        raise NmbenchError(f"{wanted} components of {features} features from {len(samples)} steps cannot be had")
     mean = samples.mean(axis=0)
     _, singular, directions = np.linalg.svd(samples - mean, full_matrices=len(samples) < features)
     variance = np.zeros(features)
@@ -53,4 +54,5 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
     directions = directions * np.sign(directions[np.arange(features), largest])[:, None]
     total = variance.sum()
     explained = variance / total if total > 0 else variance
-    return Components(mean, directions[:n], variance[:n], explained[:n], (states - mean) @ directions[:n].T)
+    directions = directions[:wanted]
+    return Components(mean, directions, variance[:wanted], explained[:wanted], (states - mean) @ directions.T)

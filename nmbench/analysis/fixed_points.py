@@ -8,6 +8,7 @@ Levenberg-Marquardt method on the residual F(x) - x, in float64, and described b
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -192,6 +193,4 @@ def _x64() -> Any:
     """Double precision inside, whatever the process has."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
-    from jax.experimental import enable_x64  # its place before JAX 0.8
-
-    return enable_x64(True)
+    return importlib.import_module("jax.experimental").enable_x64(True)  # its place before JAX 0.8

@@ -55,8 +55,8 @@ class Network:
         return np.asarray(self.compiled(_answer)(self.params, floats(inputs)))
 
     def with_params(self, params: Any) -> Network:
-        """The same model with other parameters; what is compiled for one serves both."""
-        other = dataclasses.replace(self, params=params)
+        """The same model with other parameters and without a row; what is compiled for one serves both."""
+        other = dataclasses.replace(self, params=params, row=None)
         object.__setattr__(other, "_compiled", self._compiled)
         return other
 

@@ -16,7 +16,6 @@ import jax
 import tree
 
 from nmbench.errors import NmbenchError
-from nmbench.model import Core
 
 # Those of the models that come with nmbench; a plugin registers its own beside its model.
 _SHIPPED = "nmbench.baselines._observers"
@@ -52,11 +51,11 @@ class Observer:
         raise NotImplementedError
 
 
-_OBSERVERS: dict[type, Observer] = {}
+_OBSERVERS: dict[Any, Observer] = {}
 
 
-def register_observer(core_class: type[Core]) -> Callable[[type[Observer]], type[Observer]]:
-    """Class decorator: the decorated `Observer` sees cores of this class and of its subclasses.
+def register_observer(core_class: Any) -> Callable[[type[Observer]], type[Observer]]:
+    """Class decorator: the decorated `Observer` sees instances of this class, a `Core`, and of its subclasses.
 
     Raises:
       NmbenchError: the class has an observer already.
@@ -71,7 +70,7 @@ def register_observer(core_class: type[Core]) -> Callable[[type[Observer]], type
     return decorate
 
 
-def observer_of(core_class: type) -> Observer:
+def observer_of(core_class: Any) -> Observer:
     """The observer of the nearest class in the method resolution order, the plain one if none has any."""
     _load_shipped()
     return next((_OBSERVERS[c] for c in core_class.__mro__ if c in _OBSERVERS), Observer())

@@ -1,4 +1,4 @@
-"""Networks out of run folders."""
+"""Networks out of run folders; slow, because one is trained."""
 
 import shutil
 
@@ -9,6 +9,8 @@ from nmbench import analysis, checkpoint, experiment, sources
 from nmbench.catalog import TASKS
 from nmbench.errors import NmbenchError
 from nmbench.results.store import PARAMS, Store
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
