@@ -106,13 +106,12 @@ class Network:
         u = check_inputs(u, self.B_z.shape[1])
         x, z = (np.tile(start, (u.shape[1], 1)) for start in (self.x_start, self.z_start))
         states: tuple[list[np.ndarray], ...] = ([], [], [])
-        for u_t in u:
+        L = self.prefactor * self.L
+        for v_x, v_z in zip(u @ self.B_x.T, u @ self.B_z.T, strict=True):
             seen = self.phi_x(x)
-            drive = self.phi_z(z) @ self.W_z.T + u_t @ self.B_z.T + seen @ self.B_zx.T
-            z = (1 - 1 / self.tau_z) * z + drive / self.tau_z
+            z = (1 - 1 / self.tau_z) * z + (self.phi_z(z) @ self.W_z.T + v_z + seen @ self.B_zx.T) / self.tau_z
             s = expit(z @ self.A_z.T + self.b_z)
-            recurrence = self.prefactor * (s * (seen @ self.R)) @ self.L.T
-            x = (1 - 1 / self.tau_x) * x + (recurrence + u_t @ self.B_x.T) / self.tau_x
+            x = (1 - 1 / self.tau_x) * x + ((s * (seen @ self.R)) @ L.T + v_x) / self.tau_x
             for kept, state in zip(states, (z, s, x), strict=True):
                 kept.append(state)
         zs, ss, xs = (np.stack(kept) for kept in states)

@@ -29,6 +29,9 @@ import numpy as np
 from nmbench.errors import NmbenchError
 from nmbench.theory.network import Network, check_inputs, identity
 
+# Sensitivity from which on s can be told: rounding of the output then makes errors of 1e-13 or so.
+SENSITIVE = 0.01
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rank1:

@@ -9,7 +9,7 @@ import tabulate
 
 from nmbench.catalog import BASELINES
 from nmbench.errors import NmbenchError
-from nmbench.theory import synthetic, trained
+from nmbench.theory import rank1, synthetic, trained
 from nmbench.theory.trained import Trained
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def made(instances: int, seed: int) -> tuple[str, Drawing]:
         f"Proposition 1: semilinear LSTM against linearised NM-RNN, float64, {synthetic.TRIALS} trials each",
         _table(["networks", "steps", "max error z", "max error y"], synthetic.proposition(instances, seed)),
         f"Rank-1 signal from the network's own output: discrete form, {instances} networks each, {synthetic.STEPS} steps;\n"
-        f"s at the steps where it moves the output (c^T L R^T phi(x) at least {synthetic.SENSITIVE:g})",
+        f"s at the steps where it moves the output (c^T L R^T phi(x) at least {rank1.SENSITIVE:g})",
         _table(["phi", "inputs", "max error s", "max error x", "share of steps"], synthetic.signals(instances, seed)),
         f"Ramp from -1/2 to 1/2 by a linear rank-1 network without inputs: tau = {synthetic.RAMP_TAU:g}, "
         f"d = {synthetic.RAMP_D:g}, R^T L = 1; error of the output at its end",
@@ -66,12 +66,20 @@ def of(found: Trained) -> tuple[str, Drawing]:
         parts.append(f"Not shown: {error}")
     try:
         traces = trained.traces(found)
-        own, target = ["max s", "max x"], ["mean s", "max s", "mean w", "max w", "mean s, Eq. 16"]
-        headers = [found.condition, "trials", *own, *target]
+        rows = trained.predictions(found, traces)
         parts += [
-            "Rank-1 signal and state, absolute errors of the theory. First two: from the network's own output, all steps.\n"
-            "The rest: from the target, steps in which it moves; w relative to the range of the network's own.",
-            _table(headers, trained.predictions(found, traces)),
+            f"Rank-1 signal and state from the network's own output; s at the share of steps where it can be told, that\n"
+            f"is where it moves the output (|c^T L R^T phi(x)| at least {rank1.SENSITIVE:g})",
+            _table(
+                [found.condition, "trials", "share of steps", "max error s", "max error x"],
+                [(r.condition, r.trials, r.told, r.own_s, r.own_x) for r in rows],
+            ),
+            "Rank-1 signal and state from the task's target, at the steps where it moves; w = L^T x / |L|, its error\n"
+            "relative to the range of the network's own",
+            _table(
+                [found.condition, "mean error s", "max error s", "mean error w", "max error w", "mean error s by Eq. 16"],
+                [(r.condition, r.target_s, r.target_s_max, r.target_w, r.target_w_max, r.law_s) for r in rows],
+            ),
         ]
     except NmbenchError as error:
         reasons.append(str(error))

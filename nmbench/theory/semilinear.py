@@ -70,10 +70,11 @@ class SemilinearLSTM:
         b = np.concatenate([self.b_f, self.b_i, self.b_c, self.b_o])
         h, c = (np.tile(start, (u.shape[1], 1)) for start in (self.h_start, self.c_start))
         hs = []
-        for u_t in u:
-            f, i, candidate, o = np.split(np.concatenate([h, u_t], axis=1) @ W + b, 4, axis=1)
-            c = expit(f) * c + expit(i) * candidate
-            h = o * c
+        for v_t in u @ W[H:] + b:
+            gates = h @ W[:H] + v_t
+            f, i = np.split(expit(gates[:, : 2 * H]), 2, axis=1)
+            c = f * c + i * gates[:, 2 * H : 3 * H]
+            h = gates[:, 3 * H :] * c
             hs.append(h)
         return np.stack(hs)
 

@@ -12,8 +12,7 @@ from nmbench.theory.rank1 import Rank1
 
 # Ranges, both ends included, that sizes of random instances are drawn from.
 SIZES = {"N": (4, 60), "M": (1, 12), "K": (1, 4), "P": (1, 5), "O": (1, 3)}
-STEPS, TRIALS = 30, 2
-SENSITIVE = 0.01
+STEPS, TRIALS = 20, 2
 LONG_SIZES, LONG_STEPS = {"N": 40, "M": 7, "K": 3, "P": 4, "O": 2}, 200
 # The ramps of the supplement's Fig. 3B, with the time constant of its C.3; d is at liberty.
 RAMPS, RAMP_TAU, RAMP_D = (7, 15, 23), 2.0, 0.8
@@ -71,8 +70,8 @@ def draw_rank1(random: np.random.RandomState, phi: Phi) -> Network:
 def signals(instances: int, seed: int) -> list[tuple[str, str, float, float, float]]:
     """(phi, inputs, largest error in s, in x, share of steps) of the discrete theory, given the output of random networks.
 
-    s is compared at that share of the steps where its sensitivity is at least `SENSITIVE`: elsewhere it is nearly 0 / 0.
-    Errors in x are relative to its largest entry, if that is above 1.
+    s is compared at that share of the steps where its sensitivity is at least `rank1.SENSITIVE`; elsewhere it is nearly
+    0 / 0. Errors in x are relative to its largest entry, if that is above 1.
     """
     rows = []
     for name, phi in PHIS.items():
@@ -84,7 +83,7 @@ def signals(instances: int, seed: int) -> list[tuple[str, str, float, float, flo
                 states, one = network.run(u), Rank1.of(network)
                 f = states.y[..., 0]
                 s, x = rank1.signal(one, f, u), rank1.state(one, f, u)[1][1:]
-                told = np.abs(rank1.sensitivity(one, f, u)) >= SENSITIVE
+                told = np.abs(rank1.sensitivity(one, f, u)) >= rank1.SENSITIVE
                 s_error = np.max(np.abs(s - states.s[..., 0]), where=told, initial=0.0)
                 x_error = np.max(np.abs(x - states.x)) / max(1.0, np.max(np.abs(states.x)))
                 errors.append((s_error, x_error, told.mean()))

@@ -40,13 +40,14 @@ class Trained:
 class Prediction(NamedTuple):
     """Theory against a trained rank-1 network, all trials of one condition.
 
-    Largest errors over all steps in s and x from the network's own output; then, given the task's target instead, over
-    the steps in which the target moves: mean and largest error of s, of w (relative to the range of the network's own
-    w), and of s by Eq. 16 read off at the steps.
+    From the network's own output: the share of steps where s can be told (`rank1.SENSITIVE`) and its largest error there,
+    and the largest error of x at all steps. From the task's target, over the steps in which it moves: mean and largest error
+    of s, of w (relative to the range of the network's own w), and of s by Eq. 16 read off at the steps.
     """
 
     condition: str
     trials: int
+    told: float
     own_s: float
     own_x: float
     target_s: float
@@ -118,7 +119,8 @@ class Traces(NamedTuple):
     """Signal and state of a rank-1 network on all trials, each `[T, B]`.
 
     s, w: the network's own.
-    own_s: s from its output; own_x_error: largest error, over units, of x from its output.
+    own_s: s from its output; told: where it can be told.
+    own_x_error: largest error, over units, of x from its output.
     target_s, target_w: from the task's target.
     law_s: from the target by Eq. 16, its derivative being the difference to the step before.
     moves: where the target differs from that of the step before.
@@ -127,6 +129,7 @@ class Traces(NamedTuple):
     s: np.ndarray
     w: np.ndarray
     own_s: np.ndarray
+    told: np.ndarray
     own_x_error: np.ndarray
     target_s: np.ndarray
     target_w: np.ndarray
@@ -148,6 +151,7 @@ def traces(trained: Trained) -> Traces:
         s=states.s[..., 0],
         w=states.x @ one.direction,
         own_s=rank1.signal(one, f, u),
+        told=np.abs(rank1.sensitivity(one, f, u)) >= rank1.SENSITIVE,
         own_x_error=np.max(np.abs(x[1:] - states.x), axis=2),
         target_s=rank1.signal(one, target, u, f_start=start),
         target_w=rank1.state(one, target, u, f_start=start)[0][1:],
@@ -162,7 +166,7 @@ def predictions(trained: Trained, found: Traces) -> list[Prediction]:
     for label in np.unique(trained.conditions):
         chosen = trained.conditions == label
         pick = lambda values, chosen=chosen: values[:, chosen]
-        moves, s, w = pick(found.moves), pick(found.s), pick(found.w)
+        told, moves, s, w = pick(found.told), pick(found.moves), pick(found.s), pick(found.w)
         if not moves.any():
             raise NmbenchError(f"the targets of {trained.condition} {label} never move: there is no ramp to predict")
         target_s = np.abs(pick(found.target_s) - s)[moves]
@@ -171,7 +175,8 @@ def predictions(trained: Trained, found: Traces) -> list[Prediction]:
             Prediction(
                 condition=str(label),
                 trials=int(chosen.sum()),
-                own_s=float(np.max(np.abs(pick(found.own_s) - s))),
+                told=float(told.mean()),
+                own_s=float(np.max(np.abs(pick(found.own_s) - s), where=told, initial=0.0)),
                 own_x=float(np.max(pick(found.own_x_error))),
                 target_s=float(target_s.mean()),
                 target_s_max=float(target_s.max()),
