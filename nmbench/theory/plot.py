@@ -48,8 +48,9 @@ def signal_and_state(found: Trained, traces: Traces) -> Figure:
         for axis, own, target in ((s, traces.s, traces.target_s), (w, traces.w, traces.target_w)):
             axis.plot(steps, own[:, trial], color=NETWORK, label="network")
             axis.plot(steps, moves * target[:, trial], color=OTHER, label="theory, from the target's ramp")
-        s.plot(steps, traces.own_s[:, trial], color=EXACT, linestyle=":", label="theory, from the network's output")
-        s.set_ylim(-0.05, 1.15)
+        told = np.where(traces.told[:, trial], traces.own_s[:, trial], np.nan)
+        s.plot(steps, told, color=EXACT, linestyle=":", label="theory, from the network's output")
+        s.set_ylim(-0.05, 1.05)
         y.plot(steps, found.targets[:, trial, 0], color="#bbbbbb", linewidth=4, label="target")
         y.plot(steps, output[:, trial], color=NETWORK, label="network")
         y.set_xlabel("step", fontsize=8)

@@ -74,11 +74,11 @@ def of(found: Trained) -> tuple[str, Drawing]:
                 [found.condition, "trials", "share of steps", "max error s", "max error x"],
                 [(r.condition, r.trials, r.told, r.own_s, r.own_x) for r in rows],
             ),
-            "Rank-1 signal and state from the task's target, at the steps where it moves; w = L^T x / |L|, its error\n"
-            "relative to the range of the network's own",
+            "Rank-1 signal and state from the task's target, at the steps where it moves; s at the share of these where\n"
+            "the s asked for is in (0, 1); w = L^T x / |L|, its error relative to the range of the network's own",
             _table(
-                [found.condition, "mean error s", "max error s", "mean error w", "max error w", "mean error s by Eq. 16"],
-                [(r.condition, r.target_s, r.target_s_max, r.target_w, r.target_w_max, r.law_s) for r in rows],
+                [found.condition, "share", "mean error s", "max error s", "mean by Eq. 16", "mean error w", "max error w"],
+                [(r.condition, r.possible, r.target_s, r.target_s_max, r.law_s, r.target_w, r.target_w_max) for r in rows],
             ),
         ]
     except NmbenchError as error:

@@ -41,8 +41,10 @@ class Prediction(NamedTuple):
     """Theory against a trained rank-1 network, all trials of one condition.
 
     From the network's own output: the share of steps where s can be told (`rank1.SENSITIVE`) and its largest error there,
-    and the largest error of x at all steps. From the task's target, over the steps in which it moves: mean and largest error
-    of s, of w (relative to the range of the network's own w), and of s by Eq. 16 read off at the steps.
+    and the largest error of x at all steps. From the task's target, over the steps in which it moves: the share of steps
+    where the s that it asks for lies in (0, 1), as a sigmoid's does, and its mean and largest error there; the mean error of
+    s by Eq. 16, read off at the steps, where that lies in (0, 1); mean and largest error of w, relative to the range of the
+    network's own w. NaN where there is no such step.
     """
 
     condition: str
@@ -50,11 +52,12 @@ class Prediction(NamedTuple):
     told: float
     own_s: float
     own_x: float
+    possible: float
     target_s: float
     target_s_max: float
+    law_s: float
     target_w: float
     target_w_max: float
-    law_s: float
 
 
 def load(text: str, results_dir: str) -> Trained:
@@ -169,7 +172,7 @@ def predictions(trained: Trained, found: Traces) -> list[Prediction]:
         told, moves, s, w = pick(found.told), pick(found.moves), pick(found.s), pick(found.w)
         if not moves.any():
             raise NmbenchError(f"the targets of {trained.condition} {label} never move: there is no ramp to predict")
-        target_s = np.abs(pick(found.target_s) - s)[moves]
+        target_s, law_s = (_possible(pick(values)[moves], s[moves]) for values in (found.target_s, found.law_s))
         target_w = np.abs(pick(found.target_w) - w)[moves] / np.ptp(w)
         rows.append(
             Prediction(
@@ -178,11 +181,17 @@ def predictions(trained: Trained, found: Traces) -> list[Prediction]:
                 told=float(told.mean()),
                 own_s=float(np.max(np.abs(pick(found.own_s) - s), where=told, initial=0.0)),
                 own_x=float(np.max(pick(found.own_x_error))),
-                target_s=float(target_s.mean()),
-                target_s_max=float(target_s.max()),
+                possible=len(target_s) / int(moves.sum()),
+                target_s=float(np.mean(target_s)) if len(target_s) else np.nan,
+                target_s_max=float(np.max(target_s)) if len(target_s) else np.nan,
+                law_s=float(np.mean(law_s)) if len(law_s) else np.nan,
                 target_w=float(target_w.mean()),
                 target_w_max=float(target_w.max()),
-                law_s=float(np.abs(pick(found.law_s) - s)[moves].mean()),
             )
         )
     return rows
+
+
+def _possible(predicted: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Absolute errors of predictions of s, those left out that no sigmoid can follow."""
+    return np.abs(predicted - s)[(predicted > 0) & (predicted < 1)]
