@@ -59,7 +59,7 @@ class SemilinearLSTM(Core):
         return hk.get_parameter(name, (4 * self._N, columns), jnp.result_type(float), draw)
 
     def input_map(self, inputs):
-        u = self.concat(inputs)
+        u = self.concat(inputs).astype(self._W_u.dtype)
         return u, project(self._W_u, u) + self._b[None]
 
     def initial_state(self, batch_size):
