@@ -104,6 +104,16 @@ def lstm(params, hparams, state, u, everything):
     return (h, c), readout(params, h)
 
 
+def semilinear_lstm(params, hparams, state, u, everything):
+    """One step. state: (h `[N]`, c `[N]`, the previous input `[P]`); rows of the weights in the order f, i, g, o."""
+    del hparams, u
+    (h, c, before), p = state, params
+    f, i, g, o = jnp.split(p["W_u"] @ everything + p["W_v"] @ before + p["W_h"] @ h + p["b"][:, 0], 4)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * g
+    h = o * c
+    return (h, c, everything), readout(p, h)
+
+
 def start_leaky(params):
     return column(params, "x0", params["C"].shape[1])
 
@@ -113,6 +123,10 @@ def start_lstm(params):
     return column(params, "h0", N), column(params, "c0", N)
 
 
+def start_semilinear_lstm(params):
+    return *start_lstm(params), jnp.zeros_like(params["W_v"][0])
+
+
 # Name to (what is done once per forward pass, initial state, step).
 CELLS = {
     "nmrnn": (prepare_nmrnn, start_modulated, nmrnn),
@@ -120,6 +134,7 @@ CELLS = {
     "lrrnn": (prepare_lrrnn, start_leaky, lrrnn),
     "rnn": (prepare_rnn, start_leaky, rnn),
     "lstm": (lambda params, hparams: params, start_lstm, lstm),
+    "semilinear_lstm": (lambda params, hparams: params, start_semilinear_lstm, semilinear_lstm),
 }
 
 

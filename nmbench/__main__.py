@@ -23,6 +23,7 @@ COMMANDS = {
     "score": "",
     "figures": "",
     "reproduce": "RUN_ID|FILE.csv:N|FILE.csv#RUN_ID [FILE.csv|FOLDER ...]",
+    "theory": "",
 }
 
 
@@ -45,7 +46,9 @@ def help_text() -> str:
     folder = pathlib.Path(__file__).parent
     lines = ["usage: nmbench COMMAND [--flag=value ...]", "", "commands (nmbench COMMAND --help tells more):"]
     for name in COMMANDS:
-        doc = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) or ""
+        module, package = folder / f"{name}.py", folder / name / "__init__.py"
+        source = (module if module.is_file() else package).read_text(encoding="utf-8")
+        doc = ast.get_docstring(ast.parse(source)) or ""
         lines.append(f"  {name:<12} {doc.splitlines()[0]}")
     return "\n".join(lines)
 

@@ -52,7 +52,7 @@ def test_scanned_and_registered_entries_agree():
 
 def test_unknown_names_get_a_suggestion():
     with pytest.raises(
-        NmbenchError, match=r"unknown model 'nmrn'; did you mean 'nmrnn'\? \(known: lrrnn, lstm, nmrnn, nmrnn_linear, rnn\)"
+        NmbenchError, match=r"unknown model 'nmrn'; did you mean 'nmrnn'\? \(known: .*lrrnn, lstm, .*nmrnn, .*rnn.*\)"
     ):
         BASELINES.get("nmrn")
     with pytest.raises(NmbenchError, match="unknown task 'xyz' .known: "):

@@ -1,0 +1,79 @@
+"""The semilinear LSTM: an LSTM whose candidate, output gate and cell are linear. The linearised NM-RNN is a special case."""
+
+from __future__ import annotations
+
+import math
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from nmbench.input_weights import InputWeights
+from nmbench.model import Core, register_baseline
+
+from ._products import Weights
+from ._shared import PAPER, AffineReadout, initial_column, project
+
+# What candidate and output gate start with, relative to the sigmoid gates.
+SMALL = 0.1
+
+
+@register_baseline(
+    "semilinear_lstm",
+    free_size="N",
+    settings={"element_finder": {"drawn_start": True}},
+    input_weights={"W_u": InputWeights(), "W_v": InputWeights()},
+    citation=PAPER.replace("C.3.", "A, Eqs. 4-6."),
+    tags=("gated", "linear"),
+)
+class SemilinearLSTM(Core):
+    """LSTM with [f, i] = sigmoid(.), [g, o] = (.) of W_u u_t + W_v u_{t-1} + W_h h_{t-1} + b.
+
+    c_t = f c_{t-1} + i g,  h_t = o c_t,  y_t = C h_t + d
+
+    Its input is u'_t = [u_t; u_{t-1}], u_{-1} = 0, as in Proposition 1 of the supplement, which makes any linearised NM-RNN
+    with tied orthonormal factors one of these (`nmbench.theory`). Rows of W_u, W_v, W_h and b are in the order f, i, g, o.
+    Initial states are 0.1, or drawn once per seed.
+
+    The supplement gives no initialisation. Here f and i start as the LSTM's gates do: W_u, W_v ~ 1/sqrt(2 P), W_h, b ~
+    1/sqrt(N). g and o start at a tenth of that: h multiplies the two and feeds back into both, so with full weights its
+    square goes round the loop, and it overflows within a few steps.
+    """
+
+    def __init__(self, spec, N: int, drawn_start: bool = False):
+        super().__init__(spec, name="semilinear_lstm")
+        P = spec.input_size
+        self._N, self._P = N, P
+        self._W_u = self._gates("W_u", P, 1 / math.sqrt(2 * P))
+        self._W_v = Weights(self._gates("W_v", P, 1 / math.sqrt(2 * P)))
+        self._W_h = Weights(self._gates("W_h", N, 1 / math.sqrt(N)))
+        self._b = self._gates("b", 1, 1 / math.sqrt(N))
+        self._h0 = initial_column(self, "h0", N, drawn_start)
+        self._c0 = initial_column(self, "c0", N, drawn_start)
+        self._read = AffineReadout(self, N, bias=True)
+
+    def _gates(self, name: str, columns: int, stddev: float) -> jax.Array:
+        """A learned `[4 N, columns]`, drawn from N(0, stddev^2) for f and i and from N(0, (SMALL stddev)^2) for g and o."""
+        spread = jnp.repeat(jnp.array([[stddev], [SMALL * stddev]]), 2 * self._N, axis=0)
+        draw = lambda shape, dtype: spread.astype(dtype) * hk.initializers.RandomNormal()(shape, dtype)
+        return hk.get_parameter(name, (4 * self._N, columns), jnp.result_type(float), draw)
+
+    def input_map(self, inputs):
+        u = self.concat(inputs).astype(self._W_u.dtype)
+        return u, project(self._W_u, u) + self._b[None]
+
+    def initial_state(self, batch_size):
+        tile = lambda a: jnp.tile(a, (1, batch_size))
+        return tile(self._h0), tile(self._c0), jnp.zeros((self._P, batch_size), self._h0.dtype)
+
+    def step(self, state, v_t):
+        # The previous input is part of the state: an input map sees one stretch of a trial at a time.
+        (h, c, before), (u, driven) = state, v_t
+        gates = driven + self._W_h @ h + self._W_v @ before
+        f, i = jnp.split(jax.nn.sigmoid(gates[: 2 * self._N]), 2)
+        g, o = jnp.split(gates[2 * self._N :], 2)
+        c = f * c + i * g
+        return o * c, c, u
+
+    def readout(self, states):
+        return self._read(states[0])
