@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nmbench.errors import NmbenchError, did_you_mean
-from nmbench.report.paper import context, selection, timing
+from nmbench.report.paper import context, rank1, selection, timing
 from nmbench.report.paper.runs import Need, Run
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ _STATES = (
     "the queried element is shown."
 )
 FIGURES = (
+    PaperFigure(
+        "3B",
+        "Rank-1 theory (supplement B, the discrete form) against a trained linearised NM-RNN: its signal s(t), its state "
+        "w(t) along L and its output, one test trial of each interval. From the target's ramp the theory predicts; from the "
+        "network's own output it is exact.",
+        (Need("nmrnn_linear", rank1.TASK, 1),),
+        rank1.signal_and_state,
+    ),
     PaperFigure(
         "S1",
         f"Measure-Wait-Go: outputs of four networks of each model. {_COLOURS} Dotted: target.",

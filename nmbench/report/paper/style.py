@@ -87,13 +87,13 @@ def seeds_and_median(axis: Any, x: np.ndarray, curves: np.ndarray, colour: str) 
     axis.plot(x, _median(curves), color=colour, linewidth=BOLD)
 
 
-def strip(axis: Any, position: float, values: np.ndarray, colour: str, hollow: bool = False) -> None:
+def strip(axis: Any, position: float, values: np.ndarray, colour: str, *, width: float = 0.28, hollow: bool = False) -> None:
     """Values of the seeds as points around a position, and their median as a bold bar."""
     values = np.asarray(values, float)
-    offsets = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
+    offsets = 0.6 * width * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.zeros(1)
     inside = "none" if hollow else colour
     axis.plot(position + offsets, values, "o", markersize=3.5, markeredgecolor=colour, markerfacecolor=inside, alpha=0.8)
-    axis.plot([position - 0.28, position + 0.28], [np.median(values)] * 2, color=colour, linewidth=BOLD)
+    axis.plot([position - width, position + width], [np.median(values)] * 2, color=colour, linewidth=BOLD)
 
 
 def logarithmic(axis: Any) -> None:

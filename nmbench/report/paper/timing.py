@@ -63,14 +63,14 @@ def intervals(found: Found) -> Figure:
     for i, runs in enumerate(found.values()):
         for shift, metric in ((-0.2, "mse_trained"), (0.2, "mse_extrapolated")):
             values = np.array([run.metric(metric) for run in runs])
-            style.strip(axis, i + 0.9 * shift, values, style.colour(i), hollow=metric == "mse_trained")
+            style.strip(axis, i + shift, values, style.colour(i), width=0.17, hollow=metric == "mse_trained")
     task = task_of(found)
     arrays = task.frozen("test").arrays
     for label, predict in task.references.items():
         value = task.evaluate(predict(arrays), arrays)["values"]["mse_extrapolated"]
         if value > 0:
             axis.axhline(value, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
-            axis.text(len(found) - 0.45, value, label, fontsize=7, va="bottom", ha="right", color=style.MUTED)
+            axis.text(-0.58, value, label, fontsize=7, va="bottom", ha="left", color=style.MUTED)
     style.logarithmic(axis)
     axis.set_xticks(range(len(found)), [need.model for need in found])
     axis.set_xlim(-0.6, len(found) - 0.4)
