@@ -63,14 +63,18 @@ def lstm(p, u, c, h):
     return seen
 
 
+def slow(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("name", "loop", "hparams"),
     [
         ("nmrnn", nmrnn, {"N": 6, "M": 2, "K": 9, "feedback": True, "drawn_start": True}),
-        ("nmrnn", nmrnn, {"N": 12, "M": 4, "K": 3}),
+        slow("nmrnn", nmrnn, {"N": 12, "M": 4, "K": 3}),
         ("nmrnn_linear", nmrnn, {"N": 7, "M": 10, "K": 3, "feedback": True, "tau_x": 2.0}),
-        ("lrrnn", leaky, {"N": 12, "K": 3}),
-        ("rnn", leaky, {"N": 7}),
+        slow("lrrnn", leaky, {"N": 12, "K": 3}),
+        slow("rnn", leaky, {"N": 7}),
         ("lstm", lstm, {"N": 5, "drawn_start": True}),
     ],
 )

@@ -36,13 +36,18 @@ def untrained(monkeypatch):
     monkeypatch.setattr(experiment, "predictor", predictor)
 
 
-def test_what_is_missing_is_named_with_its_command_and_can_be_trained(nmbench, untrained, monkeypatch, tmp_path):
-    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--only=S5", "--seeds=2"]
+def test_what_is_missing_is_named_with_the_command_that_trains_it(nmbench, tmp_path):
     (tmp_path / "r").mkdir()
-    code, out, err = nmbench("figures", *where, "--only=S5,5C")
+    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}"]
+    code, out, err = nmbench("figures", *where, "--seeds=2", "--only=S5,5C")
     assert code == 1 and "S5: not drawn, there are no runs of protocol matched" in out
     command = f"python -m nmbench.run --model=lrrnn --task=element_finder --seeds=2 --results_dir={tmp_path / 'r'}\n"
     assert command in err and err.count("nmbench.run") == 4
+
+
+@pytest.mark.slow
+def test_a_figure_is_of_the_states_of_the_network(nmbench, untrained, monkeypatch, tmp_path):
+    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--only=S5", "--seeds=2"]
     code, out, err = nmbench("figures", *where, "--train=smoke")
     assert (code, err) == (0, "")
     assert "nmrnn on element_finder, 497 parameters, protocol smoke, 20 steps, seed 0\n" in out
