@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -102,10 +103,16 @@ def task_of(found: Found) -> Task:
 
 def networks(runs: Sequence[Run]) -> list[Network]:
     """The trained networks of runs of one configuration; what is compiled for one serves all."""
+    first, *others = (_load(run.results, run.row["run_id"]) for run in runs)
+    return [first, *(first.with_params(other.params) for other in others)]
+
+
+@functools.cache
+def _load(results: str, run_id: str) -> Network:
+    """Read once for all figures of a process: a run id names what the run holds."""
     from nmbench.analysis import load
 
-    first, *others = (load(run.results, run.row["run_id"]) for run in runs)
-    return [first, *(first.with_params(other.params) for other in others)]
+    return load(results, run_id)
 
 
 def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[Run]]:
