@@ -23,6 +23,7 @@ COMMANDS = {
     "freeze": "",
     "export": "",
     "score": "",
+    "figures": "",
     "reproduce": "RUN_ID|FILE.csv:N|FILE.csv#RUN_ID [FILE.csv|FOLDER ...]",
     "theory": "",
 }

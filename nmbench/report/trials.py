@@ -22,14 +22,19 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#0
 SHADES = ("#eeeeee", "#fde7c8", "#dbe9f6", "#d9efe4", "#f3dbe8", "#e6e0f3")
 
 
-def check_picture(path: pathlib.Path) -> None:
-    """Raise `NmbenchError` unless matplotlib is there, the suffix is known and the file can be written."""
+def check_matplotlib() -> None:
+    """Raise `NmbenchError` unless matplotlib is there."""
     try:
         import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise NmbenchError(
             "pictures need matplotlib: pip install 'nmbench[report]', or -e '.[report]' in a clone"
         ) from error
+
+
+def check_picture(path: pathlib.Path) -> None:
+    """Raise `NmbenchError` unless matplotlib is there, the suffix is known and the file can be written."""
+    check_matplotlib()
     if path.suffix.lower() not in FORMATS:
         raise NmbenchError(f"{path}: the name of a picture ends in {', '.join(FORMATS)}")
     if not path.parent.is_dir():

@@ -14,7 +14,7 @@ from support.guard import FEW, cases, fuzz
 typed = (mangled.cells | st.text(max_size=20)).map(lambda t: t[:5000].replace("\x00", "").replace("\ud800", "\udcff"))
 NAMES = ["toy", "rnn", "lstm", "element_finder", "toi", "nmrnn"]
 # Flags that would make a command compute or write something large, or into the checkout.
-LEFT_OUT = {"resolve_only", "tune", "check", "help", "train_trials", "out", "results_dir", "plot"}
+LEFT_OUT = {"resolve_only", "tune", "check", "help", "train_trials", "out", "results_dir", "results", "train", "plot"}
 
 
 @st.composite
@@ -53,6 +53,7 @@ def test_flags(guard, count):
         always = list(ALWAYS.get(command, ()))
         where = {
             "export": [f"--out={folder}/out"],
+            "figures": [f"--results={folder}/r", f"--out={folder}/out"],
             "run": [f"--results_dir={folder}/r"],
             "sweep": [f"--results_dir={folder}/r"],
             "score": [f"--results_dir={folder}/r"],

@@ -1,0 +1,89 @@
+"""Gates held at a constant, and what that does to a network's answers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from nmbench.analysis.network import Network
+from nmbench.analysis.observers import Observer, observer_of
+from nmbench.analysis.states import record, recorder
+from nmbench.errors import NmbenchError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """A network's answers with one gate held.
+
+    Attributes:
+      gate: its number, None for the intact network.
+      value: what it was held at, None for the intact network.
+      outputs: `[T, B, O]` on the set's trials.
+      metrics: the task's metrics on them, name to value.
+    """
+
+    gate: int | None
+    value: float | None
+    outputs: np.ndarray
+    metrics: dict[str, float]
+
+
+def hold_gate(network: Network, gate: int, value: float) -> Network:
+    """The same network with one gate held at `value` in [0, 1] at every step.
+
+    Raises:
+      NmbenchError: the model has no gates that can be held, or not this one, or the value is out of range.
+    """
+    observer, gates = _observer(network), count_gates(network)
+    if not 0 <= gate < gates:
+        raise NmbenchError(f"{network.baseline.name} has gates 0 to {gates - 1}, none with number {gate}")
+    if not 0 <= value <= 1:
+        raise NmbenchError(f"a gate lies in [0, 1] and cannot be held at {value}")
+    return network.with_params(observer.hold_gate(network.params, gate, value))
+
+
+def ablate_gates(network: Network, to: str = "zero", split: str = "test") -> list[Ablation]:
+    """The intact network first, then each gate held in turn.
+
+    Args:
+      network: with a task, and a model that has gates.
+      to: "zero", or "mean": the gate's mean over all trials and steps of the set.
+      split: the frozen set.
+
+    Raises:
+      NmbenchError: there is no task, or there are no gates, or `to` is neither.
+    """
+    if to not in ("zero", "mean"):
+        raise NmbenchError(f"gates are held at 'zero' or 'mean', not {to!r}{did_you_mean(str(to), ['zero', 'mean'])}")
+    if network.task is None:
+        raise NmbenchError("this network comes without a task that could judge it")
+    observer, gates = _observer(network), count_gates(network)
+    arrays = network.task.frozen(split).arrays
+    inputs = network.task.unpack(arrays).inputs
+    values = np.zeros(gates)
+    if to == "mean":
+        values = record(network, inputs)[observer.gates].mean(axis=(0, 1), dtype=np.float64)
+
+    def judge(held: Network, gate: int | None, value: float | None) -> Ablation:
+        assert held.task is not None
+        outputs = held.apply(inputs)
+        return Ablation(gate, value, outputs, held.task.evaluate(outputs, arrays)["values"])
+
+    held = [judge(hold_gate(network, k, float(v)), k, float(v)) for k, v in enumerate(values)]
+    return [judge(network, None, None), *held]
+
+
+def count_gates(network: Network) -> int:
+    """Number of gates that can be held; raises `NmbenchError` if there are none."""
+    name = _observer(network).gates
+    return jax.eval_shape(recorder(network), network.params, network.spec.zeros(batch=1, steps=1))[name].shape[-1]
+
+
+def _observer(network: Network) -> Observer:
+    """That of the network's model; raises `NmbenchError` if it knows no gates."""
+    observer = observer_of(network.baseline.factory) if network.is_core else Observer()
+    if not observer.gates:
+        raise NmbenchError(f"model {network.baseline.name!r} has no gates that could be held (see register_observer)")
+    return observer

@@ -1,0 +1,58 @@
+"""Principal components of states over trials and time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nmbench.errors import NmbenchError
+
+
+class Components(NamedTuple):
+    """Principal components.
+
+    mean: `[features]`.
+    directions: `[n, features]`, orthonormal, by falling variance; of each, the entry of largest size is positive.
+    variance: `[n]`, along each direction.
+    explained: `[n]`, the same as a share of the total variance (0 where there is none).
+    scores: `[T, B, n]`, the states in these coordinates, masked steps included.
+    """
+
+    mean: np.ndarray
+    directions: np.ndarray
+    variance: np.ndarray
+    explained: np.ndarray
+    scores: np.ndarray
+
+
+def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndarray | None = None) -> Components:
+    """Principal components of states, by singular value decomposition of all steps of all trials together.
+
+    Args:
+      states: `[T, B, features]`.
+      n: number of components; as many as there are features by default.
+      mask: booleans `[T, B]`: the steps that the components are fitted to, all by default.
+
+    Raises:
+      NmbenchError: the shape is another one, or there are fewer than two steps, or fewer features than components.
+    """
+    states = np.asarray(states, np.float64)
+    counted = np.ones(states.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+    if states.ndim != 3 or counted.shape != states.shape[:2]:
+        raise NmbenchError(f"states are [T, B, features] and the mask is [T, B]; got {states.shape}, {counted.shape}")
+    features = states.shape[-1]
+    wanted = features if n is None else n
+    samples = states[counted]
+    if len(samples) < 2 or not 1 <= wanted <= features:
+        raise NmbenchError(f"{wanted} components of {features} features from {len(samples)} steps cannot be had")
+    mean = samples.mean(axis=0)
+    _, singular, directions = np.linalg.svd(samples - mean, full_matrices=len(samples) < features)
+    variance = np.zeros(features)
+    variance[: len(singular)] = singular**2 / (len(samples) - 1)
+    largest = np.abs(directions).argmax(axis=1)
+    directions = directions * np.sign(directions[np.arange(features), largest])[:, None]
+    total = variance.sum()
+    explained = variance / total if total > 0 else variance
+    directions = directions[:wanted]
+    return Components(mean, directions, variance[:wanted], explained[:wanted], (states - mean) @ directions.T)

@@ -1,0 +1,196 @@
+"""Fixed and slow points: states from which a network under a constant input does not move, or hardly.
+
+They are sought from many states at once as minima of the speed q(x) = |F(x) - x|^2 / 2 (Sussillo and Barak 2013, Opening the
+black box: low-dimensional dynamics in high-dimensional recurrent neural networks, Neural Computation 25(3)), by the
+Levenberg-Marquardt method on the residual F(x) - x, in float64, and described by the eigenvalues of the Jacobian of F.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import tree
+
+from nmbench import unroll
+from nmbench.analysis.network import Network, floats
+from nmbench.analysis.observers import observer_of
+from nmbench.analysis.states import trials
+from nmbench.errors import NmbenchError
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedPoints:
+    """Fixed and slow points, slowest first, no two closer than asked.
+
+    Attributes:
+      points: `[n, S]`, the carried state.
+      speeds: `[n]`, |F(x) - x|: units of state per step.
+      fixed: `[n]`, whether the speed is that of a fixed point.
+      eigenvalues: complex `[n, S]`, of the Jacobian of F, by falling modulus.
+      kinds: "stable" if all moduli are below 1, "unstable" if all are above, "saddle" if some are below and some above,
+        "marginal" if none is above but some are 1, within the tolerance given.
+      states: name to `[n, features]`: the points as the model's equations have them; empty for a bare function.
+    """
+
+    points: np.ndarray
+    speeds: np.ndarray
+    fixed: np.ndarray
+    eigenvalues: np.ndarray
+    kinds: tuple[str, ...]
+    states: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def fixed_points(
+    network: Network, constant_input: Any, inputs: Any = None, *, starts: int = 100, seed: int = 0, **options: Any
+):
+    """Fixed and slow points of a network under a constant input, sought from states that it visits.
+
+    Speeds and distances are those of the states of the model's equations; with a low-rank network, eigenvalues are those of
+    its reachable subspace (all other directions decay by 1 - 1/tau per step).
+
+    Args:
+      network: a `Core` with parameters.
+      constant_input: of the spec, leaves `[channels]`.
+      inputs: trials whose states are the starts, leaves `[T, B, channels]`; the test trials of its task by default.
+      starts: number of states, drawn among all steps of all trials.
+      seed: of that draw.
+      **options: of `find_fixed_points`.
+
+    Returns:
+      `FixedPoints`.
+
+    Raises:
+      NmbenchError: the model is not a `Core`, or the input does not fit the spec.
+    """
+    if not network.is_core:
+        raise NmbenchError(f"model {network.baseline.name!r} is no Core: its step cannot be had by itself")
+    wanted = tree.map_structure(lambda spec: (spec.channels,), network.spec.inputs)
+    given = tree.map_structure(np.shape, constant_input)
+    if given != wanted:
+        raise NmbenchError(f"the constant input has shapes {given}, the spec of the network {wanted}")
+    with _x64():
+        params = floats(network.params)
+        column = floats(tree.map_structure(lambda a: np.asarray(a)[None, None], constant_input))
+        carried = jax.jit(network.with_module(unroll.core_states))(params, floats(trials(network, inputs)))
+        visited = [np.asarray(leaf).swapaxes(1, 2).reshape(-1, leaf.shape[1]) for leaf in tree.flatten(carried)]
+        states = np.concatenate(visited, axis=1)
+        chosen = np.random.RandomState(seed).permutation(len(states))[:starts]
+        one = tree.map_structure(lambda leaf: jnp.zeros((leaf.shape[1], 1), leaf.dtype), carried)
+        unravel = jax.flatten_util.ravel_pytree(one)[1]
+        flat = lambda state: jax.flatten_util.ravel_pytree(state)[0]
+
+        def step(core, x):
+            driven = core.input_map(unroll.to_columns(column))
+            return flat(core.step(unravel(x), tree.map_structure(lambda a: a[0], driven)))
+
+        see = lambda core, x: observer_of(type(core)).states(core, unravel(x))
+        seen = lambda x: network.with_module(see)(params, x)
+        width = states.shape[1]
+        units = np.asarray(jax.jacfwd(lambda x: flat(seen(x)))(jnp.zeros(width, jnp.result_type(float))))
+        found = find_fixed_points(lambda x: network.with_module(step)(params, x), states[chosen], units=units, **options)
+        named = jax.vmap(seen)(jnp.asarray(found.points)) if len(found) else {}
+    return dataclasses.replace(found, states={name: np.asarray(values)[..., 0] for name, values in named.items()})
+
+
+def find_fixed_points(
+    step: Callable[[jax.Array], jax.Array],
+    starts: np.ndarray,
+    *,
+    units: np.ndarray | None = None,
+    fixed_speed: float = 1e-8,
+    slow_speed: float = 1e-3,
+    apart: float = 1e-3,
+    marginal: float = 1e-3,
+    iterations: int = 200,
+) -> FixedPoints:
+    """Fixed and slow points of a map.
+
+    Args:
+      step: F, `[S]` to `[S]`, differentiable in reverse mode; traced in float64.
+      starts: `[n, S]`.
+      units: `[D, S]`: speeds and distances are measured in `units @ x`; in x itself by default.
+      fixed_speed: |F(x) - x| of a fixed point at most, units of state per step.
+      slow_speed: that of a slow point; what is faster is not returned.
+      apart: points closer than this, in units of state, are one: the slower of the two.
+      marginal: an eigenvalue's modulus within this of 1 counts as 1.
+      iterations: of the search from each start.
+
+    Raises:
+      NmbenchError: the starts are not `[n, S]`, or a tolerance is not positive.
+    """
+    starts = np.asarray(starts, np.float64)
+    if starts.ndim != 2 or not np.isfinite(starts).all():
+        raise NmbenchError(f"starts are finite and [n, S]; got {starts.shape}")
+    if not min(fixed_speed, slow_speed, apart) > 0 or not 0 <= marginal < 1 or iterations < 1:
+        raise NmbenchError("fixed_speed, slow_speed and apart must be positive, marginal in [0, 1), iterations at least 1")
+    with _x64():
+        size = starts.shape[1]
+        measure = jnp.eye(size) if units is None else jnp.asarray(units, jnp.float64)
+        jacobian = jax.jacrev(step)
+        search = jax.jit(jax.vmap(lambda x: _minimise(step, jacobian, measure, x, iterations)))
+        points, speeds = map(np.asarray, search(jnp.asarray(starts)))
+        slow = np.isfinite(speeds) & (speeds <= slow_speed)
+        order = np.flatnonzero(slow)[np.argsort(speeds[slow], kind="stable")]
+        kept = _distinct(points @ np.asarray(measure).T, order, apart)
+        matrices = np.asarray(jax.jit(jax.vmap(jacobian))(jnp.asarray(points[kept])))
+    eigenvalues = np.linalg.eigvals(matrices) if kept else np.zeros((0, size), complex)
+    by_modulus = np.argsort(-np.abs(eigenvalues), axis=1, kind="stable")
+    eigenvalues = np.take_along_axis(eigenvalues.astype(complex), by_modulus, axis=1)
+    kinds = tuple(_kind(np.abs(values), marginal) for values in eigenvalues)
+    return FixedPoints(points[kept], speeds[kept], speeds[kept] <= fixed_speed, eigenvalues, kinds, {})
+
+
+def _minimise(step, jacobian, measure, start, iterations: int):
+    """Levenberg-Marquardt from one start: (point, speed). A step that does not lower the speed is not taken."""
+    residual = lambda x: measure @ (step(x) - x)
+
+    def body(_, carry):
+        x, speed, damping = carry
+        r, J = residual(x), measure @ (jacobian(x) - jnp.eye(x.size))
+        # Least squares with a ridge, through a QR decomposition: J^T J would lose half of the digits.
+        ridge = jnp.concatenate([J, jnp.sqrt(damping) * jnp.eye(x.size)])
+        Q, upper = jnp.linalg.qr(ridge)
+        move = jax.scipy.linalg.solve_triangular(upper, Q[: r.size].T @ r)
+        after = jnp.linalg.norm(residual(x - move))
+        better = after < speed
+        x = jnp.where(better, x - move, x)
+        damping = jnp.clip(jnp.where(better, damping / 5, damping * 4), 1e-15, 1e10)
+        return x, jnp.where(better, after, speed), damping
+
+    x, speed, _ = jax.lax.fori_loop(0, iterations, body, (start, jnp.linalg.norm(residual(start)), jnp.asarray(1e-2)))
+    return x, speed
+
+
+def _distinct(places: np.ndarray, order: np.ndarray, apart: float) -> list[int]:
+    """Those of `order` that are not closer than `apart` to one before them."""
+    kept: list[int] = []
+    for i in order:
+        if all(np.linalg.norm(places[i] - places[j]) >= apart for j in kept):
+            kept.append(int(i))
+    return kept
+
+
+def _kind(moduli: np.ndarray, marginal: float) -> str:
+    above, below = moduli > 1 + marginal, moduli < 1 - marginal
+    if above.all():
+        return "unstable"
+    if above.any():
+        return "saddle"
+    return "stable" if below.all() else "marginal"
+
+
+def _x64() -> Any:
+    """Double precision inside, whatever the process has."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    return importlib.import_module("jax.experimental").enable_x64(True)  # its place before JAX 0.8

@@ -1,0 +1,43 @@
+"""In how many directions something happens, as a number that need not be whole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nmbench.errors import NmbenchError
+
+
+def participation_ratio(values: np.ndarray) -> float:
+    """(sum v)^2 / sum v^2 of non-negative values: n for n equal ones, 1 for a single one, 0 if all are 0.
+
+    Raises:
+      NmbenchError: a value is negative or not finite.
+    """
+    values = np.asarray(values, np.float64)
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise NmbenchError("a participation ratio is of finite values that are not negative")
+    largest = values.max(initial=0.0)
+    if largest == 0:
+        return 0.0
+    scaled = values / largest  # squares of tiny values would vanish
+    return float(scaled.sum() ** 2 / np.sum(scaled**2))
+
+
+def effective_rank(matrix: np.ndarray) -> float:
+    """Participation ratio of the singular values of a matrix, at most its rank."""
+    return participation_ratio(np.linalg.svd(np.asarray(matrix, np.float64), compute_uv=False))
+
+
+def dimensionality(states: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Participation ratio of the eigenvalues of the states' covariance over trials and time (Gao et al. 2017).
+
+    Args:
+      states: `[T, B, features]`.
+      mask: booleans `[T, B]`, the steps that count; all by default.
+    """
+    states = np.asarray(states, np.float64)
+    samples = states.reshape(-1, states.shape[-1]) if mask is None else states[mask]
+    if not len(samples):
+        raise NmbenchError("no step counts, so there is no covariance")
+    spread = np.linalg.svd(samples - samples.mean(axis=0), compute_uv=False)
+    return participation_ratio(spread**2)

@@ -1,0 +1,58 @@
+"""Gates held at a constant, against networks in which they are constant by their parameters."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from nmbench.analysis import ablate_gates, hold_gate, record
+from nmbench.errors import NmbenchError
+
+
+def test_a_held_gate_is_what_it_was_held_at_and_no_other_parameter_moved(make_network, inputs):
+    network = make_network("nmrnn", N=8, M=4, K=3)
+    before = record(network, inputs)
+    for value in (0.0, 0.3, 1.0):
+        after = record(hold_gate(network, 1, value), inputs)
+        np.testing.assert_allclose(after["s"][..., 1], value, atol=1e-7)
+        # Without feedback, z and the other gates do not notice.
+        np.testing.assert_array_equal(after["s"][..., [0, 2]], before["s"][..., [0, 2]])
+        assert np.abs(after["y"] - before["y"]).max() > 1e-4
+    assert np.ptp(before["s"][..., 1]) > 1e-3
+
+
+def test_a_gate_held_at_zero_is_a_network_without_that_component(make_network, inputs):
+    """Columns of L and R gone: with feedback, where L is taken as it is."""
+    network = make_network("nmrnn", N=8, M=4, K=3, feedback=True)
+    ((module, p),) = network.params.items()
+    without = {**p, **{name: np.delete(np.asarray(p[name]), 1, axis=1) for name in ("L", "R")}}
+    without |= {name: np.delete(np.asarray(p[name]), 1, axis=0) for name in ("A_z", "b_z")}
+    smaller = dataclasses.replace(network, params={module: without}, hparams={**network.hparams, "K": 2})
+    np.testing.assert_allclose(hold_gate(network, 1, 0).apply(inputs), smaller.apply(inputs), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("to", ["zero", "mean"])
+def test_ablations_are_judged_by_the_task(make_network, toy_task, to):
+    network = dataclasses.replace(make_network("nmrnn", toy_task.spec, N=8, M=4, K=2), task=toy_task)
+    intact, *held = ablate_gates(network, to)
+    arrays = toy_task.frozen("test").arrays
+    inputs = toy_task.unpack(arrays).inputs
+    s = record(network, inputs)["s"].astype(np.float64)
+    assert (intact.gate, intact.value, [a.gate for a in held]) == (None, None, [0, 1])
+    np.testing.assert_allclose([a.value for a in held], s.mean(axis=(0, 1)) if to == "mean" else [0, 0], rtol=1e-6)
+    for ablation in (intact, *held):
+        assert ablation.metrics["mse"] == pytest.approx(np.mean((ablation.outputs - arrays["targets"]) ** 2), rel=1e-5)
+    assert len({a.metrics["mse"] for a in (intact, *held)}) == 3
+
+
+def test_refusals(make_network, toy_task):
+    network = make_network("nmrnn", N=8, M=4, K=3)
+    for call, message in (
+        (lambda: hold_gate(network, 3, 0), "has gates 0 to 2, none with number 3"),
+        (lambda: hold_gate(network, 0, 1.5), "cannot be held at 1.5"),
+        (lambda: hold_gate(make_network("lstm", N=3), 0, 0), "'lstm' has no gates that could be held"),
+        (lambda: ablate_gates(network, "means"), "'zero' or 'mean', not 'means'; did you mean 'mean'"),
+        (lambda: ablate_gates(network), "without a task"),
+    ):
+        with pytest.raises(NmbenchError, match=message):
+            call()

@@ -1,0 +1,101 @@
+"""Fixed points of systems that have them where one knows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nmbench.analysis import find_fixed_points, fixed_points
+from nmbench.errors import NmbenchError
+from nmbench.specs import ArraySpec, SequenceSpec
+
+STARTS = np.random.RandomState(0).randn(30, 2)
+
+
+def test_a_diagonal_linear_network_has_one_fixed_point_with_its_own_eigenvalues():
+    step = lambda x: jnp.array([0.5, -0.25]) * x + jnp.array([1.0, 5.0])
+    found = find_fixed_points(step, STARTS)
+    assert len(found) == 1 and found.fixed.all() and found.kinds == ("stable",)
+    np.testing.assert_allclose(found.points, [[2, 4]], atol=1e-8)
+    np.testing.assert_allclose(found.eigenvalues, [[0.5, -0.25]])
+
+
+def test_a_double_well_has_two_stable_points_and_a_saddle():
+    # x + 0.1 (x - x^3), 0.5 y: fixed at x = -1, 0, 1; derivatives 1 + 0.1 (1 - 3 x^2).
+    step = lambda x: jnp.array([x[0] + 0.1 * (x[0] - x[0] ** 3), 0.5 * x[1]])
+    found = find_fixed_points(step, STARTS)
+    kinds = {round(point[0]): kind for point, kind in zip(found.points, found.kinds, strict=True)}
+    assert kinds == {-1: "stable", 0: "saddle", 1: "stable"} and len(found) == 3
+    slopes = {round(point[0]): values[0].real for point, values in zip(found.points, found.eigenvalues, strict=True)}
+    assert slopes == pytest.approx({-1: 0.8, 0: 1.1, 1: 0.8})
+
+
+def test_a_line_attractor_is_many_marginal_points_on_one_line():
+    step = lambda x: x + 0.2 * (jnp.array([x.sum() / 2, x.sum() / 2]) - x)  # the diagonal stays, what is across decays
+    found = find_fixed_points(step, STARTS, apart=1e-2)
+    assert len(found) > 20 and set(found.kinds) == {"marginal"}
+    np.testing.assert_allclose(found.points[:, 0], found.points[:, 1], atol=1e-7)
+    np.testing.assert_allclose(found.eigenvalues, np.tile([1, 0.8], (len(found), 1)), atol=1e-12)
+    distances = np.linalg.norm(found.points[:, None] - found.points[None], axis=-1)
+    assert distances[np.triu_indices(len(found), 1)].min() >= 1e-2
+    assert len(find_fixed_points(step, STARTS, apart=0.5)) < 12
+
+
+def test_a_limit_cycle_has_only_the_point_it_turns_about():
+    # Radius r -> r + 0.1 r (1 - r^2), angle + 0.3: a cycle at r = 1 about an unstable focus.
+    turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    step = lambda x: (1 + 0.1 * (1 - jnp.sum(x**2))) * (jnp.asarray(turn) @ x)
+    found = find_fixed_points(step, STARTS)
+    assert found.kinds == ("unstable",)
+    np.testing.assert_allclose(found.points, [[0, 0]], atol=1e-7)
+    np.testing.assert_allclose(np.abs(found.eigenvalues), [[1.1, 1.1]])
+    np.testing.assert_allclose(np.abs(np.angle(found.eigenvalues)), [[0.3, 0.3]])
+
+
+def test_a_ghost_is_a_slow_point():
+    """x + 0.01 (x^2 + 1e-2): no fixed point, slowest at 0 with a speed of 1e-4."""
+    step = lambda x: x + 0.01 * (x**2 + 1e-2)
+    found = find_fixed_points(step, STARTS[:, :1])
+    assert len(found) == 1 and not found.fixed.any()
+    np.testing.assert_allclose(found.speeds, [1e-4], rtol=1e-6)
+    np.testing.assert_allclose(found.points, [[0]], atol=1e-4)
+    assert len(find_fixed_points(step, STARTS[:, :1], slow_speed=9e-5)) == 0
+
+
+def test_speeds_and_distances_are_in_the_units_asked_for():
+    step = lambda x: x + 0.01 * (x**2 + 1e-2)
+    found = find_fixed_points(step, STARTS[:, :1], units=np.array([[3.0], [4.0]]))
+    np.testing.assert_allclose(found.speeds, [5e-4], rtol=1e-6)
+
+
+SPEC = SequenceSpec(20, {"sensory": ArraySpec(2)}, ArraySpec(1))
+
+
+def test_fixed_points_of_a_linear_low_rank_network(make_network):
+    """x* solves (I - s L L^T) x = B u, found by NumPy; in the N units of the equations, not in carried coordinates."""
+    network = make_network("nmrnn_linear", SPEC, N=12, M=2, K=1, tau_x=2.0, tau_z=3.0, linear_z=True)
+    (p,) = jax.tree.map(lambda a: np.asarray(a, np.float64), network.params).values()
+    u = np.array([0.3, -1.0])
+    trials = {"sensory": np.random.RandomState(1).randn(20, 6, 2).astype(np.float32)}
+    found = fixed_points(network, {"sensory": u}, trials, starts=10)
+    z = np.linalg.solve(np.eye(2) - p["W_z"], p["B_z"] @ u)
+    s = 1 / (1 + np.exp(-(p["A_z"] @ z + p["b_z"][:, 0])))
+    L = np.linalg.qr(p["L"])[0]
+    x = np.linalg.solve(np.eye(12) - s * L @ L.T, p["B_x"] @ u)
+    assert found.kinds == ("stable",) and found.fixed.all()
+    np.testing.assert_allclose(found.states["x"], x[None], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.states["z"], z[None], rtol=1e-6, atol=1e-6)
+    # x: 1/2 in the directions that decay, (1 + s)/2 along L; z: 2/3 + eigenvalues of W_z / 3.
+    expected = np.sort([0.5, 0.5, 0.5, *((1 + s) / 2), *(2 / 3 + np.linalg.eigvals(p["W_z"]).real / 3)])
+    np.testing.assert_allclose(np.sort(found.eigenvalues[0].real), expected, atol=1e-6)
+    assert jnp.zeros(1).dtype == np.float32  # the process keeps its precision
+
+
+def test_refusals(make_network):
+    network = make_network("rnn", SPEC, N=3)
+    with pytest.raises(NmbenchError, match="the constant input has shapes"):
+        fixed_points(network, {"sensory": np.zeros(3)}, {"sensory": np.zeros((2, 1, 2))})
+    with pytest.raises(NmbenchError, match="starts are finite"):
+        find_fixed_points(lambda x: x, np.full((2, 2), np.nan))
+    with pytest.raises(NmbenchError, match="must be positive"):
+        find_fixed_points(lambda x: x, STARTS, slow_speed=0)

@@ -1,0 +1,65 @@
+"""Networks out of run folders; slow, because one is trained."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from nmbench import analysis, checkpoint, experiment, sources
+from nmbench.catalog import TASKS
+from nmbench.errors import NmbenchError
+from nmbench.results.store import PARAMS, Store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, toy_maker):
+    """A trained NM-RNN: (results folder, its row)."""
+    root = tmp_path_factory.mktemp("load")
+    task = toy_maker(root / "testsets")
+    with TASKS.restored():
+        TASKS.register("toy", task, origin="tests/conftest.py:1", tags=("testing",), summary=task.summary)
+        cell = experiment.resolve(experiment.Request(model="nmrnn", task="toy", hparams={"N": 6, "M": 2, "K": 2}, devices=1))
+        store = Store(root / "results")
+        store.prepare()
+        (row,) = experiment.run_seeds(cell, [0], store)
+        yield root / "results", row
+
+
+def test_a_loaded_network_scores_what_its_row_says(run):
+    folder, row = run
+    network = analysis.load(str(folder), row["run_id"])
+    assert network.task is not None and network.hparams["K"] == 2
+    arrays = network.task.frozen("test").arrays
+    outputs = network.apply(network.task.unpack(arrays).inputs)
+    assert network.task.evaluate(outputs, arrays)["values"]["mse"] == pytest.approx(row["value"], rel=1e-6)
+    recorded = analysis.record(network)
+    np.testing.assert_allclose(recorded["y"], outputs, rtol=1e-6, atol=1e-7)
+    assert {name: values.shape[-1] for name, values in recorded.items()} == {"x": 6, "z": 2, "s": 2, "y": 1}
+
+
+def test_a_changed_model_is_taken_only_if_it_scores_the_same(run, tmp_path, monkeypatch):
+    folder, row = run
+    monkeypatch.setattr(sources, "sha256", lambda path: "0" * 64)
+    assert analysis.load(str(folder), row["run_id"]).row == row
+    shutil.copytree(folder, tmp_path / "results")
+    file = tmp_path / "results" / "runs" / row["run_id"] / PARAMS
+    params = analysis.load(str(folder), row["run_id"]).params
+    ((module, leaves),) = params.items()
+    checkpoint.save_params(file, {module: {**leaves, "C": np.asarray(leaves["C"]) + 1}})
+    with pytest.raises(NmbenchError, match="file of the model nmrnn is another one.* no longer scores"):
+        analysis.load(str(tmp_path / "results"), row["run_id"])
+
+
+def test_runs_without_a_network_are_refused(run, tmp_path):
+    folder, row = run
+    with pytest.raises(NmbenchError, match="no run 'nmrnn.toy.matched.s1.000000000000'"):
+        analysis.load(str(folder), "nmrnn.toy.matched.s1.000000000000")
+    with pytest.raises(NmbenchError, match="no such file or folder"):
+        analysis.load(str(tmp_path / "none"), row["run_id"])
+    shutil.copytree(folder, tmp_path / "results")
+    (tmp_path / "results" / "runs" / row["run_id"] / PARAMS).unlink()
+    with pytest.raises(NmbenchError, match="cannot read parameters") as caught:
+        analysis.load(str(tmp_path / "results"), row["run_id"])
+    assert "\n" not in str(caught.value)

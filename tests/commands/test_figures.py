@@ -1,0 +1,165 @@
+"""`figures`: from runs to pictures, on networks as they start: training is not what is tested here."""
+
+import numpy as np
+import pytest
+from matplotlib import rc_context
+
+from nmbench import experiment, training
+from nmbench.analysis import record
+from nmbench.catalog import TASKS
+from nmbench.report.paper import figures, runs, selection, style, timing
+from nmbench.report.paper.runs import Need, Recipe, Run
+from nmbench.snapshot import CurvePoint
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Training ends at once, with parameters of NumPy's; test sets are answered with zeros."""
+    import jax
+
+    def train(model, task, baseline, phases, lanes, **options):
+        shapes = jax.eval_shape(model.init, jax.random.key(0))
+        curve = [CurvePoint(step, 1.0, 10.0 / step) for step in (10, 20)]
+
+        def end(seed):
+            draw = lambda a: (0.3 * np.random.RandomState(seed).randn(*a.shape)).astype(a.dtype)
+            params = jax.tree.map(draw, shapes)
+            stages = {phase.stage: params for phase in phases if phase.stage}
+            return training.Trained(params, params, 20, 0.5, [0.5] * len(phases), stages, curve, None)
+
+        return [end(lane.seed) for lane in lanes], training.Timing(1.0, 1.0, 1)
+
+    def predictor(model, task, frozen):
+        return lambda params: np.zeros_like(task.unpack(frozen.arrays).targets)
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(experiment, "predictor", predictor)
+
+
+def test_what_is_missing_is_named_with_the_command_that_trains_it(nmbench, tmp_path):
+    (tmp_path / "r").mkdir()
+    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}"]
+    code, out, err = nmbench("figures", *where, "--seeds=2", "--only=S5,5C")
+    assert code == 1 and "S5: not drawn, there are no runs of protocol matched" in out
+    command = f"python -m nmbench.run --model=lrrnn --task=element_finder --seeds=2 --results_dir={tmp_path / 'r'}\n"
+    assert command in err and err.count("nmbench.run") == 4
+
+
+@pytest.mark.slow
+def test_a_figure_is_of_the_states_of_the_network(nmbench, untrained, monkeypatch, tmp_path):
+    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--only=S5", "--seeds=2"]
+    code, out, err = nmbench("figures", *where, "--train=smoke")
+    assert (code, err) == (0, "")
+    assert "nmrnn on element_finder, 497 parameters, protocol smoke, 20 steps, seed 0\n" in out
+    made = {path.name: path.read_bytes() for path in (tmp_path / "o").iterdir()}
+    assert sorted(made) == ["S5.png", "S5.svg", "captions.md"]
+    assert made["S5.png"].startswith(b"\x89PNG") and b"standard error" in made["S5.svg"]
+    assert b"**S5.** Element Finder: an NM-RNN, query 10, five values" in made["captions.md"]
+    # Drawn again, it is the same to the byte.
+    (paper_figure,) = figures.choose("S5")
+    found = runs.find(paper_figure.needs, Recipe(str(tmp_path / "r"), "smoke"))
+    ((run,),) = found.values()
+    (network,) = runs.networks([run])
+    monkeypatch.setattr(selection, "networks", lambda runs: [network])
+    with rc_context(style.STYLE):
+        figure = selection.by_value(found)
+        (tmp_path / "again").mkdir()
+        caption = f"{paper_figure.caption} Runs: {runs.told([run])}."
+        again = style.save(figure, tmp_path / "again", "S5", caption)
+    assert {path.name: path.read_bytes() for path in again}.items() <= made.items()
+    # What is drawn is the mean and the standard error of what the network does.
+    axes = np.array(figure.axes).reshape(5, 3)
+    task = TASKS.get("element_finder")
+    batch_inputs = selection.trials(task, 10, -5)
+    assert batch_inputs["sensory"].shape == (26, 100, 1)
+    assert (batch_inputs["sensory"][0] == 10).all() and (batch_inputs["sensory"][11] == -5).all()
+    np.testing.assert_array_equal(
+        batch_inputs["sensory"][12:], task.unpack(task.frozen("test").arrays).inputs["sensory"][12:, :100]
+    )
+    s = record(network, batch_inputs)["s"]
+    lines = [line.get_ydata() for line in axes[1, 0].get_lines()[:-1]]
+    np.testing.assert_allclose(np.stack(lines, axis=1), s.mean(axis=1), rtol=1e-5)
+    band = axes[1, 0].collections[0].get_paths()[0].vertices[:, 1]
+    error = s[..., 0].std(axis=1, ddof=1) / 10
+    assert band.max() == pytest.approx((s[..., 0].mean(axis=1) + error).max(), rel=1e-5)
+    assert axes[1, 0].get_lines()[-1].get_xdata()[0] == 11
+
+
+@pytest.mark.slow
+def test_every_figure_is_drawn(nmbench, untrained, tmp_path):
+    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--seeds=1"]
+    code, _, err = nmbench("figures", *where, "--train=smoke")
+    assert (code, err) == (0, "")
+    names = {figure.name for figure in figures.FIGURES}
+    assert {"3B", "S1", "S2", "S3", "S4", "S5", "S6", "5B", "5C"} <= names
+    assert {path.stem for path in (tmp_path / "o").glob("*.svg")} == names
+    assert all((tmp_path / "o" / f"{name}.png").stat().st_size > 10_000 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--only=S1"], "--out is missing"),
+        (["--out=o", "--only=S7"], "there is no figure 'S7'; did you mean 'S"),
+        (["--out=o", "--results=none"], "there is no results folder none; --train=short trains"),
+        (["--out=o", "--protocol=macthed"], "has no protocol 'macthed'; did you mean 'matched'"),
+        (["--out=o", "--train=long"], "--train"),
+        (["--out=o", "--seeds=0"], "seeds"),
+        (["--out=/proc/o"], "--out=/proc/o cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(nmbench, tmp_path, monkeypatch, flags, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    code, out, err = nmbench("figures", *flags)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_the_longest_trained_configuration_with_enough_seeds_is_drawn(monkeypatch):
+    def row(seed, steps, *, budget=500, protocol="matched", status="ok", name="a"):
+        shared = {"model": "rnn", "task": "element_finder", "protocol": protocol, "status": status, "params_target": budget}
+        config = f'{{"model":"rnn","steps":{steps},"budget":{budget},"seed":{seed},"name":"{name}"}}'
+        return {**shared, "seed": seed, "train_steps": steps, "config_json": config, "run_id": f"{name}{seed}"}
+
+    short = [row(seed, 100, name="short") for seed in (2, 0, 1)]
+    long = [row(0, 900, name="long")]
+    other = [row(seed, 100, budget=900, name="other") for seed in range(4)]
+    failed = [row(3, 100, status="diverged", name="short"), row(0, 5000, protocol="smoke", name="smoke")]
+    monkeypatch.setattr(runs.store, "iterate", lambda folder: iter(other + short + long + failed))
+    monkeypatch.setattr(runs.Store, "folders", lambda self: ["something"])
+
+    def chosen(seeds, steps=None):
+        need = Need("rnn", "element_finder", seeds)
+        return [run.row["run_id"] for run in runs.find([need], Recipe("r", "matched", steps))[need]]
+
+    assert chosen(1) == ["long0"]
+    assert chosen(2) == ["short0", "short1"]
+    assert chosen(4) == ["other0", "other1", "other2", "other3"]
+    assert chosen(9) == ["long0"]
+    assert chosen(1, steps=1000) == []
+
+
+def test_intervals_have_their_colours_and_targets():
+    trials = timing._Trials(TASKS.get("mwg_rank3"))
+    assert trials.inputs["sensory"].shape == (110, 12, 3) and trials.targets.shape == (110, 12, 1)
+    # Measure at 15, wait an interval later, go 15 steps after that, then the ramp.
+    cues = [np.flatnonzero(trials.inputs["sensory"][:, i].any(axis=1)).tolist() for i in range(12)]
+    assert cues == [[15, 15 + i, 30 + i] for i in (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26)]
+    red, green, blue = np.array(trials.colours).T
+    assert (red[:4] > blue[:4]).all() and (blue[8:] > red[8:]).all() and (green[4:8] < red[4:8]).all()
+    # The strongest colours are the named ones; told apart by lightness alone (luminance, 0 to 1), too.
+    luminance = np.array(trials.colours)[[0, 4, 11]] @ [0.2126, 0.7152, 0.0722]
+    assert np.abs(np.subtract.outer(luminance, luminance))[np.triu_indices(3, 1)].min() > 0.1
+
+
+def test_the_median_of_curves_that_end_early():
+    from matplotlib.figure import Figure
+
+    axis = Figure().subplots()
+    curves = np.array([[1.0, 2, np.nan], [3, 8, np.nan], [5, np.nan, np.nan]])
+    style.seeds_and_median(axis, np.arange(3), curves, "black")
+    np.testing.assert_array_equal(axis.get_lines()[-1].get_ydata(), [3, 5, np.nan])
+    assert [line.get_linewidth() for line in axis.get_lines()] == [0.7, 0.7, 0.7, 2.2]
+    assert Run({"metric": "mse", "value": 2.0, "metrics.other": None}, "r").metric("mse") == 2
+    assert np.isnan(Run({"metric": "mse", "value": 2.0, "metrics.other": None}, "r").metric("other"))
