@@ -145,7 +145,7 @@ def test_cancelled_killed_preempted_and_queued_again_every_cell_is_there_once(sl
             continue
         go_on_when_told_to_stop(pid)
     requeued, preempted, cancelled, killed = harmed
-    code, _, err = finish(watching)
+    code, _, err = finish(watching, timeout=900)
     assert code == 1, err
     already = re.search(r"^(\d+) of (\d+) cells are in Slurm's queue already$", err, re.MULTILINE)
     assert already and already.group(1) == already.group(2) and "submitted" not in err
@@ -159,7 +159,7 @@ def test_cancelled_killed_preempted_and_queued_again_every_cell_is_there_once(sl
         assert re.search(r"^1 run resumed at step [1-9]\d* of 3000$", sweep.log(run_id), re.MULTILINE), sweep.log(run_id)
     assert {path.stem for path in checkpoints(sweep.out)} == {cancelled, killed}
 
-    code, _, err = finish(sweep.start())
+    code, _, err = finish(sweep.start(), timeout=900)
     assert code == 0, err
     assert "2 cells submitted to Slurm as job " in err
     rows = schema.read_csv(sweep.out / "results.csv")
