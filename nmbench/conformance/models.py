@@ -26,7 +26,7 @@ from nmbench.conformance.rules import Finding, Rules
 from nmbench.errors import NmbenchError
 from nmbench.input_weights import check_shapes
 from nmbench.params import flatten, is_learned, split, unflatten
-from nmbench.training import as_float, masked_mse
+from nmbench.phase_program import as_float, masked_mse
 
 __all__ = ["MODEL_RULES", "ModelUnderTest"]
 

@@ -18,8 +18,8 @@ from nmbench.conformance.rules import Finding, Rules
 from nmbench.errors import NmbenchError
 from nmbench.input_weights import InputWeights, check_new_inputs
 from nmbench.optimizer import transform
+from nmbench.phase_program import masked_mse
 from nmbench.task import Batch, FixedData, Task
-from nmbench.training import masked_mse
 
 TASK_RULES = Rules()
 TOLERANCE = 1e-6

@@ -238,10 +238,11 @@ def test_refusals_are_one_line():
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "steps"),
-    [*((e.name, 17) for e in BASELINES.entries()), *((n, s) for n in ("rnn", "row_gru") for s in (9, 16)), ("row_gru", 17)],
-)
+FAST = [("nmrnn", 17), ("rnn", 9), ("rnn", 16), ("row_gru", 17)]
+SLOW = [(e.name, 17) for e in BASELINES.entries() if e.name != "nmrnn"]
+
+
+@pytest.mark.parametrize(("name", "steps"), [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)])
 def test_recomputing_activations_changes_nothing(name, steps):
     """Outputs and gradients with `remat`, in segments that fit and that do not, are those without, in float64."""
     spec = dataclasses.replace(SPEC, steps=steps)

@@ -167,7 +167,7 @@ def test_a_frozen_partition_stays_through_a_staged_protocol(toy_task):
     assert trained.phase_losses[-1] == trained.validation_loss and len(trained.phase_losses) == 3
 
 
-@pytest.mark.parametrize("name", ["nmrnn", "nmrnn_linear", "lrrnn", "rnn", "lstm"])
+@pytest.mark.parametrize("name", ["nmrnn", *(pytest.param(n, marks=pytest.mark.slow) for n in ("lrrnn", "rnn", "lstm"))])
 def test_weights_of_a_new_input_start_its_phase_at_the_value_given(toy_task, name):
     """A rate of 0 in the second phase shows its start: the named column is 0.25, all else as the first phase left it."""
     phases = [Phase(steps=5, stage="first"), Phase(steps=1, relative_rate=0.0, new_inputs={"context/0": 0.25})]

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from nmbench import devices
 from nmbench.interrupts import Interrupted
 from nmbench.results.store import Store
 from nmbench.sweeps import losses, worker
@@ -91,7 +92,8 @@ def test_out_of_time(jobs, child, monkeypatch):
     assert statuses(jobs[1]) == [("timeout", error)] * 3
 
 
-def test_children_see_the_users_flags_of_xla_and_their_share_of_the_cores(jobs, child):
+def test_children_see_the_users_flags_of_xla_and_their_share_of_the_cores(jobs, child, monkeypatch):
+    monkeypatch.setattr(devices, "_users_flags", None)  # a worker of pytest-xdist inherits what its parent has set
     child("import os; print(sorted(os.sched_getaffinity(0)), os.environ.get('XLA_FLAGS'), flush=True); os._exit(2)")
     cores = sorted(os.sched_getaffinity(0))
     outcome = run(jobs[0], cores=cores[-1:])
