@@ -31,7 +31,7 @@ def test_a_gate_held_at_zero_is_a_network_without_that_component(make_network, i
     np.testing.assert_allclose(hold_gate(network, 1, 0).apply(inputs), smaller.apply(inputs), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("to", ["zero", "mean"])
+@pytest.mark.parametrize("to", ["zero", pytest.param("mean", marks=pytest.mark.slow)])
 def test_ablations_are_judged_by_the_task(make_network, toy_task, to):
     network = dataclasses.replace(make_network("nmrnn", toy_task.spec, N=8, M=4, K=2), task=toy_task)
     intact, *held = ablate_gates(network, to)

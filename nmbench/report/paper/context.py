@@ -84,6 +84,7 @@ def percent(found: Found) -> Figure:
         axis.axhline(floor, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
         axis.set_xticks(range(len(found)), [need.model for need in found], rotation=30, ha="right")
         axis.set_title(name)
+        axis.set_xlim(-0.6, len(found) - 0.4)
         axis.set_ylim(-3, 103)
     axes[0, 0].set_ylabel("percent correct")
     style.legend(figure, {"chance": {"color": style.MUTED, "linestyle": "--", "linewidth": 0.8}})
