@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+from matplotlib.figure import Figure
 
 from nmbench.report import ladder_figures, leaderboard
 from nmbench.report.axes import Style
@@ -167,7 +168,6 @@ def test_ladders_of_few_models_do_not_turn_others_out_of_the_overall_ranking(row
 
 
 def test_the_page_draws_the_ladder_and_has_its_table(made):
-    pytest.importorskip("matplotlib")
     rows = {r["run_id"]: r for r in made}
     tables = tables_of(made)
     styles = {label: Style(f"#00010{i}", "osD^"[i]) for i, label in enumerate(["back", "up", "lost", "never"])}
@@ -188,7 +188,7 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
 
 
 def test_a_ring_is_where_a_model_first_reaches_the_threshold(made):
-    figure = pytest.importorskip("matplotlib.figure").Figure()
+    figure = Figure()
     (ladder,) = ladders(tables_of(made))
     axis = figure.subplots()
     styles = {c.label: Style(f"#11111{i}", "s") for i, c in enumerate(ladder.curves)}
@@ -200,7 +200,6 @@ def test_a_ring_is_where_a_model_first_reaches_the_threshold(made):
 
 
 def test_a_picture_is_written_without_its_date(made, tmp_path):
-    pytest.importorskip("matplotlib")
     path = tmp_path / "l.svg"
     ladder_figures.write_picture(path, ladders(tables_of(made)))
     text = path.read_text()
