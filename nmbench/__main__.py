@@ -26,6 +26,7 @@ COMMANDS = {
     "figures": "",
     "reproduce": "RUN_ID|FILE.csv:N|FILE.csv#RUN_ID [FILE.csv|FOLDER ...]",
     "theory": "",
+    "claims": "[FILE.csv|FOLDER ...]",
 }
 
 

@@ -1,7 +1,7 @@
 """Built-in models train on built-in tasks under `smoke`, and their rows are valid.
 
-The fast tests take every task once, each with another model; the slow ones every model on one task of each kind of inputs
-and outputs.
+The fast tests take every task once, each with another model; the slow ones every model on the task with most to it: context,
+two phases, a frozen partition.
 """
 
 import importlib
@@ -15,7 +15,9 @@ from nmbench.results import schema
 
 MODELS = [entry.name for entry in BASELINES.entries()]
 PAIRS = {(entry.name, "nmrnn" if entry.name == "multitask" else MODELS[i]) for i, entry in enumerate(TASKS.entries())}
-REST = {(task, model) for task in ("element_finder", "mwg_rank3", "memory_anti", "multitask") for model in MODELS} - PAIRS
+REST = {("multitask", model) for model in MODELS} - PAIRS
+# Its hidden state multiplies linear gates and feeds back into them: on long trials it overflows at the rate of `smoke`.
+RATES = {"semilinear_lstm": 1e-3}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,7 @@ def test_every_model_trains_on_every_kind_of_task(capsys, tmp_path, task, model)
         "--seeds=1",
         "--devices=1",
         f"--results_dir={tmp_path}",
+        *([f"--learning_rate={RATES[model]}"] if model in RATES else []),
     ]
     assert cli.call(run.main, run.FLAGS, run.__doc__, "nmbench.run", "", argv) == 0
     out = capsys.readouterr().out

@@ -14,9 +14,12 @@ from nmbench.model import register_baseline
 from nmbench.results import schema
 
 MODELS = [model.name for model in BASELINES.entries()]
-ALL = [(task.name, model, i) for i, task in enumerate(TASKS.entries()) for model in MODELS]
-# Each task with one model in turn at every run of the tests, all of them in the slow ones.
-ALL = [pytest.param(t, m, marks=[] if MODELS.index(m) == i % len(MODELS) else pytest.mark.slow) for t, m, i in ALL]
+# Each task with one model in turn; and, among the slow tests, every model on the task with most phases and partitions.
+TURN = {(task.name, MODELS[i % len(MODELS)]) for i, task in enumerate(TASKS.entries())}
+ALL = [
+    *sorted(TURN),
+    *(pytest.param("multitask", m, marks=pytest.mark.slow) for m in MODELS if ("multitask", m) not in TURN),
+]
 
 
 def stored(cell, seed=0):

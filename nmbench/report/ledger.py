@@ -1,0 +1,104 @@
+"""The ledger of claims as Markdown and as a page of HTML that needs nothing else."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import tabulate
+
+import nmbench
+from nmbench.errors import NmbenchError
+from nmbench.ledger.publication import MATCHED, PAPER, Entry
+from nmbench.ledger.verdicts import Finding
+from nmbench.report.text import escape_markdown
+
+_TEMPLATES = pathlib.Path(__file__).parent / "page" / "templates"
+# What the two columns are called.
+CONDITIONS = {PAPER: "as published (paper)", MATCHED: "equal conditions (matched)"}
+_COLUMNS = ("measured", "value", "95% interval", "of what")
+TITLE = "Ledger of claims"
+ABOUT = (
+    "What Costacurta, Bhandarkar, Zoltowski and Linderman (NeurIPS 2024) claim, held against rows that were measured. Every "
+    "verdict is computed from the values below it, by the rule beside it."
+)
+
+
+def markdown(entries: Sequence[Entry], command: str) -> str:
+    """The ledger as Markdown: a table of verdicts, then every claim with its rule, its values and its commands."""
+    head = ["claim", "", *CONDITIONS.values()]
+    lines = [
+        [f"[{escape_markdown(e.claim.name)}](#{e.claim.name})", escape_markdown(e.claim.statement), *_verdicts(e)]
+        for e in entries
+    ]
+    parts = [
+        f"# {TITLE}",
+        f"{ABOUT} Made by",
+        f"```\n{command}\n```",
+        tabulate.tabulate(lines, head, tablefmt="pipe", disable_numparse=True),
+    ]
+    for entry in entries:
+        claim = entry.claim
+        parts += [
+            f"## {claim.name}",
+            f"{escape_markdown(claim.statement)}\n\nSource: {escape_markdown(claim.source)}.\nVerdict: "
+            f"{escape_markdown(claim.rule)}",
+        ]
+        for protocol, finding in entry.findings.items():
+            parts += _details(CONDITIONS[protocol], finding)
+    return "\n\n".join(parts) + "\n"
+
+
+def _details(condition: str, finding: Finding) -> list[str]:
+    parts = [f"### {condition}: {_verdict(finding)}", f"{escape_markdown(_sentence(finding.because))}"]
+    if finding.measured:
+        rows = [list(map(escape_markdown, line)) for line in finding.measured]
+        parts.append(tabulate.tabulate(rows, _COLUMNS, tablefmt="pipe", disable_numparse=True, colalign=("left",) * 4))
+    if finding.commands:
+        parts.append("\n".join(["```", *finding.commands, "```"]))
+    return parts
+
+
+def _verdicts(entry: Entry) -> list[str]:
+    return [_verdict(entry.findings[p]) if p in entry.findings else "" for p in CONDITIONS]
+
+
+def _verdict(finding: Finding) -> str:
+    return finding.verdict.value + (f" ({escape_markdown(finding.qualifier)})" if finding.qualifier else "")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def check_library() -> None:
+    """Raise `NmbenchError` if what the page needs is missing."""
+    try:
+        import jinja2  # noqa: F401
+    except ImportError as error:
+        raise NmbenchError("the page needs jinja2: pip install 'nmbench[report]', or -e '.[report]' in a clone") from error
+
+
+def html(entries: Sequence[Entry], command: str) -> str:
+    """The same as one page of HTML; see `check_library`."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    styles = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "ledger.css"))
+    found: dict[str, Any] = {"entries": entries, "conditions": CONDITIONS, "columns": _COLUMNS, "command": command}
+    return environment.get_template("ledger.html.j2").render(
+        **found,
+        title=TITLE,
+        about=ABOUT,
+        sentence=_sentence,
+        style=Markup(styles),
+        generator=f"nmbench {nmbench.__version__}",
+    )
