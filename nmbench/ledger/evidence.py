@@ -14,6 +14,7 @@ import numpy as np
 
 from nmbench import experiment
 from nmbench.catalog import TASKS
+from nmbench.errors import NmbenchError
 from nmbench.experiment import Cell
 from nmbench.request import Request
 from nmbench.results import cells, store
@@ -84,9 +85,16 @@ class Group:
 
 
 def _value(row: Row, metric: str, condition: str | None) -> float:
+    """A metric of a finished run; raises `NmbenchError` if its row lacks it."""
     if condition is not None:
-        return json.loads(row["conditions_json"])[metric][condition]
-    return row["value"] if metric == row["metric"] else row[METRIC_PREFIX + metric]
+        by_metric = json.loads(row["conditions_json"] or "{}")
+        value = by_metric.get(metric, {}).get(condition) if isinstance(by_metric, dict) else None
+    else:
+        value = row["value"] if metric == row["metric"] else row.get(METRIC_PREFIX + metric)
+    if value is None:
+        of = "" if condition is None else f" of {condition}"
+        raise NmbenchError(f"{row['run_id']} has no {metric}{of}, which a claim is about; it was not made by this nmbench")
+    return value
 
 
 class Evidence:

@@ -60,18 +60,20 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
 
     def judge(groups: Mapping[str, Group]) -> Finding:
         a, b = (groups[model].sample(metric) for model in (OURS, rival))
+        lines = [_median(model, groups[model], metric) for model in (OURS, rival)]
+        if min(a.values.min(), b.values.min()) <= 0:
+            return Finding(Verdict.UNDECIDED, "An error of 0 has no ratio to another", tuple(lines))
         verdict, ratio = verdicts.on_a_par(a, b)
         line = Measured(f"{OURS} / {rival}, geometric mean", number(ratio.value), interval(ratio), "ratio of errors")
-        within = f"the 95% interval of the ratio of errors, {interval(ratio)}, "
+        within = f"The 95% interval of the ratio of errors, {interval(ratio)}, "
         because = {
             Verdict.HOLDS: f"{within}lies within 1/2 .. 2",
             Verdict.FAILS: f"{within}lies above 1 and reaches beyond 2: {OURS} is worse",
             Verdict.MORE: f"{within}lies below 1 and reaches beyond 1/2: {OURS} is better",
             Verdict.UNDECIDED: f"{within}holds 1 and reaches beyond 1/2 or 2"
             if interval(ratio)
-            else "a single seed has no interval",
+            else "A single seed has no interval",
         }[verdict]
-        lines = [_median(model, groups[model], metric) for model in (OURS, rival)]
         return Finding(verdict, because, (*lines, line))
 
     return measure
@@ -106,7 +108,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         found = {key: verdicts.stays_below(gap, POINTS) for key, gap in gaps.items()}
         (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
         because = (
-            f"the published metric is at most {largest.value:.1f} points ({_points(largest) or 'one seed'}) above the "
+            f"The published metric is at most {largest.value:.1f} points ({_points(largest) or 'one seed'}) above the "
             f"corrected one ({model} on {condition})"
         )
         return Finding(verdicts.combine(found.values()), because, tuple(lines))
@@ -174,7 +176,7 @@ def sizes(tasks: Sequence[str], models: Sequence[str]) -> Measure:
             ratios.append(f"{ratio:.2f} on {task}")
             told = ", ".join(f"{model} {count}" for model, count in counts.items())
             lines.append(Measured(f"{task}: largest / smallest", f"{ratio:.2f}", "", told))
-        because = f"largest over smallest number of learned parameters: {', '.join(ratios)}; matched is {SIZES:.2f} or less"
+        because = f"Largest over smallest number of learned parameters: {', '.join(ratios)}; matched is {SIZES:.2f} or less"
         return Finding(verdicts.combine(found), because, tuple(lines))
 
     return measure
@@ -201,7 +203,7 @@ def _judged(
     commands = tuple(_command(model, task, protocol, groups.get(model), short) for model, protocol in protocols.items())
     if missing and not (some and groups):
         wanted = f", trained for {short.steps} steps as the others" if short else ""
-        return Finding(Verdict.NO_DATA, f"there are no runs of {', '.join(missing)} on {task}{wanted}", commands=commands)
+        return Finding(Verdict.NO_DATA, f"There are no runs of {', '.join(missing)} on {task}{wanted}", commands=commands)
     found = judge(groups)
     qualifier = [] if short is None else [f"after {short.steps} of {short.whole} steps"]
     untuned = [name for name, group in groups.items() if protocols[name] == "matched" and not group.weight[1]]

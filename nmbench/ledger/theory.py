@@ -32,12 +32,12 @@ def proposition(evidence: Evidence, protocol: str) -> Finding:
         found.append(Verdict.HOLDS if max(z, y) <= ROUNDING else Verdict.FAILS)
         told = f"z {z:.2g}, y {y:.2g}; {steps} steps, float64"
         lines.append(Measured(f"{what}: largest error", f"{max(z, y):.2g}", "", told))
-    said = ["as corrected it is exact on made networks" if Verdict.FAILS not in found else "it fails on made networks"]
+    said = ["As corrected it is exact on made networks" if Verdict.FAILS not in found else "It fails on made networks"]
     networks, absent = _networks(evidence, protocol, EQUATIONS)
     if not networks:
         networks, absent = _networks(evidence, protocol)
     if not networks:
-        said.append(f"no trained network: {absent}")
+        said.append(f"no trained network: {absent[:1].lower()}{absent[1:]}")
     for network in networks[:1]:
         try:
             errors, moved = trained.proposition(network)
@@ -88,7 +88,7 @@ def signal(evidence: Evidence, protocol: str) -> Finding:
         )
         spread = f"{_number(errors.min())} .. {_number(errors.max())} over networks" if len(rows) > 1 else ""
         lines.append(Measured(f"{label}: mean error of s", _number(middle), spread, told))
-    because = f"mean error of s, predicted from the target's ramp: {', '.join(said)}; following is {FOLLOWS:g} or less"
+    because = f"Mean error of s, predicted from the target's ramp: {', '.join(said)}; following is {FOLLOWS:g} or less"
     count = "one network" if len(networks) == 1 else f"median of {len(networks)} networks"
     lines.append(Measured("networks", str(len(networks)), "", ", ".join(network.name for network in networks)))
     return Finding(verdicts.combine(found), because, tuple(lines), count, commands)
@@ -102,14 +102,14 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = ()) -> tup
     """The trained linearised networks of a protocol, four at most, and why there is none."""
     finished = evidence.finished(Key(LINEAR, RANK1, protocol, settings))
     if not finished:
-        return [], f"there are no runs of {LINEAR} on {RANK1}, protocol {protocol}"
+        return [], f"There are no runs of {LINEAR} on {RANK1}, protocol {protocol}"
     here = [(row, source) for row, source in finished if os.path.isdir(os.path.expanduser(source))][:NETWORKS]
     try:
         loaded = [trained.load(row["run_id"], source) for row, source in here]
     except NmbenchError as error:
         return [], str(error)
     name = finished[0][0]["run_id"]
-    return loaded, "" if here else f"parameters of {name} are not in a CSV; name the results folder that holds its run"
+    return loaded, "" if here else f"The parameters of {name} are not in a CSV; name the results folder that holds its run"
 
 
 def _train(protocol: str, settings: Settings = (), seeds: int = 1) -> str:

@@ -51,7 +51,7 @@ def markdown(entries: Sequence[Entry], command: str) -> str:
 
 
 def _details(condition: str, finding: Finding) -> list[str]:
-    parts = [f"### {condition}: {_verdict(finding)}", f"{escape_markdown(_sentence(finding.because))}"]
+    parts = [f"### {condition}: {_verdict(finding)}", f"{escape_markdown(finding.because)}."]
     if finding.measured:
         rows = [list(map(escape_markdown, line)) for line in finding.measured]
         parts.append(tabulate.tabulate(rows, _COLUMNS, tablefmt="pipe", disable_numparse=True, colalign=("left",) * 4))
@@ -66,10 +66,6 @@ def _verdicts(entry: Entry) -> list[str]:
 
 def _verdict(finding: Finding) -> str:
     return finding.verdict.value + (f" ({escape_markdown(finding.qualifier)})" if finding.qualifier else "")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def check_library() -> None:
@@ -98,7 +94,6 @@ def html(entries: Sequence[Entry], command: str) -> str:
         **found,
         title=TITLE,
         about=ABOUT,
-        sentence=_sentence,
         style=Markup(styles),
         generator=f"nmbench {nmbench.__version__}",
     )
