@@ -108,8 +108,8 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         found = {key: verdicts.stays_below(gap, POINTS) for key, gap in gaps.items()}
         (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
         because = (
-            f"The published metric is at most {largest.value:.1f} points ({_points(largest) or 'one seed'}) above the "
-            f"corrected one ({model} on {condition})"
+            f"The published metric is above the corrected one by up to {largest.value:.1f} points "
+            f"({_points(largest) or 'one seed'}; {model} on {condition})"
         )
         return Finding(verdicts.combine(found.values()), because, tuple(lines))
 

@@ -38,16 +38,20 @@ def markdown(entries: Sequence[Entry], command: str) -> str:
         f"```\n{command}\n```",
         tabulate.tabulate(lines, head, tablefmt="pipe", disable_numparse=True),
     ]
-    for entry in entries:
-        claim = entry.claim
-        parts += [
-            f"## {claim.name}",
-            f"{escape_markdown(claim.statement)}\n\nSource: {escape_markdown(claim.source)}.\nVerdict: "
-            f"{escape_markdown(claim.rule)}",
-        ]
-        for protocol, finding in entry.findings.items():
-            parts += _details(CONDITIONS[protocol], finding)
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *map(section, entries)]) + "\n"
+
+
+def section(entry: Entry) -> str:
+    """A claim with its rule, its values and the commands that test it, as Markdown."""
+    claim = entry.claim
+    parts = [
+        f"## {claim.name}",
+        escape_markdown(claim.statement),
+        f"Source: {escape_markdown(claim.source)}.\nVerdict: {escape_markdown(claim.rule)}",
+    ]
+    for protocol, finding in entry.findings.items():
+        parts += _details(CONDITIONS[protocol], finding)
+    return "\n\n".join(parts)
 
 
 def _details(condition: str, finding: Finding) -> list[str]:
