@@ -14,7 +14,7 @@ from nmbench.ledger.verdicts import Finding, Measured, Verdict
 from nmbench.report.paper.runs import Need, Recipe
 from nmbench.report.text import interval, number
 from nmbench.results import stats
-from nmbench.results.stats import Estimate
+from nmbench.results.stats import Estimate, Sample
 
 OURS = "nmrnn"
 SEEDS = 10
@@ -47,7 +47,8 @@ def below(task: str, metric: str, rivals: Sequence[str], ours: Mapping[str, str]
             )
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not told apart from"}
         because = f"{OURS} is " + ", ".join(f"{words[rival.verdict]} {name}" for name, rival in found.items())
-        return Finding(verdicts.combine(rival.verdict for rival in found.values()), because, tuple(lines))
+        verdict = verdicts.combine(rival.verdict for rival in found.values())
+        return Finding(verdict, because, tuple(lines), _unsolved(task, metric, samples[OURS]))
 
     return measure
 
@@ -74,7 +75,7 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
             if interval(ratio)
             else "A single seed has no interval",
         }[verdict]
-        return Finding(verdict, because, (*lines, line))
+        return Finding(verdict, because, (*lines, line), _unsolved(task, metric, a))
 
     return measure
 
@@ -205,7 +206,9 @@ def _judged(
         wanted = f", trained for {short.steps} steps as the others" if short else ""
         return Finding(Verdict.NO_DATA, f"There are no runs of {', '.join(missing)} on {task}{wanted}", commands=commands)
     found = judge(groups)
-    qualifier = [] if short is None else [f"after {short.steps} of {short.whole} steps"]
+    qualifier = [found.qualifier] if found.qualifier else []
+    if short is not None:
+        qualifier.append(f"after {short.steps} of {short.whole} steps")
     untuned = [name for name, group in groups.items() if protocols[name] == "matched" and not group.weight[1]]
     if untuned:
         qualifier.append(f"rate not tuned for {', '.join(untuned)}")
@@ -217,6 +220,15 @@ def _command(model: str, task: str, protocol: str, group: Group | None, short: G
     like = group or short
     steps = like.steps if like and not like.is_whole else None
     return Recipe("results", protocol, steps).command(Need(model, task, len(group.rows) if group else SEEDS))
+
+
+def _unsolved(task: str, metric: str, ours: Sample) -> str:
+    """A word of warning where most of our seeds do not solve the task: being less wrong than others is not much then."""
+    (found,) = (m for m in TASKS.get(task).metrics if m.name == metric)
+    if found.threshold is None:
+        return ""
+    solved = int(np.count_nonzero(stats.reached(ours, found.threshold)))
+    return f"{OURS} solves the task in {solved} of {len(ours)} seeds" if 2 * solved < len(ours) else ""
 
 
 def _median(model: str, group: Group, metric: str) -> Measured:
