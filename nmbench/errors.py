@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class NmbenchError(Exception):
@@ -24,3 +27,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{hint} (known: {', '.join(known) or 'none'})"
+
+
+def choose(what: str, text: str, known: Mapping[str, T]) -> list[T]:
+    """The values of a list of names "a,b", each once, all for ""; raises `NmbenchError` for a name that is not known.
+
+    what: what they are, for the message.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
+    for name in names:
+        if name not in known:
+            raise NmbenchError(f"there is no {what} {name!r}{did_you_mean(name, known)}")
+    return [known[name] for name in dict.fromkeys(names)]

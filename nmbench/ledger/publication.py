@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench import errors
 from nmbench.ledger import theory
 from nmbench.ledger.evidence import Evidence, Key
 from nmbench.ledger.performance import OURS, Measure, below, par, percent_published, retraining, sizes
@@ -141,12 +141,7 @@ CLAIMS = (
 
 def choose(text: str) -> list[Claim]:
     """The claims of a list "selection,sizes", all for ""; raises `NmbenchError` for an unknown one."""
-    known = {claim.name: claim for claim in CLAIMS}
-    names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
-    for name in names:
-        if name not in known:
-            raise NmbenchError(f"there is no claim {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
-    return [known[name] for name in dict.fromkeys(names)]
+    return errors.choose("claim", text, {claim.name: claim for claim in CLAIMS})
 
 
 def wanted() -> list[Key]:

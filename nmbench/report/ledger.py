@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ import nmbench
 from nmbench.errors import NmbenchError
 from nmbench.ledger.publication import MATCHED, PAPER, Entry
 from nmbench.ledger.verdicts import Finding
+from nmbench.report.page import TEMPLATES, environment
 from nmbench.report.text import escape_markdown
 
-_TEMPLATES = pathlib.Path(__file__).parent / "page" / "templates"
 # What the two columns are called.
 CONDITIONS = {PAPER: "as published (paper)", MATCHED: "equal conditions (matched)"}
 _COLUMNS = ("measured", "value", "95% interval", "of what")
@@ -82,22 +81,18 @@ def check_library() -> None:
 
 def html(entries: Sequence[Entry], command: str) -> str:
     """The same as one page of HTML; see `check_library`."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    styles = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "ledger.css"))
+    styles = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "ledger.css"))
     found: dict[str, Any] = {"entries": entries, "conditions": CONDITIONS, "columns": _COLUMNS, "command": command}
-    return environment.get_template("ledger.html.j2").render(
-        **found,
-        title=TITLE,
-        about=ABOUT,
-        style=Markup(styles),
-        generator=f"nmbench {nmbench.__version__}",
+    return (
+        environment()
+        .get_template("ledger.html.j2")
+        .render(
+            **found,
+            title=TITLE,
+            about=ABOUT,
+            style=Markup(styles),
+            generator=f"nmbench {nmbench.__version__}",
+        )
     )

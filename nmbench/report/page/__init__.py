@@ -22,13 +22,15 @@ from nmbench.report.page.content import Commands, gather
 from nmbench.results import store
 
 if TYPE_CHECKING:
+    import jinja2
+
     from nmbench.results.standings import Overall, Table
 
 INDEX = "index.html"
 MOST_ROWS = 5000
 # What an earlier page is known by; any other file of that name is left alone.
 _GENERATOR = '<meta name="generator" content="nmbench '
-_TEMPLATES = pathlib.Path(__file__).parent / "templates"
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
 def check_libraries() -> None:
@@ -115,26 +117,35 @@ def write(
     return index
 
 
-def render(found: Mapping[str, Any]) -> str:
-    """HTML of what `gather` returns."""
+def environment() -> jinja2.Environment:
+    """Of the templates; whatever is put into them is escaped."""
     import jinja2
-    from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """HTML of what `gather` returns."""
+    from markupsafe import Markup
+
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text = environment.get_template("page.html.j2").render(
-        style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_sha256=digest,
-        generator=f"nmbench {nmbench.__version__}",
-        **found,
+    text = (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_sha256=digest,
+            generator=f"nmbench {nmbench.__version__}",
+            **found,
+        )
     )
     size = f"{len(text.encode()) / 1000:.0f} kB"
     return text.replace("@page-size@", size, 1)

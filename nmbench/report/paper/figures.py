@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench import errors
 from nmbench.report.paper import context, rank1, selection, timing
 from nmbench.report.paper.runs import Need, Run
 
@@ -123,9 +123,4 @@ FIGURES = (
 
 def choose(text: str) -> list[PaperFigure]:
     """The figures of a list "S1,5B", all for ""; raises `NmbenchError` for an unknown one."""
-    known = {figure.name: figure for figure in FIGURES}
-    names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
-    for name in names:
-        if name not in known:
-            raise NmbenchError(f"there is no figure {name!r}{did_you_mean(name, known)}")
-    return [known[name] for name in dict.fromkeys(names)]
+    return errors.choose("figure", text, {figure.name: figure for figure in FIGURES})
