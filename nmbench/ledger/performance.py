@@ -95,7 +95,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         for model in groups:
             for condition in conditions:
                 right, said = (groups[model].sample(name, condition) for name in (corrected, published))
-                gap = stats.mean(said.values - right.values)
+                gap = stats.mean(np.abs(said.values - right.values))
                 gaps[model, condition] = gap
                 value, told = stats.mean(right.values), stats.mean(said.values)
                 lines.append(
@@ -109,7 +109,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         found = {key: verdicts.stays_below(gap, POINTS) for key, gap in gaps.items()}
         (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
         because = (
-            f"The published metric is above the corrected one by up to {largest.value:.1f} points "
+            f"The published metric differs from the corrected one by up to {largest.value:.1f} points "
             f"({_points(largest) or 'one seed'}; {model} on {condition})"
         )
         return Finding(verdicts.combine(found.values()), because, tuple(lines))

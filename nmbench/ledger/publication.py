@@ -98,8 +98,9 @@ CLAIMS = (
         "percent",
         "Multitask: percent correct, as the authors' code has it, is the percentage of answers within pi/10 of the target.",
         "supplement C.4; the authors' code",
-        "the published metric minus the corrected one, mean over seeds with its 95% bootstrap interval, for every model and "
-        "task: it holds for those whose interval ends at 1 point or below, and not for those where it begins above.",
+        "how far the published metric is from the corrected one, mean over seeds with its 95% bootstrap interval, for every "
+        "model and task: it holds for those whose interval ends at 1 point or below, and not where it begins above. It may "
+        "be off either way: opposite answers count, and angles on both sides of a right angle are taken to be far apart.",
         percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
     ),
     Claim(
