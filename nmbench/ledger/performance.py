@@ -137,17 +137,18 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
     """
 
     def measure(evidence: Evidence, protocol: str) -> Finding:
-        everyone = dict.fromkeys((OURS, *rivals), protocol)
-        beside = evidence.alike(everyone, task)
-        if OURS in beside:
-            return _judged(evidence, everyone, task, judge, some=True)
-        return _judged(evidence, {OURS: protocol}, task, judge)
+        # Rivals stand beside it if they were trained as long; ours is the longest trained there is.
+        everyone, alone = dict.fromkeys((OURS, *rivals), protocol), {OURS: protocol}
+        ours = evidence.alike(alone, task).get(OURS)
+        beside = ours is not None and evidence.alike(everyone, task).get(OURS) is ours
+        return _judged(evidence, everyone if beside else alone, task, judge, some=True)
 
     def judge(groups: Mapping[str, Group]) -> Finding:
         threshold = TASKS.get(task).metrics[0].threshold
         assert threshold is not None
         after = stats.median(groups[OURS].sample(new).values)
         verdict = verdicts.reaches(after, threshold)
+        early = verdict is Verdict.FAILS and not groups[OURS].is_whole
         lines = []
         for model, group in groups.items():
             for name, what in ((new, "new task"), (old, "old tasks")):
@@ -159,8 +160,9 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
         because = (
             f"{OURS} with only its neuromodulatory subnetwork retrained has {after.value:.1f}% on the new task, median "
             f"({_points(after) or 'one seed'}), and {words[verdict]} {threshold:g}%"
+            + (", before its training was complete" if early else "")
         )
-        return Finding(verdict, because, tuple(lines))
+        return Finding(Verdict.UNDECIDED if early else verdict, because, tuple(lines))
 
     return measure
 

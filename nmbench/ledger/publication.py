@@ -100,7 +100,7 @@ CLAIMS = (
         "supplement C.4; the authors' code",
         "how far the published metric is from the corrected one, mean over seeds with its 95% bootstrap interval, for every "
         "model and task: it holds for those whose interval ends at 1 point or below, and not where it begins above. It may "
-        "be off either way: opposite answers count, and angles on both sides of a right angle are taken to be far apart.",
+        "be off either way: opposite answers count, and angles on both sides of the vertical are taken to be far apart.",
         percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
     ),
     Claim(
@@ -108,7 +108,8 @@ CLAIMS = (
         "Multitask: retraining only the neuromodulatory subnetwork suffices for the NM-RNN to learn MemoryAnti.",
         "main text, multitask; supplement C.2 and C.3",
         "median percent correct (corrected) on MemoryAnti after retraining with its 95% bootstrap interval, against the 90% "
-        "at which the task counts as solved. Rivals, with their input weights retrained, are shown and do not enter.",
+        "at which the task counts as solved; below it after a shortened training leaves it open. Rivals, with their input "
+        "weights retrained, are shown where they were trained as long, and do not enter.",
         retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),
     ),
     Claim(

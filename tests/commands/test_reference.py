@@ -8,7 +8,10 @@ import pytest
 
 from nmbench import experiment
 from nmbench.catalog import BASELINES, TASKS
-from nmbench.report import leaderboard
+from nmbench.ledger import publication
+from nmbench.ledger.evidence import Evidence
+from nmbench.ledger.verdicts import Verdict
+from nmbench.report import leaderboard, ledger
 from nmbench.results import schema, standings
 from support.rows import tables_of
 
@@ -68,3 +71,16 @@ def test_the_published_tables_are_those_of_the_reference_rows():
         assert leaderboard.render([table], [], "markdown").split("\n\n")[1] in readme
     overall = leaderboard.render([], standings.overall(matched), "markdown").split("\n\n")[1]
     assert overall in readme
+
+
+def test_the_published_ledger_is_that_of_its_rows():
+    """All but what needs parameters, which no CSV holds."""
+    rows = [str(ROOT / "results" / name) for name in ("reference.csv", "claims/rows.csv")]
+    evidence = Evidence.read(rows, publication.wanted())
+    text = (ROOT / "results" / "claims" / "CLAIMS.md").read_text()
+    entries = publication.ledger(evidence, [c for c in publication.CLAIMS if c.name not in ("signal", "proposition")])
+    for entry in entries:
+        assert ledger.section(entry) in text, entry.claim.name
+        assert Verdict.NO_DATA not in {finding.verdict for finding in entry.findings.values()}
+    page = (ROOT / "results" / "claims" / "index.html").read_text()
+    assert all(f'id="{claim.name}"' in page for claim in publication.CLAIMS)
