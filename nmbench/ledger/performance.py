@@ -95,9 +95,11 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         for model in groups:
             for condition in conditions:
                 right, said = (groups[model].sample(name, condition) for name in (corrected, published))
-                gap = stats.mean(np.abs(said.values - right.values))
-                gaps[model, condition] = gap
-                value, told = stats.mean(right.values), stats.mean(said.values)
+                finished = ~right.lost  # a lost seed gave no answer that the two could differ about
+                if not finished.any():
+                    continue
+                gaps[model, condition] = stats.mean(np.abs(said.values - right.values)[finished])
+                value, told = stats.mean(right.values[finished]), stats.mean(said.values[finished])
                 lines.append(
                     Measured(
                         f"{model}, {condition}: corrected, mean",
@@ -106,6 +108,8 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
                         f"as published {told.value:.1f} ({_points(told) or 'one seed'}); {groups[model].told}",
                     )
                 )
+        if not gaps:
+            return Finding(Verdict.NO_DATA, f"No run of {', '.join(groups)} on {task} has finished")
         found = {key: verdicts.stays_below(gap, POINTS) for key, gap in gaps.items()}
         (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
         because = (
@@ -138,8 +142,9 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
 
     def measure(evidence: Evidence, protocol: str) -> Finding:
         everyone = dict.fromkeys((OURS, *rivals), protocol)
-        beside = evidence.alike(everyone, task)
-        if OURS in beside:
+        alone, beside = (evidence.alike(models, task).get(OURS) for models in ({OURS: protocol}, everyone))
+        # Rivals do not lead to a shorter training of ours.
+        if alone and beside and alone.steps == beside.steps:
             return _judged(evidence, everyone, task, judge, some=True)
         return _judged(evidence, {OURS: protocol}, task, judge)
 
@@ -208,7 +213,7 @@ def _judged(
     found = judge(groups)
     qualifier = [found.qualifier] if found.qualifier else []
     if short is not None:
-        qualifier.append(f"after {short.steps} of {short.whole} steps")
+        qualifier.append(short.trained)
     untuned = [name for name, group in groups.items() if protocols[name] == "matched" and not group.weight[1]]
     if untuned:
         qualifier.append(f"rate not tuned for {', '.join(untuned)}")
