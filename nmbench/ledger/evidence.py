@@ -129,9 +129,10 @@ class Evidence:
                 for key in keys.get((row["model"], row["task"], row["protocol"]), ()):
                     if not _steps(row, resolved(key)):
                         continue
-                    # A run in several sources is taken from where its own folder is, with its parameters.
+                    # Of several sources the one with the run's own folder counts, where its parameters are, else the last.
                     there = kept[key][shared_config(row["config_json"])]
-                    if row["seed"] not in there or has_folder(path, row):
+                    before = there.get(row["seed"])
+                    if before is None or has_folder(path, row) or not has_folder(before[1], before[0]):
                         there[row["seed"]] = row, path
                     yield row
 
