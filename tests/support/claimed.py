@@ -70,7 +70,7 @@ def make_rows(
         columns["score"] = 50.0
         columns["conditions_json"] = schema.canonical_json(conditions or {})
         columns |= {f"metrics.{name}": number for name, number in (others or {}).items()}
-        row = make_row(**{**columns, "value": value, **changes})
+        row = make_row(**{**columns, "value": float(value), **changes})
         rows.append(row if task == "element_finder" else {**row, "metrics.exact_match": None})
     return rows
 
