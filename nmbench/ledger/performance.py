@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -121,6 +122,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
     return measure
 
 
+@functools.cache
 def _answers(task_name: str, corrected: str, published: str) -> list[Measured]:
     """What answers that need no training get under both metrics."""
     task = TASKS.get(task_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -36,8 +37,7 @@ def make_rows(
     metrics. conditions: metric to label to value. config: changes to the configuration. changes: to the rows.
     """
     cell = resolved(Key(model, task, protocol, settings))
-    primary = TASKS.get(task).metrics[0]
-    rows = []
+    primary, sha256, rows = TASKS.get(task).metrics[0], _sha256(task), []
     for seed, value in enumerate(values, start=first_seed):
         told = {**json.loads(schema.canonical_json(cell.config(seed))), **(config or {})}
         if steps is not None:
@@ -52,7 +52,7 @@ def make_rows(
             "seed": seed,
             "run_id": f"{model}.{task}.{protocol}.s{seed}.{hashlib.sha256(text.encode()).hexdigest()[:12]}",
             "task_version": cell.task.version,
-            "testset_sha256": cell.task.frozen("test").sha256,
+            "testset_sha256": sha256,
             "config_json": text,
             "params_target": cell.task.default_budget,
             "params_actual": cell.sizing.actual,
@@ -73,6 +73,11 @@ def make_rows(
         row = make_row(**{**columns, "value": float(value), **changes})
         rows.append(row if task == "element_finder" else {**row, "metrics.exact_match": None})
     return rows
+
+
+@functools.cache
+def _sha256(task: str) -> str:
+    return TASKS.get(task).frozen("test").sha256
 
 
 def write_csv(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> str:
