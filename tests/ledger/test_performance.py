@@ -225,7 +225,10 @@ def test_percent_shows_answers_that_need_no_training(judge):
 PERCENT = {
     "alike": ([80, 82, 84], [80, 82, 84], Verdict.HOLDS),
     "a point above": ([80, 82, 84], [81, 83, 85], Verdict.HOLDS),
-    "far below": ([80, 82, 84], [50, 52, 54], Verdict.HOLDS),
+    "a point below": ([80, 82, 84], [79, 81, 83], Verdict.HOLDS),
+    "far below": ([80, 82, 84], [50, 52, 54], Verdict.FAILS),
+    "ten points off, above and below": ([80, 80, 80], [90, 70, 80], Verdict.UNDECIDED),
+    "always ten points off, above or below": ([80, 80, 80], [90, 70, 90], Verdict.FAILS),
     "two points above": ([80, 82, 84], [82, 84, 86], Verdict.FAILS),
     "a point above at the mean": ([80, 80, 80], [80, 81, 82], Verdict.UNDECIDED),
     "one seed": ([80], [95], Verdict.UNDECIDED),
