@@ -6,10 +6,11 @@
 
 Each claim is judged as published (protocol `paper`) and under equal conditions (protocol `matched`), on the models' default
 sizes. A verdict is computed from the values printed below it: "holds", "more than holds", "holds in part", "does not hold",
-"cannot tell" where intervals leave it open, "no data". Networks trained for fewer steps than the protocol asks for are used
-where there are no others, all models of a claim equally long, and the verdict says so. Every claim names the commands that
-test it. Claims on the insides of networks need the results folder: a CSV does not hold parameters. A run that is in several
-sources counts once; the one in a folder goes before that in a CSV.
+"cannot tell" where intervals leave it open, "no data". Networks trained for another number of steps than the protocol asks
+for are used where there are no others, all models of a claim equally long, and the verdict says so; a run of protocol
+`paper` with another learning rate is not used. Every claim names the commands that test it. Claims on the insides of
+networks need the results folder: a CSV does not hold parameters. A run that is in several sources counts once; the one in a
+folder goes before that in a CSV.
 
 In Python: `nmbench.ledger.publication.ledger(nmbench.ledger.evidence.Evidence.read(paths, wanted()))`.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import shlex
 
 from nmbench import cli
-from nmbench.errors import NmbenchError
+from nmbench.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags()
 cli.choice(FLAGS, "format", "markdown", ["markdown", "html"], "form of the ledger")
@@ -58,7 +59,7 @@ def main(paths: list[str]) -> int:
 def _command(paths: list[str]) -> str:
     """The line that made this."""
     flags = [f"--{name}={getattr(FLAGS, name)}" for name in ("only", "format", "out") if FLAGS[name].present]
-    return shlex.join(["python", "-m", "nmbench.claims", *paths, *flags])
+    return printable(shlex.join(["python", "-m", "nmbench.claims", *paths, *flags]))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from nmbench.experiment import Cell
 from nmbench.request import Request
 from nmbench.results import cells, store
 from nmbench.results.cells import shared_config
-from nmbench.results.schema import METRIC_PREFIX, canonical_json
+from nmbench.results.schema import LARGEST_FLOAT, METRIC_PREFIX, canonical_json
 from nmbench.results.stats import Sample
 
 Row = Mapping[str, Any]
@@ -59,7 +58,7 @@ class Group:
 
     @property
     def is_whole(self) -> bool:
-        return self.steps >= self.whole
+        return self.steps == self.whole
 
     @property
     def told(self) -> str:
@@ -69,6 +68,11 @@ class Group:
         tuned = "tuned " if row["tuning_trials"] else ""
         rate = "" if row["learning_rate"] is None else f", {tuned}rate {row['learning_rate']:g}"
         return f"{seeds}, {row['params_actual']} parameters, {self.steps} steps{rate}"
+
+    @property
+    def trained(self) -> str:
+        """How long."""
+        return f"after {self.steps} of {self.whole} steps"
 
     @property
     def weight(self) -> tuple[int, int]:
@@ -87,11 +91,11 @@ class Group:
 def _value(row: Row, metric: str, condition: str | None) -> float:
     """A metric of a finished run; raises `NmbenchError` if its row lacks it."""
     if condition is not None:
-        by_metric = json.loads(row["conditions_json"] or "{}")
-        value = by_metric.get(metric, {}).get(condition) if isinstance(by_metric, dict) else None
+        by_condition = json.loads(row["conditions_json"]).get(metric)
+        value = by_condition.get(condition) if isinstance(by_condition, dict) else None
     else:
         value = row["value"] if metric == row["metric"] else row.get(METRIC_PREFIX + metric)
-    if value is None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST_FLOAT:
         of = "" if condition is None else f" of {condition}"
         raise NmbenchError(f"{row['run_id']} has no {metric}{of}, which a claim is about; it was not made by this nmbench")
     return value
@@ -125,9 +129,10 @@ class Evidence:
                 for key in keys.get((row["model"], row["task"], row["protocol"]), ()):
                     if not _steps(row, resolved(key)):
                         continue
-                    # A run in several sources is taken from a folder, where its parameters are.
+                    # Of several sources the one with the run's own folder counts, where its parameters are, else the last.
                     there = kept[key][shared_config(row["config_json"])]
-                    if row["seed"] not in there or os.path.isdir(os.path.expanduser(path)):
+                    before = there.get(row["seed"])
+                    if before is None or has_folder(path, row) or not has_folder(before[1], before[0]):
                         there[row["seed"]] = row, path
                     yield row
 
@@ -159,25 +164,31 @@ class Evidence:
                     by_length[length][model] = group
         return max(by_length.items(), key=lambda item: (len(item[1]), item[0]), default=(0, {}))[1]
 
-    def finished(self, key: Key) -> list[tuple[Row, str]]:
-        """Finished runs and where they come from, those trained longest first."""
-        return [
-            (row, source)
-            for group in sorted(self._groups.get(key, ()), key=lambda group: -group.steps)
-            for row, source in zip(group.rows, group.sources, strict=True)
-            if row["status"] == "ok"
-        ]
+    def longest(self, key: Key) -> list[Group]:
+        """All groups: those trained in full, then those trained longest, those with more seeds first."""
+        return sorted(self._groups.get(key, ()), key=lambda group: (group.is_whole, group.steps, group.weight), reverse=True)
+
+
+def has_folder(path: str, row: Row) -> bool:
+    """Whether a source is a results folder that holds the run of a row, and not only the row."""
+    return (store.Store(path).runs / row["run_id"] / store.ROW).is_file()
 
 
 def _steps(row: Row, cell: Cell) -> int:
-    """Steps that a row's run was asked for; 0 if its model has other sizes than the protocol gives it by default."""
+    """Steps that a row's run was asked for; 0 if its model has other sizes than the protocol gives it by default.
+
+    So it is with a run of another learning rate than that of a protocol whose rates are fixed.
+    """
     config = json.loads(row["config_json"])
     if canonical_json(config.get("hparams")) != canonical_json(cell.sizing.hparams):
         return 0
+    if not cell.protocol.learning_rate_grid and row["learning_rate"] != cell.tuning.rate:
+        return 0
     try:
-        return sum(phase["steps"] for phase in config["protocol"]["phases"])
+        steps = [phase["steps"] for phase in config["protocol"]["phases"]]
     except (KeyError, TypeError):  # a configuration that nmbench did not write
         return 0
+    return sum(steps) if all(type(n) is int and 0 <= n < 2**53 for n in steps) else 0
 
 
 def _check_test_sets(sources: Sequence[cells.Source]) -> None:

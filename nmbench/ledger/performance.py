@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -95,9 +96,11 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         for model in groups:
             for condition in conditions:
                 right, said = (groups[model].sample(name, condition) for name in (corrected, published))
-                gap = stats.mean(np.abs(said.values - right.values))
-                gaps[model, condition] = gap
-                value, told = stats.mean(right.values), stats.mean(said.values)
+                finished = ~right.lost  # a lost seed gave no answer that the two could differ about
+                if not finished.any():
+                    continue
+                gaps[model, condition] = stats.mean(np.abs(said.values - right.values)[finished])
+                value, told = stats.mean(right.values[finished]), stats.mean(said.values[finished])
                 lines.append(
                     Measured(
                         f"{model}, {condition}: corrected, mean",
@@ -106,6 +109,8 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
                         f"as published {told.value:.1f} ({_points(told) or 'one seed'}); {groups[model].told}",
                     )
                 )
+        if not gaps:
+            return Finding(Verdict.NO_DATA, f"No run of {', '.join(groups)} on {task} has finished")
         found = {key: verdicts.stays_below(gap, POINTS) for key, gap in gaps.items()}
         (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
         because = (
@@ -117,6 +122,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
     return measure
 
 
+@functools.cache
 def _answers(task_name: str, corrected: str, published: str) -> list[Measured]:
     """What answers that need no training get under both metrics."""
     task = TASKS.get(task_name)
@@ -210,7 +216,7 @@ def _judged(
     found = judge(groups)
     qualifier = [found.qualifier] if found.qualifier else []
     if short is not None:
-        qualifier.append(f"after {short.steps} of {short.whole} steps")
+        qualifier.append(short.trained)
     untuned = [name for name, group in groups.items() if protocols[name] == "matched" and not group.weight[1]]
     if untuned:
         qualifier.append(f"rate not tuned for {', '.join(untuned)}")

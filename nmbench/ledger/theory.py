@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-import os
+from typing import NamedTuple
 
 import numpy as np
 
-from nmbench.errors import NmbenchError
+from nmbench.errors import NmbenchError, printable
 from nmbench.ledger import verdicts
-from nmbench.ledger.evidence import Evidence, Key
+from nmbench.ledger.evidence import Evidence, Key, has_folder
 from nmbench.ledger.verdicts import Finding, Measured, Verdict
 from nmbench.report.paper.runs import Need, Recipe
 from nmbench.theory import trained
@@ -33,12 +33,12 @@ def proposition(evidence: Evidence, protocol: str) -> Finding:
         told = f"z {z:.2g}, y {y:.2g}; {steps} steps, float64"
         lines.append(Measured(f"{what}: largest error", f"{max(z, y):.2g}", "", told))
     said = ["As corrected it is exact on made networks" if Verdict.FAILS not in found else "It fails on made networks"]
-    networks, absent = _networks(evidence, protocol, EQUATIONS)
-    if not networks:
-        networks, absent = _networks(evidence, protocol)
-    if not networks:
-        said.append(f"no trained network: {absent[:1].lower()}{absent[1:]}")
-    for network in networks[:1]:
+    networks = _networks(evidence, protocol, EQUATIONS)
+    if not networks.loaded:
+        networks = _networks(evidence, protocol)
+    if not networks.loaded:
+        said.append(f"no trained network: {networks.absent[:1].lower()}{networks.absent[1:]}")
+    for network in networks.loaded[:1]:
         try:
             errors, moved = trained.proposition(network)
         except NmbenchError as error:
@@ -58,7 +58,7 @@ def proposition(evidence: Evidence, protocol: str) -> Finding:
             )
         )
     commands = ("python -m nmbench.theory", _train(protocol, EQUATIONS if protocol == "matched" else ()))
-    return Finding(verdicts.combine(found), "; ".join(said), tuple(lines), "", commands)
+    return Finding(verdicts.combine(found), "; ".join(said), tuple(lines), networks.qualifier, commands)
 
 
 @functools.cache
@@ -70,7 +70,7 @@ def _made() -> list[tuple[str, int, float, float]]:
 
 def signal(evidence: Evidence, protocol: str) -> Finding:
     """The signal of trained rank-1 networks is what the target's ramp implies, at every tested interval, at the median."""
-    networks, absent = _networks(evidence, protocol)
+    networks, shortened, absent = _networks(evidence, protocol)
     commands = (_train(protocol, (), max(1, len(networks))), "python -m nmbench.theory --run=RUN_ID")
     if not networks:
         return Finding(Verdict.NO_DATA, absent, commands=commands)
@@ -91,25 +91,39 @@ def signal(evidence: Evidence, protocol: str) -> Finding:
     because = f"Mean error of s, predicted from the target's ramp: {', '.join(said)}; following is {FOLLOWS:g} or less"
     count = "one network" if len(networks) == 1 else f"median of {len(networks)} networks"
     lines.append(Measured("networks", str(len(networks)), "", ", ".join(network.name for network in networks)))
-    return Finding(verdicts.combine(found), because, tuple(lines), count, commands)
+    qualifier = f"{count}; {shortened}" if shortened else count
+    return Finding(verdicts.combine(found), because, tuple(lines), qualifier, commands)
 
 
 def _number(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else "none"
 
 
-def _networks(evidence: Evidence, protocol: str, settings: Settings = ()) -> tuple[list[Trained], str]:
-    """The trained linearised networks of a protocol, four at most, and why there is none."""
-    finished = evidence.finished(Key(LINEAR, RANK1, protocol, settings))
-    if not finished:
-        return [], f"There are no runs of {LINEAR} on {RANK1}, protocol {protocol}"
-    here = [(row, source) for row, source in finished if os.path.isdir(os.path.expanduser(source))][:NETWORKS]
-    try:
-        loaded = [trained.load(row["run_id"], source) for row, source in here]
-    except NmbenchError as error:
-        return [], str(error)
-    name = finished[0][0]["run_id"]
-    return loaded, "" if here else f"The parameters of {name} are not in a CSV; name the results folder that holds its run"
+class Networks(NamedTuple):
+    """Trained networks of one configuration, four at most; qualifier: how long they were trained, where not in full.
+
+    absent: why there are none, "" if there are.
+    """
+
+    loaded: list[Trained]
+    qualifier: str = ""
+    absent: str = ""
+
+
+def _networks(evidence: Evidence, protocol: str, settings: Settings = ()) -> Networks:
+    """The linearised networks of a protocol that were trained longest, of those whose parameters are here."""
+    absent = f"There are no finished runs of {LINEAR} on {RANK1}, protocol {protocol}"
+    for group in evidence.longest(Key(LINEAR, RANK1, protocol, settings)):
+        runs = [(row, path) for row, path in zip(group.rows, group.sources, strict=True) if row["status"] == "ok"]
+        here = [(row["run_id"], path) for row, path in runs if has_folder(path, row)][:NETWORKS]
+        if here:
+            try:
+                return Networks([trained.load(*run) for run in here], "" if group.is_whole else group.trained)
+            except NmbenchError as error:
+                return Networks([], absent=printable(str(error)))
+        for row, _ in runs[:1]:
+            absent = f"The parameters of {row['run_id']} are not in a CSV; name the results folder that holds its run"
+    return Networks([], absent=absent)
 
 
 def _train(protocol: str, settings: Settings = (), seeds: int = 1) -> str:

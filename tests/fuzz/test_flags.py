@@ -116,7 +116,7 @@ def test_hparams(guard, count):
 ODD_PATHS = ["a/../b", "file/x", "file", "loop/x", "x" * 300, "y/" * 3000, "out\n\x1b[31m", "-", "é", " "]
 
 
-@pytest.mark.parametrize("command", ["export", "score", "describe", "leaderboard", "validate", "theory"])
+@pytest.mark.parametrize("command", ["export", "score", "describe", "leaderboard", "validate", "theory", "claims"])
 @pytest.mark.parametrize("path", ODD_PATHS)
 def test_odd_paths(guard, path, command):
     """Odd names, files in the way, links in a circle, names too long."""
@@ -132,6 +132,7 @@ def test_odd_paths(guard, path, command):
         "theory": ["--instances=1", f"--plot={target}"],
         "leaderboard": [target],
         "validate": [target],
+        "claims": [target, f"--out={folder}/new.md"],
     }[command]
     code, _, _ = guard.call(command, *argv, may_write=folder)
     assert (folder / "file").read_text() == "text"
