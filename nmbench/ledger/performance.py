@@ -154,7 +154,7 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
         assert threshold is not None
         after = stats.median(groups[OURS].sample(new).values)
         verdict = verdicts.reaches(after, threshold)
-        early = verdict is Verdict.FAILS and not groups[OURS].is_whole
+        early = verdict is Verdict.FAILS and groups[OURS].steps < groups[OURS].whole
         lines = []
         for model, group in groups.items():
             for name, what in ((new, "new task"), (old, "old tasks")):

@@ -98,9 +98,10 @@ CLAIMS = (
         "percent",
         "Multitask: percent correct, as the authors' code has it, is the percentage of answers within pi/10 of the target.",
         "supplement C.4; the authors' code",
-        "how far the published metric is from the corrected one, mean over seeds with its 95% bootstrap interval, for every "
-        "model and task: it holds for those whose interval ends at 1 point or below, and not where it begins above. It may "
-        "be off either way: opposite answers count, and angles on both sides of the vertical are taken to be far apart.",
+        "how far the published metric is from the corrected one, mean over finished seeds with its 95% bootstrap interval, "
+        "for every model and task: it holds for those whose interval ends at 1 point or below, and not where it begins "
+        "above. It may be off either way: opposite answers count, and angles on both sides of the vertical are taken to be "
+        "far apart.",
         percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
     ),
     Claim(

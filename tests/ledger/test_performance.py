@@ -307,6 +307,21 @@ def test_rivals_do_not_lead_to_a_shorter_training_of_ours(judge):
     assert (found.verdict, found.qualifier, len(found.measured)) == (Verdict.HOLDS, "rate not tuned for nmrnn", 2)
 
 
+@pytest.mark.parametrize(
+    ("steps", "new", "verdict"),
+    [
+        (6000, 20.0, Verdict.UNDECIDED),
+        (6000, 95.0, Verdict.HOLDS),
+        (60000, 20.0, Verdict.FAILS),
+        (90000, 20.0, Verdict.FAILS),
+    ],
+)
+def test_retraining_that_was_cut_short_refutes_nothing(judge, steps, new, verdict):
+    found = judge("retraining", "matched", retrained("nmrnn", [new] * 3, steps=steps))
+    assert found.verdict is verdict
+    assert found.because.endswith(", before its training was complete") == (verdict is Verdict.UNDECIDED)
+
+
 def test_rows_without_the_metrics_of_a_claim_are_one_line(judge):
     for name in ("percent", "retraining"):
         with pytest.raises(NmbenchError, match="which a claim is about; it was not made by this nmbench"):
