@@ -70,8 +70,8 @@ def _made() -> list[tuple[str, int, float, float]]:
 
 def signal(evidence: Evidence, protocol: str) -> Finding:
     """The signal of trained rank-1 networks is what the target's ramp implies, at every tested interval, at the median."""
-    networks, shortened, absent = _networks(evidence, protocol)
-    commands = (_train(protocol, (), max(1, len(networks))), "python -m nmbench.theory --run=RUN_ID")
+    networks, shortened, steps, absent = _networks(evidence, protocol)
+    commands = (_train(protocol, (), max(1, len(networks)), steps), "python -m nmbench.theory --run=RUN_ID")
     if not networks:
         return Finding(Verdict.NO_DATA, absent, commands=commands)
     lines, found, said = [], [], []
@@ -81,8 +81,9 @@ def signal(evidence: Evidence, protocol: str) -> Finding:
         middle = float(np.median(errors))
         found.append(Verdict.HOLDS if middle <= FOLLOWS else Verdict.FAILS)
         said.append(f"{label} {_number(middle)}")
+        law = [row.law_s for row in rows if math.isfinite(row.law_s)]
         told = (
-            f"read off Eq. 16 {_number(np.median([row.law_s for row in rows]))}; from the network's own output "
+            f"read off Eq. 16 {_number(np.median(law)) if law else 'none'}; from the network's own output "
             f"{max(row.own_s for row in rows):.1g}; an s in (0, 1) exists at "
             f"{np.median([row.possible for row in rows]):.0%} of the ramp's steps"
         )
@@ -100,13 +101,14 @@ def _number(value: float) -> str:
 
 
 class Networks(NamedTuple):
-    """Trained networks of one configuration, four at most; qualifier: how long they were trained, where not in full.
+    """Trained networks of one configuration, four at most.
 
-    absent: why there are none, "" if there are.
+    qualifier, steps: how long they were trained, "" and None for in full. absent: why there are none, "" if there are.
     """
 
     loaded: list[Trained]
     qualifier: str = ""
+    steps: int | None = None
     absent: str = ""
 
 
@@ -118,7 +120,8 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = ()) -> Net
         here = [(row["run_id"], path) for row, path in runs if has_folder(path, row)][:NETWORKS]
         if here:
             try:
-                return Networks([trained.load(*run) for run in here], "" if group.is_whole else group.trained)
+                loaded = [trained.load(*run) for run in here]
+                return Networks(loaded) if group.is_whole else Networks(loaded, group.trained, group.steps)
             except NmbenchError as error:
                 return Networks([], absent=printable(str(error)))
         for row, _ in runs[:1]:
@@ -126,6 +129,6 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = ()) -> Net
     return Networks([], absent=absent)
 
 
-def _train(protocol: str, settings: Settings = (), seeds: int = 1) -> str:
-    line = Recipe("results", protocol).command(Need(LINEAR, RANK1, seeds))
+def _train(protocol: str, settings: Settings = (), seeds: int = 1, steps: int | None = None) -> str:
+    line = Recipe("results", protocol, steps).command(Need(LINEAR, RANK1, seeds))
     return " ".join([line, *(["--hparams=" + ",".join("=".join(pair) for pair in settings)] if settings else [])])
