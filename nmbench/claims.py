@@ -6,11 +6,11 @@
 
 Each claim is judged as published (protocol `paper`) and under equal conditions (protocol `matched`), on the models' default
 sizes. A verdict is computed from the values printed below it: "holds", "more than holds", "holds in part", "does not hold",
-"cannot tell" where intervals leave it open, "no data". Networks trained for another number of steps than the protocol asks
-for are used where there are no others, all models of a claim equally long, and the verdict says so; a run of protocol
-`paper` with another learning rate is not used. Every claim names the commands that test it. Claims on the insides of
-networks need the results folder: a CSV does not hold parameters. A run that is in several sources counts once; the one in a
-folder goes before that in a CSV.
+"cannot tell" where intervals or a shortened training leave it open, "no data". Networks trained for another number of steps
+than the protocol asks for are used where there are no others, all models of a claim equally long, and the verdict says so; a
+run of protocol `paper` with another learning rate is not used. Every claim names the commands that test it. Claims on the
+insides of networks need the results folder: a CSV does not hold parameters. A run that is in several sources counts once;
+the one in a folder goes before that in a CSV.
 
 In Python: `nmbench.ledger.publication.ledger(nmbench.ledger.evidence.Evidence.read(paths, wanted()))`.
 """
@@ -32,6 +32,10 @@ def main(paths: list[str]) -> int:
     from nmbench.report import files
 
     paths = paths or ["results"]
+    if FLAGS.out is not None and FLAGS.out.endswith(".html") and not FLAGS["format"].present:
+        raise NmbenchError(
+            f"--out={FLAGS.out} would hold Markdown; give --format=html, or --format=markdown if that is meant"
+        )
     if FLAGS.format == "html" and FLAGS.out is None:
         raise NmbenchError("--out is missing; give the file that the page is written to, e.g. --out=claims.html")
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)

@@ -70,6 +70,10 @@ class Group:
         return f"{seeds}, {row['params_actual']} parameters, {self.steps} steps{rate}"
 
     @property
+    def is_short(self) -> bool:
+        return self.steps < self.whole
+
+    @property
     def trained(self) -> str:
         """How long."""
         return f"after {self.steps} of {self.whole} steps"

@@ -27,10 +27,12 @@ POINTS, SIZES = 1.0, 1.05 / 0.95
 Measure = Callable[[Evidence, str], Finding]
 
 
-def below(task: str, metric: str, rivals: Sequence[str], ours: Mapping[str, str] | None = None) -> Measure:
+def below(
+    task: str, metric: str, rivals: Sequence[str], ours: Mapping[str, str] | None = None, beside: Sequence[str] = ()
+) -> Measure:
     """Our error on a metric is significantly below that of each rival.
 
-    ours: protocol of the rivals to that of ours, where that is another.
+    ours: protocol of the rivals to that of ours, where that is another. beside: metrics that are shown and do not enter.
     """
 
     def measure(evidence: Evidence, protocol: str) -> Finding:
@@ -46,6 +48,7 @@ def below(task: str, metric: str, rivals: Sequence[str], ours: Mapping[str, str]
             lines.append(
                 Measured(f"{OURS} - {name}, mean", number(rival.difference.value), interval(rival.difference), told)
             )
+        lines += [_median(model, groups[model], name) for name in beside for model in (OURS, *rivals)]
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not told apart from"}
         because = f"{OURS} is " + ", ".join(f"{words[rival.verdict]} {name}" for name, rival in found.items())
         verdict = verdicts.combine(rival.verdict for rival in found.values())
@@ -54,8 +57,11 @@ def below(task: str, metric: str, rivals: Sequence[str], ours: Mapping[str, str]
     return measure
 
 
-def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = None) -> Measure:
-    """Our error on a metric is that of the rival, within a factor of two; arguments as of `below`."""
+def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = None, beside: Sequence[str] = ()) -> Measure:
+    """Our error on a metric is that of the rival, within a factor of two; arguments as of `below`.
+
+    Where neither solves the task in most seeds, equal errors say nothing.
+    """
 
     def measure(evidence: Evidence, protocol: str) -> Finding:
         return _judged(evidence, _protocols(protocol, (rival,), ours), task, judge)
@@ -76,7 +82,11 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
             if interval(ratio)
             else "A single seed has no interval",
         }[verdict]
-        return Finding(verdict, because, (*lines, line), _unsolved(task, metric, a))
+        unsolved = _unsolved(task, metric, a)
+        if verdict is Verdict.HOLDS and unsolved and _unsolved(task, metric, b):
+            verdict, because = Verdict.UNDECIDED, f"{because}, but neither model solves the task"
+        shown = [_median(model, groups[model], name) for name in beside for model in (OURS, rival)]
+        return Finding(verdict, because, (*lines, line, *shown), unsolved)
 
     return measure
 
@@ -85,7 +95,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
     """The published percent correct says what the corrected one does, within a point, for every model and condition."""
 
     def measure(evidence: Evidence, protocol: str) -> Finding:
-        found = _judged(evidence, dict.fromkeys(models, protocol), task, judge, some=True)
+        found = _judged(evidence, dict.fromkeys(models, protocol), task, judge, True, (Verdict.FAILS, Verdict.PARTLY))
         return dataclasses.replace(found, measured=(*_answers(task, corrected, published), *found.measured))
 
     def judge(groups: Mapping[str, Group]) -> Finding:
@@ -147,14 +157,13 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
         everyone, alone = dict.fromkeys((OURS, *rivals), protocol), {OURS: protocol}
         ours = evidence.alike(alone, task).get(OURS)
         beside = ours is not None and evidence.alike(everyone, task).get(OURS) is ours
-        return _judged(evidence, everyone if beside else alone, task, judge, some=True)
+        return _judged(evidence, everyone if beside else alone, task, judge, True, (Verdict.HOLDS,))
 
     def judge(groups: Mapping[str, Group]) -> Finding:
         threshold = TASKS.get(task).metrics[0].threshold
         assert threshold is not None
         after = stats.median(groups[OURS].sample(new).values)
         verdict = verdicts.reaches(after, threshold)
-        early = verdict is Verdict.FAILS and groups[OURS].steps < groups[OURS].whole
         lines = []
         for model, group in groups.items():
             for name, what in ((new, "new task"), (old, "old tasks")):
@@ -166,9 +175,8 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
         because = (
             f"{OURS} with only its neuromodulatory subnetwork retrained has {after.value:.1f}% on the new task, median "
             f"({_points(after) or 'one seed'}), and {words[verdict]} {threshold:g}%"
-            + (", before its training was complete" if early else "")
         )
-        return Finding(Verdict.UNDECIDED if early else verdict, because, tuple(lines))
+        return Finding(verdict, because, tuple(lines))
 
     return measure
 
@@ -201,10 +209,11 @@ def _judged(
     task: str,
     judge: Callable[[Mapping[str, Group]], Finding],
     some: bool = False,
+    decides: Sequence[Verdict] = (),
 ) -> Finding:
     """Finding of `judge` on groups that were trained alike; without data where one is missing, or all with `some`.
 
-    protocols: model to protocol.
+    protocols: model to protocol. decides: verdicts that a shortened training can lead to.
     """
     groups = evidence.alike(protocols, task)
     missing = [model for model in protocols if model not in groups]
@@ -212,11 +221,13 @@ def _judged(
     commands = tuple(_command(model, task, protocol, groups.get(model), short) for model, protocol in protocols.items())
     if missing and not (some and groups):
         wanted = f", trained for {short.steps} steps as the others" if short else ""
-        return Finding(Verdict.NO_DATA, f"There are no runs of {', '.join(missing)} on {task}{wanted}", commands=commands)
+        asked = f"{task}, protocol {' or '.join(sorted({protocols[model] for model in missing}))}"
+        reason = f"There are no runs of {', '.join(missing)} on {asked}{wanted}"
+        return Finding(Verdict.NO_DATA, reason, commands=commands)
     found = judge(groups)
-    qualifier = [found.qualifier] if found.qualifier else []
     if short is not None:
-        qualifier.append(short.trained)
+        found = verdicts.held_back(found, short.is_short, short.trained, decides)
+    qualifier = [found.qualifier] if found.qualifier else []
     untuned = [name for name, group in groups.items() if protocols[name] == "matched" and not group.weight[1]]
     if untuned:
         qualifier.append(f"rate not tuned for {', '.join(untuned)}")
@@ -241,7 +252,7 @@ def _unsolved(task: str, metric: str, ours: Sample) -> str:
 
 def _median(model: str, group: Group, metric: str) -> Measured:
     middle = stats.median(group.sample(metric).values)
-    return Measured(f"{model}: median", number(middle.value), interval(middle), group.told)
+    return Measured(f"{model}: median {metric}", number(middle.value), interval(middle), group.told)
 
 
 def _points(estimate: Estimate) -> str:

@@ -10,9 +10,10 @@ import numpy as np
 
 from nmbench.errors import NmbenchError, printable
 from nmbench.ledger import verdicts
-from nmbench.ledger.evidence import Evidence, Key, has_folder
+from nmbench.ledger.evidence import Evidence, Group, Key, has_folder
 from nmbench.ledger.verdicts import Finding, Measured, Verdict
 from nmbench.report.paper.runs import Need, Recipe
+from nmbench.report.text import number
 from nmbench.theory import trained
 from nmbench.theory.trained import Trained
 
@@ -37,6 +38,7 @@ def proposition(evidence: Evidence, protocol: str) -> Finding:
     if not networks.loaded:
         networks = _networks(evidence, protocol)
     if not networks.loaded:
+        found.append(Verdict.UNDECIDED)
         said.append(f"no trained network: {networks.absent[:1].lower()}{networks.absent[1:]}")
     for network in networks.loaded[:1]:
         try:
@@ -48,17 +50,18 @@ def proposition(evidence: Evidence, protocol: str) -> Finding:
             continue
         worst = max(errors.z, errors.y)
         found.append(Verdict.HOLDS if worst <= ROUNDING else Verdict.FAILS)
-        said.append(f"a trained network is reproduced to {worst:.2g}")
+        said.append(f"a trained network, started in the span of R, is reproduced to {worst:.2g}")
         lines.append(
             Measured(
                 f"{network.name}: largest error",
                 f"{worst:.2g}",
                 "",
-                f"z {errors.z:.2g}, y {errors.y:.2g}; H = {errors.hidden}, start moved into the span of R: y by {moved:.2g}",
+                f"z {errors.z:.2g}, y {errors.y:.2g}; H = {errors.hidden}; start moved into the span of R, y by "
+                f"{moved:.2g}; {networks.achieved(network.name)}",
             )
         )
     commands = ("python -m nmbench.theory", _train(protocol, EQUATIONS if protocol == "matched" else ()))
-    return Finding(verdicts.combine(found), "; ".join(said), tuple(lines), networks.qualifier, commands)
+    return Finding(verdicts.combine(found), "; ".join(said), tuple(lines), "", commands)
 
 
 @functools.cache
@@ -70,9 +73,10 @@ def _made() -> list[tuple[str, int, float, float]]:
 
 def signal(evidence: Evidence, protocol: str) -> Finding:
     """The signal of trained rank-1 networks is what the target's ramp implies, at every tested interval, at the median."""
-    networks, shortened, steps, absent = _networks(evidence, protocol)
+    networks, group, absent = _networks(evidence, protocol)
+    steps = None if group is None or group.is_whole else group.steps
     commands = (_train(protocol, (), max(1, len(networks)), steps), "python -m nmbench.theory --run=RUN_ID")
-    if not networks:
+    if not networks or group is None:
         return Finding(Verdict.NO_DATA, absent, commands=commands)
     lines, found, said = [], [], []
     for rows in zip(*(trained.predictions(network, trained.traces(network)) for network in networks), strict=True):
@@ -92,8 +96,8 @@ def signal(evidence: Evidence, protocol: str) -> Finding:
     because = f"Mean error of s, predicted from the target's ramp: {', '.join(said)}; following is {FOLLOWS:g} or less"
     count = "one network" if len(networks) == 1 else f"median of {len(networks)} networks"
     lines.append(Measured("networks", str(len(networks)), "", ", ".join(network.name for network in networks)))
-    qualifier = f"{count}; {shortened}" if shortened else count
-    return Finding(verdicts.combine(found), because, tuple(lines), qualifier, commands)
+    finding = Finding(verdicts.combine(found), because, tuple(lines), count, commands)
+    return finding if group.is_whole else verdicts.held_back(finding, group.is_short, group.trained)
 
 
 def _number(value: float) -> str:
@@ -101,15 +105,16 @@ def _number(value: float) -> str:
 
 
 class Networks(NamedTuple):
-    """Trained networks of one configuration, four at most.
-
-    qualifier, steps: how long they were trained, "" and None for in full. absent: why there are none, "" if there are.
-    """
+    """Trained networks of one group, four at most. absent: why there are none, "" if there are."""
 
     loaded: list[Trained]
-    qualifier: str = ""
-    steps: int | None = None
+    group: Group | None = None
     absent: str = ""
+
+    def achieved(self, run_id: str) -> str:
+        """What one of them has on the test set: the theory may hold for a network that has not learned its task."""
+        rows = [row for row in self.group.rows if row["run_id"] == run_id] if self.group else []
+        return ", ".join(f"test {row['metric']} {number(row['value'])}" for row in rows)
 
 
 def _networks(evidence: Evidence, protocol: str, settings: Settings = ()) -> Networks:
@@ -120,8 +125,7 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = ()) -> Net
         here = [(row["run_id"], path) for row, path in runs if has_folder(path, row)][:NETWORKS]
         if here:
             try:
-                loaded = [trained.load(*run) for run in here]
-                return Networks(loaded) if group.is_whole else Networks(loaded, group.trained, group.steps)
+                return Networks([trained.load(*run) for run in here], group)
             except NmbenchError as error:
                 return Networks([], absent=printable(str(error)))
         for row, _ in runs[:1]:

@@ -59,6 +59,19 @@ class Finding:
     commands: tuple[str, ...] = ()
 
 
+def held_back(finding: Finding, short: bool, trained: str, decides: Iterable[Verdict] = ()) -> Finding:
+    """A finding on networks that were not trained for the steps that their protocol asks for, which the qualifier says.
+
+    A shortened training leads to no verdict, but to those of `decides`: what it seems to say becomes part of the qualifier.
+
+    short: for fewer steps. trained: for how many.
+    """
+    said, verdict = trained, finding.verdict
+    if short and verdict not in (Verdict.UNDECIDED, Verdict.NO_DATA, *decides):
+        said, verdict = f"{verdict.value} {trained}", Verdict.UNDECIDED
+    return dataclasses.replace(finding, verdict=verdict, qualifier="; ".join(filter(None, [finding.qualifier, said])))
+
+
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict on a claim that has several parts: what all share, else that it holds in part, does not, or is open.
 

@@ -16,11 +16,13 @@ from nmbench.report.text import escape_markdown
 
 # What the two columns are called.
 CONDITIONS = {PAPER: "as published (paper)", MATCHED: "equal conditions (matched)"}
-_COLUMNS = ("measured", "value", "95% interval", "of what")
+_COLUMNS = ("measured", "value", "interval", "of what")
 TITLE = "Ledger of claims"
 ABOUT = (
     "What Costacurta, Bhandarkar, Zoltowski and Linderman (NeurIPS 2024) claim, held against rows that were measured. Every "
-    "verdict is computed from the values below it, by the rule beside it."
+    "verdict is computed from the values below it, by the rule beside it. A training shorter than the protocol's decides "
+    "only what more training could not undo. Intervals are 95% bootstrap intervals over seeds where nothing else is said; "
+    "of fewer than six seeds they are hardly more than the range, and cover less."
 )
 
 

@@ -16,9 +16,9 @@ TASK = "element_finder"
 ONLY = "--only=selection_lstm,selection_code,selection"
 # What the rows of `csv` lead to, under `paper` and `matched`; None where the claim is not one.
 EXPECTED = {
-    "selection_lstm": ("no data", "does not hold (after 3000 of 20000 steps)"),
+    "selection_lstm": ("no data", "cannot tell (does not hold after 3000 of 20000 steps)"),
     "selection_code": ("no data", None),
-    "selection": ("no data", "holds (after 3000 of 20000 steps)"),
+    "selection": ("no data", "cannot tell (holds after 3000 of 20000 steps)"),
 }
 
 
@@ -214,6 +214,7 @@ BAD = {
     "no CSV": (["{folder}/text"], "text"),
     "another test set": (["{folder}/other.csv"], "has testset_sha256 bbbb"),
     "an unknown flag": (["{csv}", "--onyl=sizes"], "Unknown command line flag 'onyl'"),
+    "a page without its format": (("{csv}", "--out=page.html"), "--out=page.html would hold Markdown; give --format=html"),
 }
 
 

@@ -77,7 +77,7 @@ def test_below(judge, label):
     found = judge("selection", "matched", *errors(ours, lrrnn=ours + a * 0.5, rnn=ours + b * 0.5))
     assert (found.verdict, found.because, found.qualifier) == (verdict, because, "")
     told = "8 seeds, 497 parameters, 20000 steps, tuned rate 0.01"
-    assert line_of(found, "nmrnn: median")[1::2] == ("0.5125", told)
+    assert line_of(found, "nmrnn: median mse")[1::2] == ("0.5125", told)
     difference = line_of(found, "nmrnn - lrrnn, mean")
     assert float(difference.value) == pytest.approx(-0.5 * a)
     p = "0.016" if a else "1"  # the least of eight seeds, 2/256, which Holm doubles
@@ -94,7 +94,7 @@ def test_below_counts_lost_seeds_as_the_floor(judge):
     """Seven of our eight seeds diverged: the floor, 36, is above the rivals' errors of 5."""
     found = judge("selection", "matched", *errors([1.0, *[None] * 7], lrrnn=5 * EIGHT, rnn=5 * EIGHT))
     assert found.verdict is Verdict.FAILS
-    assert line_of(found, "nmrnn: median").told.startswith("8 seeds (7 lost)")
+    assert line_of(found, "nmrnn: median mse").told.startswith("8 seeds (7 lost)")
 
 
 def test_a_model_that_is_ahead_and_yet_solves_nothing_is_said(judge):
@@ -114,6 +114,7 @@ PAR = {
     "better": ([1.0] * 4, [8.0] * 4, Verdict.MORE, "0.125 .. 0.125, lies below 1 and reaches beyond 1/2: nmrnn is better"),
     "both sides": ([9.0, 1.0] * 3, [1.0, 9.0] * 3, Verdict.UNDECIDED, "holds 1 and reaches beyond 1/2 or 2"),
     "one seed": ([9.0], [1.0], Verdict.UNDECIDED, "A single seed has no interval"),
+    "two that solve nothing": ([30.0] * 4, [31.0] * 4, Verdict.UNDECIDED, "but neither model solves the task"),
     "an error of zero": ([0.0, 1.0], [1.0, 1.0], Verdict.UNDECIDED, "An error of 0 has no ratio to another"),
 }
 
@@ -128,10 +129,24 @@ def test_par(judge, label):
         assert float(line.value) == pytest.approx(np.exp(np.mean(np.log(ours) - np.log(theirs))), rel=1e-3)
 
 
+def test_a_shortened_training_decides_nothing(judge):
+    found = judge("selection", "matched", *errors(0.1 * EIGHT, lrrnn=EIGHT, rnn=EIGHT, more={"steps": 3000}))
+    assert (found.verdict, found.qualifier) == (Verdict.UNDECIDED, "holds after 3000 of 20000 steps")
+    longer = errors(0.1 * EIGHT, lrrnn=EIGHT, rnn=EIGHT, more={"steps": 30000})
+    found = judge("selection", "matched", *longer)
+    assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "after 30000 of 20000 steps")
+    short = percent("nmrnn", [80, 80], [90, 90], steps=6000)
+    assert judge("percent", "paper", short).verdict is Verdict.FAILS
+    assert judge("percent", "paper", percent("nmrnn", [80, 80], [80, 80], steps=6000)).verdict is Verdict.UNDECIDED
+
+
 def test_par_on_measure_wait_go_is_of_the_extrapolated_error(judge):
-    rows = errors([0.001] * 4, task=TIMING, lstm=[0.008] * 4, more={"others": {"mse": 5.0}})
+    rows = errors([0.001] * 4, task=TIMING, lstm=[0.008] * 4, more={"others": {"mse": 5.0, "mse_trained": 0.1}})
     found = judge("extrapolation_lstm", "matched", *rows)
-    assert found.verdict is Verdict.MORE and line_of(found, "nmrnn: median").value == "0.001"
+    assert found.verdict is Verdict.MORE and line_of(found, "nmrnn: median mse_extrapolated").value == "0.001"
+    assert [line.what for line in found.measured if "trained" in line.what] == [
+        f"{model}: median mse_trained" for model in ("nmrnn", "lstm")
+    ]
 
 
 def test_the_models_of_the_claim_on_the_authors_code(judge):
@@ -152,13 +167,13 @@ def test_the_models_of_the_claim_on_the_authors_code(judge):
 def test_a_claim_without_data_says_so_and_how_to_make_it(judge):
     found = judge("selection", "paper")
     assert (found.verdict, found.measured, found.qualifier) == (Verdict.NO_DATA, (), "")
-    assert found.because == "There are no runs of nmrnn, lrrnn, rnn on element_finder"
+    assert found.because == "There are no runs of nmrnn, lrrnn, rnn on element_finder, protocol paper"
     assert found.commands == tuple(
         f"python -m nmbench.run --model={model} --task=element_finder --protocol=paper --seeds=10"
         for model in ("nmrnn", "lrrnn", "rnn")
     )
     assert judge("selection", "matched", *errors(EIGHT, lstm=EIGHT)).because.endswith(
-        "no runs of lrrnn, rnn on element_finder"
+        "no runs of lrrnn, rnn on element_finder, protocol matched"
     )
     # Rows under one protocol are none under the other.
     assert judge("selection", "paper", *errors(EIGHT, lrrnn=EIGHT, rnn=EIGHT)).verdict is Verdict.NO_DATA
@@ -166,7 +181,9 @@ def test_a_claim_without_data_says_so_and_how_to_make_it(judge):
 
 def test_the_missing_part_is_to_be_trained_as_the_rest_was(judge):
     found = judge("selection_lstm", "matched", *errors(EIGHT, more={"steps": 3000}))
-    assert found.because == "There are no runs of lstm on element_finder, trained for 3000 steps as the others"
+    assert found.because == (
+        "There are no runs of lstm on element_finder, protocol matched, trained for 3000 steps as the others"
+    )
     wanted = [check_command(line) for line in found.commands]
     assert [(r.model, r.steps, r.protocol) for r in wanted] == [("nmrnn", 3000, None), ("lstm", 3000, None)]
     assert [shlex.split(line)[-1] for line in found.commands] == ["--seeds=8", "--seeds=10"]
@@ -175,14 +192,14 @@ def test_the_missing_part_is_to_be_trained_as_the_rest_was(judge):
 def test_the_qualifier(judge):
     """Steps that were asked for and done, and whose rate no tuning chose; a published rate needs none."""
     short = errors(0.1 * EIGHT, lstm=EIGHT, more={"steps": 3000})
-    assert judge("selection_lstm", "matched", *short).qualifier == "after 3000 of 20000 steps"
+    assert judge("selection_lstm", "matched", *short).qualifier == "more than holds after 3000 of 20000 steps"
     given = {"learning_rate": 0.5, "tuning_trials": 0}
     rows = [make_rows("nmrnn", TASK, 0.1 * EIGHT), make_rows("lstm", TASK, EIGHT, steps=20000, config=given, **given)]
     assert judge("selection_lstm", "matched", *rows).qualifier == "rate not tuned for lstm"
     both = errors(9 * EIGHT, lstm=EIGHT, more={"steps": 3000, "config": given, **given})
     found = judge("selection_lstm", "matched", *both)
     assert found.qualifier == (
-        "nmrnn solves the task in 0 of 8 seeds; after 3000 of 20000 steps; rate not tuned for nmrnn, lstm"
+        "nmrnn solves the task in 0 of 8 seeds; does not hold after 3000 of 20000 steps; rate not tuned for nmrnn, lstm"
     )
     paper = errors(0.1 * EIGHT, "paper", lstm=EIGHT)
     assert judge("selection_lstm", "paper", *paper).qualifier == ""
@@ -302,7 +319,7 @@ def test_rivals_do_not_lead_to_a_shorter_training_of_ours(judge):
     rows = [retrained(m, [20.0] * 3, steps=6000) for m in ("nmrnn", "lstm", "rnn")]
     found = judge("retraining", "matched", *rows)
     assert (found.verdict, len(found.measured)) == (Verdict.UNDECIDED, 6)
-    assert found.qualifier.startswith("after 6000 of 60000 steps")
+    assert found.qualifier.startswith("does not hold after 6000 of 60000 steps")
     found = judge("retraining", "matched", *rows, retrained("nmrnn", [95.0] * 3))
     assert (found.verdict, found.qualifier, len(found.measured)) == (Verdict.HOLDS, "rate not tuned for nmrnn", 2)
 
@@ -319,7 +336,7 @@ def test_rivals_do_not_lead_to_a_shorter_training_of_ours(judge):
 def test_retraining_that_was_cut_short_refutes_nothing(judge, steps, new, verdict):
     found = judge("retraining", "matched", retrained("nmrnn", [new] * 3, steps=steps))
     assert found.verdict is verdict
-    assert found.because.endswith(", before its training was complete") == (verdict is Verdict.UNDECIDED)
+    assert found.qualifier.startswith("does not hold after 6000 of 60000 steps") == (verdict is Verdict.UNDECIDED)
 
 
 def test_rows_without_the_metrics_of_a_claim_are_one_line(judge):

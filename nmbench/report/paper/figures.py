@@ -51,26 +51,26 @@ FIGURES = (
     ),
     PaperFigure(
         "S1",
-        f"Measure-Wait-Go: outputs of four networks of each model. {_COLOURS} Dotted: target.",
+        f"Measure-Wait-Go: outputs of networks of each model, a column each. {_COLOURS} Dotted: target.",
         _all(timing.MODELS, timing.TASK, 4),
         timing.outputs,
     ),
     PaperFigure(
         "S2",
-        f"Measure-Wait-Go: the neuromodulatory signal s(t) of four NM-RNNs. {_COLOURS}",
+        f"Measure-Wait-Go: the neuromodulatory signal s(t) of NM-RNNs, a row each. {_COLOURS}",
         _all(("nmrnn",), timing.TASK, 4),
         timing.gates,
     ),
     PaperFigure(
         "S3",
-        "Multitask: the neuromodulatory signal s(t) of four NM-RNNs in every task, after retraining. Thin: eight angles; "
-        "bold: their median; dotted: stimulus on, off (memory tasks) and go.",
+        "Multitask: the neuromodulatory signal s(t) of NM-RNNs, a row each, in every task, after retraining. Thin: eight "
+        "angles; bold: their median; dotted: stimulus on, off (memory tasks) and go.",
         _all(("nmrnn",), context.TASK, 4),
         context.gates,
     ),
     PaperFigure(
         "S4",
-        "Multitask: first three principal components of x until go, five NM-RNNs after retraining; eight angles per task; "
+        "Multitask: first three principal components of x until go, of NM-RNNs after retraining; eight angles per task; "
         "a dot is the last step before go.",
         _all(("nmrnn",), context.TASK, 5),
         context.components,
@@ -96,7 +96,7 @@ FIGURES = (
     ),
     PaperFigure(
         "ablation",
-        f"Measure-Wait-Go: outputs of four NM-RNNs, intact and with each component of s(t) held at 0. {_COLOURS}",
+        f"Measure-Wait-Go: outputs of NM-RNNs, a row each, intact and with each component of s(t) held at 0. {_COLOURS}",
         _all(("nmrnn",), timing.TASK, 4),
         timing.ablation,
     ),
