@@ -110,8 +110,8 @@ CLAIMS = (
         "Multitask: retraining only the neuromodulatory subnetwork suffices for the NM-RNN to learn MemoryAnti.",
         "main text, multitask; supplement C.2 and C.3",
         "median percent correct (corrected) on MemoryAnti after retraining with its 95% bootstrap interval, against the 90% "
-        "at which the task counts as solved. Rivals, with their input "
-        "weights retrained, are shown where they were trained as long, and do not enter.",
+        "at which the task counts as solved. Rivals, with their input weights retrained, are shown where they were trained "
+        "as long, and do not enter.",
         retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),
     ),
     Claim(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import tabulate
 
@@ -86,15 +85,14 @@ def html(entries: Sequence[Entry], command: str) -> str:
     from markupsafe import Markup
 
     styles = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "ledger.css"))
-    found: dict[str, Any] = {"entries": entries, "conditions": CONDITIONS, "columns": _COLUMNS, "command": command}
-    return (
-        environment()
-        .get_template("ledger.html.j2")
-        .render(
-            **found,
-            title=TITLE,
-            about=ABOUT,
-            style=Markup(styles),
-            generator=f"nmbench {nmbench.__version__}",
-        )
+    template = environment().get_template("ledger.html.j2")
+    return template.render(
+        entries=entries,
+        conditions=CONDITIONS,
+        columns=_COLUMNS,
+        command=command,
+        title=TITLE,
+        about=ABOUT,
+        style=Markup(styles),
+        generator=f"nmbench {nmbench.__version__}",
     )
