@@ -8,8 +8,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from nmbench.input_weights import InputWeights
-from nmbench.model import Core
+from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.model import Core
 
 from ._products import Weights
 from ._shared import AffineReadout, initial_column, project

@@ -6,8 +6,8 @@ import math
 
 import jax.numpy as jnp
 
-from nmbench.errors import NmbenchError
-from nmbench.model import Core
+from nmbench.contracts.model import Core
+from nmbench.support.errors import NmbenchError
 
 PAPER = (
     "Costacurta, Bhandarkar, Zoltowski, Linderman (2024). Structured flexibility in recurrent neural networks via "

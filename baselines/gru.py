@@ -5,8 +5,9 @@ from __future__ import annotations
 import haiku as hk
 import jax.numpy as jnp
 
-from nmbench.input_weights import InputWeights
-from nmbench.model import Core, register_baseline
+from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.model import Core
+from nmbench.contracts.registration import register_baseline
 
 from ._products import Weights
 from ._shared import AffineReadout, initial_column, project

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from nmbench.input_weights import InputWeights
-from nmbench.model import Core, register_baseline
+from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.model import Core
+from nmbench.contracts.registration import register_baseline
 
 from ._shared import (
     EFT_PAPER,

@@ -8,9 +8,10 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from nmbench.errors import NmbenchError
-from nmbench.input_weights import InputWeights
-from nmbench.model import Core, register_baseline
+from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.model import Core
+from nmbench.contracts.registration import register_baseline
+from nmbench.support.errors import NmbenchError
 
 from ._shared import AffineReadout, initial_column, project
 

@@ -7,8 +7,9 @@ import math
 import jax.numpy as jnp
 import tree
 
-from nmbench.input_weights import InputWeights
-from nmbench.model import Core, register_baseline
+from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.model import Core
+from nmbench.contracts.registration import register_baseline
 
 from ._products import Weights
 from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, AffineReadout, initial_column, project

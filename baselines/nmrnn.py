@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nmbench.model import register_baseline
+from nmbench.contracts.registration import register_baseline
 
 from ._neuromodulated import INPUT_WEIGHTS, PARTITIONS, NeuromodulatedCore
 from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, PAPER, check_choices, factors

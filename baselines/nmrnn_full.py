@@ -7,7 +7,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from nmbench.model import Core, register_baseline
+from nmbench.contracts.model import Core
+from nmbench.contracts.registration import register_baseline
 
 from ._neuromodulated import INPUT_WEIGHTS
 from ._products import Weights

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from nmbench.errors import NmbenchError
-from nmbench.model import register_baseline
+from nmbench.contracts.registration import register_baseline
+from nmbench.support.errors import NmbenchError
 
 from ._neuromodulated import INPUT_WEIGHTS, PARTITIONS, NeuromodulatedCore
 from ._shared import PAPER, check_choices

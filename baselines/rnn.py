@@ -6,8 +6,9 @@ import math
 
 import jax.numpy as jnp
 
-from nmbench.input_weights import InputWeights
-from nmbench.model import Core, register_baseline
+from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.model import Core
+from nmbench.contracts.registration import register_baseline
 
 from ._products import Weights
 from ._shared import (

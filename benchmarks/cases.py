@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.support.errors import NmbenchError, did_you_mean
 
 if TYPE_CHECKING:
-    from nmbench.experiment import Cell
+    from nmbench.experiments.experiment import Experiment
 
 SIZES: dict[str, dict[str, dict[str, int]]] = {
     "element_finder": {"nmrnn": {"M": 5, "N": 18, "K": 8}, "rnn": {"N": 16}, "lstm": {"N": 10}},
@@ -43,7 +43,7 @@ def counts(text: str, flag: str) -> list[int]:
     return numbers
 
 
-def load(case: str, model: str, changes: dict[str, int] | None = None) -> Cell:
+def load(case: str, model: str, changes: dict[str, int] | None = None) -> Experiment:
     """The resolved cell of a case under the matched protocol. Imports JAX.
 
     Args:
@@ -52,7 +52,8 @@ def load(case: str, model: str, changes: dict[str, int] | None = None) -> Cell:
       changes: a hyperparameter, "T" (steps of a trial) or "B" (trials per step) to another value; the last two make the
         task's data synthetic.
     """
-    from nmbench.experiment import Request, resolve
+    from nmbench.experiments.request import Request
+    from nmbench.experiments.resolution import resolve
 
     changes = dict(changes or {})
     steps, trials = changes.pop("T", 0), changes.pop("B", 0)
@@ -61,15 +62,15 @@ def load(case: str, model: str, changes: dict[str, int] | None = None) -> Cell:
     return _synthetic(cell, steps, trials) if steps or trials else cell
 
 
-def training_batch_size(cell: Cell) -> int:
+def training_batch_size(cell: Experiment) -> int:
     """Trials per training step."""
     phase = cell.phases[0]
     return phase.batch_size or cell.task.training[phase.data].arrays().targets.shape[1]
 
 
-def _synthetic(cell: Cell, steps: int, trials: int) -> Cell:
+def _synthetic(cell: Experiment, steps: int, trials: int) -> Experiment:
     """The cell on trials of noise: `steps` long, all `trials` of them at every training step; 0 leaves either as it is."""
-    from nmbench.task import Batch, FixedData
+    from nmbench.contracts.task import Batch, FixedData
 
     trials = trials or training_batch_size(cell)
     spec = dataclasses.replace(cell.task.spec, steps=steps or cell.task.spec.steps)

@@ -14,18 +14,18 @@ import numpy as np
 import scipy.optimize
 import tabulate
 
-from nmbench import devices
+from nmbench.support import devices
 
 devices.prepare(1)
 
-from nmbench.catalog import TASKS  # noqa: E402
-from nmbench.known import Known  # noqa: E402
+from nmbench.contracts.catalog import TASKS  # noqa: E402
+from nmbench.experiments.resolve_cache import ResolveCache  # noqa: E402
 from nmbench.results import schema  # noqa: E402
 from nmbench.sweeps import estimate  # noqa: E402
 
 
 def main(paths: list[str]) -> None:
-    known, groups = Known(), defaultdict(list)
+    known, groups = ResolveCache(), defaultdict(list)
     for row in (row for path in paths for row in schema.read_csv(path)):
         if (seconds := estimate.measured(row)) is not None:
             groups[row["model"], row["task"], row["protocol"]].append((row, seconds))

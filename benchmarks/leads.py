@@ -12,7 +12,7 @@ import functools
 import statistics
 import time
 
-from nmbench import devices
+from nmbench.support import devices
 
 devices.prepare(1)
 
@@ -20,8 +20,11 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import tabulate  # noqa: E402
 
-from nmbench import experiment, model, phase_program, unroll  # noqa: E402
 from nmbench.baselines import nmrnn  # noqa: E402
+from nmbench.contracts import model, unroll  # noqa: E402
+from nmbench.experiments import resolution
+from nmbench.experiments.request import Request  # noqa: E402
+from nmbench.training import phase_program  # noqa: E402
 
 CASES = ("element_finder", "mwg_rank3", "multitask")
 LANES = 5
@@ -87,7 +90,7 @@ def main() -> None:
 
 
 def measure_case(case: str) -> list[list[str]]:
-    cell = experiment.resolve(experiment.Request(model="nmrnn", task=case))
+    cell = resolution.resolve(Request(model="nmrnn", task=case))
     data, batch_size = cell.task.training[cell.phases[0].data], cell.phases[0].batch_size
     batch = phase_program.as_float(jax.jit(lambda d, k: data.draw(d, k, batch_size))(data.arrays(), jax.random.key(0)))
     pair = lambda factory, unroller: model._haiku_pair(factory, unroller, cell.task.spec, cell.sizing.hparams)

@@ -12,8 +12,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from nmbench import devices
-from nmbench.errors import NmbenchError
+from nmbench.support import devices
+from nmbench.support.errors import NmbenchError
 
 
 class Report:

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmbench.experiment import Cell
+from nmbench.experiments.experiment import Experiment
 
 SECONDS = 0.3
 
 
-def products(cell: Cell) -> list[tuple[int, int]]:
+def products(cell: Experiment) -> list[tuple[int, int]]:
     """(rows, columns) of every matrix that a step of one trial multiplies a vector with."""
     spec, h = cell.task.spec, cell.sizing.hparams
     N, Q, outputs = h["N"], spec.input_size, spec.output_size
@@ -32,21 +32,21 @@ def products(cell: Cell) -> list[tuple[int, int]]:
     return [*shapes, (M, N)] if h["feedback"] else shapes
 
 
-def transfers(cell: Cell) -> int:
+def transfers(cell: Experiment) -> int:
     """tanh and sigmoid evaluations per step and trial; the backward pass needs none."""
     h = cell.sizing.hparams
     per_unit = {"rnn": h["N"], "lstm": 5 * h["N"]}
     return per_unit.get(cell.baseline.name) or h["N"] + h["M"] + h["K"]
 
 
-def kept(cell: Cell) -> int:
+def kept(cell: Experiment) -> int:
     """Numbers per step and trial that the gradient needs: states, their transfer functions, gates, what the gates scale."""
     h = cell.sizing.hparams
     per_unit = {"rnn": 2 * h["N"], "lstm": 7 * h["N"]}
     return per_unit.get(cell.baseline.name) or 2 * h["N"] + 2 * h["M"] + 2 * h["K"]
 
 
-def measure(cell: Cell) -> dict[str, Any]:
+def measure(cell: Experiment) -> dict[str, Any]:
     """Work of a training step of one seed, rates (per second, one core) and the time "ms" that follows."""
     trials, steps = cases.training_batch_size(cell), cell.task.spec.steps
     repeats = trials * steps

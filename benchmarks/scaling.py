@@ -9,7 +9,7 @@ from typing import Any
 import reporting
 from workers import Worker
 
-from nmbench.errors import NmbenchError
+from nmbench.support.errors import NmbenchError
 
 CASE, MODEL, SEEDS = "mwg_rank3", "nmrnn", 2
 # What is varied: label to (key of `cases.load`'s changes, values). Data are synthetic where steps or trials vary.

@@ -16,8 +16,8 @@ import time
 
 from tabulate import tabulate
 
-from nmbench import cli
-from nmbench.request import Request
+from nmbench.experiments.request import Request
+from nmbench.support import cli
 from nmbench.sweeps.jobs import Job
 from nmbench.sweeps.slurm import batches, executor
 from nmbench.sweeps.slurm.settings import Settings

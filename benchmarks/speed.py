@@ -25,8 +25,8 @@ import cases
 import reporting
 from workers import Worker
 
-from nmbench import cli, devices
-from nmbench.errors import NmbenchError
+from nmbench.support import cli, devices
+from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags()
 cli.string(FLAGS, "cases", ",".join(cases.SIZES), "tasks, separated by commas")

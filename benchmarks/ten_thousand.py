@@ -20,15 +20,17 @@ import numpy as np
 import safetensors.numpy
 from absl import app, flags, logging
 
-from nmbench import __main__, cli, devices
+from nmbench import __main__
+from nmbench.support import cli, devices
 
 devices.prepare(1)
 
 import tabulate  # noqa: E402
 
-from nmbench import experiment, sweep  # noqa: E402
-from nmbench.catalog import BASELINES, TASKS  # noqa: E402
-from nmbench.known import Known  # noqa: E402
+from nmbench import sweep  # noqa: E402
+from nmbench.contracts.catalog import BASELINES, TASKS  # noqa: E402
+from nmbench.experiments import recording  # noqa: E402
+from nmbench.experiments.resolve_cache import ResolveCache  # noqa: E402
 from nmbench.results import provenance, schema  # noqa: E402
 from nmbench.results.store import Store  # noqa: E402
 from nmbench.sweeps import grid, jobs  # noqa: E402
@@ -50,7 +52,7 @@ def stub_rows(place: grid.Place) -> list[dict]:
         rows.append(
             {
                 **dict.fromkeys(column.name for column in schema.COLUMNS),
-                **experiment.facts(cell),
+                **recording.experiment_columns(cell),
                 **ORIGIN,
                 "schema_version": schema.SCHEMA_VERSION,
                 "run_id": run_id,
@@ -116,7 +118,7 @@ def main(_) -> None:
         asked = grid.Asked(models=models, tasks=tasks, budgets=budgets, seeds=range(SEEDS), results_dir=results)
         store = Store(results)
         with table.timed(f"resolving a grid of {per_budget * len(budgets)} cells"):
-            places = grid.build(asked, Known(quick=True)).places
+            places = grid.build(asked, ResolveCache(quick=True)).places
         places = sorted(places, key=lambda place: place.name)[:cells]
         assert len(places) == cells
         store.prepare()

@@ -22,7 +22,7 @@ def main() -> None:
     pipe, sys.stdout = sys.stdout, sys.stderr
     job = json.loads(sys.stdin.readline())
     if job["style"] in ("nmbench", "roofline"):
-        from nmbench import devices
+        from nmbench.support import devices
 
         devices.prepare(1 if job["style"] == "roofline" else None)
     import cases

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from typing import Any
 
-from nmbench.errors import NmbenchError
+from nmbench.support.errors import NmbenchError
 
 SCRIPT = pathlib.Path(__file__).parent / "worker.py"
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmbench import ArraySpec, Batch, Metric, Phase, Protocol, Sampler, SequenceSpec, register_task
-from nmbench.metrics import squared_error
+from nmbench.contracts.metrics import squared_error
 
 STEPS, CHANNELS, RATE = 40, 2, 0.1
 SETS = {"validation": (20261101, 400), "test": (20261102, 1000)}  # seed and number of trials

@@ -15,32 +15,34 @@ if (_root / "setup.py").is_file() and (_root / "tasks").is_dir() and (_root / "b
     __path__.append(str(_root))
 
 _PUBLIC = {
-    "ArraySpec": "specs",
-    "Batch": "task",
-    "Core": "model",
-    "FixedData": "task",
-    "FrozenSet": "testsets",
-    "InputWeights": "input_weights",
-    "Metric": "metrics",
-    "Model": "model",
-    "NmbenchError": "errors",
-    "Phase": "protocol",
-    "Protocol": "protocol",
-    "Sampler": "task",
-    "SequenceSpec": "specs",
-    "Task": "task",
+    "ArraySpec": "contracts.specs",
+    "Batch": "contracts.task",
+    "Core": "contracts.model",
+    "FixedData": "contracts.task",
+    "FrozenSet": "contracts.frozen_sets",
+    "InputWeights": "contracts.input_weights",
+    "Metric": "contracts.metrics",
+    "Model": "contracts.model",
+    "NmbenchError": "support.errors",
+    "Phase": "contracts.protocol",
+    "Protocol": "contracts.protocol",
+    "Sampler": "contracts.task",
+    "SequenceSpec": "contracts.specs",
+    "Task": "contracts.task",
     "compare_results": "results.comparison",
-    "concat_inputs": "model",
-    "register_baseline": "model",
-    "register_task": "task",
+    "concat_inputs": "contracts.unroll",
+    "register_baseline": "contracts.registration",
+    "register_task": "contracts.registration",
 }
 
-__all__ = ["__version__", "compare", *_PUBLIC]
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str):
-    if name == "compare":  # the command's module, which can be called
-        return importlib.import_module("nmbench.compare")
     if name in _PUBLIC:
         return getattr(importlib.import_module(f"nmbench.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module 'nmbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

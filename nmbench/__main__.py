@@ -7,8 +7,9 @@ import importlib
 import pathlib
 import sys
 
-from nmbench import __version__, cli
-from nmbench.errors import did_you_mean
+from nmbench import __version__
+from nmbench.support import cli
+from nmbench.support.errors import did_you_mean
 
 # Command and the positional arguments that it takes.
 COMMANDS = {

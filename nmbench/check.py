@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from nmbench import cli, devices
-from nmbench.catalog import BASELINES, TASKS
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.contracts import plugins
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.support import cli, devices
+from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("model", "plugin")
 flags.DEFINE_multi_string("task", [], "task to check, or to check --model on; may be repeated", flag_values=FLAGS)
@@ -27,7 +28,7 @@ def main() -> int:
         raise NmbenchError("name what to check: --model=NAME, --task=NAME, or --plugin=FILE.py for all that it registers")
     devices.prepare(1)
     before = {entry.name for registry in (BASELINES, TASKS) for entry in registry.entries()}
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
     new = lambda registry: [entry.name for entry in registry.entries() if entry.name not in before]
     # Names are looked up before anything heavy is imported.
     models = [FLAGS.model] if FLAGS.model else [] if FLAGS.task else new(BASELINES)

@@ -12,15 +12,15 @@ run of protocol `paper` with another learning rate is not used. Every claim name
 insides of networks need the results folder: a CSV does not hold parameters. A run that is in several sources counts once;
 the one in a folder goes before that in a CSV.
 
-In Python: `nmbench.ledger.publication.ledger(nmbench.ledger.evidence.Evidence.read(paths, wanted()))`.
+In Python: `nmbench.paper.ledger.publication.ledger(nmbench.paper.ledger.evidence.Evidence.read(paths, wanted()))`.
 """
 
 from __future__ import annotations
 
 import shlex
 
-from nmbench import cli
-from nmbench.errors import NmbenchError, printable
+from nmbench.support import cli
+from nmbench.support.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags()
 cli.choice(FLAGS, "format", "markdown", ["markdown", "html"], "form of the ledger")
@@ -40,19 +40,18 @@ def main(paths: list[str]) -> int:
         raise NmbenchError("--out is missing; give the file that the page is written to, e.g. --out=claims.html")
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
 
-    from nmbench import devices
+    from nmbench.support import devices
 
     devices.prepare(1)
 
-    from nmbench.ledger import publication
-    from nmbench.ledger.evidence import Evidence
-    from nmbench.report import ledger
+    from nmbench.paper.ledger import page, publication
+    from nmbench.paper.ledger.evidence import Evidence
 
     claims = publication.choose(FLAGS.only)
     if FLAGS.format == "html":
-        ledger.check_library()
+        page.check_library()
     entries = publication.ledger(Evidence.read(paths, publication.wanted()), claims)
-    text = (ledger.html if FLAGS.format == "html" else ledger.markdown)(entries, _command(paths))
+    text = (page.html if FLAGS.format == "html" else page.markdown)(entries, _command(paths))
     if out is None:
         print(text, end="")
     else:

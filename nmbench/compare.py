@@ -2,16 +2,12 @@
 
 Two files or folders or more: what changed from the first (A, the baseline) to each other one (B), per task, protocol,
 budget and model. One: all pairs of models within each task, protocol and budget.
-In Python: nmbench.compare([...]), a pandas frame.
+In Python: nmbench.compare_results([...]), a pandas frame.
 """
 
 from __future__ import annotations
 
-import sys
-import types
-from collections.abc import Sequence
-
-from nmbench import cli
+from nmbench.support import cli
 
 FLAGS = cli.new_flags()
 cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex"], "form of the tables; csv has all columns")
@@ -26,19 +22,6 @@ def main(paths: list[str]) -> int:
     print(report.render(comparison.compare_results(paths, FLAGS.task, FLAGS.protocol), FLAGS.format))
     return 0
 
-
-class _Callable(types.ModuleType):
-    """`nmbench.compare` is this module once it has been imported; called, it is the function of that name."""
-
-    def __call__(self, paths: Sequence[str], task: str | None = None, protocol: str | None = None):
-        """See `nmbench.results.comparison.compare_results`."""
-        from nmbench.results.comparison import compare_results
-
-        return compare_results(paths, task, protocol)
-
-
-if __name__ in sys.modules:
-    sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     cli.run(main, FLAGS, __doc__, "nmbench.compare", operands="A.csv [B.csv ...]")

@@ -10,16 +10,17 @@ from __future__ import annotations
 import inspect
 import pathlib
 
-from nmbench import cli
-from nmbench.catalog import BASELINES, TASKS
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.contracts import plugins
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.support import cli
+from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("plugin")
 cli.string(FLAGS, "plot", None, "draw trials of the task's test set into this .png, .svg or .pdf (needs nmbench[report])")
 
 
 def main(names: list[str]) -> int:
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
     known = [e.name for r in (TASKS, BASELINES) for e in r.entries()]
     if not names:
         raise NmbenchError(f"name a task or a model: {', '.join(known)}")
@@ -122,7 +123,7 @@ def _phase(phase) -> str:
 
 
 def _model(name: str) -> str:
-    from nmbench import sizing
+    from nmbench.experiments import sizing
 
     entry, baseline = BASELINES.entry(name), BASELINES.get(name)
     lines = [f"model {name}: {baseline.summary}", f"from {entry.origin}", ""]

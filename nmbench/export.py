@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import pathlib
 
-from nmbench import cli, devices
-from nmbench.errors import NmbenchError, printable
+from nmbench.contracts import plugins
+from nmbench.support import cli, devices
+from nmbench.support.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags("task", "plugin")
 cli.string(FLAGS, "out", None, "folder to make; it must not exist, or be empty")
@@ -27,16 +28,16 @@ def main() -> int:
     if not FLAGS.out:
         raise NmbenchError("--out is missing; give --out=FOLDER, a new folder")
     devices.prepare(1)
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
 
-    from nmbench import exported
-    from nmbench.catalog import TASKS
+    from nmbench.contracts.catalog import TASKS
+    from nmbench.exchange import exported_sets
 
     folder = pathlib.Path(os.path.expanduser(FLAGS.out))
-    files = exported.export(TASKS.get(task), folder, FLAGS.train_trials, FLAGS.data_seed)
+    files = exported_sets.export(TASKS.get(task), folder, FLAGS.train_trials, FLAGS.data_seed)
     for file in files:
         print(f"{printable(str(file))} ({file.stat().st_size / 1e6:.1f} MB)")
-    print(f"\nwhat the arrays hold and how to score: {printable(str(folder / exported.README))}")
+    print(f"\nwhat the arrays hold and how to score: {printable(str(folder / exported_sets.README))}")
     return 0
 
 

@@ -18,8 +18,8 @@ import os
 import pathlib
 import sys
 
-from nmbench import cli, devices, interrupts
-from nmbench.errors import NmbenchError
+from nmbench.support import cli, devices, interrupts
+from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags()
 cli.string(FLAGS, "results", "results", "results folder, with runs/")
@@ -41,13 +41,14 @@ def _figures(watch: interrupts.Watch) -> int:
         raise NmbenchError("--out is missing; give --out=FOLDER")
     devices.prepare(None)
 
-    from nmbench.catalog import TASKS
+    from nmbench.contracts.catalog import TASKS
+    from nmbench.paper import runs
+    from nmbench.paper.figures import gallery
     from nmbench.report import files
-    from nmbench.report.paper import figures, runs
     from nmbench.report.trials import check_matplotlib
 
     check_matplotlib()
-    chosen = figures.choose(FLAGS.only)
+    chosen = gallery.choose(FLAGS.only)
     recipe = runs.Recipe.of(FLAGS.results, FLAGS.protocol, training)
     if FLAGS.seeds:
         fewer = lambda need: need._replace(seeds=min(need.seeds, FLAGS.seeds))
@@ -71,7 +72,8 @@ def _draw(figure, found, out: pathlib.Path, recipe) -> str:
     """Draw one figure if it can be; returns its caption, "" if it cannot."""
     from matplotlib import rc_context
 
-    from nmbench.report.paper import runs, style
+    from nmbench.paper import runs
+    from nmbench.paper.figures import style
 
     there = {need: found[need] for need in figure.needs if found[need]}
     if not there:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from nmbench import cli, testsets
-from nmbench.catalog import TASKS
+from nmbench.contracts import frozen_sets, plugins
+from nmbench.contracts.catalog import TASKS
+from nmbench.support import cli
 
 FLAGS = cli.new_flags("task", "plugin")
 cli.boolean(FLAGS, "check", False, "write nothing; only compare the shipped sets with what the generator makes")
 
 
 def main() -> int:
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
     task = TASKS.get(cli.required(FLAGS, "task"))
     assert task.sets_folder is not None
     for split, trials in task.set_sizes.items():
         arrays = task.draw_set(split)
         if FLAGS.check:
-            same = task.frozen(split).sha256 == testsets.digest(arrays)
+            same = task.frozen(split).sha256 == frozen_sets.digest(arrays)
             print(f"{task.name} {split}: {'identical' if same else 'DIFFERENT'}")
             if not same:
                 return 1
         else:
-            found = testsets.save(task.sets_folder, task.name, task.version, split, arrays, trials)
+            found = frozen_sets.save(task.sets_folder, task.name, task.version, split, arrays, trials)
             print(f"{task.name} {split}: {trials} trials, sha256 {found}")
     return 0
 

@@ -19,11 +19,12 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from nmbench import cli
-from nmbench.errors import NmbenchError
+from nmbench.contracts import plugins
+from nmbench.support import cli
+from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
-    from nmbench.results import ladders, standings
+    from nmbench.results import ladders, ranking
 
 FLAGS = cli.new_flags("plugin")
 cli.choice(
@@ -51,17 +52,17 @@ cli.string(FLAGS, "out", None, "file to write instead of printing; with html the
 
 def main(paths: list[str]) -> int:
     from nmbench.report import files, leaderboard
-    from nmbench.results import cells, standings
+    from nmbench.results import experiment_rows, ranking
 
     paths = paths or ["results"]
     if FLAGS.format == "html":
         return write_page(paths)
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
     picture = _check_plot()
-    tables = standings.standings(cells.read_all(paths, FLAGS.task, FLAGS.protocol))
+    tables = ranking.standings(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
     climbed = _ladders(tables)
-    overall = [] if FLAGS.tables in ("tasks", "ladders") else standings.overall(tables)
+    overall = [] if FLAGS.tables in ("tasks", "ladders") else ranking.overall(tables)
     if FLAGS.tables == "overall" and not overall:
         raise NmbenchError("no overall ranking: no two models share results of two tasks or more under one protocol")
     text = leaderboard.render(
@@ -90,7 +91,7 @@ def _check_plot() -> pathlib.Path | None:
     return path
 
 
-def _ladders(tables: list[standings.Table]) -> list[ladders.Ladder]:
+def _ladders(tables: list[ranking.Table]) -> list[ladders.Ladder]:
     """Ladders of the tables; an error if they are asked for and there are none."""
     from nmbench.results import ladders
 
@@ -109,9 +110,9 @@ def _draw(path: pathlib.Path | None, found: list[ladders.Ladder]) -> None:
 
 
 def write_page(paths: list[str]) -> int:
-    from nmbench import devices
     from nmbench.report import page
-    from nmbench.results import cells, standings
+    from nmbench.results import experiment_rows, ranking
+    from nmbench.support import devices
 
     if FLAGS.out is None:
         raise NmbenchError("--out is missing; give the folder that the page is written into, e.g. --out=page")
@@ -121,17 +122,17 @@ def write_page(paths: list[str]) -> int:
     folder = page.check_out(FLAGS.out)
     picture = _check_plot()
     devices.prepare(1)
-    cli.load_plugins(FLAGS)
-    tables = standings.standings(cells.read_all(paths, FLAGS.task, FLAGS.protocol))
+    plugins.load_all(FLAGS.plugin)
+    tables = ranking.standings(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
     climbed = _ladders(tables)
     page.check_size(tables)
     _draw(picture, climbed)
 
-    from nmbench.rerun import Reruns
+    from nmbench.experiments.row_commands import Reruns
 
     say = lambda what: print(f"drawing {what}", file=sys.stderr)
     reruns = Reruns([os.path.basename(plugin) for plugin in FLAGS.plugin])
-    index = page.write(folder, tables, standings.overall(tables), paths, reruns.of, say)
+    index = page.write(folder, tables, ranking.overall(tables), paths, reruns.of, say)
     print(f"{index}: {index.stat().st_size / 1000:.0f} kB")
     return 0
 

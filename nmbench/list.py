@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nmbench import cli
-from nmbench.catalog import BASELINES, TASKS
+from nmbench.contracts import plugins
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.support import cli
 
 FLAGS = cli.new_flags("plugin")
 cli.string(FLAGS, "tag", None, "show only entries that carry this tag")
@@ -13,7 +14,7 @@ cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown"], "form of the t
 def main() -> int:
     import tabulate
 
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
     for kind, registry in (("task", TASKS), ("model", BASELINES)):
         entries = registry.entries(FLAGS.tag)
         lines = [[e.name, ", ".join(e.tags), e.summary, e.origin] for e in entries]

@@ -23,8 +23,9 @@ import pathlib
 import sys
 import tempfile
 
-from nmbench import cli, devices, interrupts
-from nmbench.errors import NmbenchError
+from nmbench.contracts import plugins
+from nmbench.support import cli, devices, interrupts
+from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("results_dir", "plugin")
 cli.choice(FLAGS, "from", "training", ["training", "params"], "train again, or score the parameters in the run folder")
@@ -47,11 +48,11 @@ def _reproduce(operands: list[str], watch: interrupts.Watch) -> int:
     if FLAGS.out is not None and not train:
         raise NmbenchError("--out is for --from=training; scoring stored parameters makes no new run")
     devices.prepare(FLAGS.devices)
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
 
     import jax
 
-    from nmbench import rebuild, reproduction
+    from nmbench.experiments import rebuild, reproduction
 
     row, folder = reproduction.find(operands[0], operands[1:], FLAGS.results_dir)
     config = reproduction.config_of(row)
@@ -75,7 +76,7 @@ def _reproduce(operands: list[str], watch: interrupts.Watch) -> int:
         now = reproduction.score_again(cell, row, folder)
     if tolerance is None:
         tolerance = reproduction.tolerance(train, bool(differs))
-    verdict = reproduction.Verdict(row["value"], now, tolerance)
+    verdict = reproduction.Reproduction(row["value"], now, tolerance)
     for name, (then, here) in differs.items():
         print(f"  {name:<16} {then} in the row, {here} here")
     if not differs:
@@ -88,10 +89,9 @@ def _reproduce(operands: list[str], watch: interrupts.Watch) -> int:
 
 def _train(cell, seed: int, watch: interrupts.Watch) -> float | None:
     """The value of the run made again, None if it diverges."""
-    from nmbench import experiment
-    from nmbench.progress import Progress
     from nmbench.results.store import Store
-    from nmbench.resume import Checkpoints
+    from nmbench.support.progress import Progress
+    from nmbench.training.checkpoints import Checkpoints
 
     steps = sum(phase.steps for phase in cell.phases)
     with contextlib.ExitStack() as stack:
@@ -104,10 +104,10 @@ def _train(cell, seed: int, watch: interrupts.Watch) -> float | None:
         except NmbenchError as error:
             raise NmbenchError(str(error).replace("--results_dir", "--out")) from error
         checkpoints = Checkpoints(store.checkpoints, watch=watch)
-        plan = experiment.plan(cell, [seed], store, checkpoints)
+        plan = running.plan(cell, [seed], store, checkpoints)
         with Progress("training again", steps, plan.groups[0].step) as progress:
             try:
-                (row,) = experiment.run_seeds(cell, [seed], store, report=progress, checkpoints=checkpoints, planned=plan)
+                (row,) = running.run_seeds(cell, [seed], store, report=progress, checkpoints=checkpoints, planned=plan)
             except interrupts.Interrupted as stop:
                 if not FLAGS.out:
                     stop.args = ("nothing is kept; with --out=FOLDER the same command would go on",)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import sys
 
-from nmbench import cli, devices, interrupts, loggers
-from nmbench.errors import NmbenchError
+from nmbench.contracts import plugins
+from nmbench.support import cli, devices, interrupts, loggers
+from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("model", "task", "results_dir", "plugin")
 cli.integer(FLAGS, "budget", None, "number of learned parameters; the task's own by default", lower=1)
@@ -63,16 +64,16 @@ def _run(watch: interrupts.Watch) -> int:
     if not 0 <= FLAGS.checkpoint_minutes < float("inf"):
         raise NmbenchError(f"--checkpoint_minutes must be 0 or more, got {FLAGS.checkpoint_minutes}")
     devices.prepare(FLAGS.devices)
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
 
-    from nmbench import experiment, tuning
-    from nmbench.progress import Progress
+    from nmbench.experiments import resolution, running, tuning
     from nmbench.report import leaderboard
     from nmbench.results.store import Store
-    from nmbench.resume import Checkpoints
+    from nmbench.support.progress import Progress
+    from nmbench.training.checkpoints import Checkpoints
 
     asked = request(FLAGS)
-    cell = experiment.resolve(asked)
+    cell = resolution.resolve(asked)
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     if FLAGS.tune:
         tuning.check(cell)
@@ -95,8 +96,8 @@ def _run(watch: interrupts.Watch) -> int:
                 cell, store, force=FLAGS.force, report=progress, checkpoints=checkpoints, planned=groups or None
             )
         print(describe_tuning(choice), file=sys.stderr)
-        cell = experiment.resolve(asked, choice)
-    plan = experiment.plan(cell, seeds, store, checkpoints, force=FLAGS.force, retry_failed=FLAGS.retry_failed)
+        cell = resolution.resolve(asked, choice)
+    plan = running.plan(cell, seeds, store, checkpoints, force=FLAGS.force, retry_failed=FLAGS.retry_failed)
     if plan.known:
         print(f"{len(plan.known)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
     say_resumed("run", plan.groups, steps)
@@ -104,9 +105,7 @@ def _run(watch: interrupts.Watch) -> int:
     label = f"{asked.model}, {left} seed{'' if left == 1 else 's'}"
     with Progress(label, steps if left else 0, first_step(plan.groups)) as progress:
         log_to = loggers.Loggers(logged, store.root / "logs")
-        rows = experiment.run_seeds(
-            cell, seeds, store, report=progress, loggers=log_to, checkpoints=checkpoints, planned=plan
-        )
+        rows = running.run_seeds(cell, seeds, store, report=progress, loggers=log_to, checkpoints=checkpoints, planned=plan)
     if FLAGS.collect:
         everything = store.collect()
         mine = rows[0]
@@ -121,10 +120,10 @@ def _run(watch: interrupts.Watch) -> int:
 
 
 def request(flags):
-    """The `nmbench.experiment.Request` that parsed flags of this command ask for."""
-    from nmbench import experiment
+    """The `nmbench.experiments.experiment.Request` that parsed flags of this command ask for."""
+    from nmbench.experiments.request import Request
 
-    return experiment.Request(
+    return Request(
         model=cli.required(flags, "model"),
         task=cli.required(flags, "task"),
         budget=flags.budget,

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import sys
 
-from nmbench import cli, devices
-from nmbench.errors import NmbenchError
+from nmbench.contracts import plugins
+from nmbench.support import cli, devices
+from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("task", "results_dir", "plugin")
 cli.string(FLAGS, "predictions", None, "predictions on the test set: a .npz with the array `predictions`, or a .npy")
@@ -33,13 +34,13 @@ def main() -> int:
     model = _given("model", "NAME, a name for your model")
     params = _given("params", "N, its number of learned parameters")
     devices.prepare(1)
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
 
-    from nmbench import external
+    from nmbench.exchange import external_rows
     from nmbench.report import leaderboard
     from nmbench.results.store import Store
 
-    submission = external.resolve(
+    submission = external_rows.resolve(
         task,
         model,
         params,
@@ -50,10 +51,10 @@ def main() -> int:
         validation_predictions=FLAGS.validation_predictions,
         allow_budget_miss=FLAGS.allow_budget_miss,
     )
-    row, per_trial = external.make_row(submission)
+    row, per_trial = external_rows.make_row(submission)
     store = Store(FLAGS.results_dir)
     store.prepare()
-    other = external.clash(submission, store)
+    other = external_rows.clash(submission, store)
     if other is not None:
         raise NmbenchError(
             f"other predictions of {model} with seed {FLAGS.seed} are in {store.runs / other} already; give this run "

@@ -22,8 +22,9 @@ import math
 import sys
 from collections.abc import Iterator
 
-from nmbench import cli, devices, interrupts
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.contracts import plugins
+from nmbench.support import cli, devices, interrupts
+from nmbench.support.errors import NmbenchError, did_you_mean
 from nmbench.sweeps.slurm import settings
 
 FLAGS = cli.new_flags("results_dir", "plugin")
@@ -78,9 +79,9 @@ def _sweep() -> int:
         configfile.apply(FLAGS.sweep, FLAGS, sorted(set(FLAGS) - {"sweep", "help"}))
     _check_flags()
     devices.prepare(1)
-    cli.load_plugins(FLAGS)
+    plugins.load_all(FLAGS.plugin)
 
-    from nmbench.known import Known
+    from nmbench.experiments.resolve_cache import ResolveCache
     from nmbench.results.store import Store
     from nmbench.sweeps import estimate, grid, standing
 
@@ -89,7 +90,7 @@ def _sweep() -> int:
         executor = make_executor()
         executor.check()
         grid.shard([], FLAGS.shard)
-        known = Known(many=True, quick=FLAGS.dry_run)
+        known = ResolveCache(many=True, quick=FLAGS.dry_run)
         cells = grid.build(asked, known)
         store = Store(asked.results_dir)
         names = store.names()
@@ -143,7 +144,7 @@ def make_executor():
 
 def request():
     """The `nmbench.sweeps.grid.Asked` that parsed flags of this command ask for."""
-    from nmbench.catalog import BASELINES, TASKS
+    from nmbench.contracts.catalog import BASELINES, TASKS
     from nmbench.sweeps import grid
 
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)

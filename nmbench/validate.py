@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nmbench import cli
-from nmbench.errors import NmbenchError
+from nmbench.support import cli
+from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags()
 

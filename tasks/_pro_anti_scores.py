@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nmbench.metrics import Metric, squared_error
+from nmbench.contracts.metrics import Metric, squared_error
 
 from . import _pro_anti_trials as trials
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmbench.specs import ArraySpec, SequenceSpec
-from nmbench.task import Batch
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.task import Batch
 
 STEPS = 100
 # In the order of the context channels.

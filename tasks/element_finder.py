@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmbench.metrics import Metric, squared_error
-from nmbench.protocol import Phase, Protocol
-from nmbench.specs import ArraySpec, SequenceSpec
-from nmbench.task import Batch, Sampler, register_task
+from nmbench.contracts.metrics import Metric, squared_error
+from nmbench.contracts.protocol import Phase, Protocol
+from nmbench.contracts.registration import register_task
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.task import Batch, Sampler
 
 ELEMENTS = 25
 LARGEST = 10

@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from nmbench.errors import NmbenchError
-from nmbench.metrics import Arrays, Metric, squared_error
-from nmbench.protocol import Phase, Protocol
-from nmbench.specs import ArraySpec, SequenceSpec
-from nmbench.task import Batch, FixedData, register_task
+from nmbench.contracts.metrics import Arrays, Metric, squared_error
+from nmbench.contracts.protocol import Phase, Protocol
+from nmbench.contracts.registration import register_task
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.task import Batch, FixedData
+from nmbench.support.errors import NmbenchError
 
 STEPS = 110
 PULSE = 10.0

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nmbench.protocol import Phase, Protocol
-from nmbench.task import Batch, FixedData, register_task
+from nmbench.contracts.protocol import Phase, Protocol
+from nmbench.contracts.registration import register_task
+from nmbench.contracts.task import Batch, FixedData
 
 from . import _pro_anti_scores as scores
 from . import _pro_anti_trials as trials

@@ -5,7 +5,7 @@ import os
 # What tests compile is their own affair, and two workers of pytest must not meet in one folder.
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
-from nmbench import devices
+from nmbench.support import devices
 
 devices.prepare(2)
 
@@ -16,12 +16,12 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from nmbench import testsets  # noqa: E402
-from nmbench.catalog import BASELINES, TASKS  # noqa: E402
-from nmbench.metrics import Metric, squared_error  # noqa: E402
-from nmbench.protocol import Phase, Protocol  # noqa: E402
-from nmbench.specs import ArraySpec, SequenceSpec  # noqa: E402
-from nmbench.task import Batch, FixedData, Task  # noqa: E402
+from nmbench.contracts import frozen_sets  # noqa: E402
+from nmbench.contracts.catalog import BASELINES, TASKS  # noqa: E402
+from nmbench.contracts.metrics import Metric, squared_error  # noqa: E402
+from nmbench.contracts.protocol import Phase, Protocol  # noqa: E402
+from nmbench.contracts.specs import ArraySpec, SequenceSpec  # noqa: E402
+from nmbench.contracts.task import Batch, FixedData, Task  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -78,7 +78,7 @@ def make_toy_task(folder: pathlib.Path, **changes) -> Task:
     }
     task = Task(**{**attributes, **changes})
     for split in ("validation", "test"):
-        testsets.save(folder, task.name, task.version, split, toy_arrays(split), TRIALS)
+        frozen_sets.save(folder, task.name, task.version, split, toy_arrays(split), TRIALS)
     return task
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from nmbench.experiment import Cell
-from nmbench.task import Sampler
+from nmbench.contracts.task import Sampler
+from nmbench.experiments.experiment import Experiment
 
 
 class Batches:
     """Iterator over training batches: from the jitted sampler, or indices drawn with NumPy into a fixed set."""
 
-    def __init__(self, cell: Cell):
+    def __init__(self, cell: Experiment):
         phase = cell.phases[0]
         self._size, source = phase.batch_size, cell.task.training[phase.data]
         self._random = np.random.RandomState(0)

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from nmbench import params as flat_params
-from nmbench.experiment import Cell
-from nmbench.phase_program import PhaseProgram
+from nmbench.contracts import parameters as flat_params
+from nmbench.experiments.experiment import Experiment
+from nmbench.training.phase_program import PhaseProgram
 
 
 class Runner:
-    """Runs chunks as `nmbench.training.train` does."""
+    """Runs chunks as `nmbench.training.trainer.train` does."""
 
-    def __init__(self, cell: Cell, seeds: int):
+    def __init__(self, cell: Experiment, seeds: int):
         devices = jax.devices()[: min(seeds, len(jax.devices()))]
         padded = [*range(seeds), *range(-seeds % len(devices))]
         model, self._phase, self._every = cell.model, cell.phases[0], cell.protocol.validate_every

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import tree
 
-from nmbench.experiment import Cell
+from nmbench.experiments.experiment import Experiment
 
 from .script import ScriptRunner
 
@@ -66,7 +66,7 @@ class NMRNN(hk.RNNCore):
 
 
 class Runner(ScriptRunner):
-    def __init__(self, cell: Cell, seeds: int):
+    def __init__(self, cell: Experiment, seeds: int):
         name, hparams = cell.baseline.name, cell.sizing.hparams
 
         def forward(inputs):

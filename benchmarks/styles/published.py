@@ -5,14 +5,14 @@ from __future__ import annotations
 import jax
 import plain_cells
 
-from nmbench.experiment import Cell
-from nmbench.params import is_learned
+from nmbench.contracts.parameters import is_learned
+from nmbench.experiments.experiment import Experiment
 
 from .script import ScriptRunner
 
 
 class Runner(ScriptRunner):
-    def __init__(self, cell: Cell, seeds: int):
+    def __init__(self, cell: Experiment, seeds: int):
         name, hparams = cell.baseline.name, cell.sizing.hparams
         init = jax.jit(cell.model.init)
         # Initial states that are drawn and never trained: those of the first seed do for the timing of all.

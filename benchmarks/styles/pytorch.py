@@ -13,8 +13,8 @@ import torch
 import tree
 from torch import nn
 
-from nmbench.experiment import Cell
-from nmbench.task import Sampler
+from nmbench.contracts.task import Sampler
+from nmbench.experiments.experiment import Experiment
 
 
 class NMRNN(nn.Module):
@@ -50,7 +50,7 @@ class NMRNN(nn.Module):
 class Network(nn.Module):
     """A recurrent network and a linear readout; inputs are the task's dict of tensors `[T, B, C]`."""
 
-    def __init__(self, cell: Cell):
+    def __init__(self, cell: Experiment):
         super().__init__()
         spec, hparams, self.name = cell.task.spec, cell.sizing.hparams, cell.baseline.name
         Q = spec.input_size
@@ -81,7 +81,7 @@ def element_finder_batch(batch_size: int, steps: int):
 
 
 class Runner:
-    def __init__(self, cell: Cell, seeds: int):
+    def __init__(self, cell: Experiment, seeds: int):
         phase, source = cell.phases[0], cell.task.training[cell.phases[0].data]
         self._size, self._runs, self._steps = phase.batch_size, [], cell.task.spec.steps
         self._arrays = None

@@ -7,8 +7,8 @@ import time
 import jax
 import optax
 
-from nmbench.experiment import Cell
-from nmbench.phase_program import masked_mse
+from nmbench.experiments.experiment import Experiment
+from nmbench.training.phase_program import masked_mse
 
 from .data import Batches
 
@@ -23,7 +23,7 @@ class ScriptRunner:
       seeds: number of seeds.
     """
 
-    def __init__(self, cell: Cell, init, apply, seeds: int):
+    def __init__(self, cell: Experiment, init, apply, seeds: int):
         phase, rate = cell.phases[0], cell.tuning.rate
         schedule = optax.cosine_decay_schedule(rate, phase.steps)
         optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=phase.weight_decay))

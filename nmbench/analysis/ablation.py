@@ -10,7 +10,7 @@ import numpy as np
 from nmbench.analysis.network import Network
 from nmbench.analysis.observers import Observer, observer_of
 from nmbench.analysis.states import record, recorder
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.support.errors import NmbenchError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)

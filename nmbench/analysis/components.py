@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nmbench.errors import NmbenchError
+from nmbench.support.errors import NmbenchError
 
 
 class Components(NamedTuple):

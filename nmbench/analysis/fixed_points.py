@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from nmbench import unroll
 from nmbench.analysis.network import Network, floats
 from nmbench.analysis.observers import observer_of
 from nmbench.analysis.states import trials
-from nmbench.errors import NmbenchError
+from nmbench.contracts import unroll
+from nmbench.support.errors import NmbenchError
 
 
 @dataclasses.dataclass(frozen=True)

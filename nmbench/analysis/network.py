@@ -12,16 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from nmbench import rebuild, reproduction
-from nmbench.checkpoint import load_params
-from nmbench.errors import NmbenchError
-from nmbench.model import Baseline, Core
+from nmbench.contracts.model import Baseline, Core
+from nmbench.contracts.specs import SequenceSpec
+from nmbench.experiments import rebuild, reproduction
 from nmbench.results.provenance import uses_x64
 from nmbench.results.store import PARAMS
-from nmbench.specs import SequenceSpec
+from nmbench.support.errors import NmbenchError
+from nmbench.training.parameter_files import load_params
 
 if TYPE_CHECKING:
-    from nmbench.task import Task
+    from nmbench.contracts.task import Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def load(results_dir: str, run_id: str) -> Network:
     remarks = reproduction.check(row, config, cell)
     if remarks:
         now = reproduction.score_again(cell, row, folder)
-        if not reproduction.Verdict(row["value"], now, reproduction.SCORED_ELSEWHERE).reproduced:
+        if not reproduction.Reproduction(row["value"], now, reproduction.SCORED_ELSEWHERE).reproduced:
             raise NmbenchError(
                 f"{run_id}: {'; '.join(remarks)}, and it no longer scores {row['value']:.6g} but {now:.6g}; "
                 f"analyse it with the nmbench it was trained with"

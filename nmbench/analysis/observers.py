@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import tree
 
-from nmbench.errors import NmbenchError
+from nmbench.support.errors import NmbenchError
 
 # Those of the models that come with nmbench; a plugin registers its own beside its model.
 _SHIPPED = "nmbench.baselines._observers"

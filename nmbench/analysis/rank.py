@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmbench.errors import NmbenchError
+from nmbench.support.errors import NmbenchError
 
 
 def participation_ratio(values: np.ndarray) -> float:

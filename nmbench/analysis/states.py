@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from nmbench import unroll
 from nmbench.analysis.network import Network, floats
 from nmbench.analysis.observers import observer_of
-from nmbench.errors import NmbenchError
+from nmbench.contracts import unroll
+from nmbench.support.errors import NmbenchError
 
 
 def record(network: Network, inputs: Any = None) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ class TestMyModel(conformance.ModelConformance):
 
 from nmbench.conformance.cases import ConformanceWarning, ModelConformance, TaskConformance
 from nmbench.conformance.models import MODEL_RULES, ModelUnderTest
-from nmbench.conformance.rules import FAIL, PASS, SKIP, WARN, Finding, Outcome, Rule, judge
+from nmbench.conformance.rules import FAIL, PASS, SKIP, WARN, Rule, RuleFinding, RuleOutcome, judge
 from nmbench.conformance.tasks import TASK_RULES, TaskUnderTest
 
 __all__ = [
@@ -20,11 +20,11 @@ __all__ = [
     "TASK_RULES",
     "WARN",
     "ConformanceWarning",
-    "Finding",
     "ModelConformance",
     "ModelUnderTest",
-    "Outcome",
     "Rule",
+    "RuleFinding",
+    "RuleOutcome",
     "TaskConformance",
     "TaskUnderTest",
     "judge",

@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from nmbench import plugins
-from nmbench.catalog import TASKS
 from nmbench.conformance import models, rules, tasks
+from nmbench.contracts import plugins
+from nmbench.contracts.catalog import TASKS
 
 
 class ConformanceWarning(UserWarning):

@@ -13,19 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from nmbench import experiment, sizing
-from nmbench.catalog import BASELINES, TASKS
-from nmbench.checkpoint import load_params
-from nmbench.errors import NmbenchError
-from nmbench.evaluation import predictor
-from nmbench.input_weights import check_new_inputs
-from nmbench.model import Baseline, Model
-from nmbench.params import flatten, is_learned, unflatten
-from nmbench.protocol import Protocol
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.contracts.input_weights import check_new_inputs
+from nmbench.contracts.model import Baseline, Model
+from nmbench.contracts.parameters import flatten, is_learned, unflatten
+from nmbench.contracts.protocol import Protocol
+from nmbench.contracts.specs import SequenceSpec
+from nmbench.contracts.task import Task
+from nmbench.experiments import resolution, running, sizing
+from nmbench.experiments.request import Request
 from nmbench.results import schema
 from nmbench.results.store import PARAMS, Store
-from nmbench.specs import SequenceSpec
-from nmbench.task import Task
+from nmbench.support.errors import NmbenchError
+from nmbench.training.parameter_files import load_params
+from nmbench.training.prediction import predictor
 
 SMOKE = "smoke"
 TRIALS = 4
@@ -144,7 +145,7 @@ def smoke_run(model: str, task: Task, hparams: dict[str, Any]) -> tuple[dict[str
     """See `ModelUnderTest.smoke_run`. A task without a protocol "smoke" is trained by its first, for ten steps a phase."""
     known = {protocol.name: protocol for protocol in task.protocols}
     protocol = known.get(SMOKE, task.protocols[0])
-    request = experiment.Request(
+    request = Request(
         model=model,
         task=task.name,
         protocol=protocol.name,
@@ -152,18 +153,18 @@ def smoke_run(model: str, task: Task, hparams: dict[str, Any]) -> tuple[dict[str
         steps=None if SMOKE in known else 10 * len(protocol.phases_by_model.get(model, protocol.phases)),
         devices=1,
     )
-    cell = experiment.resolve(request)
+    cell = resolution.resolve(request)
     with tempfile.TemporaryDirectory(prefix="nmbench-") as folder:
         store = Store(folder)
         store.prepare()
-        experiment.run_seeds(cell, [0], store)
+        running.run_seeds(cell, [0], store)
         store.collect()
         (row,) = schema.read_csv(store.csv)
         if row["status"] != "ok":
             return row, None
         frozen = task.frozen("test")
         params = load_params(store.runs / row["run_id"] / PARAMS, jax.eval_shape(cell.model.init, jax.random.key(0)))
-        again = predictor(experiment.resolve(request).model, task, frozen)(params)
+        again = predictor(resolution.resolve(request).model, task, frozen)(params)
         return row, task.evaluate(again, frozen.arrays)["values"][task.primary.name]
 
 

@@ -13,20 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from nmbench import sizing
-from nmbench.conformance.model_subject import (
-    TRIALS,
-    ModelUnderTest,
-    perturbed,
-    programs,
-    random_inputs,
-    trace_of,
-)
-from nmbench.conformance.rules import Finding, Rules
-from nmbench.errors import NmbenchError
-from nmbench.input_weights import check_shapes
-from nmbench.params import flatten, is_learned, split, unflatten
-from nmbench.phase_program import as_float, masked_mse
+from nmbench.conformance.model_subject import TRIALS, ModelUnderTest, perturbed, programs, random_inputs, trace_of
+from nmbench.conformance.rules import RuleFinding, Rules
+from nmbench.contracts.input_weights import check_shapes
+from nmbench.contracts.parameters import flatten, is_learned, split, unflatten
+from nmbench.experiments import sizing
+from nmbench.support.errors import NmbenchError
+from nmbench.training.phase_program import as_float, masked_mse
 
 __all__ = ["MODEL_RULES", "ModelUnderTest"]
 
@@ -39,29 +32,31 @@ _TRIALS, _GRADIENT, _INPUTS = "M05-trials", "M09-gradient", "M12-input-weights"
 
 
 @MODEL_RULES.add(_BUILDS, fix="see that the factory runs with (spec, **hparams) and init with a key")
-def builds(m: ModelUnderTest) -> Iterator[Finding]:
+def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the factory makes a pair (init, apply), and init can be traced"""
     for task in m.kinds:
         try:
             m.shapes(task)
         except NmbenchError as error:
-            yield Finding(
+            yield RuleFinding(
                 f"{task.name}: {error}",
                 "take sizes from spec.input_size and spec.output_size; accept some free size up to 64",
             )
 
 
 @MODEL_RULES.add(_FLOATS, fix="let init return arrays of floats, in dicts, tuples or registered pytrees", needs=(_BUILDS,))
-def parameters(m: ModelUnderTest) -> Iterator[Finding]:
+def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """learned parameters are arrays of JAX's default float"""
     wanted = jnp.result_type(float)
     for task in m.probed:
         shapes = m.shapes(task)
         if not any(is_learned(*name.rsplit("|", 1)) for name in shapes):
-            yield Finding(f"no learned parameter on {task.name}", "make them with Core.learned, hk.get_parameter or in init")
+            yield RuleFinding(
+                f"no learned parameter on {task.name}", "make them with Core.learned, hk.get_parameter or in init"
+            )
         for name, leaf in shapes.items():
             if is_learned(*name.rsplit("|", 1)) and (leaf.dtype != wanted or leaf.weak_type):
-                yield Finding(
+                yield RuleFinding(
                     f"parameter {name!r} has dtype {'weak ' if leaf.weak_type else ''}{leaf.dtype}, not {wanted}",
                     "make it with an explicit dtype, jnp.result_type(float); what is not learned stays out of params (in "
                     "Equinox: eqx.partition(model, eqx.is_inexact_array)) or gets a name that starts with fixed_",
@@ -71,7 +66,7 @@ def parameters(m: ModelUnderTest) -> Iterator[Finding]:
 @MODEL_RULES.add(
     _OUTPUTS, fix="let apply(params, inputs) take leaves [T, B, C] and return one array [T, B, O]", needs=(_BUILDS,)
 )
-def outputs(m: ModelUnderTest) -> Iterator[Finding]:
+def outputs(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """outputs are [T, B, O] in JAX's default float, for every B"""
     wanted = jnp.result_type(float)
     for task in m.kinds:
@@ -81,18 +76,18 @@ def outputs(m: ModelUnderTest) -> Iterator[Finding]:
             expected = (task.spec.steps, batch, task.spec.output_size)
             shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
             if shape != expected:
-                yield Finding(
+                yield RuleFinding(
                     f"shape {shape} for {batch} trials of {task.name}, not [T, B, O] = {expected}",
                     "keep time first and trials second; read T and B off the inputs",
                 )
             elif dtype != wanted:
-                yield Finding(
+                yield RuleFinding(
                     f"outputs on {task.name} have dtype {dtype}, not {wanted}", "cast them, or the parameters behind them"
                 )
 
 
 @MODEL_RULES.add(_REPEATS, fix="see that init and apply can be traced twice", needs=(_FLOATS, _OUTPUTS))
-def repeats(m: ModelUnderTest) -> Iterator[Finding]:
+def repeats(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """init and apply are functions: the same key and inputs give the same numbers"""
     for task in m.probed:
         inputs, key = random_inputs(task.spec, 1), jax.random.key(0)
@@ -100,7 +95,7 @@ def repeats(m: ModelUnderTest) -> Iterator[Finding]:
         for name, arguments in (("init", (key,)), ("apply", (params, inputs))):
             first, second = (trace_of(getattr(m.rebuilt(task), name), *arguments) for _ in range(2))
             if first != second:
-                yield Finding(
+                yield RuleFinding(
                     f"{name} on {task.name} is another program when it is traced again",
                     "draw random numbers from the key that init is given, with jax.random, and none in apply; keep no state "
                     "in Python between calls",
@@ -108,35 +103,35 @@ def repeats(m: ModelUnderTest) -> Iterator[Finding]:
 
 
 @MODEL_RULES.add(_TRIALS, fix="see that apply runs on random inputs", needs=(_REPEATS,))
-def trials(m: ModelUnderTest) -> Iterator[Finding]:
+def trials(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """a trial's outputs depend on that trial alone"""
     for task in m.probed:
         inputs, others = random_inputs(task.spec), random_inputs(task.spec, seed=1)
         changed = tree.map_structure(lambda a, b: np.concatenate([a[:, :1], b[:, 1:]], axis=1), inputs, others)
         off = _difference(m.outputs(task, inputs)[:, 0], m.outputs(task, changed)[:, 0])
         if off > TOLERANCE:
-            yield Finding(
+            yield RuleFinding(
                 f"the outputs of trial 0 of {task.name} change by {off:.2g} when the other trials do",
                 "the axes are [T, B, C]: run over the first, never over the second; no statistics over trials",
             )
 
 
 @MODEL_RULES.add("M06-batch-size", fix="read the number of trials off the inputs", needs=(_TRIALS,))
-def batch_size(m: ModelUnderTest) -> Iterator[Finding]:
+def batch_size(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """a trial's outputs do not depend on how many others there are"""
     for task in m.probed:
         inputs = random_inputs(task.spec)
         few = tree.map_structure(lambda a: a[:, :2], inputs)
         off = _difference(m.outputs(task, inputs)[:, :2], m.outputs(task, few))
         if off > TOLERANCE:
-            yield Finding(
+            yield RuleFinding(
                 f"the outputs of the first 2 trials of {task.name} differ by {off:.2g} between batches of 2 and {TRIALS}",
                 "do not compute with the number of trials, nor average over them",
             )
 
 
 @MODEL_RULES.add("M07-causal", fix="see that apply runs on random inputs", needs=(_TRIALS,))
-def causal(m: ModelUnderTest) -> Iterator[Finding]:
+def causal(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """outputs at a step do not depend on later inputs"""
     for task in m.probed:
         inputs, others = random_inputs(task.spec), random_inputs(task.spec, seed=1)
@@ -146,7 +141,7 @@ def causal(m: ModelUnderTest) -> Iterator[Finding]:
             changed = tree.map_structure(lambda a, b, cut=cut: np.concatenate([a[:cut], b[cut:]]), inputs, others)
             off = _difference(plain[:cut], m.outputs(task, changed)[:cut])
             if off > TOLERANCE:
-                yield Finding(
+                yield RuleFinding(
                     f"outputs of {task.name} up to step {step} change by {off:.2g} when later inputs do",
                     "the axes are [T, B, C]: run forwards over the first; no statistics over a trial",
                 )
@@ -154,19 +149,19 @@ def causal(m: ModelUnderTest) -> Iterator[Finding]:
 
 
 @MODEL_RULES.add("M08-seeded", fix="let init(key) draw with jax.random", needs=(_REPEATS,))
-def seeded(m: ModelUnderTest) -> Iterator[Finding]:
+def seeded(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """another key gives other parameters"""
     for task in m.probed:
         one, two = flatten(m.params(task)), flatten(m.params(task, 1))
         if all(np.array_equal(one[name], two[name]) for name in one):
-            yield Finding(
+            yield RuleFinding(
                 f"keys 0 and 1 give the same parameters on {task.name}",
                 "draw initial parameters from the key; seeds are what is replicated",
             )
 
 
 @MODEL_RULES.add(_GRADIENT, fix="see that jax.grad goes through apply", needs=(_FLOATS, _OUTPUTS))
-def gradient(m: ModelUnderTest) -> Iterator[Finding]:
+def gradient(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """loss and gradient are finite, and every learned parameter has a gradient"""
     for task in m.probed:
         model, phase = m.model(task), task.protocols[0].phases[0]
@@ -184,7 +179,7 @@ def gradient(m: ModelUnderTest) -> Iterator[Finding]:
         loss, found = slope(m.params(task))
         wrong = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
         if not np.isfinite(loss) or wrong:
-            yield Finding(
+            yield RuleFinding(
                 f"at the start the loss on {task.name} is {float(loss):.3g} and the gradient is not finite in "
                 f"{', '.join(wrong) or 'no parameter'}",
                 "smaller initial weights; no division by, or root or logarithm of, what may be 0",
@@ -195,7 +190,7 @@ def gradient(m: ModelUnderTest) -> Iterator[Finding]:
         nearby = slope(perturbed(m.params(task)))[1] if silent else {}
         for name in silent:
             if not np.any(nearby[name]):
-                yield Finding(
+                yield RuleFinding(
                     f"parameter {name!r} has no gradient on {task.name}",
                     "leave it out, or, if it is not meant to be learned, make it with Core.fixed or call it fixed_NAME: as "
                     "it is, it counts towards the budget",
@@ -204,7 +199,7 @@ def gradient(m: ModelUnderTest) -> Iterator[Finding]:
 
 
 @MODEL_RULES.add("M10-count", fix="let the factory accept larger sizes", needs=(_BUILDS,))
-def counts(m: ModelUnderTest) -> Iterator[Finding]:
+def counts(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the number of learned parameters grows with the free size"""
     free = m.baseline.free_size
     for task in m.probed:
@@ -217,26 +212,26 @@ def counts(m: ModelUnderTest) -> Iterator[Finding]:
                 counted[size] = sizing.count(sizing.shapes(m.baseline, task.spec, {**hparams, free: size}))
             except NmbenchError as error:
                 if size >= chosen:  # smaller ones may be refused
-                    yield Finding(
+                    yield RuleFinding(
                         f"{free}={size} is refused on {task.name}: {error}", "accept every size above the smallest"
                     )
         pairs = list(zip(counted.items(), list(counted.items())[1:], strict=False))
         for (small, few), (large, many) in pairs:
             if many < few:
-                yield Finding(
+                yield RuleFinding(
                     f"{few} parameters with {free}={small} but {many} with {free}={large}, on {task.name}",
                     "sizing bisects: let the count never fall as the free size grows",
                 )
                 break
         if len(set(counted.values())) == 1:
-            yield Finding(
+            yield RuleFinding(
                 f"{next(iter(counted.values()))} parameters on {task.name} whatever {free} is",
                 "name as free_size= the hyperparameter that sets the network's size",
             )
 
 
 @MODEL_RULES.add("M11-budgets", fix="let a size exist within 5% of each budget", needs=("M10-count",))
-def budgets(m: ModelUnderTest) -> Iterator[Finding]:
+def budgets(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the free size reaches within 5% of the budget of every task"""
     free = m.baseline.free_size
     for task in m.tasks:
@@ -247,7 +242,7 @@ def budgets(m: ModelUnderTest) -> Iterator[Finding]:
                 continue
             size = f"{free}={sized.hparams[free]} has {sized.actual} parameters"
             seen = f"no size is close, {size}" if off is None else f"the closest size, {size}, is {off:+.1%} off"
-            yield Finding(
+            yield RuleFinding(
                 f"budget {task.default_budget} of {task.name}: {seen}; at most {sizing.TOLERANCE:.0%} is allowed",
                 "take a free size of smaller steps, or other defaults, for one task through settings={...}",
             )
@@ -255,14 +250,14 @@ def budgets(m: ModelUnderTest) -> Iterator[Finding]:
 
 
 @MODEL_RULES.add(_INPUTS, fix="see register_baseline's input_weights", needs=(_BUILDS,))
-def input_weights(m: ModelUnderTest) -> Iterator[Finding]:
+def input_weights(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """declared input weights exist and have one entry per input channel"""
     for task in m.kinds:
         try:
             shapes = {name: leaf.shape for name, leaf in m.shapes(task).items()}
             check_shapes(m.baseline.name, m.baseline.input_weights, task.spec, shapes)
         except NmbenchError as error:
-            yield Finding(
+            yield RuleFinding(
                 f"{task.name}: {error}",
                 "name the parameter that multiplies the inputs, alone; InputWeights(axis=0) for u @ W",
             )
@@ -270,12 +265,12 @@ def input_weights(m: ModelUnderTest) -> Iterator[Finding]:
 
 
 @MODEL_RULES.add("M13-partitions", fix="partitions= maps a name to a predicate on (module, parameter)", needs=(_INPUTS,))
-def partitions(m: ModelUnderTest) -> Iterator[Finding]:
+def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """every partition holds a parameter, and those that protocols train are there"""
     for name in m.baseline.partitions:
         for task in m.kinds:
             if not split(m.shapes(task), m.baseline.partition(name))[0]:
-                yield Finding(
+                yield RuleFinding(
                     f"partition {name!r} holds no learned parameter on {task.name}",
                     f"its predicate is asked of names such as {', '.join(list(m.shapes(task))[:3])}, split at the last '|'",
                 )
@@ -283,7 +278,7 @@ def partitions(m: ModelUnderTest) -> Iterator[Finding]:
     for task in m.tasks:
         missing = [p.name for p in task.protocols if m.lacks(task, p)]
         if missing:
-            yield Finding(
+            yield RuleFinding(
                 f"{task.name} cannot be run under {', '.join(missing)}: {m.lacks(task, task.protocol(missing[0]))}",
                 "declare input_weights={...} (or partitions={...}) with register_baseline, or leave this task out",
                 warning=True,
@@ -291,7 +286,7 @@ def partitions(m: ModelUnderTest) -> Iterator[Finding]:
 
 
 @MODEL_RULES.add("M14-callbacks", fix="see that jax.grad goes through apply", needs=(_FLOATS, _OUTPUTS))
-def callbacks(m: ModelUnderTest) -> Iterator[Finding]:
+def callbacks(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """nothing calls back to Python or prints while a compiled program runs"""
     for task in m.probed:
         model, inputs, key = m.model(task), random_inputs(task.spec, 1), jax.random.key(0)
@@ -303,14 +298,14 @@ def callbacks(m: ModelUnderTest) -> Iterator[Finding]:
         names = {equation.primitive.name for jaxpr in traced for part in programs(jaxpr) for equation in _equations(part)}
         found = sorted(name for name in names if any(word in name for word in _CALLBACKS))
         if found:
-            yield Finding(
+            yield RuleFinding(
                 f"{', '.join(found)} in the program of {task.name}",
                 "compute with JAX alone; take jax.debug.print and callbacks out",
             )
 
 
 @MODEL_RULES.add("M15-precision", fix="see that apply can be traced", needs=(_FLOATS, _OUTPUTS))
-def precision(m: ModelUnderTest) -> Iterator[Finding]:
+def precision(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """no number of another precision than JAX's default is asked for"""
     for task in m.probed:
         with warnings.catch_warnings(record=True) as caught:
@@ -321,7 +316,7 @@ def precision(m: ModelUnderTest) -> Iterator[Finding]:
             jax.eval_shape(lambda p, u, model=model: model.apply(p, u), params, task.spec.zeros(1))
         asked = [str(w.message) for w in caught if "requested dtype" in str(w.message)]
         if asked:
-            yield Finding(
+            yield RuleFinding(
                 f"on {task.name}: {asked[0].split(',')[0]}",
                 "ask for jnp.result_type(float), which is float64 where the user switches that on, and float32 elsewhere",
                 warning=True,
@@ -329,7 +324,7 @@ def precision(m: ModelUnderTest) -> Iterator[Finding]:
 
 
 @MODEL_RULES.add("M16-smoke", fix="see what nmbench.run --protocol=smoke says of it", needs=(_REPEATS, _GRADIENT, _INPUTS))
-def smoke(m: ModelUnderTest) -> Iterator[Finding]:
+def smoke(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """a short training run makes a valid row, and its stored parameters give its value again"""
     for task in m.probed:
         known = {p.name: p for p in task.protocols}
@@ -337,9 +332,9 @@ def smoke(m: ModelUnderTest) -> Iterator[Finding]:
             continue  # said by another rule
         row, again = m.smoke_run(task)
         if row["status"] != "ok":
-            yield Finding(f"on {task.name}: {row['status']}: {row['error']}", "start smaller, or declare a lower rate")
+            yield RuleFinding(f"on {task.name}: {row['status']}: {row['error']}", "start smaller, or declare a lower rate")
         elif again is None or abs(again - row["value"]) > 1e-3 * max(abs(again), abs(row["value"])):
-            yield Finding(
+            yield RuleFinding(
                 f"{row['metric']} of {task.name} is {row['value']:.6g} in the row, {again:.6g} from the stored parameters",
                 "keep everything that determines the outputs in params",
             )

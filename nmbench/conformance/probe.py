@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from nmbench.input_weights import InputWeights
-from nmbench.model import Core, register_baseline
-from nmbench.task import Task
+from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.model import Core
+from nmbench.contracts.registration import register_baseline
+from nmbench.contracts.task import Task
 
 PROBE = "conformance_probe"
 

@@ -6,13 +6,13 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from nmbench.conformance.rules import FAIL, PASS, SKIP, WARN, Outcome
+from nmbench.conformance.rules import FAIL, PASS, SKIP, WARN, RuleOutcome
 
 WIDTH = 110
 _TOTALS = {PASS: "passed", WARN: "warned", FAIL: "failed", SKIP: "not judged"}
 
 
-def line(outcome: Outcome) -> str:
+def line(outcome: RuleOutcome) -> str:
     """One line on a rule, and two under it for each of its findings."""
     rule = outcome.rule
     lines = [f"{outcome.verdict}  {rule.id:<17} {outcome.seconds:5.1f} s  {rule.demand}"]
@@ -24,7 +24,7 @@ def line(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def totals(outcomes: Sequence[Outcome]) -> str:
+def totals(outcomes: Sequence[RuleOutcome]) -> str:
     """One line that counts verdicts."""
     counts = Counter(outcome.verdict for outcome in outcomes)
     parts = [f"{counts[verdict]} {word}" for verdict, word in _TOTALS.items() if counts[verdict]]

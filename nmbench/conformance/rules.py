@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from nmbench.errors import NmbenchError, printable
+from nmbench.support.errors import NmbenchError, printable
 
 PASS, WARN, FAIL, SKIP = "PASS", "WARN", "FAIL", "SKIP"
 LONGEST = 300
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class RuleFinding:
     """One violation.
 
     Attributes:
@@ -36,20 +36,20 @@ class Rule:
     Attributes:
       id: short and stable, e.g. "M07-causal".
       demand: one line, what has to hold.
-      find: `subject -> iterator of Finding`.
+      find: `subject -> iterator of RuleFinding`.
       fix: what to do where `find` itself meets an exception of the code that it judges.
       needs: ids of rules without which this one cannot be judged.
     """
 
     id: str
     demand: str
-    find: Callable[[Any], Iterator[Finding]]
+    find: Callable[[Any], Iterator[RuleFinding]]
     fix: str
     needs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class RuleOutcome:
     """Verdict on one rule.
 
     Attributes:
@@ -62,7 +62,7 @@ class Outcome:
 
     rule: Rule
     verdict: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[RuleFinding, ...] = ()
     seconds: float = 0.0
     because: str = ""
 
@@ -75,21 +75,21 @@ class Rules(list[Rule]):
         known = {rule.id for rule in self}
         assert id_ not in known and known.issuperset(needs), id_
 
-        def decorate(find: Callable[[Any], Iterator[Finding]]):
+        def decorate(find: Callable[[Any], Iterator[RuleFinding]]):
             self.append(Rule(id_, (find.__doc__ or "").split("\n")[0], find, fix, needs))
             return find
 
         return decorate
 
 
-def judge(rules: Sequence[Rule], subject: Any) -> Iterator[Outcome]:
+def judge(rules: Sequence[Rule], subject: Any) -> Iterator[RuleOutcome]:
     """The outcome of every rule on `subject`, in order, each as soon as it is known."""
     broken: set[str] = set()
     for rule in rules:
         missing = sorted(broken.intersection(rule.needs))
         if missing:
             broken.add(rule.id)
-            yield Outcome(rule, SKIP, because=missing[0])
+            yield RuleOutcome(rule, SKIP, because=missing[0])
             continue
         outcome = judge_one(rule, subject)
         if outcome.verdict == FAIL:
@@ -97,19 +97,19 @@ def judge(rules: Sequence[Rule], subject: Any) -> Iterator[Outcome]:
         yield outcome
 
 
-def judge_one(rule: Rule, subject: Any) -> Outcome:
+def judge_one(rule: Rule, subject: Any) -> RuleOutcome:
     """The outcome of one rule, whatever became of those that it needs."""
     began = time.perf_counter()
-    findings: list[Finding] = []
+    findings: list[RuleFinding] = []
     try:
         with warnings.catch_warnings():  # those that a rule is about are caught by that rule
             warnings.simplefilter("ignore")
             findings += rule.find(subject)
     except Exception as error:  # code of a third party may raise anything; that is a finding like any other
-        findings.append(Finding(said(error), rule.fix))
+        findings.append(RuleFinding(said(error), rule.fix))
     failed = any(not finding.warning for finding in findings)
     verdict = FAIL if failed else WARN if findings else PASS
-    return Outcome(rule, verdict, tuple(findings), time.perf_counter() - began)
+    return RuleOutcome(rule, verdict, tuple(findings), time.perf_counter() - began)
 
 
 def said(error: BaseException) -> str:

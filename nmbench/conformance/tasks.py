@@ -10,16 +10,16 @@ import jax
 import numpy as np
 import tree
 
-from nmbench import testsets
-from nmbench.catalog import BASELINES
 from nmbench.conformance.model_subject import SMOKE, smoke_run
 from nmbench.conformance.probe import PROBE, register_probe
-from nmbench.conformance.rules import Finding, Rules
-from nmbench.errors import NmbenchError
-from nmbench.input_weights import InputWeights, check_new_inputs
-from nmbench.optimizer import transform
-from nmbench.phase_program import masked_mse
-from nmbench.task import Batch, FixedData, Task
+from nmbench.conformance.rules import RuleFinding, Rules
+from nmbench.contracts import frozen_sets as sets
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.input_weights import InputWeights, check_new_inputs
+from nmbench.contracts.task import Batch, FixedData, Task
+from nmbench.support.errors import NmbenchError
+from nmbench.training.optimizer import transform
+from nmbench.training.phase_program import masked_mse
 
 TASK_RULES = Rules()
 TOLERANCE = 1e-6
@@ -36,7 +36,7 @@ class TaskUnderTest:
         for name in ("frozen", "batch"):
             setattr(self, name, functools.cache(getattr(self, name)))
 
-    def frozen(self, split: str) -> testsets.FrozenSet:
+    def frozen(self, split: str) -> frozen_sets.FrozenSet:
         return self.task.frozen(split)
 
     def batch(self, split: str) -> Batch:
@@ -51,48 +51,50 @@ class TaskUnderTest:
 
 
 @TASK_RULES.add(_SPEC, fix="see nmbench.SequenceSpec and nmbench.ArraySpec")
-def spec(t: TaskUnderTest) -> Iterator[Finding]:
+def spec(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the spec has at least one step, arrays of floats, and the budget is a positive integer"""
     task = t.task
     if task.spec.steps < 1:
-        yield Finding(f"trials of {task.spec.steps} steps", "steps= is the number of time steps of every trial")
+        yield RuleFinding(f"trials of {task.spec.steps} steps", "steps= is the number of time steps of every trial")
     for path, leaf in [*tree.flatten_with_path(task.spec.inputs), (("outputs",), task.spec.outputs)]:
         if not np.issubdtype(np.dtype(leaf.dtype), np.floating):
-            yield Finding(
+            yield RuleFinding(
                 f"{'/'.join(map(str, path))} has dtype {leaf.dtype}", "models compute with floats: declare float32"
             )
     if int(task.default_budget) != task.default_budget or task.default_budget < 1:
-        yield Finding(f"default_budget={task.default_budget}", "give a number of learned parameters, such as 500")
+        yield RuleFinding(f"default_budget={task.default_budget}", "give a number of learned parameters, such as 500")
 
 
 @TASK_RULES.add(_SETS, fix="make them with python -m nmbench.freeze --task=NAME")
-def frozen_sets(t: TaskUnderTest) -> Iterator[Finding]:
+def frozen_sets(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """all frozen sets are there, with the hashes of the manifest and the declared numbers of trials"""
     for split, trials in t.task.set_sizes.items():
         frozen = t.frozen(split)
         if frozen.n != trials:
-            yield Finding(
+            yield RuleFinding(
                 f"{split} holds {frozen.n} trials, set_sizes says {trials}",
                 "freeze it again, and raise the task's version if others have it",
             )
 
 
 @TASK_RULES.add("T03-generator", fix="let draw_set(split) return a flat dict of NumPy arrays", needs=(_SETS,))
-def generator(t: TaskUnderTest) -> Iterator[Finding]:
+def generator(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """draw_set makes the frozen sets again, byte for byte"""
     for split in t.task.set_sizes:
-        first, again = (testsets.digest(t.task.draw_set(split)) for _ in range(2))
+        first, again = (sets.digest(t.task.draw_set(split)) for _ in range(2))
         if first != again:
-            yield Finding(f"draw_set({split!r}) differs from call to call", "seed a np.random.RandomState of its own in it")
+            yield RuleFinding(
+                f"draw_set({split!r}) differs from call to call", "seed a np.random.RandomState of its own in it"
+            )
         elif first != t.frozen(split).sha256:
-            yield Finding(
+            yield RuleFinding(
                 f"draw_set({split!r}) makes sha256 {first[:12]}..., frozen is {t.frozen(split).sha256[:12]}...",
                 "undo the change of the generator, or raise version= and freeze again",
             )
 
 
 @TASK_RULES.add("T04-seeds", fix="let draw_set and training data be functions without arguments of others")
-def seeds(t: TaskUnderTest) -> Iterator[Finding]:
+def seeds(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """data neither read nor touch NumPy's global random state"""
     sources = {f"draw_set({split!r})": functools.partial(t.task.draw_set, split) for split in t.task.set_sizes}
     fixed = {name: source.make for name, source in t.task.training.items() if isinstance(source, FixedData)}
@@ -104,7 +106,7 @@ def seeds(t: TaskUnderTest) -> Iterator[Finding]:
             state = _state()
             make()
             if _state() != state:
-                yield Finding(
+                yield RuleFinding(
                     f"{name} draws from np.random itself",
                     "draw from np.random.RandomState(SEED), with a seed of the task's own: data depend on nothing else",
                 )
@@ -113,21 +115,21 @@ def seeds(t: TaskUnderTest) -> Iterator[Finding]:
 
 
 @TASK_RULES.add(_BATCHES, fix="let unpack(arrays) return nmbench.Batch(inputs, targets, mask)", needs=(_SPEC, _SETS))
-def batches(t: TaskUnderTest) -> Iterator[Finding]:
+def batches(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """unpacked sets fit the spec and hold finite numbers"""
     for split, trials in t.task.set_sizes.items():
         yield from _fits(t.task, t.batch(split), trials, f"the {split} set")
 
 
 @TASK_RULES.add("T06-mask", fix="let the mask broadcast to targets [T, B, O]", needs=(_BATCHES,))
-def mask(t: TaskUnderTest) -> Iterator[Finding]:
+def mask(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the mask broadcasts to the targets, is nowhere negative and selects something of every trial"""
     for split in t.task.set_sizes:
         yield from _masked(t.batch(split), f"the {split} set")
 
 
 @TASK_RULES.add(_DATA, fix="training= maps names to nmbench.Sampler(sample) or nmbench.FixedData(make)", needs=(_SPEC,))
-def training_data(t: TaskUnderTest) -> Iterator[Finding]:
+def training_data(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """training batches fit the spec, and their loss is finite"""
     for name, source in t.task.training.items():
         arrays = source.arrays()
@@ -137,16 +139,18 @@ def training_data(t: TaskUnderTest) -> Iterator[Finding]:
         findings += [] if findings else _masked(batch, f"training data {name!r}")
         yield from findings
         if not findings and not np.isfinite(masked_mse(np.zeros_like(batch.targets), batch.targets, batch.mask)):
-            yield Finding(f"the loss of answering 0 on {name!r} is not finite", "smaller targets, a mask that selects some")
+            yield RuleFinding(
+                f"the loss of answering 0 on {name!r} is not finite", "smaller targets, a mask that selects some"
+            )
 
 
 @TASK_RULES.add("T08-repeats", fix="see that training data can be drawn", needs=(_DATA,))
-def repeats(t: TaskUnderTest) -> Iterator[Finding]:
+def repeats(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the same key draws the same trials and another key others; fixed data are the same at every call"""
     for name, source in t.task.training.items():
         if isinstance(source, FixedData):
             if source.fingerprint() != source.fingerprint():
-                yield Finding(f"FixedData {name!r} differs from call to call", "seed a np.random.RandomState in make()")
+                yield RuleFinding(f"FixedData {name!r} differs from call to call", "seed a np.random.RandomState in make()")
             continue
         # Compiled anew each time: a number drawn in Python would be the same in two calls of one program.
         drawn = [
@@ -156,15 +160,15 @@ def repeats(t: TaskUnderTest) -> Iterator[Finding]:
             for k in map(jax.random.key, (0, 0, 1))
         ]
         if not np.array_equal(drawn[0], drawn[1]):
-            yield Finding(
+            yield RuleFinding(
                 f"Sampler {name!r} draws other trials with the same key", "draw from the key alone, with jax.random"
             )
         elif np.array_equal(drawn[0], drawn[2]):
-            yield Finding(f"Sampler {name!r} draws the same trials with another key", "use the key that sample is given")
+            yield RuleFinding(f"Sampler {name!r} draws the same trials with another key", "use the key that sample is given")
 
 
 @TASK_RULES.add(_PHASES, fix="see nmbench.Phase")
-def phases(t: TaskUnderTest) -> Iterator[Finding]:
+def phases(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the phases of all protocols name training data, sets and channels that there are"""
     task = t.task
     weights = {"any": InputWeights()}
@@ -183,21 +187,21 @@ def phases(t: TaskUnderTest) -> Iterator[Finding]:
             except NmbenchError as error:
                 problems.append(str(error))
             for problem in problems:
-                yield Finding(f"{where}: {problem}", "name what the task declares in training= and set_sizes=")
+                yield RuleFinding(f"{where}: {problem}", "name what the task declares in training= and set_sizes=")
 
 
 @TASK_RULES.add("T10-protocols", fix="see nmbench.Protocol")
-def protocols(t: TaskUnderTest) -> Iterator[Finding]:
+def protocols(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """protocols are "matched" first, with a grid of learning rates, and "smoke", which is short"""
     names = [protocol.name for protocol in t.task.protocols]
     if names[0] != "matched":
-        yield Finding(
+        yield RuleFinding(
             f"the first protocol, the default, is {names[0]!r}", 'put the one recipe for all models first: "matched"'
         )
     if len(set(names)) < len(names):
-        yield Finding(f"protocols are called {', '.join(names)}", "give each a name of its own")
+        yield RuleFinding(f"protocols are called {', '.join(names)}", "give each a name of its own")
     if not t.task.protocols[0].learning_rate_grid:
-        yield Finding(
+        yield RuleFinding(
             f"protocol {names[0]!r} has no learning_rate_grid, so --tune is refused",
             "learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1) is what the built-in tasks have",
             warning=True,
@@ -205,7 +209,7 @@ def protocols(t: TaskUnderTest) -> Iterator[Finding]:
     smoke = next((p for p in t.task.protocols if p.name == SMOKE), None)
     steps = sum(phase.steps for phase in smoke.phases) if smoke else 0
     if smoke is None or steps > 200:
-        yield Finding(
+        yield RuleFinding(
             f"protocol 'smoke' trains {steps} steps" if smoke else "no protocol 'smoke'",
             'add Protocol(name="smoke", phases=(Phase(steps=20, ...),), validate_every=10), to see that a model runs at all',
             warning=True,
@@ -213,7 +217,7 @@ def protocols(t: TaskUnderTest) -> Iterator[Finding]:
 
 
 @TASK_RULES.add(_TRIAL, fix="per_trial(predictions [T, B, O], arrays) returns [B]", needs=(_BATCHES, "T06-mask"))
-def per_trial(t: TaskUnderTest) -> Iterator[Finding]:
+def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """metrics give one finite number per trial, from that trial alone"""
     arrays, targets = t.frozen("test").arrays, t.batch("test").targets
     first = np.random.RandomState(0).standard_normal(targets.shape).astype(np.float32)
@@ -222,23 +226,23 @@ def per_trial(t: TaskUnderTest) -> Iterator[Finding]:
     for metric in t.task.metrics:
         one, two = (np.asarray(metric.per_trial(p, arrays), np.float64) for p in (first, second))
         if one.shape != targets.shape[1:2]:
-            yield Finding(
+            yield RuleFinding(
                 f"{metric.name} returns shape {one.shape}, not {targets.shape[1:2]}", "average over T and O, not over B"
             )
         elif not np.isfinite(one).all():
             trial = int(np.argmin(np.isfinite(one)))
-            yield Finding(
+            yield RuleFinding(
                 f"{metric.name} of trial {trial} is {one[trial]}", "every trial needs a number, whatever the answer"
             )
         elif not np.array_equal(one[1:], two[1:]):
-            yield Finding(
+            yield RuleFinding(
                 f"{metric.name} of other trials changes with the answer to trial 0",
                 "judge each trial alone: differences between models are paired over trials",
             )
 
 
 @TASK_RULES.add(_CONDITIONS, fix="conditions and subset map arrays to [B]", needs=(_BATCHES,))
-def conditions(t: TaskUnderTest) -> Iterator[Finding]:
+def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """labels and subsets have one entry per trial, and the stages that metrics judge exist"""
     stages = {phase.stage for protocol in t.task.protocols for phase in protocol.phases}
     trials = t.batch("test").targets.shape[1:2]
@@ -246,38 +250,40 @@ def conditions(t: TaskUnderTest) -> Iterator[Finding]:
         for what, function in (("conditions", metric.conditions), ("subset", metric.subset)):
             found = None if function is None else np.asarray(function(t.frozen("test").arrays))
             if found is not None and found.shape != trials:
-                yield Finding(f"{what} of {metric.name} have shape {found.shape}, not {trials}", "give one entry per trial")
+                yield RuleFinding(
+                    f"{what} of {metric.name} have shape {found.shape}, not {trials}", "give one entry per trial"
+                )
             elif found is not None and what == "subset" and not (found.dtype == bool and found.any()):
-                yield Finding(
+                yield RuleFinding(
                     f"the subset of {metric.name} holds no trial or is not of booleans", "choose some trials by True"
                 )
         for stage in set(metric.stages) - stages:
-            yield Finding(
+            yield RuleFinding(
                 f"{metric.name} judges the stage {stage!r}, which no phase has",
                 f"stage={stage!r} belongs on a Phase as well",
             )
 
 
 @TASK_RULES.add("T13-ceiling", fix="see nmbench.Metric", needs=(_TRIAL, _CONDITIONS))
-def ceiling(t: TaskUnderTest) -> Iterator[Finding]:
+def ceiling(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the targets reach the ceiling of every metric, and floor and ceiling lie in the declared direction"""
     values = t.values(t.batch("test").targets)
     for metric in t.task.metrics:
         better = "higher" if metric.higher_is_better else "lower"
         if not (metric.ceiling > metric.floor if metric.higher_is_better else metric.ceiling < metric.floor):
-            yield Finding(
+            yield RuleFinding(
                 f"{metric.name}: floor {metric.floor:g}, ceiling {metric.ceiling:g}, but {better} is better",
                 "the ceiling is a perfect answer's value, the floor that of chance",
             )
         elif abs(values[metric.name] - metric.ceiling) > TOLERANCE * abs(metric.floor - metric.ceiling):
-            yield Finding(
+            yield RuleFinding(
                 f"{metric.name} of the targets is {values[metric.name]:.6g}, its ceiling {metric.ceiling:g}",
                 "declare as ceiling what a perfect answer gets, or mend the metric",
             )
 
 
 @TASK_RULES.add("T14-references", fix="references= maps a label to arrays -> predictions [T, B, O]", needs=("T13-ceiling",))
-def references(t: TaskUnderTest) -> Iterator[Finding]:
+def references(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """answers without training fit the spec, and none is better than the ceiling"""
     answers = {"answering 0": np.zeros_like(t.batch("test").targets)}
     answers |= {f"reference {label!r}": answer(t.frozen("test").arrays) for label, answer in t.task.references.items()}
@@ -286,21 +292,21 @@ def references(t: TaskUnderTest) -> Iterator[Finding]:
         for metric in t.task.metrics:
             value, span = values[metric.name], metric.ceiling - metric.floor
             if not np.isfinite(value) or (value - metric.ceiling) / span > TOLERANCE:
-                yield Finding(
+                yield RuleFinding(
                     f"{metric.name} of {label} is {value:.6g}, beyond the ceiling of {metric.ceiling:g}",
                     "nothing is better than perfect: mend the ceiling, the metric or the reference",
                 )
 
 
 @TASK_RULES.add("T15-epochs", fix="epochs(arrays, trial) returns [(name, first step, step after the last)]", needs=(_SETS,))
-def epochs(t: TaskUnderTest) -> Iterator[Finding]:
+def epochs(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """epochs lie within a trial"""
     for trial in range(min(EPOCH_TRIALS, t.task.set_sizes["test"]) if t.task.epochs else 0):
         for name, first, end in t.task.epochs(t.frozen("test").arrays, trial) if t.task.epochs else ():
             if not (
                 isinstance(name, str) and 0 <= first < end <= t.task.spec.steps and int(first) == first and int(end) == end
             ):
-                yield Finding(
+                yield RuleFinding(
                     f"epoch {name!r} of test trial {trial}: {first} to {end}, in trials of {t.task.spec.steps} steps",
                     "0 <= first < end <= steps, in whole steps; leave out what is empty",
                 )
@@ -310,46 +316,50 @@ def epochs(t: TaskUnderTest) -> Iterator[Finding]:
 @TASK_RULES.add(
     "T16-smoke", fix="see what nmbench.run says of it", needs=(_BATCHES, "T06-mask", _DATA, _PHASES, _TRIAL, _CONDITIONS)
 )
-def smoke(t: TaskUnderTest) -> Iterator[Finding]:
+def smoke(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """a small model trains on it for some steps, and its row is valid"""
     with BASELINES.restored():
         register_probe(t.task)
         row, again = smoke_run(PROBE, t.task, {"N": 4})
     if row["status"] != "ok":
-        yield Finding(f"{row['status']}: {row['error']}", "smaller inputs and targets, or a lower learning rate under smoke")
+        yield RuleFinding(
+            f"{row['status']}: {row['error']}", "smaller inputs and targets, or a lower learning rate under smoke"
+        )
     elif again is None or abs(again - row["value"]) > 1e-3 * max(abs(again), abs(row["value"])):
-        yield Finding(
+        yield RuleFinding(
             f"{row['metric']} is {row['value']:.6g} when first computed and {again:.6g} when again",
             "let metrics depend on predictions and arrays alone",
         )
 
 
-def _fits(task: Task, batch: Batch, trials: int, where: str) -> Iterator[Finding]:
+def _fits(task: Task, batch: Batch, trials: int, where: str) -> Iterator[RuleFinding]:
     try:
         task.spec.validate_inputs(batch.inputs)
         task.spec.validate_outputs(batch.targets, trials)
     except NmbenchError as error:
-        yield Finding(f"{where}: {error}", "time first, trials second, channels last, as in the spec")
+        yield RuleFinding(f"{where}: {error}", "time first, trials second, channels last, as in the spec")
         return
     for name, part in (("inputs", batch.inputs), ("targets", batch.targets)):
         if not all(np.isfinite(leaf).all() for leaf in tree.flatten(part)):
-            yield Finding(f"{where}: {name} are not finite everywhere", "where nothing is to be said, use 0 and the mask")
+            yield RuleFinding(
+                f"{where}: {name} are not finite everywhere", "where nothing is to be said, use 0 and the mask"
+            )
 
 
-def _masked(batch: Batch, where: str) -> Iterator[Finding]:
+def _masked(batch: Batch, where: str) -> Iterator[RuleFinding]:
     try:
         weights = np.broadcast_to(np.asarray(batch.mask, np.float64), batch.targets.shape)
     except ValueError:
-        yield Finding(
+        yield RuleFinding(
             f"{where}: mask {np.shape(batch.mask)} does not broadcast to targets {batch.targets.shape}",
             "use [T, 1, 1] or [T, B, 1]",
         )
         return
     if not np.isfinite(weights).all() or (weights < 0).any():
-        yield Finding(f"{where}: the mask holds negative or infinite weights", "weights are 0 or more")
+        yield RuleFinding(f"{where}: the mask holds negative or infinite weights", "weights are 0 or more")
     elif not weights.sum(axis=(0, 2)).all():
         trial = int(np.argmin(weights.sum(axis=(0, 2)) > 0))
-        yield Finding(f"{where}: the mask selects nothing of trial {trial}", "every trial asks for something")
+        yield RuleFinding(f"{where}: the mask selects nothing of trial {trial}", "every trial asks for something")
 
 
 def _state() -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tabulate
 
 from nmbench.report.text import escape_latex, escape_markdown, number
-from nmbench.results.stats import ALPHA
+from nmbench.results.statistics import ALPHA
 
 if TYPE_CHECKING:
     import pandas

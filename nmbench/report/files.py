@@ -7,8 +7,8 @@ import pathlib
 import tempfile
 from collections.abc import Sequence
 
-from nmbench import files
-from nmbench.errors import NmbenchError
+from nmbench.support import files
+from nmbench.support.errors import NmbenchError
 
 
 def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path:

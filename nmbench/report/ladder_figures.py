@@ -12,13 +12,13 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nmbench.errors import NmbenchError
 from nmbench.report import trials
 from nmbench.report.axes import MARKERS, Style, scale
 from nmbench.report.ladder_text import reached_at
 from nmbench.report.text import number
 from nmbench.results.ladders import Ladder, Point
-from nmbench.results.stats import Estimate
+from nmbench.results.statistics import Estimate
+from nmbench.support.errors import NmbenchError
 
 MOST_CURVES = 56  # Beyond, colours and markers would repeat.
 # Colours with contrast enough on white, told apart by colour-blind readers too; markers tell models apart besides.
@@ -154,7 +154,7 @@ def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from nmbench import files
+    from nmbench.support import files
 
     labels = list(dict.fromkeys(curve.label for ladder in ladders for curve in ladder.curves))
     if len(labels) > MOST_CURVES:

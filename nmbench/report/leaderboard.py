@@ -12,12 +12,12 @@ import tabulate
 
 from nmbench.report import ladder_text, leaderboard_csv
 from nmbench.report.text import Block, escape_latex, escape_markdown, interval, number
-from nmbench.results import cells
+from nmbench.results import experiment_rows
 from nmbench.results.ladders import Ladder
 from nmbench.results.ladders import ladders as find_ladders
+from nmbench.results.ranking import Overall, RankingEntry, Table, standings
 from nmbench.results.schema import EXTERNAL
-from nmbench.results.standings import Entry, Overall, Table, standings
-from nmbench.results.stats import ALPHA
+from nmbench.results.statistics import ALPHA
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
 WIDTH = 120  # of a terminal
@@ -33,7 +33,7 @@ LEGEND = (
 
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """The terminal's text of tables made from rows, and of ladders where there are several budgets."""
-    tables = standings([cells.gather("results", rows)])
+    tables = standings([experiment_rows.gather("results", rows)])
     return render(tables, [], "terminal", ladders=find_ladders(tables))
 
 
@@ -113,7 +113,7 @@ def _blocks(table: Table, form: str, wide: bool) -> list[Block]:
     return blocks
 
 
-def _ranks(entry: Entry, table: Table) -> list[str]:
+def _ranks(entry: RankingEntry, table: Table) -> list[str]:
     seeds = "" if entry.sample is None else str(len(entry.sample)) + (f" ({entry.lost} diverged)" if entry.lost else "")
     solved = [] if table.threshold is None else ["" if entry.solved is None else f"{entry.solved}/{len(entry.run_ids)}"]
     deviation = "" if entry.deviation is None else f" ({entry.deviation:+.1%})"
@@ -131,7 +131,7 @@ def _ranks(entry: Entry, table: Table) -> list[str]:
     ]
 
 
-def _details(entry: Entry, table: Table) -> list[str]:
+def _details(entry: RankingEntry, table: Table) -> list[str]:
     assert entry.sample is not None
     best, worst = (max, min) if table.higher_is_better else (min, max)
     score, share = entry.score, entry.success
@@ -149,7 +149,7 @@ def _details(entry: Entry, table: Table) -> list[str]:
     ]
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: RankingEntry) -> str:
     return f"({entry.label})" if entry.reference else entry.label
 
 

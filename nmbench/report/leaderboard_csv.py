@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nmbench.results.ladders import Ladder
+from nmbench.results.ranking import Overall, RankingEntry, Table
 from nmbench.results.schema import metric_column
-from nmbench.results.standings import Entry, Overall, Table
-from nmbench.results.stats import Estimate
+from nmbench.results.statistics import Estimate
 
 
 def tables(given: Sequence[Table]) -> str:
@@ -66,7 +66,7 @@ def ladders(given: Sequence[Ladder]) -> str:
     return _text(lines)
 
 
-def _entry(table: Table, entry: Entry, metrics: Sequence[str]) -> dict[str, Any]:
+def _entry(table: Table, entry: RankingEntry, metrics: Sequence[str]) -> dict[str, Any]:
     values = None if entry.sample is None else entry.sample.values
     best, worst = (max, min) if table.higher_is_better else (min, max)
     return {

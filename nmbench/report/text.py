@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nmbench.results.stats import Estimate
+from nmbench.results.statistics import Estimate
 
 
 @dataclasses.dataclass(frozen=True)

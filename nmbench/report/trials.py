@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tree
 
-from nmbench.errors import NmbenchError
-from nmbench.specs import ArraySpec
-from nmbench.task import Task
+from nmbench.contracts.specs import ArraySpec
+from nmbench.contracts.task import Task
+from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

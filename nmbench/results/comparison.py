@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmbench.errors import NmbenchError
-from nmbench.results import cells, stats
-from nmbench.results.cells import Cell, Source, Table
+from nmbench.results import experiment_rows, statistics
+from nmbench.results.experiment_rows import ExperimentRows, Source, TableKey
+from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     import pandas
@@ -61,7 +61,7 @@ def compare_results(
     configuration. One file: one line per pair of models within a task, protocol and budget.
 
     B is "better" or "worse" than A where p, corrected by Holm over all lines of the same task, protocol and budget, is below
-    0.05, by the direction of the mean difference; `nmbench.results.stats.compare` says how p, differences and intervals are
+    0.05, by the direction of the mean difference; `nmbench.results.statistics.compare` says how p, differences and intervals are
     computed. The same files give the same frame.
 
     Args:
@@ -80,17 +80,19 @@ def compare_results(
     names = [os.fspath(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not names:
         raise NmbenchError("name at least one results CSV or results folder")
-    sources = cells.read_all(names, task, protocol)
+    sources = experiment_rows.read_all(names, task, protocol)
     pairs = _pairs_within(sources[0]) if len(sources) == 1 else _pairs_between(sources)
     if len(pairs) > MOST_LINES:
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")
-    found = iter(stats.compare_all([(a.sample, b.sample) for _, _, a, b, _, _ in pairs if a is not None and b is not None]))
+    found = iter(
+        statistics.compare_all([(a.sample, b.sample) for _, _, a, b, _, _ in pairs if a is not None and b is not None])
+    )
     lines = [_line(pair, next(found) if pair[2] and pair[3] else None) for pair in pairs]
     families: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
         families[line["task"], line["protocol"], line["budget"]].append(line)
     for family in families.values():
-        for line, p in zip(family, stats.holm([line["p"] for line in family]), strict=True):
+        for line, p in zip(family, statistics.holm([line["p"] for line in family]), strict=True):
             line["p_holm"] = p
     for line in lines:
         line["verdict"] = line["verdict"] or _verdict(line)
@@ -114,11 +116,11 @@ def compare_results(
     return frame.astype({**dict.fromkeys(whole, "Int64"), **dict.fromkeys(floats, float), "higher_is_better": bool})
 
 
-Pair = tuple[str, str, Cell | None, Cell | None, str, str]
+Pair = tuple[str, str, ExperimentRows | None, ExperimentRows | None, str, str]
 
 
 def _pairs_within(source: Source) -> list[Pair]:
-    tables: dict[Table, list[Cell]] = defaultdict(list)
+    tables: dict[TableKey, list[ExperimentRows]] = defaultdict(list)
     for cell in source.cells:
         tables[cell.table].append(cell)
     total = sum(len(members) * (len(members) - 1) // 2 for members in tables.values())
@@ -134,12 +136,12 @@ def _pairs_within(source: Source) -> list[Pair]:
     return pairs
 
 
-def _labelled(members: list[Cell]) -> list[tuple[str, Cell]]:
+def _labelled(members: list[ExperimentRows]) -> list[tuple[str, ExperimentRows]]:
     """Cells of one table with their labels, in order of label."""
     labels = {
         (model, config): label
         for model in {cell.model for cell in members}
-        for config, label in cells.labels([cell for cell in members if cell.model == model]).items()
+        for config, label in experiment_rows.labels([cell for cell in members if cell.model == model]).items()
     }
     return sorted(((labels[cell.model, cell.config], cell) for cell in members), key=lambda pair: pair[0])
 
@@ -148,20 +150,20 @@ def _pairs_between(sources: list[Source]) -> list[Pair]:
     base = sources[0]
     pairs: list[Pair] = []
     for source in sources[1:]:
-        groups: dict[tuple[Table, str], tuple[list[Cell], list[Cell]]] = defaultdict(lambda: ([], []))
+        groups: dict[tuple[TableKey, str], tuple[list[ExperimentRows], list[ExperimentRows]]] = defaultdict(lambda: ([], []))
         for side, cell in [*((0, cell) for cell in base.cells), *((1, cell) for cell in source.cells)]:
             groups[cell.table, cell.model][side].append(cell)
         for key in sorted(groups):
-            matched = cells.match(*groups[key])
+            matched = experiment_rows.match(*groups[key])
             shown = [a or b for a, b in matched]
-            labels = cells.labels([cell for cell in shown if cell is not None])
+            labels = experiment_rows.labels([cell for cell in shown if cell is not None])
             found = [(labels[cell.config], a, b) for cell, (a, b) in zip(shown, matched, strict=True) if cell is not None]
             for label, a, b in sorted(found, key=lambda one: one[0]):
                 pairs.append((base.path, source.path, a, b, label, label))
     return pairs
 
 
-def _line(pair: Pair, found: stats.Comparison | None) -> dict[str, Any]:
+def _line(pair: Pair, found: statistics.Comparison | None) -> dict[str, Any]:
     """found: how B differs, None where one of them is missing."""
     file_a, file_b, a, b, name_a, name_b = pair
     some = a or b
@@ -200,13 +202,13 @@ def _line(pair: Pair, found: stats.Comparison | None) -> dict[str, Any]:
         "least_p": found.least_p,
         "improvement": found.improvement,
         "favours_b": found.favours_b,
-        "changed": "" if file_a == file_b else cells.changes(a, b),
+        "changed": "" if file_a == file_b else experiment_rows.changes(a, b),
     }
 
 
 def _verdict(line: dict[str, Any]) -> str:
     if line["p_holm"] is None:
         return "cannot tell: one seed"
-    if line["p_holm"] >= stats.ALPHA or line["favours_b"] is None:
+    if line["p_holm"] >= statistics.ALPHA or line["favours_b"] is None:
         return "cannot tell"
     return "better" if line["favours_b"] else "worse"

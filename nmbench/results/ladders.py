@@ -12,11 +12,11 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from nmbench.results import cells
-from nmbench.results.standings import Entry, Table, is_numbered
+from nmbench.results import experiment_rows
+from nmbench.results.ranking import RankingEntry, Table, is_numbered
 
 # What a configuration may have of its own at each budget: its size, its learning rate, the code that ran it.
-_PER_BUDGET = frozenset({"budget", "hparams", "learning_rate", "tuning_trials", *cells.CODE})
+_PER_BUDGET = frozenset({"budget", "hparams", "learning_rate", "tuning_trials", *experiment_rows.CODE})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Point:
     """
 
     budget: int
-    entry: Entry
+    entry: RankingEntry
     reached: bool | None
 
 
@@ -120,7 +120,7 @@ def _ladder(tables: Sequence[Table]) -> Ladder:
     return Ladder(tuple(tables), tuple(curves), tuple(sorted(left_out)))
 
 
-def _reached(entry: Entry, table: Table) -> bool | None:
+def _reached(entry: RankingEntry, table: Table) -> bool | None:
     if table.threshold is None:
         return None
     value = entry.median.value
@@ -142,12 +142,12 @@ def _curve(label: str, points: Sequence[Point], budgets: Sequence[int]) -> Curve
 
 def _changed(configs: Sequence[str]) -> str:
     """As `Curve.changed`, of configurations in JSON."""
-    flat = [cells.flatten({k: v for k, v in json.loads(c).items() if k not in _PER_BUDGET}) for c in configs]
+    flat = [experiment_rows.flatten({k: v for k, v in json.loads(c).items() if k not in _PER_BUDGET}) for c in configs]
     # A rate is tuned for each budget, and a phase repeats it.
     names = sorted({name for one in flat for name in one if name.rpartition(".")[2] != "learning_rate"})
     told = []
     for name in names:
-        values = list(dict.fromkeys(cells.short(one.get(name)) for one in flat))
+        values = list(dict.fromkeys(experiment_rows.short(one.get(name)) for one in flat))
         if len({repr(one.get(name)) for one in flat}) > 1:
             told.append(f"{name} {' -> '.join(values)}")
     return ", ".join(told)

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import nmbench
-from nmbench.devices import cores
+from nmbench.support.devices import cores
 
 
 def describe() -> dict[str, Any]:

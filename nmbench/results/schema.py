@@ -12,11 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nmbench.errors import NmbenchError
+from nmbench.contracts.protocol import EXTERNAL
+from nmbench.support.errors import NmbenchError
 
 SCHEMA_VERSION = 1
-# Protocol of rows whose model was trained elsewhere: what nmbench would know of the training is empty in them.
-EXTERNAL = "external"
 STATUSES = ("ok", "diverged", "failed", "timeout")
 # Of runs that a crash or a time limit cut short: they say nothing about the model.
 LOST = ("failed", "timeout")

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from nmbench import files, tuning_record
-from nmbench.errors import NmbenchError
+from nmbench.contracts import tuning_record
 from nmbench.results import schema
+from nmbench.support import files
+from nmbench.support.errors import NmbenchError
 
 try:
     import fcntl

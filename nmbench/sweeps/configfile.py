@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.support.errors import NmbenchError, did_you_mean
 
 LARGEST_BYTES = 1 << 20
 

@@ -18,11 +18,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nmbench.catalog import TASKS
-from nmbench.errors import NmbenchError
-from nmbench.experiment import Cell
-from nmbench.known import Known
+from nmbench.contracts.catalog import TASKS
+from nmbench.experiments.experiment import Experiment
+from nmbench.experiments.resolve_cache import ResolveCache
 from nmbench.results.store import Store
+from nmbench.support.errors import NmbenchError
 
 # Seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py results/reference.csv`.
 PER_STEP = 1.8e-6
@@ -49,7 +49,7 @@ def work(phases: Iterable[Mapping[str, Any]], steps_per_trial: int, trials: Mapp
     return seconds
 
 
-def work_of_cell(cell: Cell, known: Known) -> float:
+def work_of_cell(cell: Experiment, known: ResolveCache) -> float:
     """`work` of a resolved cell."""
     trials = {p.data: known.training_trials(cell.task, p.data) for p in cell.phases if not p.batch_size}
     return work(cell.resolved_protocol()["phases"], cell.task.spec.steps, trials, cell.sizing.actual)
@@ -71,7 +71,7 @@ class Estimator:
       known: as resolving uses it.
     """
 
-    def __init__(self, known: Known):
+    def __init__(self, known: ResolveCache):
         self._known = known
         self._ratios: dict[tuple[str, ...], list[float]] = defaultdict(list)
 
@@ -105,7 +105,7 @@ class Estimator:
             for key in ((row["model"], row["task"]), (row["model"],), ("", row["task"]), ()):
                 self._ratios[key].append(seconds / guess)
 
-    def core_minutes(self, cell: Cell, work_of_seed: float, seeds: int, tune: bool) -> float:
+    def core_minutes(self, cell: Experiment, work_of_seed: float, seeds: int, tune: bool) -> float:
         """Minutes of one core for so many seeds of a cell, and for the tuning of its rate before."""
         trials = len(cell.protocol.learning_rate_grid) * len(cell.protocol.tuning_seeds) if tune else 0
         keys = ((cell.baseline.name, cell.task.name), (cell.baseline.name,), ("", cell.task.name), ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 
-from nmbench.sweeps.jobs import Event, Job, Outcome
+from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
 
 class Executor(abc.ABC):
@@ -16,7 +16,7 @@ class Executor(abc.ABC):
         """Raise `NmbenchError`, before anything is started or written, if it cannot work here."""
 
     @abc.abstractmethod
-    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[JobOutcome]:
         """Run all jobs to their end, in this order as far as it can.
 
         Args:

@@ -9,12 +9,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from nmbench import experiment, tuning
-from nmbench.catalog import BASELINES, TASKS
-from nmbench.errors import NmbenchError, did_you_mean
-from nmbench.experiment import Cell, Request
-from nmbench.known import Known
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.experiments import recording, resolution, tuning
+from nmbench.experiments.experiment import Experiment
+from nmbench.experiments.request import Request
+from nmbench.experiments.resolve_cache import ResolveCache
 from nmbench.results.store import Store
+from nmbench.support.errors import NmbenchError, did_you_mean
 from nmbench.sweeps import estimate, jobs
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Asked:
       seeds: of every cell.
       results_dir: folder of results.
       plugins: files that register models or tasks.
-      data_seed, steps, allow_budget_miss, remat, devices: as in `nmbench.experiment.Request`.
+      data_seed, steps, allow_budget_miss, remat, devices: as in `nmbench.experiments.experiment.Request`.
       tune: choose learning rates first.
       retry_failed: do again runs that were lost to a crash or a time limit.
       checkpoint_minutes: as of `nmbench.run`.
@@ -64,7 +65,7 @@ class Place:
       work: see `nmbench.sweeps.estimate`; of one seed.
     """
 
-    cell: Cell
+    cell: Experiment
     tuned: bool
     name: str
     work: float
@@ -94,7 +95,7 @@ class Grid:
     left_out: list[LeftOut]
 
 
-def build(asked: Asked, known: Known) -> Grid:
+def build(asked: Asked, known: ResolveCache) -> Grid:
     """Resolve every combination. What does not fit (a budget that cannot be met, a partition that is lacking) is left out.
 
     Raises:
@@ -158,12 +159,12 @@ def job_of(place: Place, asked: Asked, missing: Sequence[int], core_minutes: flo
         seeds=seeds,
         run_ids=jobs.run_ids_of(config, seeds) if place.tuned else (),
         config=config,
-        facts=experiment.facts(cell) if place.tuned else {},
+        facts=recording.experiment_columns(cell) if place.tuned else {},
         core_minutes=core_minutes,
     )
 
 
-def _check(asked: Asked, known: Known) -> None:
+def _check(asked: Asked, known: ResolveCache) -> None:
     for name in asked.models:
         BASELINES.get(name)
     tasks = [TASKS.get(name) for name in asked.tasks]
@@ -185,8 +186,8 @@ def _check(asked: Asked, known: Known) -> None:
             raise NmbenchError(f"seed {clash[0]} is one that tuning uses; results need others, so change --first_seed")
 
 
-def _place(request: Request, asked: Asked, known: Known, store: Store) -> Place:
-    cell = experiment.resolve(request, known=known)
+def _place(request: Request, asked: Asked, known: ResolveCache, store: Store) -> Place:
+    cell = resolution.resolve(request, known=known)
     # What a job is called must not change when its rate has been tuned.
     config, tuned = cell.config(0), True
     if asked.tune:

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from nmbench.request import Request, run_id_of
+from nmbench.experiments.request import Request, run_id_of
 from nmbench.results import schema
 
 
@@ -60,7 +60,7 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What became of a job.
 
     Attributes:
@@ -94,7 +94,7 @@ class Event:
 
     kind: str
     job: Job | None = None
-    outcome: Outcome | None = None
+    outcome: JobOutcome | None = None
     text: str = ""
 
 

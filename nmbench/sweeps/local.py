@@ -8,11 +8,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from nmbench import devices, interrupts
-from nmbench.errors import NmbenchError
+from nmbench.support import devices, interrupts
+from nmbench.support.errors import NmbenchError
 from nmbench.sweeps import worker
 from nmbench.sweeps.executors import Executor
-from nmbench.sweeps.jobs import Event, Job, Outcome
+from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
 
 def shares(workers: int) -> list[list[int]]:
@@ -46,13 +46,13 @@ class LocalExecutor(Executor):
                 f"--workers={self._workers} is far more than this machine's {devices.cores()} cores; use at most {most}"
             )
 
-    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[JobOutcome]:
         waiting = deque(enumerate(jobs))
         running: dict[int, tuple[int, worker.Child]] = {}  # place among the workers: place among the jobs, child
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, JobOutcome] = {}
         cores = shares(self._workers)
 
-        def end(place: int, outcome: Outcome) -> None:
+        def end(place: int, outcome: JobOutcome) -> None:
             outcomes[place] = outcome
             tell(Event("ended", outcome.job, outcome))
 
@@ -66,7 +66,7 @@ class LocalExecutor(Executor):
                                 running[free] = place, worker.Child(job, timeout_s=self._timeout_s, cores=cores[free])
                                 tell(Event("started", job))
                             except NmbenchError as error:
-                                end(place, Outcome(job, None, str(error)))
+                                end(place, JobOutcome(job, None, str(error)))
                     for slot, (place, child) in list(running.items()):
                         if watch.asked:
                             child.stop()

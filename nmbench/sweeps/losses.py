@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nmbench.errors import printable
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
+from nmbench.support.errors import printable
 from nmbench.sweeps.jobs import Job
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import tabulate
 
-from nmbench import tuning
+from nmbench.experiments import tuning
 from nmbench.results import schema
 from nmbench.results.store import Store
 from nmbench.sweeps.estimate import Estimator
 from nmbench.sweeps.grid import Asked, LeftOut, Place, job_of
-from nmbench.sweeps.jobs import Job, Outcome, run_ids_of
+from nmbench.sweeps.jobs import Job, JobOutcome, run_ids_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ def rows_of(standings: Sequence[Standing], asked: Asked, store: Store) -> list[d
     return [row for run_id in ids if (row := store.row(run_id)) is not None]
 
 
-def problems(rows: Sequence[dict[str, Any]], outcomes: Sequence[Outcome]) -> list[str]:
+def problems(rows: Sequence[dict[str, Any]], outcomes: Sequence[JobOutcome]) -> list[str]:
     """One line for every cell or run that is not all right."""
     lines = [f"{outcome.job.name}: {outcome.error}" for outcome in outcomes if outcome.error]
     told = {run_id for outcome in outcomes for run_id in outcome.job.run_ids}

@@ -17,11 +17,11 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nmbench import devices, interrupts
-from nmbench.errors import NmbenchError, printable
 from nmbench.results.provenance import utc_now
+from nmbench.support import devices, interrupts
+from nmbench.support.errors import NmbenchError, printable
 from nmbench.sweeps import losses
-from nmbench.sweeps.jobs import Job, Outcome
+from nmbench.sweeps.jobs import Job, JobOutcome
 
 COMMAND = (sys.executable, "-m", "nmbench.run")
 # Exit code of a job that ran out of time, as of timeout(1).
@@ -91,7 +91,7 @@ class Child:
                 self._process.kill()
             self._process.wait()
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> JobOutcome:
         """What became of it, once it has ended; runs that it lost have their rows then."""
         code = self._process.wait()
         seconds = time.monotonic() - self._began
@@ -101,7 +101,7 @@ class Child:
             error = self._account(code)
         except NmbenchError as refused:
             error = f"{self._reason(code)}; its rows could not be stored: {refused}"
-        return Outcome(self.job, code, error, seconds)
+        return JobOutcome(self.job, code, error, seconds)
 
     def _account(self, code: int) -> str:
         """One line on what is wrong, "" for nothing."""
@@ -133,7 +133,7 @@ class Child:
         return self.job.log.relative_to(self.job.results_dir).as_posix()
 
 
-def run_job(job_plain: Mapping[str, Any], *, timeout_s: float | None = None) -> Outcome:
+def run_job(job_plain: Mapping[str, Any], *, timeout_s: float | None = None) -> JobOutcome:
     """Run one job (`Job.plain`) to its end, in the main thread of this process.
 
     SIGTERM and SIGINT are passed on: the child writes a checkpoint, and the outcome's code is 143. A second one kills it.

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from nmbench.analysis import Network
-from nmbench.catalog import BASELINES
-from nmbench.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
 
 SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nmbench.analysis import ablate_gates, hold_gate, record
-from nmbench.errors import NmbenchError
+from nmbench.support.errors import NmbenchError
 
 
 def test_a_held_gate_is_what_it_was_held_at_and_no_other_parameter_moved(make_network, inputs):

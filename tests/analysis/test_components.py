@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nmbench.analysis import dimensionality, effective_rank, participation_ratio, principal_components
-from nmbench.errors import NmbenchError
+from nmbench.support.errors import NmbenchError
 
 
 def rotation():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nmbench.analysis import find_fixed_points, fixed_points
-from nmbench.errors import NmbenchError
-from nmbench.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.support.errors import NmbenchError
 
 STARTS = np.random.RandomState(0).randn(30, 2)
 

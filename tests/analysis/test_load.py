@@ -5,10 +5,14 @@ import shutil
 import numpy as np
 import pytest
 
-from nmbench import analysis, checkpoint, experiment, sources
-from nmbench.catalog import TASKS
-from nmbench.errors import NmbenchError
+from nmbench import analysis
+from nmbench.contracts import fingerprints
+from nmbench.contracts.catalog import TASKS
+from nmbench.experiments import resolution, running
+from nmbench.experiments.request import Request
 from nmbench.results.store import PARAMS, Store
+from nmbench.support.errors import NmbenchError
+from nmbench.training import parameter_files
 
 pytestmark = pytest.mark.slow
 
@@ -20,10 +24,10 @@ def run(tmp_path_factory, toy_maker):
     task = toy_maker(root / "testsets")
     with TASKS.restored():
         TASKS.register("toy", task, origin="tests/conftest.py:1", tags=("testing",), summary=task.summary)
-        cell = experiment.resolve(experiment.Request(model="nmrnn", task="toy", hparams={"N": 6, "M": 2, "K": 2}, devices=1))
+        cell = resolution.resolve(Request(model="nmrnn", task="toy", hparams={"N": 6, "M": 2, "K": 2}, devices=1))
         store = Store(root / "results")
         store.prepare()
-        (row,) = experiment.run_seeds(cell, [0], store)
+        (row,) = running.run_seeds(cell, [0], store)
         yield root / "results", row
 
 
@@ -41,13 +45,13 @@ def test_a_loaded_network_scores_what_its_row_says(run):
 
 def test_a_changed_model_is_taken_only_if_it_scores_the_same(run, tmp_path, monkeypatch):
     folder, row = run
-    monkeypatch.setattr(sources, "sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(fingerprints, "sha256", lambda path: "0" * 64)
     assert analysis.load(str(folder), row["run_id"]).row == row
     shutil.copytree(folder, tmp_path / "results")
     file = tmp_path / "results" / "runs" / row["run_id"] / PARAMS
     params = analysis.load(str(folder), row["run_id"]).params
     ((module, leaves),) = params.items()
-    checkpoint.save_params(file, {module: {**leaves, "C": np.asarray(leaves["C"]) + 1}})
+    parameter_files.save_params(file, {module: {**leaves, "C": np.asarray(leaves["C"]) + 1}})
     with pytest.raises(NmbenchError, match="file of the model nmrnn is another one.* no longer scores"):
         analysis.load(str(tmp_path / "results"), row["run_id"])
 

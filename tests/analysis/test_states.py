@@ -9,9 +9,10 @@ import pytest
 
 from nmbench.analysis import Observer, record, register_observer
 from nmbench.analysis.observers import observer_of
-from nmbench.catalog import BASELINES
-from nmbench.errors import NmbenchError
-from nmbench.model import Core, register_baseline
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.model import Core
+from nmbench.contracts.registration import register_baseline
+from nmbench.support.errors import NmbenchError
 from support.models import RowGRU
 
 

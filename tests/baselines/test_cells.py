@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmbench.catalog import BASELINES
-from nmbench.model import register_baseline
-from nmbench.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.registration import register_baseline
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
 from support.models import RowGRU
 
 SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
@@ -228,8 +228,8 @@ def test_initial_spread(name, hparams, stddevs):
 
 
 def test_refusals_are_one_line():
-    from nmbench.errors import NmbenchError
-    from nmbench.sizing import shapes
+    from nmbench.experiments.sizing import shapes
+    from nmbench.support.errors import NmbenchError
 
     nm = BASELINES.get("nmrnn")
     for bad, word in [({"K": 9}, "N >= K"), ({"tau_x": 0.5}, "time constant"), ({"parametrisation": "x"}, "matched")]:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nmbench.catalog import BASELINES
-from nmbench.errors import NmbenchError
-from nmbench.sizing import shapes
-from nmbench.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.experiments.sizing import shapes
+from nmbench.support.errors import NmbenchError
 
 SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
 BATCH = 4

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmbench.catalog import BASELINES
-from nmbench.specs import ArraySpec, SequenceSpec
-from nmbench.theory import network, semilinear
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.paper.theory import network, semilinear
 
 SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
 

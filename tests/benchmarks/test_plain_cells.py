@@ -8,10 +8,11 @@ import numpy as np
 import plain_cells
 import pytest
 
-from nmbench import params as flat_params
-from nmbench.catalog import BASELINES, TASKS
-from nmbench.experiment import Request, resolve
-from nmbench.phase_program import as_float, masked_mse
+from nmbench.contracts import parameters as flat_params
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.experiments.request import Request
+from nmbench.experiments.resolution import resolve
+from nmbench.training.phase_program import as_float, masked_mse
 
 TRIALS = 6
 # The models beside those of the publication, which have loops of their own in tests/baselines, on one task each way.

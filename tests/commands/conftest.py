@@ -4,8 +4,9 @@ import importlib
 
 import pytest
 
-from nmbench import __main__, cli
-from nmbench.catalog import BASELINES, TASKS
+from nmbench import __main__
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.support import cli
 
 
 @pytest.fixture

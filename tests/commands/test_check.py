@@ -5,7 +5,7 @@ import unittest
 import pytest
 
 from nmbench import conformance
-from nmbench.catalog import BASELINES, TASKS
+from nmbench.contracts.catalog import BASELINES, TASKS
 
 GOOD = """
 import jax, jax.numpy as jnp

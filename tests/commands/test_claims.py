@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from nmbench.ledger.publication import CLAIMS, Claim, Entry
-from nmbench.ledger.verdicts import Finding, Measured, Verdict
-from nmbench.report import ledger
+from nmbench.paper.ledger import page
+from nmbench.paper.ledger.publication import CLAIMS, Claim, LedgerEntry
+from nmbench.paper.ledger.verdicts import Finding, Measured, Verdict
 from support.claimed import make_rows, write_csv, write_folder
 
 TASK = "element_finder"
@@ -144,20 +144,20 @@ HOSTILE = "\"'><script>alert(1)</script><img src=https://example.org/x>|`a`*b*\x
 def everything(text):
     """An entry that holds a text wherever there is text."""
     finding = Finding(Verdict.HOLDS, text, (Measured(text, text, text, text),), text, (text,))
-    return [Entry(Claim("name", text, text, text, lambda *_: finding), {"paper": finding, "matched": finding})]
+    return [LedgerEntry(Claim("name", text, text, text, lambda *_: finding), {"paper": finding, "matched": finding})]
 
 
 def test_a_page_escapes_what_it_shows():
-    text = ledger.html(everything(HOSTILE), HOSTILE)
-    page = Page(text)
-    tags = {tag for tag, _ in page.tags}
+    text = page.html(everything(HOSTILE), HOSTILE)
+    shown = Page(text)
+    tags = {tag for tag, _ in shown.tags}
     assert not tags & {"script", "img", "link", "iframe", "object", "base", "form"}
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 15 and "<script" not in text
-    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert not [name for _, attrs in shown.tags for name in attrs if name.startswith("on")]
 
 
 def test_markdown_escapes_what_it_shows():
-    text = ledger.markdown(everything(HOSTILE.replace("\x1b", "")), "x")
+    text = page.markdown(everything(HOSTILE.replace("\x1b", "")), "x")
     outside = re.sub(r"```.*?```", "", text, flags=re.S)
     assert "<script" not in outside and "&#60;script&#62;" in outside
     tables = [line for line in outside.split("\n") if line.startswith("|") and "script" in line]

@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from nmbench import __main__, testsets
-from nmbench.catalog import TASKS
+from nmbench import __main__
+from nmbench.contracts import frozen_sets
+from nmbench.contracts.catalog import TASKS
 from nmbench.results import schema
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -169,7 +170,7 @@ def test_a_corrupt_test_set_stops_a_run_before_it_starts(nmbench, tmp_path, monk
     folder = tmp_path / "testsets"
     for split in task.set_sizes:
         arrays = dict(task.frozen(split).arrays)
-        testsets.save(folder, task.name, task.version, split, arrays, task.set_sizes[split])
+        frozen_sets.save(folder, task.name, task.version, split, arrays, task.set_sizes[split])
     broken = dict(task.frozen("test").arrays)
     broken["query"] = (broken["query"] + 1) % 25
     np.savez(folder / "element_finder-v1-test.npz", **broken)

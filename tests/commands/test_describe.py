@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from nmbench.catalog import TASKS
+from nmbench.contracts.catalog import TASKS
 from nmbench.report.trials import plot_trials
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tree
 
-from nmbench import testsets
-from nmbench.catalog import TASKS
-from nmbench.errors import NmbenchError
+from nmbench.contracts import frozen_sets
+from nmbench.contracts.catalog import TASKS
 from nmbench.results import schema
 from nmbench.results.store import Store
+from nmbench.support.errors import NmbenchError
 from support.rows import tables_of
 
 NAMES = [e.name for e in TASKS.entries()]
@@ -55,7 +55,7 @@ def test_exported_arrays_are_those_of_the_sets_and_the_description_says_so(nmben
         arrays, file = read(tmp_path / "data" / f"{split}.npz"), files[f"{split}.npz"]
         assert {key: list(a.shape) for key, a in arrays.items()} == file["arrays"]
         assert {a.dtype for a in arrays.values()} == {np.dtype("float32")}
-        assert file["arrays_sha256"] == testsets.digest(arrays)
+        assert file["arrays_sha256"] == frozen_sets.digest(arrays)
         assert arrays["targets"].shape == (task.spec.steps, file["trials"], task.spec.output_size)
         if split in task.set_sizes:
             batch = task.unpack(task.frozen(split).arrays)

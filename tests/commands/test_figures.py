@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from matplotlib import rc_context
 
-from nmbench import experiment, training
 from nmbench.analysis import record
-from nmbench.catalog import TASKS
-from nmbench.report.paper import figures, runs, selection, style, timing
-from nmbench.report.paper.runs import Need, Recipe, Run
-from nmbench.snapshot import CurvePoint
+from nmbench.contracts.catalog import TASKS
+from nmbench.experiments import running
+from nmbench.paper import runs
+from nmbench.paper.figures import gallery, selection, style, timing
+from nmbench.paper.runs import Need, Recipe, Run
+from nmbench.training import trainer
+from nmbench.training.snapshot import CurvePoint
 
 
 @pytest.fixture
@@ -25,15 +27,15 @@ def untrained(monkeypatch):
             draw = lambda a: (0.3 * np.random.RandomState(seed).randn(*a.shape)).astype(a.dtype)
             params = jax.tree.map(draw, shapes)
             stages = {phase.stage: params for phase in phases if phase.stage}
-            return training.Trained(params, params, 20, 0.5, [0.5] * len(phases), stages, curve, None)
+            return trainer.TrainedRun(params, params, 20, 0.5, [0.5] * len(phases), stages, curve, None)
 
-        return [end(lane.seed) for lane in lanes], training.Timing(1.0, 1.0, 1)
+        return [end(lane.seed) for lane in lanes], trainer.Timing(1.0, 1.0, 1)
 
     def predictor(model, task, frozen):
         return lambda params: np.zeros_like(task.unpack(frozen.arrays).targets)
 
-    monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr(experiment, "predictor", predictor)
+    monkeypatch.setattr(trainer, "train", train)
+    monkeypatch.setattr(running, "predictor", predictor)
 
 
 def test_what_is_missing_is_named_with_the_command_that_trains_it(nmbench, tmp_path):
@@ -56,7 +58,7 @@ def test_a_figure_is_of_the_states_of_the_network(nmbench, untrained, monkeypatc
     assert made["S5.png"].startswith(b"\x89PNG") and b"standard error" in made["S5.svg"]
     assert b"**S5.** Element Finder: an NM-RNN, query 10, five values" in made["captions.md"]
     # Drawn again, it is the same to the byte.
-    (paper_figure,) = figures.choose("S5")
+    (paper_figure,) = gallery.choose("S5")
     found = runs.find(paper_figure.needs, Recipe(str(tmp_path / "r"), "smoke"))
     ((run,),) = found.values()
     (network,) = runs.networks([run])
@@ -90,7 +92,7 @@ def test_every_figure_is_drawn(nmbench, untrained, tmp_path):
     where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--seeds=1"]
     code, _, err = nmbench("figures", *where, "--train=smoke")
     assert (code, err) == (0, "")
-    names = {figure.name for figure in figures.FIGURES}
+    names = {figure.name for figure in gallery.FIGURES}
     assert {"3B", "S1", "S2", "S3", "S4", "S5", "S6", "5B", "5C"} <= names
     assert {path.stem for path in (tmp_path / "o").glob("*.svg")} == names
     assert all((tmp_path / "o" / f"{name}.png").stat().st_size > 10_000 for name in names)

@@ -56,8 +56,8 @@ def test_a_parameter_that_cannot_be_learned_is_one_line(nmbench, tmp_path, dtype
 
 
 VARIANT = """
-from nmbench.protocol import Phase, Protocol
-from nmbench.task import register_task
+from nmbench.contracts.protocol import Phase, Protocol
+from nmbench.contracts.registration import register_task
 from nmbench.tasks.measure_wait_go import attributes
 
 register_task(

@@ -8,10 +8,10 @@ import shutil
 
 import pytest
 
-from nmbench.catalog import TASKS
+from nmbench.contracts.catalog import TASKS
+from nmbench.experiments.row_commands import Reruns
 from nmbench.report import page
-from nmbench.rerun import Reruns
-from nmbench.results import cells, schema, standings
+from nmbench.results import experiment_rows, ranking, schema
 from support.rows import diverged, make_row
 
 pytestmark = pytest.mark.slow
@@ -43,10 +43,10 @@ def leaderboard(tmp_path_factory):
     rows.append(diverged(model="rnn", seed=3, run_id="lost", task="beta"))
     csv = folder / "results.csv"
     csv.write_text(schema.to_csv(rows))
-    tables = standings.standings([cells.read(str(csv))])
+    tables = ranking.standings([experiment_rows.read(str(csv))])
     with TASKS.restored():
         out = page.check_out(str(folder / "out"))
-        index = page.write(out, tables, standings.overall(tables), [str(csv)], Reruns().of)
+        index = page.write(out, tables, ranking.overall(tables), [str(csv)], Reruns().of)
     return index.as_uri()
 
 

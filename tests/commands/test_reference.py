@@ -6,13 +6,14 @@ import pathlib
 import numpy as np
 import pytest
 
-from nmbench import experiment
-from nmbench.catalog import BASELINES, TASKS
-from nmbench.ledger import publication
-from nmbench.ledger.evidence import Evidence
-from nmbench.ledger.verdicts import Verdict
-from nmbench.report import leaderboard, ledger
-from nmbench.results import schema, standings
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.experiments import resolution
+from nmbench.experiments.request import Request
+from nmbench.paper.ledger import page, publication
+from nmbench.paper.ledger.evidence import Evidence
+from nmbench.paper.ledger.verdicts import Verdict
+from nmbench.report import leaderboard
+from nmbench.results import ranking, schema
 from support.rows import tables_of
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def test_a_tuning_record_follows_the_declared_grid(path):
     losses = np.array([[np.inf if v is None else v for v in row] for row in record["validation_losses"]])
     assert losses.shape == (len(record["grid"]), len(record["seeds"]))
     assert record["chosen"] == record["grid"][int(np.argmin(losses.mean(axis=1)))]
-    cell = experiment.resolve(experiment.Request(model=record["model"], task=record["task"], protocol=record["protocol"]))
+    cell = resolution.resolve(Request(model=record["model"], task=record["task"], protocol=record["protocol"]))
     assert cell.sizing.hparams == record["hparams"] and cell.sizing.actual == record["params"]
     assert cell.tuning.rate == record["chosen"] and cell.tuning.trials == losses.size
 
@@ -55,21 +56,21 @@ def test_reference_rows_are_valid_and_of_todays_test_sets():
 def test_reference_runs_are_those_that_a_user_would_make_today():
     """The configuration of every reference row is what `run` resolves to; only the text of a model's file may have moved."""
     for row in schema.read_csv(ROOT / "results" / "reference.csv"):
-        request = experiment.Request(model=row["model"], task=row["task"], protocol=row["protocol"])
-        then, now = json.loads(row["config_json"]), experiment.resolve(request).config(row["seed"])
+        request = Request(model=row["model"], task=row["task"], protocol=row["protocol"])
+        then, now = json.loads(row["config_json"]), resolution.resolve(request).config(row["seed"])
         assert {**then, "model_sha256": ""} == {**json.loads(schema.canonical_json(now)), "model_sha256": ""}
 
 
 def test_the_published_tables_are_those_of_the_reference_rows():
     tables = tables_of(schema.read_csv(ROOT / "results" / "reference.csv"))
-    text = leaderboard.render(tables, standings.overall(tables), "markdown", wide=True)
+    text = leaderboard.render(tables, ranking.overall(tables), "markdown", wide=True)
     assert text in (ROOT / "results" / "LEADERBOARD.md").read_text()
     readme = (ROOT / "README.md").read_text()
     matched = [table for table in tables if table.protocol == "matched"]
     assert {table.task for table in matched} == {"element_finder", "mwg_rank3"}
     for table in matched:
         assert leaderboard.render([table], [], "markdown").split("\n\n")[1] in readme
-    overall = leaderboard.render([], standings.overall(matched), "markdown").split("\n\n")[1]
+    overall = leaderboard.render([], ranking.overall(matched), "markdown").split("\n\n")[1]
     assert overall in readme
 
 
@@ -80,7 +81,7 @@ def test_the_published_ledger_is_that_of_its_rows():
     text = (ROOT / "results" / "claims" / "CLAIMS.md").read_text()
     entries = publication.ledger(evidence, [c for c in publication.CLAIMS if c.name not in ("signal", "proposition")])
     for entry in entries:
-        assert ledger.section(entry) in text, entry.claim.name
+        assert page.section(entry) in text, entry.claim.name
         assert Verdict.NO_DATA not in {finding.verdict for finding in entry.findings.values()}
-    page = (ROOT / "results" / "claims" / "index.html").read_text()
-    assert all(f'id="{claim.name}"' in page for claim in publication.CLAIMS)
+    html = (ROOT / "results" / "claims" / "index.html").read_text()
+    assert all(f'id="{claim.name}"' in html for claim in publication.CLAIMS)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from nmbench import experiment, rebuild
+from nmbench.experiments import rebuild
+from nmbench.experiments.request import run_id_of
 from nmbench.results import schema
 from support.processes import finish, start
 from support.rows import make_row
@@ -38,7 +39,7 @@ def rewrite(results, tmp_path, change, keep_id=False):
     change(rows[0], config)
     rows[0]["config_json"] = schema.canonical_json(config)
     if not keep_id:
-        rows[0]["run_id"] = experiment.run_id_of(config)
+        rows[0]["run_id"] = run_id_of(config)
     path = tmp_path / "changed.csv"
     path.write_text(schema.to_csv(rows))
     return f"{path}:1"

@@ -7,8 +7,9 @@ import shlex
 
 import pytest
 
-from nmbench import experiment, run
-from nmbench.rerun import Reruns
+from nmbench import run
+from nmbench.experiments import experiment, resolution
+from nmbench.experiments.row_commands import Reruns
 from nmbench.results import schema, store
 from support.rows import make_row
 
@@ -19,16 +20,16 @@ ROOT = pathlib.Path(__file__).parents[2]
 def resolved(nmbench, monkeypatch):
     """Run ids that a command line of nmbench.run stands for, and the cell it resolves to."""
     cells = []
-    original = experiment.resolve
+    original = resolution.resolve
 
     def listen(*arguments):
         cells.append(original(*arguments))
         return cells[-1]
 
     def resolve(argv):
-        monkeypatch.setattr(experiment, "resolve", listen)
+        monkeypatch.setattr(resolution, "resolve", listen)
         code, _, err = nmbench("run", *argv, "--resolve_only")
-        monkeypatch.setattr(experiment, "resolve", original)
+        monkeypatch.setattr(resolution, "resolve", original)
         assert code == 0, err
         first = run.FLAGS.first_seed
         return [cells[-1].run_id(seed) for seed in range(first, first + run.FLAGS.seeds)], cells[-1]

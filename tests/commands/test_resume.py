@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from nmbench import experiment
+from nmbench.experiments import resolution, running
+from nmbench.experiments.request import Request
 from nmbench.results import schema
 from nmbench.results.store import Store
-from nmbench.resume import Checkpoints
+from nmbench.training.checkpoints import Checkpoints
 from support.outcomes import BASE, checkpoints, outcome
 from support.processes import finish, start
 
@@ -157,8 +158,8 @@ def test_a_spoilt_checkpoint_is_set_aside_with_one_line(tmp_path, cut_short, how
     spoil(spoilt, how)
     told = []
     store = Store(tmp_path / "out")
-    request = experiment.Request(model="rnn", task="element_finder", hparams={"N": 3}, steps=20000)
-    plan = experiment.plan(experiment.resolve(request), [0, 1], store, Checkpoints(store.checkpoints, tell=told.append))
+    request = Request(model="rnn", task="element_finder", hparams={"N": 3}, steps=20000)
+    plan = running.plan(resolution.resolve(request), [0, 1], store, Checkpoints(store.checkpoints, tell=told.append))
     assert len(told) == 1 and "\n" not in told[0]
     assert f"{spoilt.name} cannot be used: it" in told[0] and "the run starts anew" in told[0]
     assert [(group.places, group.step > 0, len(group.snapshots)) for group in plan.groups] == [

@@ -9,9 +9,9 @@ import json
 
 import pytest
 
-from nmbench import cli
-from nmbench.catalog import BASELINES, TASKS
+from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.results import schema
+from nmbench.support import cli
 
 MODELS = [entry.name for entry in BASELINES.entries()]
 PAIRS = {(entry.name, "nmrnn" if entry.name == "multitask" else MODELS[i]) for i, entry in enumerate(TASKS.entries())}

@@ -139,7 +139,7 @@ def test_a_large_file_and_one_that_multiplies_itself(nmbench, tmp_path, monkeypa
 
 
 def test_a_table_is_a_prefix(tmp_path):
-    from nmbench import cli
+    from nmbench.support import cli
 
     values = cli.new_flags()
     cli.string(values, "slurm_partition", None, "")

@@ -8,10 +8,12 @@ import jax
 import pytest
 import safetensors.numpy
 
-from nmbench import __main__, cli, plugins
-from nmbench.catalog import BASELINES, TASKS
+from nmbench import __main__
 from nmbench.conformance import MODEL_RULES, TASK_RULES, ModelUnderTest, TaskUnderTest, judge
+from nmbench.contracts import plugins
+from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.results import schema
+from nmbench.support import cli
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 MODELS = {"haiku_gru": "haiku_gru", "flax_lstm": "flax_model", "equinox_gru": "equinox_model"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nmbench.catalog import BASELINES, TASKS
+from nmbench.contracts.catalog import BASELINES, TASKS
 from support.guard import Guard
 
 

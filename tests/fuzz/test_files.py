@@ -9,9 +9,11 @@ import zipfile
 import numpy as np
 from hypothesis import strategies as st
 
-from nmbench import checkpoint, experiment, tuning
-from nmbench.errors import NmbenchError
+from nmbench.experiments import experiment, resolution, tuning
+from nmbench.experiments.request import Request
 from nmbench.results.store import Store
+from nmbench.support.errors import NmbenchError
+from nmbench.training import parameter_files
 from support import mangled
 from support.guard import FEW, cases, fuzz
 
@@ -150,11 +152,11 @@ def parameters(draw, good: bytes) -> bytes:
 @cases("parameters")
 def test_parameters(guard, count):
     path = guard.given / "params.safetensors"
-    checkpoint.save_params(path, LIKE, {"run_id": "x"})
+    parameter_files.save_params(path, LIKE, {"run_id": "x"})
 
     def check(data):
         path.write_bytes(data)
-        loaded = guard.answers(checkpoint.load_params, path, LIKE)
+        loaded = guard.answers(parameter_files.load_params, path, LIKE)
         if not isinstance(loaded, str):
             assert {k: v.shape for k, v in loaded["m"].items()} == {k: v.shape for k, v in LIKE["m"].items()}
 
@@ -212,8 +214,8 @@ def test_shipped_tuning_records(guard, count):
 
 @cases("tuning records of a results folder")
 def test_tuning_records_of_a_results_folder(guard, count, monkeypatch):
-    request = experiment.Request(model="rnn", task="toy", hparams={"N": "4"}, allow_budget_miss=True)
-    cell = experiment.resolve(request)
+    request = Request(model="rnn", task="toy", hparams={"N": "4"}, allow_budget_miss=True)
+    cell = resolution.resolve(request)
     store = Store(guard.given / "tuned")
     name = []
     monkeypatch.setattr(
@@ -223,7 +225,7 @@ def test_tuning_records_of_a_results_folder(guard, count, monkeypatch):
     def train(self, lanes, report, **options):
         raise NmbenchError("trained")
 
-    monkeypatch.setattr(experiment.Cell, "train", train)
+    monkeypatch.setattr(experiment.Experiment, "train", train)
     assert guard.answers(tuning.tune, cell, store) == "trained"
     store.save_tuning(name[0], RECORD)
     path = store.tuning / f"{name[0]}.json"

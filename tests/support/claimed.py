@@ -9,9 +9,9 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nmbench.catalog import TASKS
-from nmbench.ledger.evidence import Evidence, Key, resolved
-from nmbench.ledger.publication import wanted
+from nmbench.contracts.catalog import TASKS
+from nmbench.paper.ledger.evidence import Evidence, Key, resolved
+from nmbench.paper.ledger.publication import wanted
 from nmbench.results import schema
 from nmbench.results.store import Store
 from support.rows import diverged, make_row

@@ -13,9 +13,10 @@ import sys
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from nmbench import __main__, cli
-from nmbench.catalog import BASELINES, TASKS
-from nmbench.errors import NmbenchError
+from nmbench import __main__
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.support import cli
+from nmbench.support.errors import NmbenchError
 
 SECONDS = 20
 # Cases of each kind in the fast suite, and in the slow one.

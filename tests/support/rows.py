@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nmbench.results import cells, schema, standings
+from nmbench.results import experiment_rows, ranking, schema
 
 
 def make_row(model: str = "nmrnn", seed: int = 0, value: Any = 1.0, **changes: Any) -> dict[str, Any]:
@@ -75,6 +75,6 @@ def diverged(**changes: Any) -> dict[str, Any]:
     return make_row(**{**empty, "status": "diverged", "error": "loss was not a number at step 3", **changes})
 
 
-def tables_of(*files: list[dict[str, Any]]) -> list[standings.Table]:
+def tables_of(*files: list[dict[str, Any]]) -> list[ranking.Table]:
     """Standings of rows as they would stand in files 1.csv, 2.csv, ..."""
-    return standings.standings([cells.gather(f"{i}.csv", rows) for i, rows in enumerate(files, start=1)])
+    return ranking.standings([experiment_rows.gather(f"{i}.csv", rows) for i, rows in enumerate(files, start=1)])

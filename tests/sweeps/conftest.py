@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from nmbench.known import Known
+from nmbench.experiments.resolve_cache import ResolveCache
 from nmbench.results.store import Store
 from nmbench.sweeps import grid, worker
 
@@ -20,7 +20,7 @@ def asked(toy_task, tmp_path):
 
 @pytest.fixture
 def places(asked):
-    return grid.build(asked, Known(quick=True)).places
+    return grid.build(asked, ResolveCache(quick=True)).places
 
 
 @pytest.fixture

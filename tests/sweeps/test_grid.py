@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmbench import experiment
-from nmbench.catalog import BASELINES
-from nmbench.errors import NmbenchError
-from nmbench.experiment import Request
-from nmbench.known import Known
-from nmbench.model import register_baseline
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.registration import register_baseline
+from nmbench.experiments import recording, resolution
+from nmbench.experiments.request import Request
+from nmbench.experiments.resolve_cache import ResolveCache
 from nmbench.results import schema
 from nmbench.results.store import Store
+from nmbench.support.errors import NmbenchError
 from nmbench.sweeps import estimate, grid, losses, standing
 from nmbench.sweeps.jobs import Job, run_ids_of
 from support.models import RowGRU
@@ -44,20 +44,20 @@ def test_shards_do_not_depend_on_what_is_done(asked, places, jobs, child):
     names_before = [place.name for place in places]
     seed = dataclasses.replace(jobs[0], seeds=(1,), run_ids=jobs[0].run_ids[1:2])
     losses.record(seed, "failed", "for a test", "2026-01-01T00:00:00+00:00")
-    assert [place.name for place in grid.build(asked, Known(many=True)).places] == names_before
+    assert [place.name for place in grid.build(asked, ResolveCache(many=True)).places] == names_before
 
 
 def test_every_combination_once_and_what_does_not_fit_is_left_out(asked):
-    built = grid.build(dataclasses.replace(asked, budgets=(160, 230, 3)), Known(many=True))
+    built = grid.build(dataclasses.replace(asked, budgets=(160, 230, 3)), ResolveCache(many=True))
     assert sorted(names(built)) == [("lstm", "toy", 160), ("lstm", "toy", 230), ("rnn", "toy", 160), ("rnn", "toy", 230)]
     assert [(one.model, one.budget) for one in built.left_out] == [("rnn", 3), ("lstm", 3)]
     assert str(built.left_out[1]).startswith(
         "lstm on toy, budget 3: a budget of 3 is too small for lstm: its smallest size, N=1"
     )
     assert built.places == sorted(built.places, key=lambda place: -place.work)
-    built = grid.build(dataclasses.replace(asked, protocols=(None, "matched", "untuned")), Known(many=True))
+    built = grid.build(dataclasses.replace(asked, protocols=(None, "matched", "untuned")), ResolveCache(many=True))
     assert sorted(names(built)) == [*[("lstm", "toy", 160)] * 2, *[("rnn", "toy", 160)] * 2]
-    built = grid.build(dataclasses.replace(asked, budgets=(None, 100), allow_budget_miss=True), Known(many=True))
+    built = grid.build(dataclasses.replace(asked, budgets=(None, 100), allow_budget_miss=True), ResolveCache(many=True))
     assert sorted(names(built)) == [("lstm", "toy", 100), ("rnn", "toy", 100)]
 
 
@@ -65,7 +65,8 @@ def test_a_task_that_retrains_what_a_model_does_not_name_is_left_out(asked):
     with BASELINES.restored():
         register_baseline("row_gru", free_size="N")(RowGRU)
         built = grid.build(
-            dataclasses.replace(asked, models=("row_gru",), tasks=("toy", "multitask"), budgets=(2000,)), Known(many=True)
+            dataclasses.replace(asked, models=("row_gru",), tasks=("toy", "multitask"), budgets=(2000,)),
+            ResolveCache(many=True),
         )
     assert [(one.model, one.task) for one in built.left_out] == [("row_gru", "multitask")]
     assert "has no partition 'input_weights', which this protocol trains" in built.left_out[0].reason
@@ -84,12 +85,12 @@ def test_a_task_that_retrains_what_a_model_does_not_name_is_left_out(asked):
 )
 def test_bad_requests_are_refused(asked, changes, message):
     with pytest.raises(NmbenchError, match=message):
-        grid.build(dataclasses.replace(asked, **changes), Known(many=True))
+        grid.build(dataclasses.replace(asked, **changes), ResolveCache(many=True))
 
 
 def test_runs_are_those_of_the_run_command():
     """What is shared and counted quickly gives the same sizes and run ids as resolving one request alone."""
-    known, quick = Known(many=True), Known(quick=True)
+    known, quick = ResolveCache(many=True), ResolveCache(quick=True)
     asked = {
         "nmrnn": [("multitask", None, None), ("mwg_rank3", None, "paper")],
         "nmrnn_linear": [("mwg_rank1", 250, None), ("element_finder", 1000, None)],
@@ -100,15 +101,15 @@ def test_runs_are_those_of_the_run_command():
         for task, budget, protocol in asked[model]:
             request = Request(model=model, task=task, budget=budget, protocol=protocol)
             try:
-                alone = experiment.resolve(request)
+                alone = resolution.resolve(request)
             except NmbenchError as error:
                 with pytest.raises(NmbenchError) as refused:
-                    experiment.resolve(request, known=known)
+                    resolution.resolve(request, known=known)
                 assert str(refused.value) == str(error)
                 continue
-            cell = experiment.resolve(request, known=known)
+            cell = resolution.resolve(request, known=known)
             assert run_ids_of(cell.config(0), (0, 7)) == (alone.run_id(0), alone.run_id(7))
-            assert cell.sizing == alone.sizing == experiment.resolve(request, known=quick).sizing
+            assert cell.sizing == alone.sizing == resolution.resolve(request, known=quick).sizing
 
 
 def test_a_job_is_plain_data(jobs):
@@ -121,7 +122,7 @@ def test_a_job_is_plain_data(jobs):
 
 
 def test_what_is_done_and_what_it_would_cost(asked, places, jobs):
-    store, estimator = Store(asked.results_dir), estimate.Estimator(Known())
+    store, estimator = Store(asked.results_dir), estimate.Estimator(ResolveCache())
     one = dataclasses.replace(jobs[0], seeds=(1,), run_ids=jobs[0].run_ids[1:2])
     losses.record(one, "timeout", "for a test", "2026-01-01T00:00:00+00:00")
     stand = standing.standings(places, asked, store, store.names(), estimator)
@@ -138,9 +139,9 @@ def test_estimates_follow_what_was_measured(asked, places):
     cell, work = places[0].cell, places[0].work
     # 40 steps of 5 time steps of 12 trials.
     assert work == pytest.approx(200 * (estimate.PER_STEP + 12 * cell.sizing.actual * estimate.PER_PRODUCT))
-    estimator = estimate.Estimator(Known())
+    estimator = estimate.Estimator(ResolveCache())
     assert estimator.core_minutes(cell, work, 3, False) == pytest.approx((estimate.PER_JOB + 3 * work) / 60)
-    facts = experiment.facts(cell)
+    facts = recording.experiment_columns(cell)
     for seconds in (9 * work, 10 * work, 30 * work):
         config = schema.canonical_json(cell.config(0))
         row = make_row(**facts, config_json=config, train_s=seconds / 2, n_devices=2, seeds_together=2)

@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from nmbench import cli
-from nmbench.errors import NmbenchError
 from nmbench.results.store import Store
+from nmbench.support import cli
+from nmbench.support.errors import NmbenchError
 from nmbench.sweeps import worker
-from nmbench.sweeps.jobs import Job, Outcome
+from nmbench.sweeps.jobs import Job, JobOutcome
 from nmbench.sweeps.slurm import batches, executor, queue, settings
 from nmbench.sweeps.slurm import job as node
 
@@ -148,7 +148,7 @@ def test_jobs_in_the_queue_are_found_by_the_records_of_their_results_folder(jobs
 def test_what_a_job_records_is_read_back(jobs, tmp_path):
     path = tmp_path / "0.json"
     assert batches.read_ending(path, jobs[0]) is None
-    outcome = Outcome(jobs[0], 143, "told to stop", 2.5)
+    outcome = JobOutcome(jobs[0], 143, "told to stop", 2.5)
     batches.write_ending(path, outcome)
     assert batches.read_ending(path, jobs[0]) == outcome and outcome.stopped
     path.write_text("[]")
@@ -172,7 +172,7 @@ def test_on_the_node_a_job_runs_and_says_what_became_of_it(jobs, child, tmp_path
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "5")
     path = tmp_path / "0.json"
     path.write_text("of an earlier start")
-    assert node.Cell()(json.dumps(jobs[0].plain()), str(path), None) == 3
+    assert node.Experiment()(json.dumps(jobs[0].plain()), str(path), None) == 3
     assert "--devices=5 True" in jobs[0].log.read_text()
     ending = batches.read_ending(path, jobs[0])
     assert ending is not None and ending.code == 3 and ending.error.startswith("its process ended with exit code 3")

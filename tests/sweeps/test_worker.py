@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from nmbench import devices
-from nmbench.interrupts import Interrupted
 from nmbench.results.store import Store
+from nmbench.support import devices
+from nmbench.support.interrupts import Interrupted
 from nmbench.sweeps import losses, worker
 from nmbench.sweeps.local import LocalExecutor, shares
 

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from nmbench import testsets
-from nmbench.catalog import TASKS
+from nmbench.contracts import frozen_sets
+from nmbench.contracts.catalog import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_batches_differ_by_key_and_repeat_with_it(task):
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_frozen_sets_rebuild_byte_for_byte(task, split):
     frozen, rebuilt = task.frozen(split), task.draw_set(split)
-    assert testsets.digest(rebuilt) == frozen.sha256
+    assert frozen_sets.digest(rebuilt) == frozen.sha256
     for name, array in rebuilt.items():
         assert array.tobytes() == frozen.arrays[name].tobytes()
         assert array.dtype == frozen.arrays[name].dtype

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmbench import testsets
-from nmbench.catalog import TASKS
-from nmbench.errors import NmbenchError
+from nmbench.contracts import frozen_sets
+from nmbench.contracts.catalog import TASKS
+from nmbench.support.errors import NmbenchError
 from nmbench.tasks import measure_wait_go as mwg
 
 NAMES = ["mwg_rank1", "mwg_rank3", "mwg_rank3_code"]
@@ -105,7 +105,7 @@ def test_sets_hold_the_agreed_trials_and_do_not_overlap(task):
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_frozen_sets_rebuild_byte_for_byte(task, split):
     frozen, rebuilt = task.frozen(split), task.draw_set(split)
-    assert testsets.digest(rebuilt) == frozen.sha256
+    assert frozen_sets.digest(rebuilt) == frozen.sha256
     assert set(rebuilt) == set(frozen.arrays)
     for name, array in rebuilt.items():
         assert array.tobytes() == frozen.arrays[name].tobytes()

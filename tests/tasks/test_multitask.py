@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from nmbench import experiment, testsets
-from nmbench.catalog import BASELINES, TASKS
+from nmbench.contracts import frozen_sets
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.experiments import resolution
+from nmbench.experiments.request import Request
 from nmbench.tasks import _pro_anti_trials as trials
-from nmbench.training import Lane
+from nmbench.training.trainer import TrainingRun
 from support.pro_anti import check_trials
 
 SPLITS = ("train", "validation", "test", "retrain", "validation_retrain")
@@ -90,14 +92,14 @@ def test_noisy_training_data(task):
 def test_frozen_sets_rebuild_byte_for_byte(task, split):
     frozen, rebuilt = task.frozen(split), task.draw_set(split)
     assert frozen.n == task.set_sizes[split] == len(rebuilt["task"])
-    assert testsets.digest(rebuilt) == frozen.sha256
+    assert frozen_sets.digest(rebuilt) == frozen.sha256
     for name, array in rebuilt.items():
         assert array.tobytes() == frozen.arrays[name].tobytes() and array.dtype == frozen.arrays[name].dtype
 
 
 def test_training_data_are_fixed(task):
     for name, sha256 in TRAINING_SHA256.items():
-        assert testsets.digest(task.draw_set(name))[:16] == sha256
+        assert frozen_sets.digest(task.draw_set(name))[:16] == sha256
 
 
 def test_no_trial_is_shared_by_two_sets(task):
@@ -135,7 +137,7 @@ def test_reference_rows(task):
 def test_retraining_moves_only_part_of_every_model(task):
     for entry in BASELINES.entries():
         for protocol in task.protocols:
-            cell = experiment.resolve(experiment.Request(model=entry.name, task="multitask", protocol=protocol.name))
+            cell = resolution.resolve(Request(model=entry.name, task="multitask", protocol=protocol.name))
             first, second = cell.resolved_protocol()["phases"]
             assert (first["partition"], first["data"], first["validation"]) == ("learned", "train", "validation")
             modulated = entry.name.startswith("nmrnn")
@@ -146,8 +148,6 @@ def test_retraining_moves_only_part_of_every_model(task):
 
 
 def test_both_phases_train(task):
-    cell = experiment.resolve(
-        experiment.Request(model="rnn", task="multitask", protocol="smoke", steps=4, hparams={"N": 3}, devices=1)
-    )
-    (trained,), _ = cell.train([Lane(0, 1e-2)], lambda step, losses: None)
+    cell = resolution.resolve(Request(model="rnn", task="multitask", protocol="smoke", steps=4, hparams={"N": 3}, devices=1))
+    (trained,), _ = cell.train([TrainingRun(0, 1e-2)], lambda step, losses: None)
     assert trained.diverged_at is None and [point.step for point in trained.curve] == [2, 4]

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmbench import experiment, testsets
-from nmbench.catalog import BASELINES, TASKS
+from nmbench.contracts import frozen_sets
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.experiments import resolution
+from nmbench.experiments.request import Request
 from nmbench.tasks import _pro_anti_scores as scores
 from nmbench.tasks import _pro_anti_trials as trials
 from support.pro_anti import DURATIONS, check_trials
@@ -205,7 +207,7 @@ def test_frozen_sets_rebuild_byte_for_byte(task):
     assert dict(task.set_sizes) == {"validation": 500, "test": 1000}
     for split, n in task.set_sizes.items():
         frozen, rebuilt = task.frozen(split), task.draw_set(split)
-        assert frozen.n == n and testsets.digest(rebuilt) == frozen.sha256
+        assert frozen.n == n and frozen_sets.digest(rebuilt) == frozen.sha256
         assert set(rebuilt) == set(frozen.arrays)
         for name, array in rebuilt.items():
             assert array.shape == (n,) and array.dtype == frozen.arrays[name].dtype
@@ -213,7 +215,7 @@ def test_frozen_sets_rebuild_byte_for_byte(task):
 
 
 def test_training_data_are_fixed(task):
-    assert testsets.digest(task.draw_set("train"))[:16] == TRAINING_SHA256[task.name]
+    assert frozen_sets.digest(task.draw_set("train"))[:16] == TRAINING_SHA256[task.name]
     a, b = (task.training["train"].arrays() for _ in range(2))
     assert a.targets.shape == (100, 3000, 3)
     np.testing.assert_array_equal(a.inputs["sensory"], b.inputs["sensory"])
@@ -236,5 +238,5 @@ def test_every_model_resolves_under_every_protocol(task):
     assert [p.name for p in task.protocols] == ["matched", "paper", "smoke"]
     for entry in BASELINES.entries():
         for protocol in task.protocols:
-            cell = experiment.resolve(experiment.Request(model=entry.name, task=task.name, protocol=protocol.name))
+            cell = resolution.resolve(Request(model=entry.name, task=task.name, protocol=protocol.name))
             assert cell.n_test == 1000

@@ -16,15 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import nmbench
-from nmbench.errors import NmbenchError
 from nmbench.report import files
 from nmbench.report.page.content import Commands, gather
 from nmbench.results import store
+from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     import jinja2
 
-    from nmbench.results.standings import Overall, Table
+    from nmbench.results.ranking import Overall, Table
 
 INDEX = "index.html"
 MOST_ROWS = 5000
@@ -97,9 +97,9 @@ def write(
 
     Args:
       folder: from `check_out`.
-      tables, rankings: see `nmbench.results.standings`.
+      tables, rankings: see `nmbench.results.ranking`.
       paths: results folders and files that the tables come from; run folders give training curves and outputs.
-      commands: how a row is made again, see `nmbench.rerun.Reruns.of`.
+      commands: how a row is made again, see `nmbench.experiments.row_commands.Reruns.of`.
       report: told what is being drawn.
 
     Raises:

@@ -14,7 +14,7 @@ from nmbench.report.text import number
 from nmbench.results import provenance, schema
 
 if TYPE_CHECKING:
-    from nmbench.results.standings import Entry, Overall, Table
+    from nmbench.results.ranking import Overall, RankingEntry, Table
 
 # Names that can be part of an id and of a link as they are.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_\-]*")
@@ -46,7 +46,7 @@ PROVENANCE = (
 
 
 class Command(Protocol):
-    """How rows of one configuration are made again; see `nmbench.rerun.Rerun`."""
+    """How rows of one configuration are made again; see `nmbench.experiments.row_commands.Rerun`."""
 
     @property
     def exact(self) -> bool: ...
@@ -127,7 +127,7 @@ def budget(table: Table) -> str:
     return f"budget {table.budget}" if table.budget else "given sizes"
 
 
-def _line(table: Table, entry: Entry, anchor: str | None, place: str) -> dict[str, Any]:
+def _line(table: Table, entry: RankingEntry, anchor: str | None, place: str) -> dict[str, Any]:
     seeds = 0 if entry.sample is None else len(entry.sample)
     lost = f"{entry.lost} diverged" if entry.lost else ""
     one = lambda value: f"{value:.1f}"
@@ -182,7 +182,7 @@ def _ranking(ranking: Overall) -> dict[str, Any]:
     }
 
 
-def _runs(entry: Entry, anchor: str, rows: Mapping[str, Row], commands: Commands) -> dict[str, Any]:
+def _runs(entry: RankingEntry, anchor: str, rows: Mapping[str, Row], commands: Commands) -> dict[str, Any]:
     """Provenance and commands of an entry's rows: once what they share, per seed what differs."""
     members = [rows[run_id] for run_id in entry.run_ids]
     known = [commands(row) for row in members]

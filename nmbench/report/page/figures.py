@@ -12,7 +12,7 @@ from nmbench.report.axes import MARKERS, Style, scale
 from nmbench.report.page.svg import GRID, INK, MUTED, series
 from nmbench.report.text import number
 from nmbench.results.ladders import Ladder
-from nmbench.results.standings import Entry, Table
+from nmbench.results.ranking import RankingEntry, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,7 +141,7 @@ def cut(label: str) -> str:
     return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
 
 
-def _said(entry: Entry) -> str:
+def _said(entry: RankingEntry) -> str:
     assert entry.sample is not None
     low, high = entry.median.low, entry.median.high
     interval = "" if low is None or high is None else f", 95% interval {number(low)} to {number(high)}"

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import tree
 
-from nmbench import sources
-from nmbench.catalog import BASELINES
-from nmbench.errors import NmbenchError
+from nmbench.contracts import fingerprints
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.task import Task
 from nmbench.results.store import CURVE, PARAMS, Store
-from nmbench.task import Task
+from nmbench.support.errors import NmbenchError
 
 _CURVE = ["step", "train_loss", "validation_loss"]
 
@@ -65,7 +65,7 @@ def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: Se
     import jax
     import jax.numpy as jnp
 
-    from nmbench.checkpoint import load_params
+    from nmbench.training.parameter_files import load_params
 
     config = json.loads(row["config_json"])
     baseline = BASELINES.get(row["model"])
@@ -88,5 +88,5 @@ def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: Se
         raise NmbenchError(f"model {row['model']!r} fails: {type(error).__name__}: {reason}") from error
     if not np.isfinite(answered).all():
         raise NmbenchError("its outputs are not finite")
-    same = sources.sha256(baseline.path) == config.get("model_sha256")
+    same = fingerprints.of_module(baseline.path) == config.get("model_sha256")
     return answered, "" if same else "The file of the model has changed since this run; drawn is the model as it is now."

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmbench.catalog import TASKS
-from nmbench.errors import NmbenchError
+from nmbench.contracts.catalog import TASKS
 from nmbench.report import ladder_text, trials
 from nmbench.report.page import figures, runs, svg, trial_figures
 from nmbench.report.page.table_cells import cell
 from nmbench.report.text import number
 from nmbench.results import ladders
+from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     import pathlib
 
-    from nmbench.results.standings import Entry, Table
-    from nmbench.task import Task
+    from nmbench.contracts.task import Task
+    from nmbench.results.ranking import RankingEntry, Table
 
 TRIALS = 3
 # Of a table: curves in one figure, and networks whose answers are drawn.
@@ -287,7 +287,7 @@ class _Trials:
         return made, notes
 
 
-def _middle(entry: Entry, rows: Mapping[str, Row], folders: Mapping[str, pathlib.Path]) -> str:
+def _middle(entry: RankingEntry, rows: Mapping[str, Row], folders: Mapping[str, pathlib.Path]) -> str:
     """The run whose value is nearest the median, of those that ended well and have a folder."""
     there = [run for run in entry.run_ids if run in folders and rows[run]["status"] == "ok"]
     return min(there, key=lambda run: (abs(rows[run]["value"] - entry.median.value), rows[run]["seed"]))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nmbench.report.text import number
-from nmbench.results.stats import Estimate
+from nmbench.results.statistics import Estimate
 
 
 def cell(text: str, value: float | None = None, small: str = "", link: str = "") -> dict[str, Any]:

@@ -13,9 +13,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from nmbench import files
-from nmbench.errors import NmbenchError
-from nmbench.sweeps.jobs import Job, Outcome
+from nmbench.support import files
+from nmbench.support.errors import NmbenchError
+from nmbench.sweeps.jobs import Job, JobOutcome
 from nmbench.sweeps.slurm.queue import PREFIX
 
 
@@ -69,17 +69,17 @@ def load(folder: pathlib.Path, name: str) -> Batch | None:
     return Batch(folder, name, jobs)
 
 
-def write_ending(path: pathlib.Path, outcome: Outcome) -> None:
+def write_ending(path: pathlib.Path, outcome: JobOutcome) -> None:
     """Record what became of a job; raises `OSError`."""
     plain = {"code": outcome.code, "error": outcome.error, "seconds": outcome.seconds}
     files.replace(path, (json.dumps(plain) + "\n").encode())
 
 
-def read_ending(path: pathlib.Path, job: Job) -> Outcome | None:
+def read_ending(path: pathlib.Path, job: Job) -> JobOutcome | None:
     """What a job has recorded, None for nothing (yet)."""
     plain = _read(path)
     try:
-        return Outcome(job, int(plain["code"]), str(plain["error"]), float(plain["seconds"]))
+        return JobOutcome(job, int(plain["code"]), str(plain["error"]), float(plain["seconds"]))
     except (KeyError, TypeError, ValueError):
         return None
 

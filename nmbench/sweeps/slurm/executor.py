@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from nmbench import interrupts
-from nmbench.errors import NmbenchError
 from nmbench.results.provenance import utc_now
+from nmbench.support import interrupts
+from nmbench.support.errors import NmbenchError
 from nmbench.sweeps import losses
 from nmbench.sweeps.executors import Executor
-from nmbench.sweeps.jobs import Event, Job, Outcome
+from nmbench.sweeps.jobs import Event, Job, JobOutcome
 from nmbench.sweeps.slurm import batches, queue
 from nmbench.sweeps.slurm.batches import Batch
 from nmbench.sweeps.slurm.job import Cell
@@ -63,7 +63,7 @@ class SlurmExecutor(Executor):
         queue.check_options(self._settings.options())
         self._longest = queue.longest_array()
 
-    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[JobOutcome]:
         if not jobs:
             return []
         folder = batches.folder_of(jobs[0].results_dir)
@@ -109,8 +109,8 @@ class SlurmExecutor(Executor):
             spots |= {place: Spot(batch, index) for index, place in enumerate(part)}
             tell(Event("said", text=f"{len(part)} cells submitted to Slurm as job {after}, named {batch.name}"))
 
-    def _watch(self, jobs, folder, spots: dict[int, Spot], over, tell, watch) -> list[Outcome]:
-        outcomes: dict[int, Outcome] = {}
+    def _watch(self, jobs, folder, spots: dict[int, Spot], over, tell, watch) -> list[JobOutcome]:
+        outcomes: dict[int, JobOutcome] = {}
         for place in over:
             outcomes[place] = of_rows(jobs[place])
             tell(Event("ended", jobs[place], outcomes[place]))
@@ -178,7 +178,7 @@ def parts(places: Sequence[int], longest: int) -> list[list[int]]:
     return [list(places[start : start + longest]) for start in range(0, len(places), longest)]
 
 
-def ended(job: Job, spot: Spot) -> Outcome | None:
+def ended(job: Job, spot: Spot) -> JobOutcome | None:
     """What the results folder says of a job that has left the queue, None for nothing (yet)."""
     outcome = batches.read_ending(spot.batch.ending(spot.index), job)
     if outcome is None and job.run_ids and not losses.unfinished(job):
@@ -186,13 +186,13 @@ def ended(job: Job, spot: Spot) -> Outcome | None:
     return outcome
 
 
-def of_rows(job: Job) -> Outcome:
+def of_rows(job: Job) -> JobOutcome:
     """The outcome of a job all of whose runs have a row."""
     diverged = sum(row is not None and row["status"] != "ok" for row in losses.rows_of(job))
-    return Outcome(job, int(bool(diverged)), f"{diverged} of {len(job.seeds)} seeds diverged" if diverged else "")
+    return JobOutcome(job, int(bool(diverged)), f"{diverged} of {len(job.seeds)} seeds diverged" if diverged else "")
 
 
-def lost(job: Job, state: str | None) -> Outcome:
+def lost(job: Job, state: str | None) -> JobOutcome:
     """What becomes of a job that left nothing. Where Slurm says that it was its own fault, its runs get rows that say so."""
     if state in _LOST:
         reason = f"its Slurm job ended as {state}; see {batches.folder_of('.').as_posix()}"
@@ -205,7 +205,7 @@ def lost(job: Job, state: str | None) -> Outcome:
             f"its Slurm job ended as {state} without a result; see {batches.folder_of('.').as_posix()}; the same sweep runs "
             "it again"
         )
-    return Outcome(job, None, reason)
+    return JobOutcome(job, None, reason)
 
 
 @contextlib.contextmanager

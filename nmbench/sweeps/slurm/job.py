@@ -18,11 +18,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from nmbench import files, interrupts
-from nmbench.errors import NmbenchError
 from nmbench.results.provenance import utc_now
+from nmbench.support import files, interrupts
+from nmbench.support.errors import NmbenchError
 from nmbench.sweeps import losses, worker
-from nmbench.sweeps.jobs import Job, Outcome
+from nmbench.sweeps.jobs import Job, JobOutcome
 from nmbench.sweeps.slurm import batches, queue
 
 # The child gets so long to write its checkpoint; submitit's signal comes 90 s before the end.
@@ -51,7 +51,7 @@ class Cell:
         try:
             outcome = self._run(job, timeout_s)
         except NmbenchError as error:
-            outcome = Outcome(job, 2, str(error), time.monotonic() - began)
+            outcome = JobOutcome(job, 2, str(error), time.monotonic() - began)
         except Exception as error:
             if type(error).__name__ != "UncompletedJobError":  # raised by submitit's signal handler
                 raise
@@ -78,7 +78,7 @@ class Cell:
                 time.sleep(worker.POLL_S)
         return submitit.helpers.DelayedSubmission(Cell(), *arguments)
 
-    def _run(self, job: Job, timeout_s: float | None) -> Outcome:
+    def _run(self, job: Job, timeout_s: float | None) -> JobOutcome:
         with interrupts.watched() as watch, watch.held():
             with _without_its_signal():
                 self._child = child = worker.Child(job, timeout_s=timeout_s)
@@ -100,12 +100,12 @@ def with_devices(job: Job) -> Job:
     return dataclasses.replace(job, argv=(*job.argv, f"--devices={cores}"))
 
 
-def give_up(job: Job, started_utc: str, seconds: float) -> Outcome:
+def give_up(job: Job, started_utc: str, seconds: float) -> JobOutcome:
     """The time limit was reached once too often: rows with status timeout, and the outcome."""
     reason = "stopped at the time limit of its Slurm job, requeues included; its checkpoint is kept"
     if job.run_ids:
         losses.record(job, "timeout", reason, started_utc)
-    return Outcome(job, worker.TIMED_OUT, reason, seconds)
+    return JobOutcome(job, worker.TIMED_OUT, reason, seconds)
 
 
 def requeue() -> bool:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from nmbench.errors import NmbenchError, did_you_mean
+from nmbench.support.errors import NmbenchError, did_you_mean
 
 COMMANDS = ("sbatch", "squeue", "sinfo", "scontrol", "srun")
 # How the names of arrays begin.

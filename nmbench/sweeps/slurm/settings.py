@@ -9,8 +9,8 @@ from typing import Any
 
 from absl import flags
 
-from nmbench import cli
-from nmbench.errors import NmbenchError
+from nmbench.support import cli
+from nmbench.support.errors import NmbenchError
 
 # One word, as names of partitions, accounts and options of sbatch are; nothing that would end a line of a job script.
 _WORD = re.compile(r"[A-Za-z0-9][\w.,:+@%/-]*", re.ASCII)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nmbench import ArraySpec, Batch, FixedData, Metric, Phase, Protocol, SequenceSpec, register_task
-from nmbench.metrics import squared_error
+from nmbench.contracts.metrics import squared_error
 
 STEPS = 20
 SETS = {"train": (1, 500), "validation": (2, 200), "test": (3, 500)}  # seed and number of trials

@@ -1,0 +1,118 @@
+"""Frozen validation and test sets: shipped as .npz, hashed, verified at every load.
+
+A set is a flat dict of NumPy arrays. Its hash covers name, dtype, shape and bytes of every array, in order of name, so it
+does not depend on compression or on the version of the .npz format.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+
+from nmbench.support.errors import NmbenchError
+
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenSet:
+    """Arrays of one split and the hash that identifies them.
+
+    Attributes:
+      name: "validation", "test", ...
+      arrays: flat dict of arrays; trials lie on the axis that the task says.
+      sha256: hex digest, see `digest`.
+      n: number of trials.
+    """
+
+    name: str
+    arrays: Mapping[str, np.ndarray]
+    sha256: str
+    n: int
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """sha256 over (name, dtype, shape, bytes) of each array in order of name, little-endian, C order."""
+    sha = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        sha.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
+def key(task: str, version: int, split: str) -> str:
+    """Name of a set in the manifest, and of its file without the suffix."""
+    return f"{task}-v{version}-{split}"
+
+
+def load(folder: pathlib.Path, task: str, version: int, split: str) -> FrozenSet:
+    """Load and verify a set.
+
+    Raises:
+      NmbenchError: no manifest, no entry, no file, unreadable file, or a hash that differs from the manifest's.
+    """
+    name = key(task, version, split)
+    entry = read_manifest(folder).get(name)
+    again = f"restore it, or rebuild it with python -m nmbench.freeze --task={task}"
+    if not isinstance(entry, dict) or "sha256" not in entry or "n" not in entry:
+        raise NmbenchError(f"no frozen set {name!r} in {folder / MANIFEST}; make it with nmbench.freeze --task={task}")
+    path = folder / f"{name}.npz"
+    try:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+            arrays = {k: file[k] for k in file.files}
+    except FileNotFoundError as error:
+        raise NmbenchError(f"the {split} set of {task} is missing: {path}; {again}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise NmbenchError(f"the {split} set of {task} is corrupt: {path} ({error}); {again}") from error
+    found = digest(arrays)
+    if found != entry["sha256"]:
+        raise NmbenchError(
+            f"the {split} set of {task} does not match its manifest: {path} has sha256 {found[:12]}..., "
+            f"expected {entry['sha256'][:12]}...; {again}"
+        )
+    return FrozenSet(split, arrays, found, int(entry["n"]))
+
+
+def read_manifest(folder: pathlib.Path) -> dict:
+    """Return the manifest of a folder of sets, {} when there is none."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise NmbenchError(f"cannot read {folder / MANIFEST}: {error}") from error
+    if not isinstance(manifest, dict):
+        raise NmbenchError(f"{folder / MANIFEST} is not a JSON object")
+    return manifest
+
+
+def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapping[str, np.ndarray], n: int) -> str:
+    """Write a set and its manifest entry; return its hash. An existing set of other bytes is refused.
+
+    Raises:
+      NmbenchError: the manifest already pins other bytes under this task and version (raise the version instead).
+    """
+    name, found = key(task, version, split), digest(arrays)
+    manifest = read_manifest(folder)
+    if name in manifest and manifest[name]["sha256"] != found:
+        raise NmbenchError(f"{name} is frozen with other bytes in {folder / MANIFEST}; raise the task's version instead")
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / f"{name}.npz", allow_pickle=False, **arrays)
+    manifest[name] = {
+        "sha256": found,
+        "n": n,
+        "arrays": {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in sorted(arrays.items())},
+    }
+    temporary = folder / f".{MANIFEST}.{os.getpid()}"
+    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.replace(folder / MANIFEST)
+    return found

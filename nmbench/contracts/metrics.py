@@ -1,0 +1,96 @@
+"""Metrics: NumPy functions of predictions and a frozen set, each with its floor and ceiling.
+
+Every metric function returns one number per trial; the metric's value is their mean, over all trials or over a subset. So
+per-trial values can be stored, and differences between models can be paired over trials.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from nmbench.support.errors import NmbenchError
+
+Arrays = Mapping[str, np.ndarray]
+PerTrial = Callable[[np.ndarray, Arrays], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One number about a model's predictions on a frozen set.
+
+    Attributes:
+      name: column name in results.
+      per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric is the mean over trials.
+      higher_is_better: direction.
+      floor: value of chance, or of the best constant: score 0.
+      ceiling: value of a perfect answer: score 100.
+      conditions: optional `arrays -> [B]` labels; the metric is then also reported per label.
+      condition_name: what the labels are, e.g. "interval".
+      subset: optional `arrays -> [B]` booleans: the trials that the mean and the conditions are about.
+      threshold: value at which a seed counts as having solved the task; None where the notion is not used.
+      stages: earlier stages of training (see `Phase.stage`) whose parameters it judges too; recorded as "NAME.STAGE".
+    """
+
+    name: str
+    per_trial: PerTrial
+    higher_is_better: bool
+    floor: float
+    ceiling: float
+    conditions: Callable[[Arrays], np.ndarray] | None = None
+    condition_name: str = "condition"
+    subset: Callable[[Arrays], np.ndarray] | None = None
+    threshold: float | None = None
+    stages: tuple[str, ...] = ()
+
+    def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
+        """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""
+        self.check(arrays, len(per_trial))
+        return float(np.mean(per_trial[self._chosen(arrays, len(per_trial))], dtype=np.float64))
+
+    def check(self, arrays: Arrays, trials: int) -> None:
+        """Raise `NmbenchError` if a set of so many trials holds none that the metric is about."""
+        if not self._chosen(arrays, trials).any():
+            raise NmbenchError(f"this set holds no trial that metric {self.name!r} is about")
+
+    def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
+        """Mean per condition label within the subset, `{}` without conditions. per_trial: `[B]`."""
+        if self.conditions is None:
+            return {}
+        labels, chosen = np.asarray(self.conditions(arrays)), self._chosen(arrays, len(per_trial))
+        return {
+            str(label): float(np.mean(per_trial[chosen & (labels == label)], dtype=np.float64))
+            for label in np.unique(labels[chosen])
+        }
+
+    def _chosen(self, arrays: Arrays, trials: int) -> np.ndarray:
+        return np.ones(trials, bool) if self.subset is None else np.asarray(self.subset(arrays), bool)
+
+    def score(self, value: float) -> float:
+        """Normalise to 0 (floor) .. 100 (ceiling), clipped: a model worse than chance scores 0."""
+        return float(scores(np.asarray(value), self.floor, self.ceiling))
+
+    def solved(self, value: float) -> bool:
+        """Whether `value` reaches the threshold; False without one."""
+        if self.threshold is None:
+            return False
+        return value >= self.threshold if self.higher_is_better else value <= self.threshold
+
+
+def scores(values: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
+    """`values [...]` of a metric scaled to 0 (floor) .. 100 (ceiling) and clipped, `[...]`."""
+    with np.errstate(over="ignore"):  # what is beyond all numbers is clipped as well
+        return np.clip(100.0 * ((values - floor) / (ceiling - floor)), 0.0, 100.0) + 0.0  # no -0.0
+
+
+def squared_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Masked squared error per trial, `[B]`: mean over the steps and outputs that the mask selects.
+
+    predictions and `arrays["targets"]`: `[T, B, O]`; `arrays["mask"]`: broadcastable to them, ones where it counts.
+    """
+    targets = np.asarray(arrays["targets"], np.float64)
+    mask = np.broadcast_to(np.asarray(arrays["mask"], np.float64), targets.shape)
+    error = mask * (np.asarray(predictions, np.float64) - targets) ** 2
+    return error.sum(axis=(0, 2)) / mask.sum(axis=(0, 2))

@@ -1,0 +1,232 @@
+"""The model contract.
+
+Everything that trains is a pair of pure functions, `Model(init, apply)`. Three kinds of things make one:
+
+* a subclass of `Core`: an input map, a step and a readout; the fast path;
+* a subclass of `hk.RNNCore` that maps `[B, C]` to `[B, O]`; the generic path;
+* any callable `(spec, **hparams) -> (init, apply)`, so that Flax or Equinox models plug in as well.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from nmbench.contracts import tuning_record, unroll
+from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.parameters import FIXED_PREFIX, Predicate, is_learned
+from nmbench.contracts.specs import SequenceSpec
+from nmbench.contracts.unroll import concat_inputs
+from nmbench.support.errors import NmbenchError, did_you_mean, one_line
+
+INPUT_WEIGHTS = "input_weights"
+
+
+class Model(NamedTuple):
+    """A pair of pure functions.
+
+    init: `key -> params`, a pytree of arrays (two-level dict for Haiku).
+    apply: `(params, inputs) -> outputs`; inputs as in the task's spec with leaves `[T, B, C]`, outputs `[T, B, O]`.
+    """
+
+    init: Callable[[Any], Any]
+    apply: Callable[[Any, Any], Any]
+
+
+class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
+    """A recurrent network in three parts. Inside, trials are columns: `[features, B]`.
+
+    Make the parameters in `__init__` with `learned` and `fixed`, after calling `super().__init__(spec)`; whatever is made
+    there (say an orthonormalised factor) is computed once per forward pass and not once per step.
+    """
+
+    def __init__(self, spec: SequenceSpec, name: str | None = None):
+        super().__init__(name=name)
+        self.spec = spec
+
+    def learned(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
+        """A trained parameter, drawn from N(0, stddev^2)."""
+        dtype = jnp.result_type(float)
+        return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(stddev))
+
+    def fixed(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
+        """Numbers drawn once per seed from N(0, stddev^2): never trained, not counted, stored with the parameters."""
+        dtype = jnp.result_type(float)
+        value = hk.get_parameter(FIXED_PREFIX + name, shape, dtype, hk.initializers.RandomNormal(stddev))
+        return jax.lax.stop_gradient(value)
+
+    @abc.abstractmethod
+    def input_map(self, inputs: Any) -> Any:
+        """Map the whole input sequence, leaves `[T, C, B]`, to what each step receives, leaves `[T, ..., B]`."""
+
+    @abc.abstractmethod
+    def initial_state(self, batch_size: int) -> Any:
+        """State before the first step, leaves `[features, batch_size]`."""
+
+    @abc.abstractmethod
+    def step(self, state: Any, v_t: Any) -> Any:
+        """One step: the new state from the old one and the mapped input of this step, leaves `[..., B]`."""
+
+    @abc.abstractmethod
+    def readout(self, states: Any) -> jax.Array:
+        """Map the states after each step, leaves `[T, features, B]`, to outputs `[T, O, B]`.
+
+        Like `input_map` it must treat every step alike: with `--remat` both are given one stretch of a trial at a time.
+        """
+
+    @staticmethod
+    def concat(inputs: Any) -> jax.Array:
+        """All inputs of a task as one array `[T, C, B]`, for networks that do not tell them apart."""
+        return concat_inputs(inputs, axis=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A registered model family.
+
+    Attributes:
+      name, summary, tags, citation: for `list` and `describe`.
+      factory: class or function, called with `(spec, **hparams)`.
+      free_size: the integer hyperparameter that is solved for a parameter budget.
+      hparams: the other hyperparameters with their defaults, read off the factory's signature.
+      settings: hyperparameters per task, keys "task" or "task/protocol"; the latter win.
+      learning_rates: rate per "task/protocol", where a publication or tuning fixed one.
+      input_weights: "parameter" or "module|parameter" to what it reads; they make the partition "input_weights".
+      partitions: name to predicate on (module, parameter) for staged training.
+      origin, path: where it was registered.
+    """
+
+    name: str
+    factory: Callable[..., Any]
+    free_size: str
+    hparams: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]]
+    learning_rates: Mapping[str, float]
+    input_weights: Mapping[str, InputWeights]
+    partitions: Mapping[str, Predicate]
+    citation: str
+    tags: tuple[str, ...]
+    summary: str
+    origin: str
+    path: str
+
+    def defaults(self, task: str, protocol: str) -> dict[str, Any]:
+        """Hyperparameters for a task under a protocol; may or may not fix the free size."""
+        return {**self.hparams, **self.settings.get(task, {}), **self.settings.get(f"{task}/{protocol}", {})}
+
+    def tuned(self, task: str, protocol: str) -> dict[str, Any] | None:
+        """The tuning record shipped beside the model's file (`tuned/MODEL.TASK.PROTOCOL.json`), None without one."""
+        file = pathlib.Path(self.path).parent / "tuned" / f"{self.name}.{task}.{protocol}.json"
+        try:
+            return tuning_record.check(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise NmbenchError(f"cannot read the tuning record {file}: {error}") from error
+
+    def partition(self, name: str) -> Predicate:
+        """Predicate of a partition. "learned" exists for every model: all parameters but the fixed ones."""
+        if name == "learned":
+            return is_learned
+        if name not in self.partitions:
+            known = ["learned", *self.partitions]
+            declare = "input_weights={...}" if name == INPUT_WEIGHTS else f'partitions={{"{name}": ...}}'
+            raise NmbenchError(
+                f"model {self.name!r} has no partition {name!r}, which this protocol trains{did_you_mean(name, known)}; "
+                f"a model of your own declares it with register_baseline({declare})"
+            )
+        chosen = self.partitions[name]
+        return lambda module, parameter: is_learned(module, parameter) and chosen(module, parameter)
+
+    def check_hparams(self, hparams: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of the right types for the given names; raises `NmbenchError` naming the one that is wrong."""
+        known = {self.free_size: 0, **self.hparams}
+        checked = {}
+        for name, value in hparams.items():
+            if name not in known:
+                raise NmbenchError(f"model {self.name!r} has no hyperparameter {name!r}{did_you_mean(name, known)}")
+            checked[name] = _coerce(f"{self.name}.{name}", value, known[name])
+        return checked
+
+    def build(self, spec: SequenceSpec, hparams: Mapping[str, Any], remat: bool = False) -> Model:
+        """Make the pair of pure functions for a task's spec and a full set of hyperparameters.
+
+        With `remat` the gradient recomputes activations instead of keeping them all (see `nmbench.contracts.unroll`).
+
+        Raises:
+          NmbenchError: the factory refuses the hyperparameters, or does not return what the contract asks for, or `remat`
+            is asked of a model that brings its own `apply`.
+        """
+        factory = self.factory
+        if isinstance(factory, type) and issubclass(factory, Core):
+            return _haiku_pair(factory, functools.partial(unroll.unroll_core, remat=remat), spec, dict(hparams))
+        if isinstance(factory, type) and issubclass(factory, hk.RNNCore):
+            return _haiku_pair(factory, functools.partial(unroll.unroll_rnn_core, remat=remat), spec, dict(hparams))
+        if remat:
+            raise NmbenchError(
+                f"--remat works with a Core or an hk.RNNCore; {self.name!r} brings its own apply, remat it there"
+            )
+        with one_line(f"model {self.name!r} with {dict(hparams)}"):
+            pair = factory(spec, **hparams)
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(callable(f) for f in pair)):
+            raise NmbenchError(
+                f"{self.origin}: {self.name!r} must be a Core, an hk.RNNCore or return a pair of functions (init, apply)"
+            )
+        return Model(*pair)
+
+
+def skeleton(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """As the `init` of `Baseline.build`, for counting: a Haiku model's parameters are all 0, and no initialiser is asked.
+
+    A `Core` is only constructed, since that is where it makes its parameters.
+    """
+    factory = baseline.factory
+    if not (isinstance(factory, type) and issubclass(factory, Core)):
+        return baseline.build(spec, hparams).init
+
+    def construct():
+        with hk.custom_creator(lambda creator, shape, dtype, init, context: jnp.zeros(shape, dtype)):
+            factory(spec, **hparams)
+
+    return hk.transform(construct).init
+
+
+def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any]) -> Model:
+    def forward(inputs):
+        return unroller(factory(spec, **hparams), inputs)
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+
+    def init(key):
+        return transformed.init(key, spec.zeros(batch=1, steps=1))
+
+    return Model(init, transformed.apply)
+
+
+def _coerce(label: str, value: Any, default: Any) -> Any:
+    """`value` (perhaps text from a flag) as the type of `default`."""
+    kind = type(default)
+    text = str(value).strip()
+    if kind is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() in words:
+            return words[text.lower()]
+    elif kind is str:
+        return text
+    elif kind in (int, float):
+        try:
+            if kind is int and isinstance(value, float) and value != int(value):
+                raise ValueError
+            return kind(text)
+        except ValueError:
+            pass
+    raise NmbenchError(f"{label} wants a {kind.__name__}, got {text!r}")

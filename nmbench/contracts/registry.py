@@ -1,0 +1,236 @@
+"""One generic registry, used for tasks and for baselines.
+
+Names come from four places, and all end in the same `register` call:
+
+1. modules of a scanned package (`nmbench.tasks`, `nmbench.baselines`): their source is read, not imported, so that
+   listing names costs nothing; the module is imported when one of its names is first looked up;
+2. entry points of installed distributions, imported on first lookup likewise;
+3. a file given with `--plugin` (see `nmbench.contracts.plugins`), executed at once;
+4. a direct call.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import dataclasses
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from nmbench.support.errors import NmbenchError, did_you_mean
+
+T = TypeVar("T")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,63}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegistryEntry(Generic[T]):
+    """What is known about a name.
+
+    Attributes:
+      name: the key.
+      origin: where it comes from, "path:line" or "distribution (module)".
+      tags: free words to filter by.
+      summary: one line.
+      module: the module to import to obtain the value; "" when the value is here.
+      value: the registered object, None while the module has not been imported.
+    """
+
+    name: str
+    origin: str
+    tags: tuple[str, ...] = ()
+    summary: str = ""
+    module: str = ""
+    value: T | None = None
+
+
+class Registry(Generic[T]):
+    """Names to objects of one kind.
+
+    Args:
+      kind: what an entry is called in messages ("task", "model").
+      register_name: the function that modules call to register; its literal arguments are read while scanning.
+      package: dotted name of the package to scan.
+      group: entry-point group.
+    """
+
+    def __init__(self, kind: str, *, register_name: str, package: str, group: str):
+        self.kind = kind
+        self._register_name = register_name
+        self._package = package
+        self._group = group
+        self._entries: dict[str, RegistryEntry[T]] = {}
+        self._indexed = False
+
+    def register(self, name: str, value: T, *, origin: str, tags: tuple[str, ...] = (), summary: str = "") -> None:
+        """Add `value` under `name`.
+
+        Raises:
+          NmbenchError: the name is malformed, or taken by an entry from another place.
+        """
+        self.check_name(name)
+        self._index()
+        old = self._entries.get(name)
+        # A name that was only announced (scanned or entry point) is fulfilled by the module that announced it.
+        announced = old is not None and old.value is None and _same_place(old, origin)
+        if old is not None and not announced:
+            raise NmbenchError(
+                f"the {self.kind} {name!r} from {origin} is already registered, at {old.origin}; choose another name"
+            )
+        self._entries[name] = RegistryEntry(name, origin, tuple(tags), summary, value=value)
+
+    def check_name(self, name: str) -> None:
+        """Raise `NmbenchError` unless `name` has the form that names have; whether it is taken does not matter."""
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise NmbenchError(
+                f"{name!r} cannot name a {self.kind}: use a letter, then letters, digits, '_' or '-', at most 64 in all"
+            )
+
+    def get(self, name: str) -> T:
+        """Return the object called `name`, importing its module if need be.
+
+        Raises:
+          NmbenchError: unknown name (with a suggestion), or its module fails to import or does not register it.
+        """
+        self._index()
+        if name not in self._entries:
+            raise NmbenchError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._entries)}")
+        entry = self._entries[name]
+        if entry.value is None:
+            try:
+                importlib.import_module(entry.module)
+            except NmbenchError:
+                raise
+            except Exception as error:  # third-party code: anything can go wrong in it, and the user needs one line
+                raise NmbenchError(
+                    f"the {self.kind} {name!r} from {entry.origin} fails to import: {type(error).__name__}: {error}"
+                ) from error
+            entry = self._entries[name]
+            if entry.value is None:
+                raise NmbenchError(f"{entry.origin} announces the {self.kind} {name!r} but does not register it")
+        assert entry.value is not None
+        return entry.value
+
+    def entry(self, name: str) -> RegistryEntry[T]:
+        """Return the entry called `name` with its value loaded; raises as `get` does."""
+        self.get(name)
+        return self._entries[name]
+
+    def entries(self, tag: str | None = None) -> list[RegistryEntry[T]]:
+        """All entries sorted by name, without importing anything; `tag` keeps those that carry it."""
+        self._index()
+        return [e for _, e in sorted(self._entries.items()) if tag is None or tag in e.tags]
+
+    def __contains__(self, name: object) -> bool:
+        self._index()
+        return name in self._entries
+
+    def __len__(self) -> int:
+        self._index()
+        return len(self._entries)
+
+    @contextlib.contextmanager
+    def restored(self) -> Iterator[None]:
+        """Forget, on leaving, what was registered inside: for tests."""
+        self._index()
+        names = set(self._entries)
+        try:
+            yield
+        finally:
+            # Entries stay with the values they have been given meanwhile: their modules are not imported twice.
+            self._entries = {name: entry for name, entry in self._entries.items() if name in names}
+
+    def _index(self) -> None:
+        if self._indexed:
+            return
+        self._indexed = True
+        spec = importlib.util.find_spec(self._package)
+        for folder in spec.submodule_search_locations if spec and spec.submodule_search_locations else ():
+            for path in sorted(pathlib.Path(folder).glob("*.py")):
+                if not path.name.startswith("_"):
+                    self._index_file(path)
+        for point in importlib.metadata.entry_points(group=self._group):
+            distribution = point.dist.name if point.dist else "an installed distribution"
+            self._announce(RegistryEntry(point.name, f"{distribution} ({point.module})", module=point.module))
+
+    def _index_file(self, path: pathlib.Path) -> None:
+        module = f"{self._package}.{path.stem}"
+        found = scan_source(path.read_text(encoding="utf-8"), self._register_name)
+        for call in found:
+            origin = f"{display_path(path)}:{call.line}"
+            self._announce(RegistryEntry(call.name, origin, call.tags, call.summary, module=module))
+
+    def _announce(self, entry: RegistryEntry[T]) -> None:
+        if entry.name in self._entries:
+            old = self._entries[entry.name]
+            raise NmbenchError(f"two {self.kind}s are called {entry.name!r}: {old.origin} and {entry.origin}")
+        self._entries[entry.name] = entry
+
+
+@dataclasses.dataclass(frozen=True)
+class ScannedCall:
+    """A `register_x("name", ...)` call found in source text: its literal name, tags, first docstring line and line."""
+
+    name: str
+    tags: tuple[str, ...]
+    summary: str
+    line: int
+
+
+def scan_source(source: str, register_name: str) -> list[ScannedCall]:
+    """Find calls of `register_name` with a literal first argument in `source`, without running it.
+
+    The summary is the `summary=` argument or, for a decorator, the first line of the decorated docstring.
+    """
+    tree_ = ast.parse(source)
+    docs: dict[int, str] = {}
+    for node in ast.walk(tree_):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            for decorator in node.decorator_list:
+                docs[id(decorator)] = (ast.get_docstring(node) or "").split("\n")[0]
+    calls = []
+    for node in ast.walk(tree_):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        name = _literal(node.args[0]) if node.args else None
+        if called != register_name or not isinstance(name, str):
+            continue
+        keywords = {k.arg: _literal(k.value) for k in node.keywords}
+        summary = keywords.get("summary") or docs.get(id(node), "")
+        calls.append(ScannedCall(name, tuple(keywords.get("tags") or ()), summary, node.lineno))
+    return sorted(calls, key=lambda call: call.line)
+
+
+def call_site(depth: int = 2) -> tuple[str, str]:
+    """Return ("path:line", path) of the caller `depth` frames up: where a registration was written."""
+    frame = inspect.stack(0)[depth]
+    return f"{display_path(pathlib.Path(frame.filename))}:{frame.lineno}", frame.filename
+
+
+def display_path(path: pathlib.Path) -> str:
+    """The path below the checkout or site-packages; the bare file name elsewhere, so that no home folder shows."""
+    parts = path.resolve().parts
+    for folder in ("tasks", "baselines"):
+        if len(parts) >= 2 and parts[-2] == folder:
+            return f"{folder}/{parts[-1]}"
+    return path.name
+
+
+def _same_place(entry: RegistryEntry, origin: str) -> bool:
+    file_of: Callable[[str], str] = lambda text: text.rsplit(":", 1)[0]
+    return "(" in entry.origin or file_of(entry.origin) == file_of(origin)
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None

@@ -1,0 +1,92 @@
+"""What goes in and out of a model: array specs, and the spec of a sequence task as nested structures of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tree
+
+from nmbench.support.errors import NmbenchError
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySpec:
+    """Shape and dtype of one array for one trial and one time step.
+
+    Attributes:
+      channels: number of channels, the last axis of a time-major array `[T, B, channels]`.
+      dtype: NumPy dtype name.
+      names: what each channel carries, for people; () when that needs no saying.
+    """
+
+    channels: int
+    dtype: str = "float32"
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.channels < 1:
+            raise NmbenchError(f"ArraySpec needs at least 1 channel, got {self.channels}")
+        if self.names and len(self.names) != self.channels:
+            raise NmbenchError(
+                f"ArraySpec has {self.channels} channels but {len(self.names)} names: {', '.join(self.names)}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceSpec:
+    """Inputs and outputs of a task whose trials all last `steps` time steps.
+
+    Attributes:
+      steps: T, the number of time steps of every trial.
+      inputs: dict of `ArraySpec` (nesting allowed), e.g. `{"sensory": ArraySpec(3), "context": ArraySpec(4)}`.
+      outputs: one `ArraySpec`; models return `[T, B, outputs.channels]`.
+    """
+
+    steps: int
+    inputs: dict[str, Any]
+    outputs: ArraySpec
+
+    @property
+    def input_size(self) -> int:
+        """Number of input channels over all leaves: what a model that takes the concatenation sees."""
+        return sum(leaf.channels for leaf in tree.flatten(self.inputs))
+
+    @property
+    def output_size(self) -> int:
+        return self.outputs.channels
+
+    def size_of(self, *names: str) -> int:
+        """Channels of the named top-level inputs together; names that the task lacks count 0."""
+        return sum(leaf.channels for name in names if name in self.inputs for leaf in tree.flatten(self.inputs[name]))
+
+    def zeros(self, batch: int, steps: int | None = None):
+        """Zero inputs of this spec, time-major `[steps or T, batch, channels]`."""
+        steps = self.steps if steps is None else steps
+        return tree.map_structure(lambda s: np.zeros((steps, batch, s.channels), s.dtype), self.inputs)
+
+    def validate_inputs(self, inputs) -> None:
+        """Raise `NmbenchError` unless `inputs` has this structure, shapes `[T, B, channels]` and one B throughout."""
+        self._validate(self.inputs, inputs, "inputs")
+
+    def validate_outputs(self, outputs, batch: int) -> None:
+        """Raise `NmbenchError` unless `outputs` is `[T, batch, output channels]`."""
+        expected = (self.steps, batch, self.output_size)
+        if tuple(np.shape(outputs)) != expected:
+            raise NmbenchError(f"outputs have shape {tuple(np.shape(outputs))}, the task wants [T, B, O] = {expected}")
+
+    def _validate(self, spec, value, what: str) -> None:
+        try:
+            tree.assert_same_structure(spec, value, check_types=False)
+        except (ValueError, TypeError) as error:
+            raise NmbenchError(f"{what} do not have the structure of the task's spec: {error}") from error
+        batches = set()
+        for (path, leaf), array in zip(tree.flatten_with_path(spec), tree.flatten(value), strict=True):
+            shape = tuple(np.shape(array))
+            if len(shape) != 3 or shape[0] != self.steps or shape[2] != leaf.channels:
+                name = "/".join(map(str, path))
+                raise NmbenchError(f"{what} {name!r} have shape {shape}, want [{self.steps}, B, {leaf.channels}]")
+            batches.add(shape[1])
+        if len(batches) != 1:
+            raise NmbenchError(f"{what} disagree on the number of trials: {sorted(batches)}")

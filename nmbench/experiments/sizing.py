@@ -1,0 +1,174 @@
+"""Sizing a model to a parameter budget, from abstract shapes: no memory, no compute."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from nmbench.contracts.model import Baseline
+from nmbench.contracts.parameters import flatten, is_learned
+from nmbench.contracts.specs import SequenceSpec
+from nmbench.support.errors import NmbenchError
+
+TOLERANCE = 0.05
+LARGEST_SIZE = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizing:
+    """A full set of hyperparameters and what it counts to.
+
+    Attributes:
+      hparams: all hyperparameters, the free size included.
+      target: the budget aimed at, None when the sizes were given.
+      actual: number of learned parameters.
+    """
+
+    hparams: dict[str, Any]
+    target: int | None
+    actual: int
+
+    @property
+    def deviation(self) -> float | None:
+        """(actual - target) / target, None without a target."""
+        return None if self.target is None else (self.actual - self.target) / self.target
+
+
+def shapes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shape of every parameter, "module|parameter" to shape, fixed ones included; nothing is computed.
+
+    Raises:
+      NmbenchError: the model refuses these hyperparameters.
+    """
+    return shapes_of(baseline.build(spec, hparams).init, baseline, hparams)
+
+
+def shapes_of(init: Callable[[Any], Any], baseline: Baseline, hparams: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """As `shapes`, of what `init` makes."""
+    try:
+        tree = jax.eval_shape(init, jax.random.key(0))
+    except NmbenchError:
+        raise
+    except Exception as error:  # a third-party constructor may raise anything; the user needs one line
+        reason = str(error).split("\n")[0]
+        raise NmbenchError(f"model {baseline.name!r} with {dict(hparams)}: {type(error).__name__}: {reason}") from error
+    return {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}
+
+
+def count(parameter_shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Number of learned parameters: every number but those whose name marks them as fixed."""
+    return sum(math.prod(shape) for name, shape in parameter_shapes.items() if is_learned(*name.rsplit("|", 1)))
+
+
+def counter(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[int], int]:
+    """Free size to number of learned parameters; each size is counted, or refused, once."""
+
+    @functools.cache
+    def answer(size: int) -> int | NmbenchError:
+        try:
+            return count(shapes(baseline, spec, {**hparams, baseline.free_size: size}))
+        except NmbenchError as error:
+            return error
+
+    return lambda size: _value(answer(size))
+
+
+def _value(answer: int | NmbenchError) -> int:
+    if isinstance(answer, NmbenchError):
+        raise answer
+    return answer
+
+
+def size_to_budget(
+    baseline: Baseline,
+    spec: SequenceSpec,
+    hparams: Mapping[str, Any],
+    budget: int,
+    allow_miss: bool = False,
+    counted: Callable[[int], int] | None = None,
+) -> Sizing:
+    """Solve the free size so that the learned parameters come closest to `budget`.
+
+    The count must not fall as the free size grows; bisection relies on it. `counted`: what `counter` returns for these,
+    where it is to be shared among budgets.
+
+    Raises:
+      NmbenchError: even size 1 exceeds the budget, or the closest size is more than 5% off and `allow_miss` is False.
+    """
+    free = baseline.free_size
+    fixed = {k: v for k, v in hparams.items() if k != free}
+    counted = counted or counter(baseline, spec, hparams)
+    low = _smallest(baseline, counted, budget)
+    if counted(low) > budget * (1 + TOLERANCE) and not allow_miss:
+        raise NmbenchError(
+            f"a budget of {budget} is too small for {baseline.name}: its smallest size, {free}={low}, has {counted(low)} "
+            f"parameters; raise --budget, fix smaller sizes with --hparams, or pass --allow_budget_miss"
+        )
+    high = low if counted(low) >= budget else _guess(counted, low, budget)
+    # Right for any count that does not fall: the guess only saves evaluations.
+    if high > low + 1 and counted(high) >= budget and counted(high - 1) < budget:
+        low = high - 1
+    while high > low and counted(high) < budget:
+        low, high = high, 2 * high
+        if high > LARGEST_SIZE:
+            raise NmbenchError(f"no {free} up to {LARGEST_SIZE} gives {baseline.name} {budget} parameters")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if counted(middle) < budget else (low, middle)
+    best = min((low, high), key=lambda size: abs(counted(size) - budget))
+    sizing = Sizing({**fixed, free: best}, budget, counted(best))
+    check_deviation(baseline, sizing, allow_miss)
+    return sizing
+
+
+def given_sizes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any], budget: int | None) -> Sizing:
+    """Count a model whose free size is given; `budget`, if any, is recorded as its target."""
+    if hparams[baseline.free_size] < 1:
+        raise NmbenchError(f"{baseline.name}.{baseline.free_size} must be at least 1, got {hparams[baseline.free_size]}")
+    return Sizing(dict(hparams), budget, count(shapes(baseline, spec, hparams)))
+
+
+def check_deviation(baseline: Baseline, sizing: Sizing, allow_miss: bool) -> None:
+    """Raise `NmbenchError` if the size is more than 5% off its target and that is not allowed."""
+    off = sizing.deviation
+    if off is None or allow_miss or abs(off) <= TOLERANCE:
+        return
+    free = baseline.free_size
+    raise NmbenchError(
+        f"{baseline.name} with {free}={sizing.hparams[free]} has {sizing.actual} parameters, {off:+.1%} off the budget of "
+        f"{sizing.target}, more than the {TOLERANCE:.0%} allowed; choose another budget, fix other sizes with --hparams, "
+        f"or pass --allow_budget_miss"
+    )
+
+
+def _guess(counted: Callable[[int], int], low: int, budget: int) -> int:
+    """The first size above `low` to reach `budget` if the count is quadratic, as it is for most networks."""
+    first, second, third = (counted(low + i) for i in range(3))
+    bend = third - 2 * second + first
+    slope = second - first - bend / 2  # count(low + d) = first + slope d + bend d^2 / 2
+    if bend > 0:
+        steps = (math.sqrt(slope**2 + 2 * bend * (budget - first)) - slope) / bend
+    else:
+        steps = (budget - first) / slope if slope > 0 else 1.0
+    # Rounding must not push a size that reaches the budget exactly to the next one.
+    return low + max(1, min(math.ceil(steps - 1e-9), LARGEST_SIZE - low))
+
+
+def _smallest(baseline: Baseline, counted, budget: int) -> int:
+    """The smallest free size the model accepts (some need N >= K), by doubling steps from 1."""
+    size, refusal = 1, None
+    while size <= LARGEST_SIZE:
+        try:
+            counted(size)
+        except NmbenchError as error:
+            refusal, size = error, size + 1
+            if size > 256:
+                raise refusal from None
+        else:
+            return size
+    raise NmbenchError(f"{baseline.name} accepts no size for a budget of {budget}: {refusal}")

@@ -1,0 +1,131 @@
+"""The multitask: gates in every task (S3), states in their first three components (S4), percent correct."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nmbench.paper.figures import style
+from nmbench.paper.runs import Found, networks, task_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from nmbench.contracts.task import Task
+
+TASK = "multitask"
+MODELS = ("nmrnn", "lrrnn", "rnn", "lstm")
+ANGLES = 8
+# When the stimulus of the trials shown comes and, in the tasks that ask for memory, goes, and when the answer is due: steps.
+ONSET, OFFSET, GO = 20, 45, 75
+
+
+def gates(found: Found) -> Figure:
+    """Supplement Fig. 3: s(t) in every task, a row per network; thin the single angles, bold their median."""
+    from nmbench.analysis import record
+
+    (runs,) = found.values()
+    trials = _Trials(task_of(found))
+    figure, axes = style.panels(len(runs), len(trials.names), sharex=True, sharey=True)
+    count = 0
+    for row, network in zip(axes, networks(runs), strict=True):
+        s = record(network, trials.inputs)["s"]
+        count = s.shape[-1]
+        for i, axis in enumerate(row):
+            for first in trials.boundaries(i):
+                axis.axvline(first, color=style.MUTED, linewidth=0.6, linestyle=":")
+            for k in range(count):
+                style.seeds_and_median(axis, np.arange(len(s)), s[:, trials.task == i, k].T, style.colour(k))
+    style.name_panels(axes, [f"network {i + 1}" for i in range(len(runs))], trials.names, "step")
+    axes[0, 0].set_ylim(-0.05, 1.05)
+    style.legend(figure, {f"s_{k + 1}": style.colour(k) for k in range(count)})
+    return figure
+
+
+def components(found: Found) -> Figure:
+    """Supplement Fig. 4: the first three principal components of x until readout, one network each; a colour per task."""
+    from matplotlib.figure import Figure
+
+    from nmbench.analysis import principal_components, record
+
+    (runs,) = found.values()
+    trials = _Trials(task_of(found))
+    columns = min(3, len(runs))
+    rows = -(-len(runs) // columns)
+    figure = Figure(figsize=(2.9 * columns, 2.7 * rows + 0.5), layout="constrained")
+    for i, network in enumerate(networks(runs)):
+        axis: Any = figure.add_subplot(rows, columns, i + 1, projection="3d")
+        x = record(network, trials.inputs)["x"]
+        before = np.broadcast_to(np.arange(len(x))[:, None] < GO, x.shape[:2])
+        found_components = principal_components(x, 3, before)
+        for trial, task in enumerate(trials.task.tolist()):
+            path = found_components.scores[:GO, trial].T
+            axis.plot(*path, color=style.colour(task), linewidth=0.9)
+            axis.plot(*path[:, -1:], "o", color=style.colour(task), markersize=2.5)
+        axis.set_title(f"{'ABCDEFGHIJ'[i]}  {100 * found_components.explained.sum():.0f}% of the variance")
+        for name in ("x", "y", "z"):
+            getattr(axis, f"set_{name}ticklabels")([])
+            getattr(axis, f"set_{name}label")(f"PC {'xyz'.index(name) + 1}", labelpad=-12)
+    style.legend(figure, {name: style.colour(i) for i, name in enumerate(trials.names)})
+    return figure
+
+
+def percent(found: Found) -> Figure:
+    """Percent correct by task and model, after the last phase."""
+    names = list(next(run for runs in found.values() for run in runs).condition("percent_correct"))
+    order = {name: i for i, name in enumerate(_names(task_of(found)))}
+    names.sort(key=lambda name: order.get(name, len(order)))
+    figure, axes = style.panels(1, len(names), 1.9, 2.6, sharey=True)
+    floor = next(m.floor for m in task_of(found).metrics if m.name == "percent_correct")
+    for axis, name in zip(axes[0], names, strict=True):
+        for i, runs in enumerate(found.values()):
+            style.strip(axis, i, np.array([run.condition("percent_correct")[name] for run in runs]), style.colour(i))
+        axis.axhline(floor, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
+        axis.set_xticks(range(len(found)), [need.model for need in found], rotation=30, ha="right")
+        axis.set_title(name)
+        axis.set_xlim(-0.6, len(found) - 0.4)
+        axis.set_ylim(-3, 103)
+    axes[0, 0].set_ylabel("percent correct")
+    style.legend(figure, {"chance": {"color": style.MUTED, "linestyle": "--", "linewidth": 0.8}})
+    return figure
+
+
+class _Trials:
+    """Trials of every task with the same times, at `ANGLES` angles evenly around the circle.
+
+    Attributes:
+      inputs: of the task's spec, leaves `[T, B, channels]`.
+      task: number of each trial's task, `[B]`.
+      names: of the tasks.
+    """
+
+    def __init__(self, task: Task):
+        arrays = task.frozen("test").arrays
+        self.names = _names(task)
+        self.task = np.repeat(np.arange(len(self.names)), ANGLES)
+        # A task whose stimulus stays on to the end has it so in the test set.
+        stays = np.array([arrays["offset"][arrays["task"] == i].min() >= task.spec.steps for i in range(len(self.names))])
+        self._stays = stays
+        self._arrays = {
+            "task": self.task,
+            "theta_in": np.tile(2 * np.pi * np.arange(ANGLES) / ANGLES, len(self.names)),
+            "onset": np.full(len(self.task), ONSET),
+            "offset": np.where(stays[self.task], task.spec.steps, OFFSET),
+            "go": np.full(len(self.task), GO),
+        }
+        self._arrays = {name: values.astype(arrays[name].dtype) for name, values in self._arrays.items()}
+        self.inputs = task.unpack(self._arrays).inputs
+
+    def boundaries(self, task: int) -> list[int]:
+        """First steps of the epochs of a task's trials, but for the first."""
+        return [ONSET, GO] if self._stays[task] else [ONSET, OFFSET, GO]
+
+
+def _names(task: Task) -> list[str]:
+    """Of the tasks, in the order of their numbers."""
+    from nmbench.contracts.specs import ArraySpec
+
+    context = task.spec.inputs["context"]
+    assert isinstance(context, ArraySpec) and context.names
+    return list(context.names)

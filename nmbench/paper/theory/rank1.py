@@ -1,0 +1,230 @@
+"""The neuromodulatory signal that a rank-1 network must have, given its output f: supplement B, exact and corrected.
+
+Discrete network, L with any prefactor of the recurrence in it, step t = 1..T from x_0:
+
+  x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L s_t R^T phi(x_{t-1}) + B_x u_t],  f_t = c^T x_t + d
+
+Split x_t = w_t Lhat + p_t, Lhat = L/|L|, p_t orthogonal to L. Of the update, the part orthogonal to L holds no s:
+
+  p_t = (1 - 1/tau) p_{t-1} + (1/tau) (I - Lhat Lhat^T) B_x u_t,  p_0 = (I - Lhat Lhat^T) x_0
+
+and the readout gives w, which with p is the whole state (the discrete Eq. 12):  w_t = (f_t - d - c^T p_t) / (c^T Lhat).
+c^T times the update, solved for s (the discrete Eq. 14), any phi:
+
+  s_t = [f_{t-1} + tau (f_t - f_{t-1}) - d - c^T B_x u_t] / [c^T L * R^T phi(w_{t-1} Lhat + p_{t-1})]
+
+For phi = identity, u = 0, p = 0:  s_t = (1 / R^T L) [1 + tau (f_t - f_{t-1}) / (f_{t-1} - d)].
+
+The supplement's continuous network, tau x' = -x + L s R^T phi(x) + B_x u, has the same with p(t) = p(0) e^{-t/tau} + J(t)
+and f + tau f' for f_{t-1} + tau (f_t - f_{t-1}). There f' and f are of one time; in discrete time they are one step apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from nmbench.paper.theory.network import Network, check_inputs, identity
+from nmbench.support.errors import NmbenchError
+
+# Sensitivity from which on s can be told: rounding of the output then makes errors of 1e-13 or so.
+SENSITIVE = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rank1:
+    """Output network of rank 1 with one output.
+
+    Attributes:
+      L, R: `[N]`, L with the prefactor of the recurrence in it.
+      B_x: `[N, P]`.
+      c, d: readout `[N]` and number.
+      tau: time constant, steps.
+      x_start: x_0, `[N]`.
+      phi: transfer function, elementwise.
+
+    Raises:
+      NmbenchError: the readout does not see L, so that the output says nothing about s.
+    """
+
+    L: np.ndarray
+    R: np.ndarray
+    B_x: np.ndarray
+    c: np.ndarray
+    d: float
+    tau: float
+    x_start: np.ndarray
+    phi: Callable[[np.ndarray], np.ndarray] = identity
+
+    def __post_init__(self):
+        if not abs(self.c @ self.L) > 1e-12 * np.linalg.norm(self.c) * np.linalg.norm(self.L):
+            raise NmbenchError("the readout is orthogonal to L: the output of this network does not depend on its signal s")
+
+    @classmethod
+    def of(cls, network: Network) -> Rank1:
+        """The output network of a `Network`; raises `NmbenchError` unless its rank and its number of outputs are 1."""
+        if network.sizes["K"] != 1 or network.sizes["O"] != 1:
+            raise NmbenchError(
+                f"the signal follows from the output for rank 1 and one output; this network has rank "
+                f"{network.sizes['K']} and {network.sizes['O']} output(s)"
+            )
+        return cls(
+            L=network.prefactor * network.L[:, 0],
+            R=network.R[:, 0],
+            B_x=network.B_x,
+            c=network.C[0],
+            d=float(network.d[0]),
+            tau=network.tau_x,
+            x_start=network.x_start,
+            phi=network.phi_x,
+        )
+
+    @property
+    def direction(self) -> np.ndarray:
+        """Lhat, `[N]`."""
+        return self.L / np.linalg.norm(self.L)
+
+    @property
+    def f_start(self) -> float:
+        """f_0, the output of the initial state."""
+        return float(self.c @ self.x_start + self.d)
+
+    def off_direction(self, x: np.ndarray) -> np.ndarray:
+        """(I - Lhat Lhat^T) x, `[..., N]`."""
+        return x - (x @ self.direction)[..., None] * self.direction
+
+
+def residual_mode(network: Rank1, u: np.ndarray) -> np.ndarray:
+    """p_0 .. p_T, `[T + 1, B, N]`, from inputs `[T, B, P]`."""
+    u = check_inputs(u, network.B_x.shape[1])
+    driven = network.off_direction(u @ network.B_x.T)
+    p = np.empty((len(u) + 1, u.shape[1], len(network.L)))
+    p[0] = network.off_direction(network.x_start)
+    for t, drive in enumerate(driven):
+        p[t + 1] = (1 - 1 / network.tau) * p[t] + drive / network.tau
+    return p
+
+
+def state(network: Rank1, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The state that the output implies: w `[T + 1, B]` and x `[T + 1, B, N]`, from the initial one on.
+
+    Args:
+      f: outputs after every step, `[T, B]`.
+      u: inputs, `[T, B, P]`.
+      f_start: output before the first step, for an f that is not the network's own; by default that of its initial state.
+    """
+    p = residual_mode(network, u)
+    f = _with_start(network, f, f_start, p.shape[:2])
+    w = (f - network.d - p @ network.c) / (network.c @ network.direction)
+    return w, w[..., None] * network.direction + p
+
+
+def signal(network: Rank1, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> np.ndarray:
+    """s_1 .. s_T, `[T, B]`: the exact signal with which the network has the outputs f. Arguments as for `state`.
+
+    NaN where R^T phi(x) = 0, so that no s makes a difference.
+    """
+    u = check_inputs(u, network.B_x.shape[1])
+    f = _with_start(network, f, f_start, (len(u) + 1, u.shape[1]))
+    above = f[:-1] + network.tau * np.diff(f, axis=0) - network.d - u @ (network.B_x.T @ network.c)
+    return _ratio(above, sensitivity(network, f[1:], u, f_start))
+
+
+def sensitivity(network: Rank1, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> np.ndarray:
+    """c^T L * R^T phi(x_{t-1}), `[T, B]`: the change of tau f_t with s_t. Arguments as for `state`.
+
+    An error of f makes one of s that is this many times smaller: s cannot be told where the sensitivity is near 0.
+    """
+    _, x = state(network, f, u, f_start)
+    return (network.c @ network.L) * (network.phi(x[:-1]) @ network.R)
+
+
+def linear_signal(f: np.ndarray, tau: float, d: float, overlap: float = 1.0) -> np.ndarray:
+    """(1 / R^T L) [1 + tau (f_t - f_{t-1}) / (f_{t-1} - d)] for t = 1..T, from f_0 .. f_T `[T + 1, ...]`; overlap: R^T L.
+
+    The exact signal of a linear network without input whose state has no part orthogonal to L. NaN where f_{t-1} = d.
+    """
+    return (1 + tau * _ratio(np.diff(f, axis=0), f[:-1] - d)) / overlap
+
+
+def least_offset(tau: float, interval: float) -> float:
+    """What d must exceed for s in (0, 1) on a ramp from -1/2 to 1/2 in `interval` steps, if L = R is of unit length.
+
+    From `linear_signal` with f_t - f_{t-1} = 1/I: s < 1 needs d > f_{t-1}, and s > 0 needs d > f_{t-1} + tau/I, most of all
+    at the last step, f_{t-1} = 1/2 - 1/I. The plateau afterwards needs s = 1, which a sigmoid only approaches.
+    """
+    return 0.5 + (tau - 1) / interval
+
+
+def driven_mode(network: Rank1, t: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """J of Eq. 11 at times t, `[n, B, N]`: the part of the continuous p(t) that inputs make.
+
+    Args:
+      t: increasing times `[n]` from 0, in steps.
+      u: `[n, B, P]`; u[k] is held from t[k] to t[k + 1].
+    """
+    u = check_inputs(u, network.B_x.shape[1])
+    t = _times(t, len(u))
+    driven = network.off_direction(u @ network.B_x.T)
+    J = np.zeros_like(driven)
+    for k, decay in enumerate(np.exp(-np.diff(t) / network.tau)):
+        J[k + 1] = decay * J[k] + (1 - decay) * driven[k]
+    return J
+
+
+def continuous_state(network: Rank1, t: np.ndarray, f: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """w (Eq. 12) `[n, B]` and x `[n, B, N]` of the continuous network at times t, from its output f `[n, B]`.
+
+    t, u: as for `driven_mode`.
+    """
+    J = driven_mode(network, t, u)
+    p = network.off_direction(network.x_start) * np.exp(-np.asarray(t, np.float64) / network.tau)[:, None, None] + J
+    w = (_shaped(f, p.shape[:2]) - network.d - p @ network.c) / (network.c @ network.direction)
+    return w, w[..., None] * network.direction + p
+
+
+def continuous_signal(network: Rank1, t: np.ndarray, f: np.ndarray, df: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Eq. 14 with Eqs. 12 and 13 put in, corrected: s at times t, `[n, B]`. Without inputs it is Eq. 15.
+
+    s = [f + tau f' - d - c^T B_x u] / [c^T L * R^T phi(x)]. With tau J' = -J + (I - Lhat Lhat^T) B_x u, the terms in J of
+    Eqs. 12 and 13 and the input's part along L add up to c^T B_x u; the supplement drops -c^T J, and a factor c^T Lhat.
+
+    Args:
+      t, u: as for `driven_mode`.
+      f, df: output and its derivative, `[n, B]`.
+    """
+    _, x = continuous_state(network, t, f, u)
+    above = _shaped(f, x.shape[:2]) + network.tau * _shaped(df, x.shape[:2]) - network.d - u @ (network.B_x.T @ network.c)
+    return _ratio(above, (network.c @ network.L) * (network.phi(x) @ network.R))
+
+
+def power_law(f: np.ndarray, df: np.ndarray, tau: float, d: float, overlap: float = 1.0) -> np.ndarray:
+    """Eq. 16: (1 / R^T L) (1 + tau f' / (f - d)), for a continuous linear network, no input, p(0) = 0; overlap: R^T L."""
+    return (1 + tau * _ratio(np.asarray(df, np.float64), f - d)) / overlap
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """above / below, NaN where below is 0."""
+    return np.divide(above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan), where=below != 0)
+
+
+def _with_start(network: Rank1, f: np.ndarray, f_start: float | None, shape: tuple[int, ...]) -> np.ndarray:
+    """f_0 .. f_T, `[T + 1, B]`."""
+    start = network.f_start if f_start is None else f_start
+    return np.concatenate([np.full((1, shape[1]), start), _shaped(f, (shape[0] - 1, shape[1]))])
+
+
+def _shaped(f: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    f = np.asarray(f, np.float64)
+    if f.shape != shape:
+        raise NmbenchError(f"outputs have shape {f.shape}, the inputs are for [steps, trials] = {shape}")
+    return f
+
+
+def _times(t: np.ndarray, n: int) -> np.ndarray:
+    t = np.asarray(t, np.float64)
+    if t.shape != (n,) or not (np.diff(t) > 0).all() or t[0] != 0:
+        raise NmbenchError(f"times must be {n} increasing numbers from 0, one per input")
+    return t

@@ -1,0 +1,117 @@
+"""Both pieces of theory on networks made for the purpose, where the answer is known."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nmbench.paper.theory import rank1, semilinear
+from nmbench.paper.theory.network import Network, Phi, draw, identity
+from nmbench.paper.theory.rank1 import Rank1
+
+# Ranges, both ends included, that sizes of random instances are drawn from.
+SIZES = {"N": (4, 60), "M": (1, 12), "K": (1, 4), "P": (1, 5), "O": (1, 3)}
+STEPS, TRIALS = 20, 2
+LONG_SIZES, LONG_STEPS = {"N": 40, "M": 7, "K": 3, "P": 4, "O": 2}, 200
+# The ramps of the supplement's Fig. 3B, with the time constant of its C.3; d is at liberty.
+RAMPS, RAMP_TAU, RAMP_D = (7, 15, 23), 2.0, 0.8
+PHIS: dict[str, Phi] = {"linear": identity, "tanh": np.tanh}
+
+
+def draw_sizes(random: np.random.RandomState) -> dict[str, int]:
+    """N, M, K, P and O, each uniform in its range of `SIZES`."""
+    return {name: int(random.randint(low, high + 1)) for name, (low, high) in SIZES.items()}
+
+
+def proposition(instances: int, seed: int) -> list[tuple[str, int, float, float]]:
+    """(what, steps, largest error in z, in y) for many random instances of random sizes, and for one on a long sequence."""
+    random = np.random.RandomState(seed)
+    found = []
+    for _ in range(instances):
+        network = draw(random, **draw_sizes(random), tau_z=random.uniform(1, 20))
+        found.append(semilinear.reproduce(network, random.randn(STEPS, TRIALS, network.sizes["P"])))
+    network = draw(random, **LONG_SIZES, tau_z=5.0)
+    long = semilinear.reproduce(network, random.randn(LONG_STEPS, TRIALS, LONG_SIZES["P"]))
+    sizes = " ".join(f"{name}={size}" for name, size in LONG_SIZES.items())
+    return [
+        (f"{instances} random instances", STEPS, max(e.z for e in found), max(e.y for e in found)),
+        (f"{sizes}, H={long.hidden}", LONG_STEPS, long.z, long.y),
+    ]
+
+
+def draw_rank1(random: np.random.RandomState, phi: Phi) -> Network:
+    """A random rank-1 network with a leak, R not L, and a start off the direction of L.
+
+    R^T L is near 2 and the gates near 1/2, so that the state neither dies away nor grows fast.
+    """
+    N, M, P = 30, 5, 3
+    L = random.randn(N, 1) / np.sqrt(N)
+    noise = random.randn(N, 1) / np.sqrt(N)
+    R = (2 * L + noise) / (L.T @ L)
+    return Network(
+        L=L,
+        R=R,
+        B_x=random.randn(N, P) / np.sqrt(P),
+        C=random.randn(1, N) / np.sqrt(N) + L.T,
+        d=random.randn(1),
+        W_z=0.5 * random.randn(M, M) / np.sqrt(M),
+        B_z=random.randn(M, P) / np.sqrt(P),
+        A_z=random.randn(1, M) / np.sqrt(M),
+        b_z=np.zeros(1),
+        x_start=random.randn(N) / np.sqrt(N) + L[:, 0],
+        z_start=random.randn(M),
+        tau_x=random.uniform(1, 5),
+        tau_z=random.uniform(1, 10),
+        phi_x=phi,
+    )
+
+
+def signals(instances: int, seed: int) -> list[tuple[str, str, float, float, float]]:
+    """(phi, inputs, largest error in s, in x, share of steps) of the discrete theory, given the output of random networks.
+
+    s is compared at that share of the steps where its sensitivity is at least `rank1.SENSITIVE`; elsewhere it is nearly
+    0 / 0. Errors in x are relative to its largest entry, if that is above 1.
+    """
+    rows = []
+    for name, phi in PHIS.items():
+        for driven in (False, True):
+            random, errors = np.random.RandomState(seed), []
+            for _ in range(instances):
+                network = draw_rank1(random, phi)
+                u = driven * random.randn(STEPS, TRIALS, network.sizes["P"])
+                states, one = network.run(u), Rank1.of(network)
+                f = states.y[..., 0]
+                s, x = rank1.signal(one, f, u), rank1.state(one, f, u)[1][1:]
+                told = np.abs(rank1.sensitivity(one, f, u)) >= rank1.SENSITIVE
+                s_error = np.max(np.abs(s - states.s[..., 0]), where=told, initial=0.0)
+                x_error = np.max(np.abs(x - states.x)) / max(1.0, np.max(np.abs(states.x)))
+                errors.append((s_error, x_error, told.mean()))
+            s_errors, x_errors, shares = zip(*errors, strict=True)
+            rows.append((name, "yes" if driven else "no", max(s_errors), max(x_errors), float(np.mean(shares))))
+    return rows
+
+
+class Ramp(NamedTuple):
+    """A ramp from -1/2 to 1/2, and a discrete linear rank-1 network without input, R^T L = 1, that is to make it.
+
+    f: the ramp, f_0 .. f_I. exact, continuous: s_1 .. s_I by the discrete theory, and by Eq. 16 read off at the steps.
+    made_exact, made_continuous: what the network puts out under the two, y_0 .. y_I.
+    """
+
+    interval: int
+    f: np.ndarray
+    exact: np.ndarray
+    continuous: np.ndarray
+    made_exact: np.ndarray
+    made_continuous: np.ndarray
+
+
+def ramp(interval: int, tau: float = RAMP_TAU, d: float = RAMP_D) -> Ramp:
+    """The ramp of so many steps (see `Ramp`)."""
+    f = np.arange(interval + 1) / interval - 0.5
+    exact = rank1.linear_signal(f, tau, d)
+    continuous = rank1.power_law(f[1:], np.full(interval, 1 / interval), tau, d)
+    # x_t = (1 - 1/tau + s_t/tau) x_{t-1}, and y - d is proportional to x.
+    made = [np.concatenate([f[:1], d + (f[0] - d) * np.cumprod(1 + (s - 1) / tau)]) for s in (exact, continuous)]
+    return Ramp(interval, f, exact, continuous, *made)

@@ -1,0 +1,34 @@
+"""Columns of a result row that say what was judged and how, the same wherever the model was trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nmbench.contracts.task import Task
+from nmbench.results import schema
+
+
+def task_columns(task: Task, testset_sha256: str, n_test: int) -> dict[str, Any]:
+    """The task, its test set (hash and number of trials) and its primary metric."""
+    return {
+        "task": task.name,
+        "task_version": task.version,
+        "testset_sha256": testset_sha256,
+        "n_test": n_test,
+        "metric": task.primary.name,
+        "higher_is_better": task.primary.higher_is_better,
+        "floor": task.primary.floor,
+        "ceiling": task.primary.ceiling,
+    }
+
+
+def verdict_columns(task: Task, judged: dict[str, Any]) -> dict[str, Any]:
+    """Value, score, all other metrics and conditions. judged: as `Task.evaluate` returns it."""
+    value = judged["values"][task.primary.name]
+    others = {schema.metric_column(name): v for name, v in judged["values"].items() if name != task.primary.name}
+    return {
+        "value": value,
+        "score": task.primary.score(value),
+        "conditions_json": schema.canonical_json(judged["conditions"]),
+        **others,
+    }

@@ -1,0 +1,117 @@
+"""What the commands share: flag definitions on their own `FlagValues`, one-line errors, exit codes.
+
+Exit codes: 0 done, 1 done but with failures (the command says which), 2 bad input, 130 interrupted by
+Ctrl-C, 143 told to stop by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+
+from absl import flags
+
+from nmbench.support.errors import NmbenchError
+
+LONGEST_FLAG = 100
+
+_SHARED = {
+    "model": "model to train: a name that `nmbench list` shows",
+    "task": "task: a name that `nmbench list` shows",
+    "results_dir": "folder of results; runs go to its runs/, collected rows to its results.csv",
+    "plugin": "Python file that registers your own models or tasks; may be repeated",
+}
+
+
+def new_flags(*shared: str) -> flags.FlagValues:
+    """A `FlagValues` holding the shared flags of the given names."""
+    values = flags.FlagValues()
+    for name in shared:
+        if name == "plugin":
+            flags.DEFINE_multi_string(name, [], _SHARED[name], flag_values=values)
+        else:
+            default = "results" if name == "results_dir" else None
+            flags.DEFINE_string(name, default, _SHARED[name], flag_values=values)
+    return values
+
+
+def string(values: flags.FlagValues, name: str, default: str | None, help_: str) -> None:
+    flags.DEFINE_string(name, default, help_, flag_values=values)
+
+
+def integer(values: flags.FlagValues, name: str, default: int | None, help_: str, lower: int | None = 0) -> None:
+    flags.DEFINE_integer(name, default, help_, lower_bound=lower, flag_values=values)
+
+
+def number(values: flags.FlagValues, name: str, default: float | None, help_: str) -> None:
+    flags.DEFINE_float(name, default, help_, flag_values=values)
+
+
+def boolean(values: flags.FlagValues, name: str, default: bool, help_: str) -> None:
+    flags.DEFINE_boolean(name, default, help_, flag_values=values)
+
+
+def choice(values: flags.FlagValues, name: str, default: str, options: list[str], help_: str) -> None:
+    flags.DEFINE_enum(name, default, options, help_, flag_values=values)
+
+
+def required(values: flags.FlagValues, name: str) -> str:
+    """Value of a flag that must be given; raises `NmbenchError` otherwise."""
+    value = getattr(values, name)
+    if value in (None, ""):
+        raise NmbenchError(f"--{name} is missing; give --{name}=NAME ({_SHARED.get(name, 'see --help')})")
+    return value
+
+
+def run(main: Callable[..., int], values: flags.FlagValues, doc: str | None, prog: str, operands: str = "") -> None:
+    """Parse `sys.argv`, call `main` and exit with its code; bad input is one line on stderr and code 2."""
+    sys.exit(call(main, values, doc, prog, operands, sys.argv[1:]))
+
+
+def call(
+    main: Callable[..., int], values: flags.FlagValues, doc: str | None, prog: str, operands: str, argv: list[str]
+) -> int:
+    """As `run`, with explicit arguments, returning the exit code. `operands` names positional arguments, "" for none."""
+    if any(a in ("--help", "-h", "-help", "--helpshort", "--helpfull") for a in argv):
+        print(help_text(values, doc, prog, operands))
+        return 0
+    try:
+        for argument in argv:  # absl looks for similar names recursively, letter by letter
+            if argument.startswith("-") and len(argument.partition("=")[0]) > LONGEST_FLAG:
+                raise NmbenchError(f"unknown flag {argument[:40]!r}... (--help lists the flags)")
+        try:
+            values.unparse_flags()
+            for name in values:
+                values[name].unparse()
+            rest = values([prog, *argv])[1:]
+        except flags.Error as error:
+            raise NmbenchError(f"{error} (--help lists the flags)") from error
+        if rest and not operands:
+            raise NmbenchError(f"unexpected argument {rest[0]!r}; flags are written --name=value (--help lists them)")
+        return main(rest) if operands else main()
+    except NmbenchError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print("; ".join([f"{prog}: interrupted", *map(str, error.args[:1])]).removesuffix("; "), file=sys.stderr)
+        return getattr(error, "code", 130)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def help_text(values: flags.FlagValues, doc: str | None, prog: str, operands: str) -> str:
+    """Usage, the module's docstring and the flags with their defaults."""
+    usage = " ".join(filter(None, [f"usage: {prog}", operands, "[--flag=value ...]"]))
+    lines = [usage, "", (doc or "").strip(), "", "flags:"]
+    for name in sorted(values):
+        flag = values[name]
+        if name == "help":
+            continue
+        is_boolean = isinstance(flag.value, bool) or isinstance(flag.default, bool)
+        form = f"--[no]{name}" if is_boolean else f"--{name}=..."
+        default = "" if flag.default in (None, []) else f" (default: {flag.default_as_str.strip(chr(39))})"
+        lines += textwrap.wrap(f"{flag.help}{default}", 100, initial_indent=f"  {form:<24} ", subsequent_indent=" " * 27)
+    return "\n".join(lines)

@@ -1,0 +1,57 @@
+"""The one exception that reaches the user: its message is a single line saying what is wrong and what would be right."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class NmbenchError(Exception):
+    """Bad input of any kind. Commands print the message as one line and exit with code 2."""
+
+    def __str__(self) -> str:
+        return printable(" ".join(super().__str__().split()))
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal obeys instead of showing (control characters, turns of direction) written as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+@contextlib.contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Turn any exception that third-party code raises inside the block into an `NmbenchError` of one line.
+
+    Args:
+      what: what failed, the start of the message.
+    """
+    try:
+        yield
+    except NmbenchError:
+        raise
+    except Exception as error:
+        raise NmbenchError(f"{what}: {type(error).__name__}: {error}") from error
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" when a known name is close to `name`, and what is known in any case."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (known: {', '.join(known) or 'none'})"
+
+
+def choose(what: str, text: str, known: Mapping[str, T]) -> list[T]:
+    """The values of a list of names "a,b", each once, all for ""; raises `NmbenchError` for a name that is not known.
+
+    what: what they are, for the message.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
+    for name in names:
+        if name not in known:
+            raise NmbenchError(f"there is no {what} {name!r}{did_you_mean(name, known)}")
+    return [known[name] for name in dict.fromkeys(names)]

@@ -1,0 +1,257 @@
+"""`--log=tensorboard,wandb`: training curves and results shown elsewhere, behind one small protocol. None by default.
+
+Every run (one seed) has a logger of its own. Nothing here is imported, written or sent unless asked for; a logger that fails
+in mid-run is dropped with one line, and training goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from nmbench.support.errors import NmbenchError, did_you_mean
+
+
+class Logger(Protocol):
+    """What is told of one run, in this order: `start` once, `scalars` after each validation, `finish` once."""
+
+    def start(self, run_id: str, config: Mapping[str, Any]) -> None:
+        """The run begins; `config` is plain data, everything that determines it."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """`values` (name to number, perhaps not finite) after `step` training steps in all."""
+
+    def finish(self, row: Mapping[str, Any] | None) -> None:
+        """The run has ended with this result row; None: it was interrupted."""
+
+
+class TensorBoard:
+    """Event files in `FOLDER/RUN_ID`, by TensorBoard's own record writer: no TensorFlow, no torch."""
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder, self._last, self._begun = folder, 0, False
+
+    def start(self, run_id: str, config: Mapping[str, Any]) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        # Any: what these generated modules hold is made while they are imported.
+        load: Callable[[str], Any] = lambda name: importlib.import_module(f"tensorboard.compat.proto.{name}_pb2")
+        self._event, self._summary, self._tensor, self._types = map(load, ("event", "summary", "tensor", "types"))
+        folder = self._folder / run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = open(folder / f"events.out.tfevents.{time.time_ns()}.nmbench", "xb")  # noqa: SIM115, closed in finish
+        self._records = RecordWriter(self._file)
+        self._write(0, file_version="brain.Event:2")
+        self._text("config", {"run_id": run_id, **config}, 0)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        if not self._begun:
+            # A run that is done again, or goes on, replaces what an older file in the folder holds from this step on.
+            self._write(step, session_log=self._event.SessionLog(status=self._event.SessionLog.START))
+            self._begun = True
+        made = [self._summary.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step, summary=self._summary.Summary(value=made))
+        self._last = step
+
+    def finish(self, row: Mapping[str, Any] | None) -> None:
+        try:
+            if row is not None:
+                self.scalars(self._last, final_values(row))
+                self._text("outcome", _outcome(row), self._last)
+        finally:
+            self._file.close()
+
+    def _text(self, tag: str, value: Mapping[str, Any], step: int) -> None:
+        from tensorboard.plugins.text import metadata
+
+        text = "".join(f"    {line}\n" for line in json.dumps(value, indent=1).splitlines())  # Markdown: a block of code
+        tensor = self._tensor.TensorProto(dtype=self._types.DT_STRING, string_val=[text.encode()], tensor_shape={})
+        made = self._summary.Summary.Value(tag=tag, tensor=tensor, metadata=metadata.create_summary_metadata(tag, ""))
+        self._write(step, summary=self._summary.Summary(value=[made]))
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._records.write(self._event.Event(wall_time=time.time(), step=step, **content).SerializeToString())
+        self._file.flush()
+
+
+class WandB:
+    """A run of Weights & Biases, named after the run id. Its own environment variables rule; without them, offline."""
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder = folder
+
+    def start(self, run_id: str, config: Mapping[str, Any]) -> None:
+        import wandb
+
+        default = lambda variable, value: None if os.environ.get(variable) else value
+        if not os.environ.get("WANDB_DIR"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # Where it keeps a log of its service, which otherwise goes to the home folder.
+            os.environ.setdefault("WANDB_CACHE_DIR", str(self._folder.resolve() / "wandb" / "cache"))
+        # Seeds are trained together, so their runs are open together; what is printed belongs to none of them. Names of
+        # machine and user, code and loads are nothing that a result needs.
+        settings = wandb.Settings(
+            console="off",
+            disable_code=True,
+            disable_git=True,
+            host="unnamed",
+            silent=os.environ.get("WANDB_SILENT", "true").lower() in ("1", "true"),
+            x_disable_meta=True,
+            x_disable_stats=True,
+        )
+        self._run = wandb.init(
+            name=run_id,
+            config={"run_id": run_id, **config},
+            project=default("WANDB_PROJECT", "nmbench"),
+            mode=default("WANDB_MODE", "offline"),
+            dir=default("WANDB_DIR", self._folder),
+            reinit="create_new",
+            settings=settings,
+        )
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def finish(self, row: Mapping[str, Any] | None) -> None:
+        if row is not None:
+            self._run.summary.update({**final_values(row), **_outcome(row)})
+        self._run.finish(exit_code=0 if row is not None and row["status"] == "ok" else 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of logger: what makes one for a folder, and the module that must be there."""
+
+    make: Callable[[pathlib.Path], Logger]
+    module: str
+
+
+# Name, also that of the extra, to kind.
+KINDS: dict[str, Kind] = {
+    "tensorboard": Kind(TensorBoard, "tensorboard.summary.writer.record_writer"),
+    "wandb": Kind(WandB, "wandb"),
+}
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """Names in the value of `--log`, "" for none, with all that they need proved to be there.
+
+    Raises:
+      NmbenchError: an unknown name, one given twice, or a package that is missing or broken.
+    """
+    names = tuple(filter(None, (part.strip() for part in text.split(","))))
+    for name in names:
+        if name not in KINDS:
+            raise NmbenchError(f"--log: unknown logger {name!r}{did_you_mean(name, KINDS)}")
+        if names.count(name) > 1:
+            raise NmbenchError(f"--log: {name!r} is given twice")
+    for name in names:
+        if name == "wandb":
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read at import: no reports of its own errors
+        try:
+            module = importlib.import_module(KINDS[name].module)
+            if getattr(module, "__file__", None) is None:  # a folder of that name where one happens to be is not the package
+                raise ImportError
+        except ImportError:
+            raise NmbenchError(f"--log={name} needs a package that is missing: pip install 'nmbench[{name}]'") from None
+        except Exception as error:  # a broken installation may raise anything
+            raise NmbenchError(f"--log={name}: its package fails to import: {type(error).__name__}: {error}") from error
+    return names
+
+
+class Loggers:
+    """Loggers of all asked-for kinds.
+
+    Args:
+      names: keys of `KINDS`.
+      folder: where those that write files write them.
+    """
+
+    def __init__(self, names: Sequence[str] = (), folder: str | os.PathLike = "."):
+        self._kinds = [(name, KINDS[name]) for name in names]
+        self._folder = pathlib.Path(folder)
+
+    @contextlib.contextmanager
+    def started(self, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Log]:
+        """A `Log` of runs (run id, configuration) that train together; what has not finished on leaving was interrupted.
+
+        Raises:
+          NmbenchError: a logger cannot start.
+        """
+        log = Log({name: [kind.make(self._folder) for _ in runs] for name, kind in self._kinds})
+        try:
+            log.start(runs)
+            yield log
+        finally:
+            log.close()
+
+
+class Log:
+    """The loggers of some runs that train together: kind to one logger per run."""
+
+    def __init__(self, loggers: dict[str, list[Logger]]):
+        self._loggers = loggers
+        self._open: dict[str, set[int]] = {name: set() for name in loggers}
+
+    def start(self, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        for name, loggers in self._loggers.items():
+            for i, (logger, (run_id, config)) in enumerate(zip(loggers, runs, strict=True)):
+                try:
+                    logger.start(run_id, config)
+                except Exception as error:  # another's code and disk: anything can go wrong, and nothing is lost yet
+                    raise NmbenchError(f"--log={name} cannot start: {_line(error)}") from error
+                self._open[name].add(i)
+
+    def step(self, places: Sequence[int], step: int, losses: np.ndarray, validation: np.ndarray) -> None:
+        """After `step` steps of the runs at `places`: mean training losses since the last call, validation losses."""
+        for i, loss, validated in zip(places, losses, validation, strict=True):
+            values = {"train_loss": float(loss), "validation_loss": float(validated)}
+            self._each(i, lambda logger, values=values: logger.scalars(step, values))
+
+    def finish(self, i: int, row: Mapping[str, Any] | None) -> None:
+        """Run `i` has ended with this row."""
+        self._each(i, lambda logger: logger.finish(row))
+        for still_open in self._open.values():
+            still_open.discard(i)
+
+    def close(self) -> None:
+        for i in sorted(set().union(*self._open.values())):
+            self.finish(i, None)
+
+    def _each(self, i: int, tell: Callable[[Logger], None]) -> None:
+        for name, still_open in self._open.items():
+            if i not in still_open:
+                continue
+            try:
+                tell(self._loggers[name][i])
+            except Exception as error:  # the run is worth more than its log
+                print(f"nmbench: --log={name} failed and is left out from here on: {_line(error)}", file=sys.stderr)
+                for j in still_open:
+                    with contextlib.suppress(Exception):
+                        self._loggers[name][j].finish(None)
+                still_open.clear()
+
+
+def final_values(row: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics on the test set as scalars: `test/NAME`, and `test/score`; none of a run that diverged."""
+    named = {row["metric"]: row["value"], "score": row["score"]}
+    named |= {name.removeprefix("metrics."): value for name, value in row.items() if name.startswith("metrics.")}
+    return {f"test/{name}": float(value) for name, value in named.items() if value is not None}
+
+
+def _outcome(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("status", "error", "selected_step", "params_actual")}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,166 @@
+"""What is compiled: the training steps of one phase, for several lanes one after another, and their validation.
+
+Steps come in chunks that end with a validation. A chunk may be run in pieces, so that the one who waits hears of it: the
+number of steps is an argument of the compiled program, and pieces give the bits of the whole.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tree
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from nmbench.contracts import parameters as flat_params
+from nmbench.contracts.model import Baseline
+from nmbench.contracts.protocol import Phase
+from nmbench.contracts.task import Batch, Task
+from nmbench.support.errors import NmbenchError
+from nmbench.training.optimizer import rate_factor, transform
+from nmbench.training.state import State, fresh, names
+
+VALIDATION_TRIALS_AT_ONCE = 500
+
+
+def masked_mse(outputs, targets, mask):
+    """Mean of mask * (outputs - targets)^2 over what the mask selects. outputs, targets: `[T, B, O]`; mask broadcasts."""
+    error, weight = masked_sums(outputs, targets, mask)
+    return error / weight
+
+
+def masked_sums(outputs, targets, mask):
+    """(sum of mask * (outputs - targets)^2, sum of mask): numerator and denominator of `masked_mse`."""
+    weights = jnp.broadcast_to(mask, targets.shape)
+    return jnp.sum(weights * (outputs - targets) ** 2), jnp.sum(weights)
+
+
+def over_lanes(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
+    """`f` of one lane after another; leaves `[lanes, ...]` in and out.
+
+    `count`, the number of lanes, is a traced number: with a constant, XLA would turn a loop over one lane into straight
+    code, fuse it otherwise than that of several, and the results would differ in their last bits.
+    """
+    take = lambda i: jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), trees)
+    lanes = jax.tree.leaves(trees)[0].shape[0]
+    empty = jax.tree.map(lambda s: jnp.zeros((lanes, *s.shape), s.dtype), jax.eval_shape(lambda: f(*take(0))))
+    put = lambda i: lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, i, 0)
+    return jax.lax.fori_loop(0, count, lambda i, filled: jax.tree.map(put(i), filled, f(*take(i))), empty)
+
+
+class PhaseProgram:
+    """The compiled steps of one phase."""
+
+    def __init__(self, apply, task: Task, baseline: Baseline, phase: Phase, mesh: Mesh, loss_limit: float):
+        self._apply, self._phase, self._mesh, self._limit = apply, phase, mesh, loss_limit
+        assert isinstance(phase.partition, str)
+        self._partition = baseline.partition(phase.partition)
+        self._label = f"phase partition {phase.partition!r} of {baseline.name!r}"
+        self._transform = transform(phase)
+        self._draw = task.training[phase.data].draw
+        replicated = NamedSharding(mesh, PartitionSpec())
+        self._train_arrays = jax.device_put(task.training[phase.data].arrays(), replicated)
+        validation = task.unpack(task.frozen(phase.validation).arrays)
+        self._validation = jax.device_put(_in_pieces(as_float(validation)), replicated)
+
+    def start(self, current: flat_params.Flat) -> State:
+        if not flat_params.split(current, self._partition)[0]:
+            raise NmbenchError(f"{self._label} selects no parameter")
+        state = fresh(current, self._partition, self._transform)
+        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("lanes")))
+
+    def restore(self, state: State, lanes: Sequence[flat_params.Flat]) -> State:
+        """`state` with the leaves of stored lanes in the place of its own."""
+        leaves = [jnp.asarray(np.stack([lane[name] for lane in lanes])) for name in names(state)]
+        assert [(a.shape, a.dtype) for a in leaves] == [(b.shape, b.dtype) for b in jax.tree.leaves(state)]
+        state = jax.tree.unflatten(jax.tree.structure(state), leaves)
+        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("lanes")))
+
+    def compile(self, state: State, rates, key) -> Callable[[State, Any, int, int, bool], tuple[State, Any, Any]]:
+        """Compile a piece of a chunk; the result runs `n` steps of the phase from step `first` on.
+
+        It maps (state, sums, first, n, last) to (state, sums of training losses `[lanes]`, validation losses `[lanes]`).
+        `sums` are those of the pieces before, `self.zeros(state)` for none. With `last` the validation loss is computed and
+        may select the parameters; without, it is 0 and does nothing.
+        """
+        lane, same = PartitionSpec("lanes"), PartitionSpec()
+        # One program per device and no exchange between them: each device runs its own loop at its own pace.
+        specs = (lane, lane, lane, *[same] * 7)
+        sharded = jax.shard_map(self._chunk, mesh=self._mesh, in_specs=specs, out_specs=lane, check_vma=False)
+        rates = jax.device_put(rates, NamedSharding(self._mesh, lane))
+        key = jax.device_put(key, NamedSharding(self._mesh, same))
+        data = (self._train_arrays, self._validation)
+        jitted = jax.jit(sharded, donate_argnums=0)
+        count = jnp.int32(rates.shape[0] // self._mesh.size)
+        call = lambda f, state, sums, first, n, last: f(
+            state, sums, rates, key, count, jnp.int32(first), jnp.int32(n), count if last else jnp.int32(0), *data
+        )
+        compiled = call(jitted.lower, state, self.zeros(state), 0, 1, True).compile()
+        return functools.partial(call, compiled)
+
+    def zeros(self, state: State) -> jax.Array:
+        """Sums of training losses before the first step of a chunk, `[lanes]`."""
+        return jax.device_put(jnp.zeros_like(state.best_loss), NamedSharding(self._mesh, PartitionSpec("lanes")))
+
+    def _chunk(self, state: State, sums, rates, key, count, first, n, validated, train_arrays, validation):
+
+        def body(i, carry):
+            moving, optimizer, total, first_bad = carry
+            step = first + i
+            batch = as_float(self._draw(train_arrays, jax.random.fold_in(key, step), self._phase.batch_size))
+            update = lambda m, s, o, r: self._update(m, s, o, r, step, batch)
+            moving, optimizer, losses = over_lanes(update, count, moving, state.still, optimizer, rates)
+            bad = ~(losses <= self._limit)  # also true of NaN
+            first_bad = jnp.where((first_bad < 0) & bad, step, first_bad)
+            return moving, optimizer, total + losses, first_bad
+
+        carry = (state.moving, state.optimizer, sums, state.first_bad)
+        moving, optimizer, sums, first_bad = jax.lax.fori_loop(0, n, body, carry)
+        # Over no lanes, in a piece that is not the last.
+        losses = over_lanes(lambda m, s: self._validate({**s, **m}, validation), validated, moving, state.still)
+        better = (losses < state.best_loss) & (first_bad < 0) & (validated > 0)
+        keep = lambda new, old: jnp.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+        new = State(
+            moving=moving,
+            still=state.still,
+            optimizer=optimizer,
+            best=jax.tree.map(keep, moving, state.best),
+            best_loss=keep(losses, state.best_loss),
+            best_step=keep(jnp.full_like(state.best_step, first + n), state.best_step),
+            first_bad=first_bad,
+        )
+        return new, sums, losses
+
+    def _update(self, moving, still, optimizer, rate, step, batch: Batch):
+        loss_of = lambda m: masked_mse(self._apply({**still, **m}, batch.inputs), batch.targets, batch.mask)
+        loss, gradients = jax.value_and_grad(loss_of)(moving)
+        if self._phase.reset_optimizer_every:
+            fresh = self._transform.init(moving)
+            restart = step % self._phase.reset_optimizer_every == 0
+            optimizer = jax.tree.map(lambda new, old: jnp.where(restart, new, old), fresh, optimizer)
+        updates, optimizer = self._transform.update(gradients, optimizer, moving)
+        factor = rate * rate_factor(self._phase, step)
+        moving = jax.tree.map(lambda p, u: p - factor.astype(p.dtype) * u, moving, updates)
+        return moving, optimizer, loss
+
+    def _validate(self, flat, pieces: Batch):
+        errors, weights = jax.lax.map(lambda b: masked_sums(self._apply(flat, b.inputs), b.targets, b.mask), pieces)
+        return jnp.sum(errors) / jnp.sum(weights)
+
+
+def as_float(batch: Batch) -> Batch:
+    """Cast every leaf to JAX's default float (float32, or float64 under x64)."""
+    return Batch(*(tree.map_structure(lambda a: jnp.asarray(a, jnp.result_type(float)), part) for part in batch))
+
+
+def _in_pieces(batch: Batch) -> Batch:
+    """Cut trials into equal pieces of at most `VALIDATION_TRIALS_AT_ONCE`: leaves `[pieces, T, b, ...]`."""
+    trials = batch.targets.shape[1]
+    pieces = next(p for p in range(1, trials + 1) if trials % p == 0 and trials // p <= VALIDATION_TRIALS_AT_ONCE)
+    mask = jnp.broadcast_to(batch.mask, (*batch.mask.shape[:1], trials, *batch.mask.shape[2:]))
+    cut = lambda a: jnp.moveaxis(a.reshape(a.shape[0], pieces, trials // pieces, *a.shape[2:]), 1, 0)
+    return jax.tree.map(cut, batch._replace(mask=mask))

@@ -1,0 +1,40 @@
+"""Predictions of a model on a frozen set, and the task's verdict on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tree
+
+from nmbench.contracts.frozen_sets import FrozenSet
+from nmbench.contracts.model import Model
+from nmbench.contracts.task import Task
+
+TRIALS_AT_ONCE = 1000
+
+
+def predictor(model: Model, task: Task, frozen: FrozenSet) -> Callable[[Any], np.ndarray]:
+    """A function from parameters to predictions `[T, B, O]` on all trials of a set, compiled once for many parameters.
+
+    Trials go through in equal pieces, the last one padded, so that memory stays bounded and one program serves all.
+    """
+    dtype = jnp.result_type(float)
+    inputs = tree.map_structure(lambda a: np.asarray(a, dtype), task.unpack(frozen.arrays).inputs)
+    trials = tree.flatten(inputs)[0].shape[1]
+    size = min(TRIALS_AT_ONCE, trials)
+    apply = jax.jit(model.apply)
+
+    def predict(params: Any) -> np.ndarray:
+        pieces = []
+        for first in range(0, trials, size):
+            # The last piece starts earlier instead of being shorter: one shape, one compilation.
+            start = min(first, trials - size)
+            piece = tree.map_structure(lambda a, start=start: a[:, start : start + size], inputs)
+            pieces.append(np.asarray(apply(params, piece))[:, first - start :])
+        return np.concatenate(pieces, axis=1)
+
+    return predict

@@ -1,0 +1,152 @@
+"""Rules for models: a sound model breaks none, and each broken one breaks exactly the rule that it is made to break."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nmbench import InputWeights, register_baseline
+from nmbench.conformance import FAIL, MODEL_RULES, SKIP, WARN, ModelUnderTest, judge
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.unroll import concat_inputs
+
+SMOKE = "M16-smoke"
+IDS = [rule.id for rule in MODEL_RULES]
+
+
+def init(key, inputs, width):
+    return {"B": jax.random.normal(key, (inputs, width)), "C": jax.random.normal(key, (width, 1))}
+
+
+def apply(params, inputs):
+    """A readout of squashed projections of the running sum of the inputs."""
+    return jnp.tanh(0.1 * jnp.cumsum(concat_inputs(inputs), axis=0) @ params["B"]) @ params["C"]
+
+
+def model(init=init, apply=apply, width=lambda N: N, refuse=None):
+    def factory(spec, N: int):
+        if refuse is not None:
+            raise refuse
+        return (lambda key: init(key, spec.input_size, width(N))), apply
+
+    return factory
+
+
+def with_leaf(name, leaf):
+    return lambda key, inputs, width: {**init(key, inputs, width), name: leaf(width)}
+
+
+def shrinking(params, inputs):
+    return apply(params, inputs) + jnp.sum(params["D"])
+
+
+def singular(params, inputs):
+    return apply(params, inputs) + jnp.sqrt(jnp.sum(params["Z"] ** 2))
+
+
+def printing(params, inputs):
+    jax.debug.print("{}", params["C"][0, 0])
+    return apply(params, inputs)
+
+
+def centred(axis):
+    def shifted(params, inputs):
+        outputs = apply(params, inputs)
+        return outputs - jnp.mean(outputs, axis=axis, keepdims=True)
+
+    return shifted
+
+
+# Rule, factory, arguments of register_baseline, words of the finding.
+BROKEN = {
+    "M01-builds": (model(refuse=ValueError("no such size")), {}, "no such size"),
+    "M02-parameters": (model(with_leaf("step", lambda n: jnp.zeros((), jnp.int32))), {}, "'|step' has dtype int32"),
+    "M03-outputs": (
+        model(apply=lambda p, u: jnp.swapaxes(apply(p, u), 0, 1)),
+        {},
+        "shape (1, 5, 1) for 1 trials of toy, not [T, B, O] = (5, 1, 1)",
+    ),
+    "M04-repeats": (model(apply=lambda p, u: apply(p, u) * np.random.RandomState().rand()), {}, "apply on toy is another"),
+    "M05-trials": (model(apply=centred(1)), {}, "the outputs of trial 0 of toy change"),
+    "M06-batch-size": (model(apply=lambda p, u: apply(p, u) / u["sensory"].shape[1]), {}, "between batches of 2 and 4"),
+    "M07-causal": (model(apply=centred(0)), {}, "up to step 0 change"),
+    "M08-seeded": (model(lambda key, *sizes: init(jax.random.key(7), *sizes)), {}, "keys 0 and 1 give the same"),
+    "M09-gradient": (model(with_leaf("Z", lambda n: jnp.zeros((1,))), singular), {}, "not finite in |Z"),
+    "M10-count": (
+        model(with_leaf("D", lambda n: jnp.zeros((max(0, 50 - 5 * n),))), shrinking),
+        {},
+        "parameters with N=1 but",
+    ),
+    "M11-budgets": (
+        model(width=lambda N: 64 * N),
+        {},
+        "budget 100 of toy: the closest size, N=1 has 192 parameters, is +92.0% off",
+    ),
+    "M12-input-weights": (model(), {"input_weights": {"B": InputWeights()}}, "should run over the 2 channels"),
+    "M13-partitions": (model(), {"partitions": {"none": lambda module, name: False}}, "'none' holds no learned parameter"),
+    "M14-callbacks": (model(apply=printing), {}, "debug"),
+    "M15-precision": (model(apply=lambda p, u: apply(p, u) * jnp.asarray(1.0, jnp.float64)), {}, "float64"),
+    SMOKE: (model(), {"learning_rates": {"toy/matched": 1e30}}, "diverged"),
+}
+
+
+def judged(toy_task, factory, rules=MODEL_RULES, **arguments):
+    register_baseline("mine", free_size="N", **arguments)(factory)
+    subject = ModelUnderTest(BASELINES.get("mine"), [toy_task], [toy_task])
+    return {outcome.rule.id: outcome for outcome in judge(rules, subject)}
+
+
+def test_every_rule_has_a_case():
+    assert sorted(BROKEN) == IDS == sorted(IDS)
+
+
+@pytest.mark.slow
+def test_a_sound_model_breaks_no_rule(toy_task):
+    outcomes = judged(toy_task, model(), input_weights={"B": InputWeights(axis=0)})
+    assert {id_: o.verdict for id_, o in outcomes.items()} == dict.fromkeys(IDS, "PASS")
+
+
+def check_broken(toy_task, id_, rules):
+    factory, arguments, words = BROKEN[id_]
+    outcomes = judged(toy_task, factory, rules, **arguments)
+    assert [i for i, o in outcomes.items() if o.findings] == [id_], {
+        i: o.findings for i, o in outcomes.items() if o.findings
+    }
+    outcome = outcomes[id_]
+    assert outcome.verdict == (WARN if id_ == "M15-precision" else FAIL)
+    assert words in outcome.findings[0].seen and outcome.findings[0].fix
+    for other in outcomes.values():
+        assert (other.verdict == SKIP) == bool(other.because)
+        assert not other.because or outcomes[other.because].verdict in (FAIL, SKIP)
+
+
+def needed(id_):
+    """A rule and those that it needs, directly or not."""
+    (rule,) = (rule for rule in MODEL_RULES if rule.id == id_)
+    return {id_}.union(*map(needed, rule.needs))
+
+
+# Without the short training run, which takes most of the time, and what leads to it.
+@pytest.mark.parametrize("id_", [i for i in IDS if i not in (SMOKE, "M06-batch-size", "M07-causal", "M08-seeded")])
+def test_a_broken_model_is_caught(toy_task, id_):
+    check_broken(toy_task, id_, [rule for rule in MODEL_RULES if rule.id in needed(id_)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id_", IDS)
+def test_a_broken_model_breaks_exactly_its_rule(toy_task, id_):
+    # The short training run takes most of the time and looks at nothing that the others look at.
+    check_broken(toy_task, id_, [rule for rule in MODEL_RULES if id_ == SMOKE or rule.id != SMOKE])
+
+
+def test_a_parameter_without_a_gradient_is_a_warning(toy_task):
+    rules = [rule for rule in MODEL_RULES if rule.id in ("M01-builds", "M02-parameters", "M03-outputs", "M09-gradient")]
+    outcome = judged(toy_task, model(with_leaf("idle", lambda n: jnp.ones((3,)))), rules)["M09-gradient"]
+    assert outcome.verdict == WARN
+    assert [f.seen for f in outcome.findings] == ["parameter '|idle' has no gradient on toy"]
+
+
+def test_a_readout_that_starts_at_zero_hides_no_gradient(toy_task):
+    rules = [rule for rule in MODEL_RULES if rule.id in ("M01-builds", "M02-parameters", "M03-outputs", "M09-gradient")]
+    zero = lambda key, *sizes: {**init(key, *sizes), "C": jnp.zeros((sizes[1], 1))}
+    assert judged(toy_task, model(zero), rules)["M09-gradient"].verdict == "PASS"

@@ -1,0 +1,161 @@
+"""Rules for tasks: a sound task breaks none, and each broken one breaks exactly the rule that it is made to break."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from nmbench.conformance import FAIL, TASK_RULES, TaskUnderTest, judge
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.contracts.metrics import Metric, squared_error
+from nmbench.contracts.protocol import Phase, Protocol
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.task import Batch, FixedData
+
+IDS = [rule.id for rule in TASK_RULES]
+SMOKE = "T16-smoke"
+STEPS, TRIALS = 5, 12
+SEEDS = {"train": 1, "validation": 2, "test": 3}
+MATCHED = Protocol(name="matched", phases=(Phase(steps=40),), learning_rate_grid=(1e-3, 1e-2))
+QUICK = Protocol(name="smoke", phases=(Phase(steps=4),), validate_every=2)
+
+
+def metric(per_trial=squared_error, **changes):
+    return {"metrics": (Metric("mse", per_trial, **{"higher_is_better": False, "floor": 1.0, "ceiling": 0.0, **changes}),)}
+
+
+def arrays_of(random):
+    """What the generator of the toy task draws."""
+    inputs = random.randn(STEPS, TRIALS, 2).astype(np.float32)
+    targets = 0.5 * np.cumsum(inputs.sum(axis=2, keepdims=True), axis=0)
+    return {"inputs": inputs, "targets": targets.astype(np.float32), "mask": np.ones((STEPS, 1, 1), np.float32)}
+
+
+def from_global_state(split):
+    np.random.seed(SEEDS[split])
+    return arrays_of(np.random)
+
+
+def unpack(arrays):
+    inputs = {"context": arrays["inputs"][..., :1], "sensory": arrays["inputs"][..., 1:]}
+    return Batch(inputs, arrays["targets"], arrays["mask"])
+
+
+def fixed(**changes):
+    return {"train": FixedData(lambda: unpack(arrays_of(np.random.RandomState(1)))._replace(**changes))}
+
+
+def numbered():
+    """Fixed data that count the calls."""
+    calls = itertools.count()
+    return {"train": FixedData(lambda: unpack(arrays_of(np.random.RandomState(next(calls)))))}
+
+
+def silent_trial(arrays):
+    mask = np.ones((STEPS, TRIALS, 1), np.float32)
+    mask[:, 3] = 0
+    return unpack(arrays)._replace(mask=mask)
+
+
+def pooled(predictions, arrays):
+    """One error for all trials."""
+    return np.full(TRIALS, squared_error(predictions, arrays).mean())
+
+
+def never(**changes):
+    return (MATCHED, dataclasses.replace(QUICK, **changes))
+
+
+# Rule, changes of the toy task, words of the finding.
+BROKEN = {
+    "T01-spec": (
+        {"spec": SequenceSpec(STEPS, {"sensory": ArraySpec(1), "context": ArraySpec(1)}, ArraySpec(1, "int32"))},
+        "outputs has dtype int32",
+    ),
+    "T02-frozen-sets": ({"set_sizes": {"validation": TRIALS, "test": 11}}, "test holds 12 trials, set_sizes says 11"),
+    "T03-generator": (
+        {"draw_set": lambda split: arrays_of(np.random.RandomState(9))},
+        "draw_set('validation') makes sha256",
+    ),
+    "T04-seeds": ({"draw_set": from_global_state}, "draw_set('validation') draws from np.random"),
+    "T05-batches": (
+        {"unpack": lambda arrays: unpack(arrays)._replace(targets=np.swapaxes(arrays["targets"], 0, 1))},
+        "the validation set: outputs have shape (12, 5, 1)",
+    ),
+    "T06-mask": ({"unpack": silent_trial}, "the mask selects nothing of trial 3"),
+    "T07-training-data": (
+        {"training": fixed(targets=np.full((STEPS, TRIALS, 1), np.inf, np.float32))},
+        "training data 'train': targets are not finite",
+    ),
+    "T08-repeats": ({"training": numbered()}, "FixedData 'train' differs from call to call"),
+    "T09-phases": ({"protocols": never(phases=(Phase(steps=4, data="trian"),))}, "no training data 'trian': train"),
+    "T10-protocols": ({"protocols": (QUICK, MATCHED)}, "the first protocol, the default, is 'smoke'"),
+    "T11-per-trial": (metric(pooled), "mse of other trials changes with the answer to trial 0"),
+    "T12-conditions": (metric(conditions=lambda arrays: np.arange(5)), "conditions of mse have shape (5,), not (12,)"),
+    "T13-ceiling": (metric(ceiling=0.5), "mse of the targets is 0, its ceiling 0.5"),
+    "T14-references": (
+        {"references": {"late": lambda arrays: arrays["targets"][1:]}},
+        "outputs have shape (4, 12, 1), the task wants [T, B, O] = (5, 12, 1)",
+    ),
+    "T15-epochs": ({"epochs": lambda arrays, trial: [("all", 0, STEPS + 1)]}, "epoch 'all' of test trial 0: 0 to 6"),
+    SMOKE: ({"protocols": never(loss_limit=1e-9)}, "diverged: the loss was not a number or above 1e-09"),
+}
+
+
+@pytest.fixture
+def judged(tmp_path, toy_maker):
+    """Outcomes of rules on the toy task with changes."""
+
+    def run(rules=TASK_RULES, **changes):
+        task = toy_maker(tmp_path / "testsets", **{"protocols": (MATCHED, QUICK), **changes})
+        with TASKS.restored(), BASELINES.restored():
+            TASKS.register("toy", task, origin="tests:1")
+            return {outcome.rule.id: outcome for outcome in judge(rules, TaskUnderTest(task))}
+
+    return run
+
+
+def test_every_rule_has_a_case():
+    assert sorted(BROKEN) == IDS == sorted(IDS)
+
+
+@pytest.mark.slow
+def test_a_sound_task_breaks_no_rule(judged):
+    assert {id_: o.verdict for id_, o in judged().items()} == dict.fromkeys(IDS, "PASS")
+
+
+def check_broken(judged, id_, rules):
+    changes, words = BROKEN[id_]
+    outcomes = judged(rules, **changes)
+    assert [i for i, o in outcomes.items() if o.findings] == [id_], {
+        i: o.findings for i, o in outcomes.items() if o.findings
+    }
+    assert outcomes[id_].verdict == FAIL
+    assert words in outcomes[id_].findings[0].seen and outcomes[id_].findings[0].fix
+
+
+@pytest.mark.parametrize("id_", [i for i in IDS if i not in (SMOKE, "T07-training-data", "T08-repeats")])
+def test_a_broken_task_is_caught(judged, id_):
+    rules = [rule for rule in TASK_RULES if rule.id not in (SMOKE, "T07-training-data", "T08-repeats")]
+    check_broken(judged, id_, rules)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id_", IDS)
+def test_a_broken_task_breaks_exactly_its_rule(judged, id_):
+    # The short training run takes most of the time and looks at nothing that the others look at.
+    check_broken(judged, id_, [rule for rule in TASK_RULES if id_ == SMOKE or rule.id != SMOKE])
+
+
+def test_missing_sets_are_one_finding(judged, tmp_path):
+    rules = [rule for rule in TASK_RULES if rule.id in ("T02-frozen-sets", "T03-generator")]
+    outcomes = judged(rules, set_sizes={"validation": TRIALS, "test": TRIALS, "extra": 3})
+    assert "no frozen set 'toy-v1-extra'" in outcomes["T02-frozen-sets"].findings[0].seen
+    assert outcomes["T03-generator"].because == "T02-frozen-sets"
+
+
+def test_advice_is_a_warning(judged):
+    (rule,) = (rule for rule in TASK_RULES if rule.id == "T10-protocols")
+    outcome = judged([rule], protocols=(dataclasses.replace(MATCHED, learning_rate_grid=()),))["T10-protocols"]
+    assert outcome.verdict == "WARN" and len(outcome.findings) == 2

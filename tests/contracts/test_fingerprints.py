@@ -1,0 +1,32 @@
+"""The fingerprint of a model's source."""
+
+import pathlib
+
+from nmbench.contracts import fingerprints
+
+
+def test_it_changes_with_the_file_and_what_it_imports_from_beside_it(tmp_path):
+    model, shared, deeper, other = (tmp_path / f"{name}.py" for name in ("model", "_shared", "_deeper", "other"))
+    model.write_text("from ._shared import gain\nimport json\n")
+    shared.write_text("from . import _deeper\ngain = 1\n")
+    deeper.write_text("from ._shared import gain\n")  # a circle ends
+    other.write_text("x = 1\n")
+    seen = [fingerprints.of_module(model)]
+    other.write_text("x = 2\n")
+    assert fingerprints.of_module(model) == seen[0]
+    for file in (model, shared, deeper):
+        file.write_text(file.read_text() + "changed = 2\n")
+        seen.append(fingerprints.of_module(model))
+    assert len(set(seen)) == 4
+
+
+def test_a_built_in_model_includes_what_it_shares():
+    folder = pathlib.Path(__file__).parents[2] / "baselines"
+    names = lambda model: [path.name for path in fingerprints._with_siblings(folder / f"{model}.py")]
+    assert names("lstm") == ["lstm.py", "_products.py", "_shared.py"]
+    assert names("nmrnn") == ["nmrnn.py", "_neuromodulated.py", "_products.py", "_shared.py", "_subspace.py"]
+
+
+def test_a_file_that_no_longer_parses_has_one_too(tmp_path):
+    (tmp_path / "model.py").write_text("def\n")
+    assert len(fingerprints.of_module(tmp_path / "model.py")) == 64

@@ -1,0 +1,96 @@
+"""One cell: what its run key depends on, and what a protocol with several phases leaves in a row."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from nmbench.contracts import frozen_sets
+from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.protocol import Phase, Protocol
+from nmbench.contracts.task import FixedData
+from nmbench.experiments import resolution, running, tuning
+from nmbench.experiments.request import Request
+from nmbench.results.store import Store
+from nmbench.training import trainer
+
+
+@pytest.fixture
+def register(toy_task, monkeypatch):
+    """Put a changed toy task into the registry in place of the other."""
+
+    def put(**changes):
+        task = dataclasses.replace(toy_task, **changes)
+        monkeypatch.setitem(TASKS._entries, "toy", dataclasses.replace(TASKS.entry("toy"), value=task))
+        return task
+
+    return put
+
+
+def resolve(**changes):
+    return resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}, **changes))
+
+
+def two_phases(**second):
+    phases = (Phase(steps=6, stage="early"), Phase(steps=4, **second))
+    return (Protocol(name="matched", phases=phases, validate_every=2),)
+
+
+def test_the_run_key_changes_with_training_data_and_validation_sets(toy_task, register):
+    before = resolve().run_id(0)
+    assert resolve().run_id(0) == before
+    double = lambda: jax.tree.map(lambda a: 2 * a, toy_task.training["train"].make())
+    register(training={"train": FixedData(double)})
+    assert resolve().run_id(0) != before
+    register(set_sizes={**toy_task.set_sizes, "second": 12}, protocols=two_phases(validation="second"))
+    arrays = dict(toy_task.frozen("validation").arrays)
+    frozen_sets.save(toy_task.sets_folder, "toy", 1, "second", arrays, 12)
+    first = resolve()
+    assert set(first.validation_sha256) == {"validation", "second"}
+    manifest = json.loads((toy_task.sets_folder / "manifest.json").read_text())
+    manifest.pop("toy-v1-second")
+    (toy_task.sets_folder / "manifest.json").write_text(json.dumps(manifest))
+    arrays["targets"] = arrays["targets"] + 1
+    frozen_sets.save(toy_task.sets_folder, "toy", 1, "second", arrays, 12)
+    assert resolve().run_id(0) != first.run_id(0)
+
+
+def test_stages_are_judged_on_the_test_set_and_recorded(toy_task, register, tmp_path):
+    metric = dataclasses.replace(toy_task.metrics[0], stages=("early", "never"))
+    other = dataclasses.replace(metric, name="unstaged", stages=())
+    task = register(metrics=(metric, other), protocols=two_phases(relative_rate=10.0))
+    cell = resolve()
+    store = Store(tmp_path)
+    store.prepare()
+    (row,) = running.run_seeds(cell, [0], store)
+    early = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}))
+    early = dataclasses.replace(early, phases=early.phases[:1])
+    (trained,), _ = early.train([trainer.TrainingRun(0, cell.tuning.rate)], lambda step, losses: None)
+    arrays = task.frozen("test").arrays
+    predictions = np.asarray(cell.model.apply(trained.params, task.unpack(arrays).inputs))
+    expected = task.evaluate(predictions, arrays)
+    assert row["metrics.mse.early"] == pytest.approx(expected["values"]["mse"], rel=1e-5)
+    assert row["metrics.mse.early"] != pytest.approx(row["value"], rel=1e-3)
+    assert {name for name in row if name.startswith("metrics.")} == {"metrics.mse.early", "metrics.unstaged"}
+    conditions = json.loads(row["conditions_json"])
+    assert set(conditions) == {"mse", "unstaged", "mse.early"}
+    assert conditions["mse.early"] == pytest.approx(expected["conditions"]["mse"], rel=1e-5)
+    with np.load(store.runs / row["run_id"] / "per_trial.npz") as file:
+        assert set(file.files) == {"mse", "unstaged", "mse.early"}
+    rates = [p["learning_rate"] for p in json.loads(row["config_json"])["protocol"]["phases"]]
+    assert rates == [row["learning_rate"], 10 * row["learning_rate"]]
+
+
+def test_tuning_counts_every_validation_set_once_at_its_last_use():
+    phase = lambda name: Phase(steps=1, validation=name)
+    assert tuning.criterion([phase("a"), phase("a"), phase("b")], [9.0, 1.0, 3.0]) == 2.0
+    assert tuning.criterion([phase("a"), phase("b"), phase("a")], [9.0, 1.0, 3.0]) == 2.0
+    assert tuning.criterion([phase("a")], [5.0]) == 5.0
+
+
+def test_the_learning_rate_of_the_user_reaches_every_phase(toy_task, register):
+    register(protocols=two_phases(relative_rate=0.1))
+    cell = resolve(learning_rate=0.5)
+    assert [p["learning_rate"] for p in cell.resolved_protocol()["phases"]] == [0.5, 0.05]

@@ -1,0 +1,187 @@
+"""A row's configuration leads back to its run: the same run id from `cell_from` and from the command, nothing trained."""
+
+import json
+import shlex
+
+import jax
+import pytest
+
+from nmbench import run
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.contracts.registration import register_baseline
+from nmbench.experiments import rebuild, resolution
+from nmbench.experiments.experiment import Tuning
+from nmbench.experiments.request import Request
+from nmbench.results import schema
+from nmbench.support.errors import NmbenchError
+
+MODELS = [model.name for model in BASELINES.entries()]
+# Each task with one model in turn; and, among the slow tests, every model on the task with most phases and partitions.
+TURN = {(task.name, MODELS[i % len(MODELS)]) for i, task in enumerate(TASKS.entries())}
+ALL = [
+    *sorted(TURN),
+    *(pytest.param("multitask", m, marks=pytest.mark.slow) for m in MODELS if ("multitask", m) not in TURN),
+]
+
+
+def stored(cell, seed=0):
+    """The configuration as a reader of a CSV has it."""
+    return json.loads(schema.canonical_json(cell.config(seed)))
+
+
+def of_command(line):
+    """What `nmbench.run` resolves a command line to, and its seeds."""
+    environment, words = [], shlex.split(line)
+    while "=" in words[0]:
+        environment.append(words.pop(0))
+    assert words[:3] == ["python", "-m", "nmbench.run"]
+    run.FLAGS.unparse_flags()
+    for name in run.FLAGS:
+        run.FLAGS[name].unparse()
+    assert run.FLAGS(["run", *words[3:]])[1:] == []
+    with jax.enable_x64("JAX_ENABLE_X64=true" in environment):
+        cell = resolution.resolve(run.request(run.FLAGS))
+    return cell, range(run.FLAGS.first_seed, run.FLAGS.first_seed + run.FLAGS.seeds)
+
+
+@pytest.mark.parametrize(("task", "model"), ALL)
+def test_every_built_in_cell_is_rebuilt_with_the_same_run_id(task, model):
+    """Every protocol of every task; in turn with a budget, given sizes, a given rate, other steps and another data seed."""
+    registered, free = TASKS.get(task), BASELINES.get(model).free_size
+    budget = {"budget": 900, "allow_budget_miss": True}
+    variants = [{"data_seed": 3}, {"hparams": {free: 12}}, {"learning_rate": 3e-4}, {"steps": 77}, budget]
+    for i, protocol in enumerate(registered.protocols):
+        for changes in ({}, variants[(i + len(model)) % len(variants)]):
+            cell = resolution.resolve(Request(model=model, task=task, protocol=protocol.name, **changes))
+            config = stored(cell, seed=i)
+            again = rebuild.cell_from(config)
+            assert again.run_id(i) == cell.run_id(i), (protocol.name, changes)
+            assert rebuild.differences(config, again) == {}
+            line = rebuild.command_of(config)
+            told, seeds = of_command(line)
+            assert (told.run_id(i), seeds) == (cell.run_id(i), range(i, i + 1)), line
+
+
+FLAGS = {
+    "": {},
+    "--budget=600": {"budget": 600},
+    "--hparams=N=12": {"hparams": {"N": 12}},
+    "--budget=500 --hparams=M=3": {"budget": 500, "hparams": {"M": 3}},
+    "--budget=430 --hparams=N=12 --allow_budget_miss": {"budget": 430, "hparams": {"N": 12}, "allow_budget_miss": True},
+    "--learning_rate=0.5": {"learning_rate": 0.5},
+    "--steps=30 --data_seed=4 --remat": {"steps": 30, "data_seed": 4, "remat": True},
+    "--protocol=paper": {"protocol": "paper"},
+    "--protocol=paper --hparams=K=4": {"protocol": "paper", "hparams": {"K": 4}},
+    "--protocol=paper --budget=500": {"protocol": "paper", "budget": 500},
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_the_command_is_as_short_as_what_a_user_would_type(flags):
+    cell = resolution.resolve(Request(model="nmrnn", task="element_finder", **FLAGS[flags]))
+    line = rebuild.command_of(stored(cell), seeds=range(10))
+    order = lambda text: sorted(word for word in text.split() if not word.startswith(("python", "-m")))
+    given = ["--model=nmrnn", "--task=element_finder", *flags.split()]
+    shown = order(line)
+    if "hparams" not in flags:
+        assert [word for word in shown if word != "nmbench.run"] == sorted(given)
+    told, seeds = of_command(line)
+    assert (told.run_id(5), seeds) == (cell.run_id(5), range(10))
+
+
+def test_a_tuned_rate_is_kept_and_the_command_tunes_again():
+    request = Request(model="lrrnn", task="element_finder", hparams={"K": 2})
+    cell = resolution.resolve(request, Tuning(0.1, 15, {"source": "tuned in this results folder"}))
+    config = stored(cell, 7)
+    assert rebuild.cell_from(config).run_id(7) == cell.run_id(7)
+    assert "--tune" in rebuild.command_of(config).split()
+    # One that was tuned and shipped beside the model needs no flag.
+    shipped = resolution.resolve(Request(model="lrrnn", task="element_finder"))
+    assert shipped.tuning.trials > 0
+    assert rebuild.command_of(stored(shipped), seeds=range(10)) == (
+        "python -m nmbench.run --model=lrrnn --task=element_finder"
+    )
+
+
+def test_double_precision_is_part_of_it():
+    with jax.enable_x64(True):
+        cell = resolution.resolve(Request(model="rnn", task="element_finder"))
+        config = stored(cell)
+        assert rebuild.cell_from(config).run_id(0) == cell.run_id(0)
+    assert config["x64"] is True
+    line = rebuild.command_of(config)
+    assert line.startswith("JAX_ENABLE_X64=true python -m nmbench.run ")
+    assert rebuild.differences(config, rebuild.cell_from(config)) == {"x64": (True, False)}
+
+
+def test_whole_numbers_among_a_models_settings_are_rebuilt(toy_task):
+    """A model may give a float hyperparameter as 10; its run id says 10, and so must the rebuilt one's."""
+    register_baseline("whole", free_size="N", settings={"toy": {"tau": 10}})(make_pair)
+    cell = resolution.resolve(Request(model="whole", task="toy"))
+    assert '"tau":10,' in schema.canonical_json(cell.config(0)["hparams"]).replace("}", ",")
+    assert rebuild.cell_from(stored(cell)).run_id(0) == cell.run_id(0)
+    assert of_command(rebuild.command_of(stored(cell)))[0].run_id(0) == cell.run_id(0)
+    other = resolution.resolve(Request(model="whole", task="toy", hparams={"tau": "4", "word": "a b'c"}))
+    assert of_command(rebuild.command_of(stored(other)))[0].run_id(0) == other.run_id(0)
+
+
+def make_pair(spec, N: int, tau: float = 2.0, word: str = "x"):
+    """A linear map of the inputs, `N` times."""
+    import jax.numpy as jnp
+
+    from nmbench.contracts.model import concat_inputs
+
+    del tau, word
+    init = lambda key: {"W": jax.random.normal(key, (spec.input_size, N)), "C": jnp.ones((N, spec.output_size))}
+    return init, lambda params, inputs: concat_inputs(inputs, axis=2) @ params["W"] @ params["C"]
+
+
+def test_an_unknown_model_still_has_a_command(toy_task):
+    cell = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}, budget=45, allow_budget_miss=True))
+    config = {**stored(cell, 3), "model": "not_here"}
+    line = rebuild.command_of(config, plugins=["my model.py"])
+    assert line.startswith("python -m nmbench.run '--plugin=my model.py' --model=not_here --task=toy --protocol=matched ")
+    for flag in ("--budget=45", "N=5", "--steps=40", "--learning_rate=0.01", "--first_seed=3", "--seeds=1"):
+        assert flag in line
+    with pytest.raises(NmbenchError, match="unknown model 'not_here'"):
+        rebuild.cell_from(config)
+
+
+def test_what_has_changed_since_is_named(toy_task):
+    cell = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}))
+    config = stored(cell)
+    config["model_sha256"] = "0" * 64
+    config["protocol"]["phases"][0]["clip_norm"] = 0.5
+    found = rebuild.differences(config, rebuild.cell_from(config))
+    assert found == {
+        "model_sha256": ("0" * 64, cell.model_sha256),
+        "protocol.phases.0.clip_norm": (0.5, 0.0),
+    }
+
+
+BAD = {
+    "empty": {},
+    "trained elsewhere": {"predictions_sha256": "a" * 64, "model": "x"},
+    "a name that is a number": {"model": 3},
+    "sizes that are a list": {"hparams": [1]},
+    "a budget in words": {"budget": "many"},
+    "a seed that is true": {"seed": True},
+    "a negative seed": {"seed": -1},
+    "no phases": {"protocol": {"name": "matched", "phases": []}},
+    "half a step": {"protocol": {"name": "matched", "phases": [{"steps": 0.5}]}},
+    "a rate that is negative": {"learning_rate": -1.0},
+    "remat in words": {"remat": "yes"},
+    "an unknown size": {"hparams": {"Q": 3}},
+    "a size that is an object": {"hparams": {"N": {}}},
+    "a size of zero": {"hparams": {"N": 0}},
+    "an unknown protocol": {"protocol": {"name": "none", "phases": [{"steps": 1}]}},
+}
+
+
+@pytest.mark.parametrize("label", BAD)
+def test_a_configuration_that_is_none_is_refused(toy_task, label):
+    good = stored(resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5})))
+    alone = label in ("empty", "trained elsewhere")
+    config = BAD[label] if alone else {**good, **BAD[label]}
+    with pytest.raises(NmbenchError):
+        rebuild.cell_from(config)

@@ -1,0 +1,283 @@
+"""Claims on the insides of networks: what predictions and errors lead to which verdict, and where networks come from."""
+
+import dataclasses
+import functools
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from nmbench import run
+from nmbench.paper.ledger import theory
+from nmbench.paper.ledger.evidence import Evidence, Key, resolved
+from nmbench.paper.ledger.verdicts import Verdict
+from nmbench.paper.theory import trained
+from nmbench.paper.theory.network import draw
+from nmbench.paper.theory.trained import Prediction, TrainedNetwork
+from nmbench.results.store import PARAMS, Store
+from nmbench.support.errors import NmbenchError
+from nmbench.training.parameter_files import save_params
+from support.claimed import make_rows, read, write_csv, write_folder
+
+LINEAR, RANK1 = "nmrnn_linear", "mwg_rank1"
+
+
+def rows(values, **more):
+    return make_rows(LINEAR, RANK1, values, **more)
+
+
+def predictions(errors):
+    """Of one network: condition to mean error of s."""
+    return [
+        Prediction(
+            condition=str(label),
+            trials=10,
+            told=1.0,
+            own_s=1e-9,
+            own_x=1e-9,
+            possible=0.75,
+            target_s=error,
+            target_s_max=9.0,
+            law_s=0.25,
+            target_w=9.0,
+            target_w_max=9.0,
+        )
+        for label, error in errors.items()
+    ]
+
+
+@pytest.fixture
+def networks(monkeypatch, tmp_path):
+    """A results folder of runs whose networks have the given mean errors of s; returns the evidence."""
+
+    def make(*errors, **more):
+        by_run = {}
+        made = rows([0.1] * len(errors), **more)
+        for row, each in zip(made, errors, strict=True):
+            by_run[row["run_id"]] = types.SimpleNamespace(name=row["run_id"], condition="interval", found=predictions(each))
+        monkeypatch.setattr(trained, "load", lambda run_id, folder: by_run[run_id])
+        monkeypatch.setattr(trained, "traces", lambda network: None)
+        monkeypatch.setattr(trained, "predictions", lambda network, traces: network.found)
+        return read(write_folder(tmp_path / "results", made))
+
+    return make
+
+
+SIGNAL = {
+    "follows": ({7: 0.01, 15: 0.02}, Verdict.HOLDS, "interval 7 0.010, interval 15 0.020"),
+    "at the limit": ({7: 0.05, 15: 0.05}, Verdict.HOLDS, "interval 7 0.050, interval 15 0.050"),
+    "at one interval": ({7: 0.01, 15: 0.051}, Verdict.PARTLY, "interval 7 0.010, interval 15 0.051"),
+    "at none": ({7: 0.2, 15: 0.3}, Verdict.FAILS, "interval 7 0.200, interval 15 0.300"),
+    "no sigmoid can": ({7: float("nan"), 15: 0.01}, Verdict.PARTLY, "interval 7 none, interval 15 0.010"),
+}
+
+
+@pytest.mark.parametrize("label", SIGNAL)
+def test_signal(networks, label):
+    errors, verdict, because = SIGNAL[label]
+    found = theory.signal(networks(errors), "matched")
+    assert (found.verdict, found.qualifier) == (verdict, "one network")
+    assert found.because == f"Mean error of s, predicted from the target's ramp: {because}; following is 0.05 or less"
+    line = found.measured[0]
+    assert line.what == "interval 7: mean error of s" and line.interval == ""
+    assert line.told.startswith("read off Eq. 16 0.250; from the network's own output 1e-09; ")
+    assert line.told.endswith("exists at 75% of the ramp's steps")
+
+
+def test_signal_is_the_median_over_networks(networks):
+    """Of four networks at 7: 0.01, 0.02, 0.03, 0.9, the median is 0.025; at 15 two have none, which count as beyond all."""
+    none = float("nan")
+    evidence = networks({7: 0.9, 15: none}, {7: 0.01, 15: 0.01}, {7: 0.03, 15: none}, {7: 0.02, 15: none}, {7: 9.0, 15: 9.0})
+    found = theory.signal(evidence, "matched")
+    assert (found.verdict, found.qualifier) == (Verdict.PARTLY, "median of 4 networks")
+    assert "interval 7 0.025, interval 15 none" in found.because
+    assert [line.interval for line in found.measured] == ["0.010 .. 0.900 over networks", "0.010 .. none over networks", ""]
+    assert found.measured[2].value == "4" and found.measured[2].told.count(f"{LINEAR}.{RANK1}.matched.s") == 4
+
+
+def test_a_shortened_training_is_said(networks):
+    found = theory.signal(networks({7: 0.01}, {7: 0.01}, steps=300), "matched")
+    said = "median of 2 networks; holds after 300 of 20000 steps"
+    assert (found.verdict, found.qualifier) == (Verdict.UNDECIDED, said)
+
+
+def test_networks_of_other_lengths_are_not_mixed(networks, tmp_path):
+    """One was trained in full, another shorter; and one longer, whose parameters are not here."""
+    evidence = networks({7: 0.01})
+    write_folder(tmp_path / "results", rows([0.1], steps=300))
+    longer = write_csv(tmp_path / "longer.csv", rows([0.1], steps=90000))
+    assert evidence is not None
+    found = theory.signal(read(str(tmp_path / "results"), longer), "matched")
+    assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "one network")
+
+
+def test_commands_are_ones_of_nmbench(networks):
+    found = theory.signal(networks({7: 0.1}, {7: 0.1}), "matched")
+    train, look = found.commands
+    assert train == f"python -m nmbench.run --model={LINEAR} --task={RANK1} --seeds=2"
+    assert look == "python -m nmbench.theory --run=RUN_ID"
+    for protocol, hparams in (("matched", "tau_x=1,linear_z=true,feedback=true"), ("paper", "")):
+        made, train = theory.proposition(Evidence(), protocol).commands
+        assert made == "python -m nmbench.theory"
+        run.FLAGS.unparse_flags()
+        for name in run.FLAGS:
+            run.FLAGS[name].unparse()
+        run.FLAGS(["run", *train.split()[3:]])
+        assert (run.FLAGS.hparams or "") == hparams and (run.FLAGS.protocol or "matched") == protocol
+
+
+def test_without_networks_there_is_no_data(tmp_path):
+    found = theory.signal(Evidence(), "paper")
+    assert (found.verdict, found.because) == (
+        Verdict.NO_DATA,
+        f"There are no finished runs of {LINEAR} on {RANK1}, protocol paper",
+    )
+    assert found.commands[0] == f"python -m nmbench.run --model={LINEAR} --task={RANK1} --protocol=paper --seeds=1"
+    # Runs that diverged have no network; a CSV has none either, nor a folder that holds CSVs alone.
+    assert theory.signal(read(write_csv(tmp_path / "lost.csv", rows([None]))), "matched").because.startswith(
+        "There are no fin"
+    )
+    (row,) = rows([0.1])
+    (tmp_path / "tables").mkdir()
+    write_csv(tmp_path / "tables" / "all.csv", [row])
+    for path in (write_csv(tmp_path / "rows.csv", [row]), str(tmp_path / "tables")):
+        because = theory.signal(read(path), "matched").because
+        assert because == (f"The parameters of {row['run_id']} are not in a CSV; name the results folder that holds its run")
+
+
+def test_a_run_whose_parameters_are_gone_is_no_data(tmp_path):
+    (row,) = rows([0.1])
+    found = theory.signal(read(write_folder(tmp_path / "results", [row])), "matched")
+    assert found.verdict is Verdict.NO_DATA
+    assert found.because.startswith(f"the parameters of {row['run_id']} are not here")
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """A results folder with a run of the matched protocol that holds parameters as they are drawn."""
+    root = tmp_path_factory.mktemp("untrained")
+    (row,) = rows([0.1])
+    # Of NumPy's, which need no compilation.
+    random, init = np.random.RandomState(0), resolved(Key(LINEAR, RANK1, "matched")).model.init
+    draw = lambda a: (0.3 * random.randn(*a.shape)).astype(a.dtype)
+    params = jax.tree.map(draw, jax.eval_shape(init, jax.random.key(0)))
+    store = Store(root)
+    store.prepare()
+    store.write(row, lambda path: save_params(path, params), {}, [], ())
+    assert (store.runs / row["run_id"] / PARAMS).is_file()
+    return str(root), row
+
+
+def test_a_network_from_a_results_folder(untrained, tmp_path, monkeypatch):
+    """Parameters are found beside the run although a folder of CSVs, which has the row too, comes last."""
+    folder, row = untrained
+    monkeypatch.setattr(trained, "load", functools.cache(trained.load))
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    write_csv(tables / "all.csv", [row])
+    found = theory.signal(read(folder, str(tables)), "matched")
+    assert found.verdict in (Verdict.FAILS, Verdict.PARTLY) and found.qualifier == "one network"
+    # Recomputed without the ledger.
+    network = trained.load(row["run_id"], folder)
+    expected = trained.predictions(network, trained.traces(network))
+    assert [line.what for line in found.measured] == [
+        *(f"interval {p.condition}: mean error of s" for p in expected),
+        "networks",
+    ]
+    for line, prediction in zip(found.measured, expected, strict=False):
+        assert line.value == (f"{prediction.target_s:.3f}" if np.isfinite(prediction.target_s) else "none")
+    # Its time constant is 2 steps: the proposition is not about it.
+    found = theory.proposition(read(folder), "matched")
+    assert found.verdict is Verdict.PARTLY and found.qualifier == ""
+    assert "the trained network of protocol matched is outside of it: " in found.because
+    assert found.measured[-1][:2] == (row["run_id"], "does not apply")
+
+
+MADE = {
+    "rounding": (
+        [("a", 20, 1e-12, 1e-15), ("b", 200, 0.0, 0.0)],
+        Verdict.PARTLY,
+        "As corrected it is exact on made networks",
+    ),
+    "beyond": ([("a", 20, 1e-15, 1.1e-12), ("b", 200, 2e-12, 0.0)], Verdict.FAILS, "It fails on made networks"),
+    "one of two": ([("a", 20, 1e-15, 1e-15), ("b", 200, 1e-3, 1e-15)], Verdict.PARTLY, "It fails on made networks"),
+}
+
+
+@pytest.mark.parametrize("label", MADE)
+def test_proposition_on_made_networks(monkeypatch, label):
+    made, verdict, because = MADE[label]
+    monkeypatch.setattr(theory, "_made", lambda: made)
+    found = theory.proposition(Evidence(), "paper")
+    assert found.verdict is verdict
+    assert (
+        found.because == f"{because}; no trained network: there are no finished runs of {LINEAR} on {RANK1}, protocol paper"
+    )
+    assert [line.value for line in found.measured] == [f"{max(z, y):.2g}" for _, _, z, y in made]
+
+
+def test_proposition_on_the_networks_that_are_made_here():
+    assert [(what, steps) for what, steps, _, _ in theory._made()] == [
+        ("300 random instances", 20),
+        ("N=40 M=7 K=3 P=4 O=2, H=14", 200),
+    ]
+    assert all(0 < error < 1e-12 for _, _, *errors in theory._made() for error in errors)
+
+
+@pytest.fixture
+def drawn():
+    """A network that the proposition is about, as if it had been trained."""
+    random = np.random.RandomState(3)
+    network = draw(random, N=12, M=4, K=2, P=3, O=1, tau_z=3.0)
+    inputs = random.randn(15, 2, 3)
+    return TrainedNetwork(
+        name="the_network",
+        remarks=[],
+        network=network,
+        inputs=inputs,
+        targets=np.zeros((15, 2, 1)),
+        conditions=np.zeros(2, int),
+        condition="trials",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "because"),
+    [
+        ({}, Verdict.HOLDS, "a trained network, started in the span of R, is reproduced to "),
+        ({"tau_x": 2.0}, Verdict.PARTLY, "the trained network of protocol matched is outside of it: "),
+        ({"phi_x": np.tanh}, Verdict.PARTLY, "the trained network of protocol matched is outside of it: "),
+    ],
+    ids=["as the proposition has it", "with a leak", "not linear"],
+)
+def test_proposition_on_a_trained_network(monkeypatch, tmp_path, drawn, changes, verdict, because):
+    network = dataclasses.replace(drawn, network=dataclasses.replace(drawn.network, **changes))
+    monkeypatch.setattr(trained, "load", lambda run_id, folder: network)
+    folder = write_folder(tmp_path / "results", rows([0.1], settings=theory.EQUATIONS, steps=500))
+    found = theory.proposition(read(folder), "matched")
+    assert found.verdict is verdict and because in found.because
+    assert found.qualifier == ""
+    if not changes:
+        line = found.measured[-1]
+        assert line.what == "the_network: largest error" and 0 < float(line.value) < 1e-12
+        assert "H = 9" in line.told  # M + K + P
+
+
+def test_a_network_with_the_settings_of_the_proposition_goes_before_another(monkeypatch, tmp_path, drawn):
+    asked = []
+    monkeypatch.setattr(trained, "load", lambda run_id, folder: asked.append(run_id) or drawn)
+    (plain,), (special,) = rows([0.1]), rows([0.2], settings=theory.EQUATIONS)
+    folder = write_folder(tmp_path / "results", [plain], [special])
+    assert theory.proposition(read(folder), "matched").verdict is Verdict.HOLDS
+    assert asked == [special["run_id"]]
+
+
+def test_a_network_that_cannot_be_loaded_leaves_the_made_ones(monkeypatch, tmp_path):
+    def refuse(run_id, folder):
+        raise NmbenchError("Its model\x1b[31m has changed")
+
+    monkeypatch.setattr(trained, "load", refuse)
+    found = theory.proposition(read(write_folder(tmp_path / "results", rows([0.1]))), "matched")
+    assert found.verdict is Verdict.PARTLY
+    assert found.because.endswith("no trained network: its model\\x1b[31m has changed")

@@ -1,0 +1,133 @@
+"""The leaderboard as text: literal tables, escaping."""
+
+import csv
+import io
+
+import pytest
+
+from nmbench.report import leaderboard
+from nmbench.report.text import number
+from nmbench.results import ranking
+from support.rows import diverged, make_row, tables_of
+
+A = [1.0, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.875]
+
+
+def rows(model, values, task="made_up", **changes):
+    return [make_row(model, s, v, task=task, run_id=f"r{s}", **changes) for s, v in enumerate(values)]
+
+
+def render(made, form, wide=False):
+    tables = tables_of(made)
+    return leaderboard.render(tables, ranking.overall(tables), form, wide)
+
+
+def test_the_terminals_table_is_literal():
+    text = render(rows("b", [3.0] * 8) + rows("a", [1.0] * 7) + [diverged(model="a", seed=7)], "terminal")
+    title, table, heading, metrics, notes, legend = text.split("\n\n")
+    assert title == "made_up v1, protocol matched, budget 500: mse (lower is better)"
+    # Differences of 2 in seven seeds and of -1 in one: 4 of 256 arrangements lie as far out.
+    assert table.splitlines() == [
+        "rank  model  group       params           seeds  median  95%     score  s/seed",
+        "----  -----  -----  -----------  --------------  ------  ------  -----  ------",
+        "   1  a      a      497 (-0.6%)  8 (1 diverged)       1  1 .. 1   65.6     2.0",
+        "   2  b      b      497 (-0.6%)               8       3  3 .. 3   25.0     2.0",
+    ]
+    assert heading == "Medians of the other metrics:" and metrics.splitlines()[2].split() == ["a", "0.5"]
+    assert notes.startswith(
+        "10 test trials (sha256 aaaaaaaaaaaa); floor 4, ceiling 0; parameters selected on validation loss"
+    )
+    assert legend.startswith("rank: 1 + the number of models")
+
+
+def test_wide_tables_fit_a_terminal():
+    names = {f"metrics.other_metric_{i}": 0.5 for i in range(12)}
+    text = render(rows("a", A, **names) + rows("b", A, **names), "terminal", wide=True)
+    assert "Interquartile means (iqm), extremes" in text and "Medians of the other metrics, continued:" in text
+    tables = [line for part in text.split("\n\n") if "---" in part for line in part.splitlines()]
+    assert max(map(len, tables)) <= leaderboard.WIDTH
+    assert all(f"other_metric_{i}" in text for i in range(12))
+
+
+def test_few_seeds_are_said():
+    assert "With so few seeds no difference" in render(rows("a", A[:3]) + rows("b", A[:3]), "terminal")
+    assert "With so few seeds" not in render(rows("a", A) + rows("b", A), "terminal")
+    assert "With so few seeds" not in render(rows("a", A[:3]), "terminal")
+
+
+def test_an_overall_table_follows_where_there_are_two_tasks():
+    made = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)] + rows("c", A, "t1")
+    text = render(made, "terminal")
+    assert "Overall, protocol matched: mean score over t1 (500), t2 (500)" in text
+    assert "Not ranked: c (no t2 (500))." in text
+    assert [line.split() for line in text.splitlines() if line.startswith("   1  a ")][-1][:5] == [
+        "1",
+        "a",
+        "a",
+        "8",
+        "64.1",
+    ]
+
+
+def test_csv_has_a_line_per_entry_in_full_precision():
+    made = rows("b", [v + 1 / 3 for v in A]) + rows("a", A) + rows("a", A, "other", params_target=None, params_dev=None)
+    lines = list(csv.DictReader(io.StringIO(render(made, "csv"))))
+    assert [(line["task"], line["budget"], line["label"], line["rank"]) for line in lines] == [
+        ("made_up", "500", "a", "1"),
+        ("made_up", "500", "b", "2"),
+        ("other", "", "a", "1"),
+    ]
+    entry = tables_of(made)[0].entries[1]
+    assert float(lines[1]["median"]) == entry.median.value and float(lines[1]["score_high"]) == entry.score.high
+    assert lines[1]["run_ids"].split() == [f"r{s}" for s in range(8)] and lines[1]["reference"] == "false"
+    assert (lines[0]["metrics.exact_match"], lines[0]["solved"], lines[0]["lost"]) == ("0.5", "", "0")
+    both = tables_of([row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)])
+    lines = list(csv.DictReader(io.StringIO(leaderboard.render([], ranking.overall(both), "csv"))))
+    assert [(line["label"], line["score"], line["tasks"]) for line in lines] == [
+        ("a", "64.0625", "2"),
+        ("b", "64.0625", "2"),
+    ]
+    assert lines[0]["scores"] == "t1:500=64.0625; t2:500=64.0625"
+
+
+NAME = r"<script>|\input{x}_&%$#^~*`[b]"
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ("terminal", NAME),
+        ("markdown", r"&#60;script&#62;&#124;\\input{x}\_&#38;%\$#^\~\*\`\[b\]"),
+        (
+            "latex",
+            r"\ensuremath{<}script\ensuremath{>}\ensuremath{|}\textbackslash{}input\{x\}\_\&\%\$\#\textasciicircum{}"
+            r"\textasciitilde{}*`[b]",
+        ),
+    ],
+)
+def test_names_are_escaped(form, shown):
+    text = render(rows(NAME, A) + rows("b", A, **{f"metrics.{NAME}": 1.0}), form, wide=True)
+    assert shown in text and (form == "terminal" or NAME not in text)
+    (line,) = csv.DictReader(io.StringIO(render(rows(NAME, A), "csv")))
+    assert line["label"] == NAME
+
+
+def test_latex_tables_are_environments_with_caption_and_label_of_their_own():
+    made = rows("[x]", [v * 1e-5 for v in A], "a_b") + rows("*y", [v * 1e-5 for v in A], "a-b")
+    text = render(made, "latex")
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\toprule") == 2
+    assert text.count(r"\resizebox") == text.count(r"\end{tabular}}") == 2
+    assert r"\label{tab:a-b-matched-500}" in text and r"\label{tab:a-b-matched-500-2}" in text
+    assert r"\caption{a\_b v1, protocol matched, budget 500: mse (lower is better). 10 test trials" in text
+    assert r"1 & {}[x] & a & 497 (-0.6\%) & 8 & $1.438 \times 10^{-5}$ & [$1." in text
+
+
+def test_latex_shows_intervals_of_shares(toy_task):
+    judge = {"task": "toy", "testset_sha256": toy_task.frozen("test").sha256, "floor": 1.0}
+    text = render([make_row("a", s, v, **judge) for s, v in enumerate([0.05, 0.5])], "latex", wide=True)
+    assert r"& [9\%, 91\%] &" in text and r"& 1/2 &" in text and "mse \\ensuremath{<}= 0.1." in text
+
+
+def test_numbers_have_four_digits():
+    shown = [number(v) for v in (0.0, 12.3456, 36.66667, 0.00123456, 1e-7, 123456.0)]
+    assert shown == ["0", "12.35", "36.67", "0.001235", "1.000e-07", "1.235e+05"]

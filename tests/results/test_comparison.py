@@ -1,0 +1,375 @@
+"""Comparisons of files: constructed rows, literal verdicts, refusals, tables."""
+
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas
+import pytest
+
+from nmbench.report import comparison as report
+from nmbench.results import experiment_rows, schema
+from nmbench.results.comparison import COLUMNS, compare_results
+from nmbench.support.errors import NmbenchError
+from support.rows import diverged, make_row
+
+ROOT = pathlib.Path(__file__).parents[2]
+A = [1.0, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.875]
+
+
+def rows(model, values, task="made_up", protocol="matched", **changes):
+    changes |= {"task": task, "protocol": protocol}
+    return [make_row(model, s, v, **{"run_id": f"{model}.{task}.{protocol}.s{s}", **changes}) for s, v in enumerate(values)]
+
+
+def config(row, **changes):
+    """`row` with another configuration, and so another run id."""
+    text = schema.canonical_json(json.loads(row["config_json"]) | changes)
+    return row | {"config_json": text, "run_id": f"{row['run_id']}.{hashlib.sha256(text.encode()).hexdigest()[:12]}"}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to(name, *parts):
+        path = tmp_path / name
+        path.write_text(schema.to_csv([row for part in parts for row in part]))
+        return str(path)
+
+    return to
+
+
+def verdicts(frame):
+    return {(b if isinstance(b, str) else a): v for a, b, v in zip(frame.model_a, frame.model_b, frame.verdict, strict=True)}
+
+
+def test_verdicts_by_model(write):
+    shifted = [v + 0.5 for v in A]
+    base = write("a.csv", rows("up", A), rows("down", A), rows("same", A), rows("one", A), rows("gone", A))
+    new = write(
+        "b.csv",
+        rows("up", shifted),
+        rows("down", [v - 0.5 for v in A]),
+        rows("same", A[::-1]),
+        rows("one", [0.1]),
+        rows("fresh", A),
+    )
+    frame = compare_results([base, new])
+    assert list(frame.columns) == list(COLUMNS)
+    assert verdicts(frame) == {
+        "down": "better",
+        "fresh": "only in B",
+        "gone": "only in A",
+        "one": "cannot tell: one seed",
+        "same": "cannot tell",
+        "up": "worse",
+    }
+    line = frame.set_index("model_b").loc["up"]
+    # Eight differences of one sign: 2 / 2**8, three lines with a p.
+    assert line.p == pytest.approx(2 / 256) and line.p_holm == pytest.approx(6 / 256)
+    assert line.difference == line.median_difference == 0.5
+    assert (line.low, line.high) == (0.5, 0.5)
+    assert (line.median_a, line.median_b) == (1.4375, 1.9375)
+    # Of 64 pairs B is better where A lies 5, 6 or 7 steps higher, 3 + 2 + 1, and ties at 4 steps, 4 pairs.
+    assert line.improvement == 8 / 64
+    assert (line.seeds_a, line.seeds_b, line.shared, line.pairing) == (8, 8, 8, "paired")
+    one = frame.set_index("model_b").loc["one"]
+    assert one.difference == pytest.approx(0.1 - 1.4375) and np.isnan(one.low) and np.isnan(one.p) and np.isnan(one.p_holm)
+
+
+def test_higher_is_better_turns_the_verdict(write):
+    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0, "score": 50.0}
+    frame = compare_results([write("a.csv", rows("m", A, **up)), write("b.csv", rows("m", [v + 1 for v in A], **up))])
+    assert verdicts(frame) == {"m": "better"} and frame.improvement[0] == 1.0 and frame.higher_is_better[0]
+
+
+def test_diverged_seeds_count_as_the_floor_and_are_counted(write):
+    lost = [diverged(model="m", seed=s, run_id=f"lost{s}", status="diverged" if s % 2 else "failed") for s in range(8)]
+    frame = compare_results([write("a.csv", rows("m", A)), write("b.csv", lost)])
+    assert frame.median_b[0] == 4.0 and frame.lost_b[0] == 8 and frame.lost_a[0] == 0
+    assert frame.verdict[0] == "worse"
+    assert "8 (8 diverged)" in report.render(frame, "terminal")
+
+
+def test_seeds_that_only_one_file_has_do_not_enter_the_test(write):
+    base = write("a.csv", rows("m", A))
+    late = write("b.csv", [make_row("m", s, 9.0 if s > 7 else A[s] - 0.1) for s in range(6, 12)])
+    frame = compare_results([base, late])
+    assert (frame.shared[0], frame.pairing[0]) == (2, "paired") and frame.p[0] == 0.5
+    assert frame.difference[0] == pytest.approx(-0.1)
+    apart = write("c.csv", [make_row("m", s, v - 1) for s, v in enumerate(A, start=100)])
+    frame = compare_results([base, apart])
+    assert (frame.shared[0], frame.pairing[0], frame.verdict[0]) == (0, "unpaired", "better")
+
+
+def test_nothing_shared_is_listed(write):
+    frame = compare_results([write("a.csv", rows("a", A)), write("b.csv", rows("b", A))])
+    assert frame.verdict.tolist() == ["only in A", "only in B"]
+    for form in report.FORMATS:
+        assert "only in A" in report.render(frame, form)
+    frame = compare_results([write("a.csv", rows("a", A)), write("b.csv", rows("a", A, protocol="paper"))])
+    assert list(zip(frame.protocol, frame.verdict, strict=True)) == [("matched", "only in A"), ("paper", "only in B")]
+
+
+def test_a_single_file_compares_its_models_pairwise(write):
+    path = write(
+        "a.csv",
+        rows("x", A),
+        rows("y", [v + 1 for v in A]),
+        rows("z", [v + 0.1 * (-1) ** i for i, v in enumerate(A)]),
+        rows("alone", A, params_target=1000),
+        rows("x", A, task="other"),
+    )
+    frame = compare_results(path)
+    assert list(zip(frame.model_a, frame.model_b, frame.verdict, strict=True)) == [
+        ("x", "y", "worse"),
+        ("x", "z", "cannot tell"),
+        ("y", "z", "better"),
+    ]
+    assert set(frame.task) == {"made_up"} and set(frame.budget) == {500}
+    empty = compare_results(write("b.csv", rows("x", A)))
+    assert len(empty) == 0 and list(empty.columns) == list(COLUMNS)
+    assert "Nothing to compare" in report.render(empty, "terminal")
+
+
+def test_three_files_are_each_compared_with_the_first_in_one_family(write):
+    paths = [write(f"{n}.csv", rows("m", [v + n for v in A])) for n in range(3)]
+    frame = compare_results(paths)
+    assert frame.file_b.tolist() == paths[1:] and set(frame.file_a) == {paths[0]}
+    assert frame.p_holm.tolist() == pytest.approx([4 / 256] * 2)
+
+
+def test_holm_takes_verdicts_back_where_there_are_many_lines(write):
+    names = [f"m{i:02}" for i in range(8)]
+    paths = [write("a.csv", *(rows(n, A) for n in names)), write("b.csv", *(rows(n, [v + 1 for v in A]) for n in names))]
+    frame = compare_results(paths)
+    assert set(frame.verdict) == {"cannot tell"} and frame.p.max() < 0.05
+    text = report.render(frame, "terminal")
+    assert "no difference, however large, could be told" in text and "p is 0.007812 or more" in text and "8 lines" in text
+    # Lines of another budget are another family.
+    other = [{**row, "params_target": 1000, "run_id": f"big.{row['run_id']}"} for n in names[:2] for row in rows(n, A)]
+    changed = [{**row, "value": row["value"] + 1} for row in other]
+    paths = [write("c.csv", *(rows(n, A) for n in names), other), write("d.csv", *(rows(n, A) for n in names), changed)]
+    frame = compare_results(paths)
+    assert frame[frame.budget == 1000].p_holm.tolist() == pytest.approx([4 / 256] * 2)
+
+
+def test_configurations_of_a_model_are_told_apart_and_matched(write):
+    small, large = [config(r, hparams={"N": 5}) for r in rows("m", A)], [config(r, hparams={"N": 9}) for r in rows("m", A)]
+    frame = compare_results([write("a.csv", small, large), write("b.csv", large)])
+    assert verdicts(frame) == {"m [N=5]": "only in A", "m [N=9]": "cannot tell"}
+    # The same configurations under other code.
+    newer = [config(r, engine=2) for r in [*small, *large]]
+    frame = compare_results([write("a.csv", small, large), write("b.csv", newer)])
+    assert verdicts(frame) == {"m [N=5]": "cannot tell", "m [N=9]": "cannot tell"}
+    assert frame.changed.tolist() == ["engine None -> 2"] * 2
+    # One configuration each: a pair, and what differs is said.
+    frame = compare_results([write("a.csv", small), write("b.csv", large)])
+    assert verdicts(frame) == {"m": "cannot tell"} and frame.changed.tolist() == ["hparams.N 5 -> 9"]
+    assert "m: hparams.N 5 -> 9" in report.render(frame, "terminal")
+    frame = compare_results(write("a.csv", small, large))
+    assert list(zip(frame.model_a, frame.model_b, strict=True)) == [("m [N=5]", "m [N=9]")]
+
+
+def test_configurations_without_their_seed_are_those_of_parsing():
+    known = {}
+    for text, seed, expected in [
+        ('{"a":1,"seed":3}', 3, '{"a":1}'),
+        ('{"a":1,"seed":35}', 35, '{"a":1}'),
+        ('{"a":1,"seed":3}', 35, '{"a":1}'),
+        ('{"seed": 3, "a": 1}', 3, '{"a":1}'),
+        ('{"a":{"seed":3}}', 3, '{"a":{"seed":3}}'),
+        ('{"a":{"seed":4}}', 4, '{"a":{"seed":4}}'),
+        ('{"a":{"seed":3},"seed":3}', 3, '{"a":{"seed":3}}'),
+        ('{"a":"\\"seed\\":3,","seed":4}', 4, '{"a":"\\"seed\\":3,"}'),
+    ]:
+        assert experiment_rows._without_seed(text, seed, known) == expected, text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("testset_sha256", "b" * 64),
+        ("task_version", 2),
+        ("metric", "error"),
+        ("higher_is_better", True),
+        ("floor", 5.0),
+        ("ceiling", -1.0),
+    ],
+)
+def test_rows_judged_differently_are_refused(write, field, value):
+    base, other = write("a.csv", rows("m", A)), write("b.csv", rows("m", A, **{field: value}))
+    with pytest.raises(NmbenchError) as caught:
+        compare_results([base, other])
+    text = str(caught.value)
+    assert other in text and base in text and f"m.made_up.matched.s0 has {field} {value}" in text
+    assert "\n" not in text
+    mixed = write("c.csv", rows("m", A), rows("n", A, **{field: value}))
+    with pytest.raises(NmbenchError, match=f"n.made_up.* has {field}"):
+        compare_results(mixed)
+    # Another task's rows are none of its business.
+    other = write("d.csv", rows("m", A, task="elsewhere", **{field: value}))
+    assert set(compare_results([base, other]).verdict) == {"only in A", "only in B"}
+    assert compare_results([base, other], task="made_up").verdict.tolist() == ["only in A"]
+
+
+def test_another_schema_version_is_refused(write):
+    with pytest.raises(NmbenchError, match=r"b.csv, row 1, column 'schema_version': 2 is not 1"):
+        compare_results([write("a.csv", rows("m", A)), write("b.csv", rows("m", A, schema_version=2))])
+
+
+def test_two_results_of_one_seed_are_refused_and_copies_are_not(write, tmp_path):
+    again = make_row("m", 0, 2.0, run_id="again")
+    with pytest.raises(NmbenchError, match=r"and again are two results of one configuration with one seed \(0\)"):
+        compare_results(write("a.csv", rows("m", A), [again]))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text(schema.to_csv(rows("m", A)))
+    assert compare_results([folder, folder]).seeds_a.tolist() == [8]
+
+
+def test_filters_and_empty_input(write):
+    path = write("a.csv", rows("m", A), rows("n", A), rows("m", A, protocol="paper"), rows("n", A, protocol="paper"))
+    assert set(compare_results(path, protocol="paper").protocol) == {"paper"}
+    with pytest.raises(NmbenchError, match="no rows with task 'made_upp'; did you mean 'made_up'"):
+        compare_results(path, task="made_upp")
+    with pytest.raises(NmbenchError, match="no rows with protocol 'papr'; did you mean 'paper'"):
+        compare_results(path, protocol="papr")
+    both = write("b.csv", rows("m", A), rows("m", A, task="other", protocol="paper"))
+    with pytest.raises(NmbenchError, match="no rows in .*b.csv with this task and protocol"):
+        compare_results(both, task="made_up", protocol="paper")
+    with pytest.raises(NmbenchError, match="name at least one"):
+        compare_results([])
+    with pytest.raises(NmbenchError, match="no such file"):
+        compare_results("missing.csv")
+    with pytest.raises(NmbenchError, match="no rows in"):
+        compare_results(write("c.csv", []))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "limit"),
+    [
+        ("value", -1e200, "1e+150"),
+        ("floor", 1e300, "1e+150"),
+        ("seed", 2**63, "4.61e+18"),
+        ("params_target", 10**400, "4.61e+18"),
+    ],
+)
+def test_numbers_too_large_to_compare_are_refused(write, field, value, limit):
+    path = write("a.csv", [make_row("m", 0, 1.0) | {field: value}])
+    with pytest.raises(
+        NmbenchError, match=re.escape(f"m.made_up.matched.s0.0123456789ab has a {field} beyond +-{limit}, which")
+    ):
+        compare_results(path)
+
+
+def test_large_numbers_and_deep_configurations_are_compared(write):
+    deep = '{"a":' + "[" * 300 + "%d" + "]" * 300 + ',"seed":%d}'
+    big = [1e150, -1e150, 3.0, 1e-320]
+    base = write("a.csv", [make_row("m", s, v, score=1.0, config_json=deep % (1, s)) for s, v in enumerate(big)])
+    new = write("b.csv", [make_row("m", s, -v, score=1.0, config_json=deep % (2, s)) for s, v in enumerate(big)])
+    frame = compare_results([base, new])
+    assert verdicts(frame) == {"m": "cannot tell"} and frame.changed[0].startswith("a.0.0.0")
+    assert np.isfinite(frame[["low", "high", "p"]].to_numpy()).all()
+
+
+def test_too_many_pairs_are_refused(write):
+    path = write("a.csv", [make_row(f"m{i}", 0, 1.0) for i in range(202)])
+    with pytest.raises(NmbenchError, match="20301 pairs of models, 20000 at most; choose some with --task"):
+        compare_results(path)
+
+
+def test_the_same_files_give_the_same_answer_whatever_else_they_hold(write):
+    random = np.random.RandomState(0)
+    a, b, c = random.rand(3, 20).tolist()
+    base, new = write("a.csv", rows("m", a)), write("b.csv", rows("m", b))
+    frame = compare_results([base, new])
+    pandas.testing.assert_frame_equal(frame, compare_results([base, new]))
+    wide = compare_results([write("c.csv", rows("k", c), rows("m", a)), write("d.csv", rows("k", a), rows("m", b))])
+    drawn = ["low", "high", "median_low", "median_high", "p"]
+    assert wide.set_index("model_a").loc["m", drawn].tolist() == frame.loc[0, drawn].tolist()
+    assert frame.low[0] < frame.difference[0] < frame.high[0]
+
+
+def test_the_public_name_is_the_function_and_the_module_stays_a_module():
+    import nmbench
+    from nmbench import compare
+
+    assert nmbench.compare_results is compare_results
+    assert callable(compare.main)
+
+
+def test_tables_are_literal(write, tmp_path):
+    base, new = write("a.csv", rows("m", A), rows("gone", A)), write("b.csv", rows("m", [v + 1 for v in A]))
+    frame = compare_results([base, new])
+    text = report.render(frame, "terminal").replace(str(tmp_path), "")
+    title, table = text.split("\n\n")[:2]
+    assert title == "made_up, protocol matched, budget 500: mse (lower is better); A = /a.csv, B = /b.csv"
+    lines = [line.split() for line in table.splitlines()]
+    assert lines[2] == ["gone", "8", "1.438", "only", "in", "A"]
+    assert lines[3] == ["m", "8", "8", "1.438", "2.438", "1", "1", "..", "1", "0.007812", "0.00", "worse"]
+    assert report.render(frame, "markdown").startswith("## made\\_up, protocol matched, budget 500")
+    latex = report.render(frame, "latex")
+    assert "\\toprule" in latex and "\\caption{made\\_up, protocol" in latex and latex.count("\\begin{table}") == 1
+    assert "95\\%" in latex
+    text = report.render(frame, "csv")
+    lines = text.splitlines()
+    assert lines[0] == ",".join(COLUMNS) and len(lines) == 3
+    assert float(lines[2].split(",")[list(COLUMNS).index("p")]) == frame.p[1]
+
+
+@pytest.mark.parametrize(
+    ("form", "escaped"), [("markdown", "&#60;b&#62;&#124;\\_%\\$"), ("latex", r"\ensuremath{<}b\ensuremath{>}|\_\%\$")]
+)
+def test_names_are_escaped(write, form, escaped):
+    name = "<b>|_%$"
+    frame = compare_results(
+        write("a.csv", *([r | {"run_id": f"r{n}.{r['seed']}"} for r in rows(m, A)] for n, m in enumerate([name, "plain"])))
+    )
+    text = report.render(frame, form)
+    assert escaped in text and name not in text
+
+
+SCALE = """
+import sys
+from nmbench.report import comparison as report
+from nmbench.results.comparison import compare_results
+from nmbench.results.provenance import peak_rss_mb
+frame = compare_results(sys.argv[1:])
+assert len(frame) == 5000, len(frame)
+assert len(report.render(frame, "terminal")) > 500_000
+print(peak_rss_mb())
+"""
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_rows_fit_into_a_gigabyte(tmp_path):
+    """Two files of 5000 models with ten seeds each. The limit on time is for hangs; a time itself is for benchmarks."""
+    random = np.random.RandomState(0)
+    for name in ("a.csv", "b.csv"):
+        with open(tmp_path / name, "w") as file:
+            for first in range(0, 5000, 500):
+                made = [r for m in range(first, first + 500) for r in rows(f"m{m}", random.rand(10).tolist())]
+                text = schema.to_csv(made)
+                file.write(text if first == 0 else text.split("\n", 1)[1])
+    command = [sys.executable, "-W", "error", "-c", SCALE, str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1000
+
+
+def test_seeds_of_a_model_trained_elsewhere_are_one_cell(write):
+    """Their configurations hold a hash of predictions each, which belongs to a run and not to the cell."""
+    files = []
+    for name, shift in (("a.csv", 0.0), ("b.csv", 1.0)):
+        made = rows("mine", [v + shift for v in A])
+        for row in made:
+            config = {"model": "mine", "seed": row["seed"], "predictions_sha256": f"{name}{row['seed']}"}
+            row["config_json"] = schema.canonical_json(config)
+        files.append(write(name, made))
+    frame = compare_results(files)
+    assert frame.shared.tolist() == [len(A)] and frame.verdict.tolist() == ["worse"]

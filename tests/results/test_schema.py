@@ -1,0 +1,153 @@
+"""Rows and CSVs: what is written can be read, and what is not a results CSV is refused in one line."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from nmbench.results import schema
+from nmbench.support.errors import NmbenchError
+from support.rows import diverged, make_row
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "results.csv"
+    file.write_text(schema.to_csv([make_row(), diverged(seed=1, run_id="nmrnn.made_up.s1")]))
+    return file
+
+
+def test_rows_survive_the_csv(path):
+    rows = [make_row(), diverged(seed=1, run_id="nmrnn.made_up.s1")]
+    assert schema.read_csv(path) == [schema.check_row(row, "x") for row in rows]
+
+
+def test_nested_json_is_told_from_brackets_in_texts():
+    for config in ('{"a":' * 400 + "1" + "}" * 400, '{"a":"' + "[" * 500 + '"}', "{" + '"a":[],' * 200 + '"b":"\\""}'):
+        assert schema.check_row(make_row(config_json=config), "x")["config_json"] == config
+
+
+def test_every_column_says_what_it_means():
+    assert all(c.meaning and c.kind in schema._PARSERS for c in schema.COLUMNS)
+    assert len(schema.BY_NAME) == len(schema.COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": "x"}, "column 'seed': 'x' is not a int"),
+        ({"seed": 1.5}, "column 'seed'"),
+        ({"value": None}, "column 'value': empty although status is ok"),
+        ({"value": float("inf")}, "column 'value': 'inf' is not a float"),
+        ({"value": -1.1e300}, "column 'value': '-1.1e+300' is not a float"),
+        ({"score": 101.0}, "column 'score': 101.0 is not between"),
+        ({"status": "fine"}, "column 'status': 'fine' is not one of"),
+        ({"status": "failed"}, "column 'error': empty"),
+        ({"schema_version": 2}, "column 'schema_version': 2 is not 1"),
+        ({"testset_sha256": "abc"}, "column 'testset_sha256'"),
+        ({"config_json": "[1]"}, "column 'config_json'"),
+        ({"config_json": "{"}, "column 'config_json'"),
+        ({"config_json": '{"a":NaN}'}, "column 'config_json'"),
+        ({"config_json": '{"a":1e999}'}, "column 'config_json'"),
+        ({"config_json": '{"a":"\ud800"}'}, "column 'config_json'"),
+        ({"config_json": '{"a":' * 401 + "1" + "}" * 401}, "column 'config_json'"),
+        ({"config_json": '{"a":' * 99_999 + "1" + "}" * 99_999}, "column 'config_json'"),
+        ({"protocol": "\x1b[31mred"}, r"column 'protocol': '\x1b[31mred' is not a str"),
+        ({"protocol": "\x7f"}, "column 'protocol'"),
+        ({"protocol": "\x9b31m"}, "column 'protocol'"),
+        ({"protocol": "\u202eabc"}, "column 'protocol'"),
+        ({"protocol": "\ud800"}, "column 'protocol'"),
+        ({"higher_is_better": "maybe"}, "column 'higher_is_better'"),
+        ({"model": ""}, "column 'model': empty"),
+        ({"protocol": "a\nb"}, "column 'protocol'"),
+        ({"run_id": "../../etc"}, "column 'run_id'"),
+        ({"params_dev": None}, "column 'params_dev'"),
+        ({"n_test": 0}, "column 'n_test': 0 is not positive"),
+        ({"floor": 0.0}, "column 'ceiling': equals the floor"),
+        ({"surprise": 1}, "unknown column 'surprise'"),
+        ({"metrics.m": "x"}, "column 'metrics.m'"),
+    ],
+)
+def test_bad_values_name_row_and_column(changes, message):
+    with pytest.raises(NmbenchError) as caught:
+        schema.check_row(make_row(**changes), "f.csv, row 3")
+    assert message in str(caught.value) and "f.csv, row 3" in str(caught.value)
+
+
+def test_missing_columns_are_named():
+    row = make_row()
+    del row["seed"]
+    with pytest.raises(NmbenchError, match="column 'seed' is missing"):
+        schema.check_row(row, "x")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda t: "", "is empty"),
+        (lambda t: "a,b\n1,2\n", "is not an nmbench results CSV"),
+        (lambda t: t[:-1], "truncated"),
+        (lambda t: t[:-40] + "\n", "truncated"),
+        (lambda t: t.replace("nmrnn.made_up.s1", "nmrnn.made_up.matched.s0.0123456789ab"), "appears before"),
+        (lambda t: t.replace("run_id", "seed", 1), "is not an nmbench results CSV"),
+        (lambda t: t.replace("metrics.exact_match", "seed", 1), "twice"),
+        (lambda t: '"' + t, "CSV"),
+    ],
+)
+def test_damaged_files_are_refused_in_one_line(path, damage, message):
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(NmbenchError, match=message) as caught:
+        schema.read_csv(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_files_that_are_not_text(path, tmp_path):
+    path.write_bytes(b"\xff\xfe\x00")
+    for bad in (path, tmp_path, tmp_path / "missing.csv"):
+        with pytest.raises(NmbenchError, match="cannot read"):
+            schema.read_csv(bad)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mangled_files_are_read_or_refused_but_never_crash(path, data):
+    text = schema.to_csv([make_row(), make_row(seed=1, run_id="b")])
+    start = data.draw(st.integers(0, len(text)))
+    length = data.draw(st.integers(0, 60))
+    insert = data.draw(st.text(max_size=12))
+    path.write_text(text[:start] + insert + text[start + length :], encoding="utf-8", newline="")
+    try:
+        rows = schema.read_csv(path)
+    except NmbenchError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(schema.check_row(row, "again") == row for row in rows)
+
+
+@settings(max_examples=100, deadline=None)
+@given(model=st.text(st.characters(min_codepoint=32, codec="utf-8"), min_size=1, max_size=20).filter(str.strip))
+def test_any_printable_model_name_survives(model):
+    assume(not schema.CONTROL.search(model))
+    row = schema.check_row(make_row(model=model, run_id="r"), "x")
+    text = schema.to_csv([row])
+    (again,) = csv.DictReader(io.StringIO(text))
+    assert schema.check_row(again, "y") == row
+
+
+@pytest.mark.parametrize("remembered", [0, 1, 10_000])
+def test_reading_a_file_is_checking_its_rows(tmp_path, monkeypatch, remembered):
+    """What is remembered of earlier rows changes nothing, be it much or little."""
+    monkeypatch.setattr(schema, "_REMEMBERED", {})
+    monkeypatch.setattr(schema, "_REMEMBERED_OTHERS", remembered)
+    training = dict.fromkeys(c.name for c in schema.COLUMNS if c.training)
+    rows = [make_row("a", s, s / 7, run_id=f"r{s}") for s in range(5)] + [diverged(run_id="lost")]
+    rows += [make_row("mine", 9, 1.0, run_id="e", protocol="external", **training), make_row("a", 6, 1.0, run_id="after")]
+    path = tmp_path / "a.csv"
+    path.write_text(schema.to_csv(rows))
+    assert schema.read_csv(path) == [schema.check_row(row, "x") for row in rows]
+    rows.append(make_row("a", 7, 1.0, run_id="last") | training)
+    path.write_text(schema.to_csv(rows))
+    with pytest.raises(NmbenchError, match=r"row 9, column 'data_seed': empty, wants a int"):
+        schema.read_csv(path)

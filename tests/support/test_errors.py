@@ -1,0 +1,9 @@
+"""The message of an error is one line that a terminal shows and does not obey."""
+
+from nmbench.support.errors import NmbenchError, printable
+
+
+def test_messages_are_one_line_of_printable_text():
+    assert str(NmbenchError("a\n  b\tc")) == "a b c"
+    assert str(NmbenchError("runs/\x1b[31m\x9b\u202e\ud800é")) == "runs/\\x1b[31m\\x9b\\u202e\\ud800é"
+    assert printable("N=5 é") == "N=5 é"

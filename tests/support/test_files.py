@@ -1,0 +1,149 @@
+"""Files that are there whole or not at all, and what killed processes leave."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from nmbench.results import schema
+from nmbench.results.store import Store
+from nmbench.support import files, interrupts
+from nmbench.support.errors import NmbenchError
+from support.rows import make_row
+
+
+def put(store, seed, **changes):
+    store.write(make_row(seed=seed, run_id=f"r{seed}", **changes), None, {}, [], ())
+
+
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def of_process(path, pid):
+    """The temporary name that another process would have given."""
+    return path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{pid}-"))
+
+
+def test_what_a_dead_process_left_is_known_and_what_a_living_one_writes_is_left_alone(tmp_path):
+    mine, parents = files.temporary(tmp_path), of_process(files.temporary(tmp_path), os.getppid())
+    dead, foreign, old = of_process(files.temporary(tmp_path), dead_process()), tmp_path / ".tmp-x", tmp_path / ".tmp-y"
+    for path in (mine, parents, dead, foreign, old):
+        path.mkdir()
+    yesterday = time.time() - 2 * files.OLD_S
+    os.utime(old, (yesterday, yesterday))
+    assert files.leftovers(tmp_path) == sorted([dead, old])
+    assert files.leftovers(tmp_path / "missing") == []
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a"
+    files.replace(path, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            files.replace(path, bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a"]
+
+
+def test_a_table_that_cannot_be_written_stays_as_it_was(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    put(store, 0)
+    store.collect()
+    before = store.csv.read_bytes()
+    for seed in range(1, 9):
+        put(store, seed)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * len(before), hard))
+    try:
+        with pytest.raises(NmbenchError, match="cannot write .*results.csv: File too large"):
+            store.collect()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert store.csv.read_bytes() == before
+    assert [p for p in tmp_path.rglob(".*") if p.name != ".lock"] == []
+    assert len(store.collect()) == len(schema.read_csv(store.csv)) == 9
+
+
+def test_a_run_that_was_about_to_be_replaced_goes_back(tmp_path):
+    """A process was killed between moving the old run aside and the new one into place."""
+    store = Store(tmp_path)
+    store.prepare()
+    put(store, 0)
+    put(store, 1)
+    aside = of_process(files.temporary(store.runs), dead_process())
+    (store.runs / "r0").rename(aside.with_name(aside.name + "-old"))
+    aside.mkdir()
+    (aside / "row.json").write_text("{")
+    # That of a run which is in its place again is not needed.
+    other = of_process(files.temporary(store.runs), dead_process())
+    put(store, 2)
+    (store.runs / "r2").rename(other.with_name(other.name + "-old"))
+    put(store, 2, value=2.0)
+    assert [row["seed"] for row in store.rows()] == [1, 2]
+    Store(tmp_path).prepare()
+    assert [(row["seed"], row["value"]) for row in store.rows()] == [(0, 1.0), (1, 1.0), (2, 2.0)]
+    assert sorted(os.listdir(store.runs)) == ["r0", "r1", "r2"]
+
+
+def test_two_that_replace_the_same_run_do_not_disturb_each_other(tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    errors = []
+
+    def work():
+        try:
+            for _ in range(40):
+                put(store, 0)
+        except NmbenchError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == [] and os.listdir(store.runs) == ["r0"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_waits_while_work_is_held_and_a_second_one_does_not(number, code):
+    before = signal.signal(number, signal.SIG_DFL)  # in a background job of a shell it would be ignored
+    try:
+        with interrupts.watched() as watch:
+            watch.heed()
+            with pytest.raises(interrupts.Interrupted) as caught:
+                os.kill(os.getpid(), number)
+            assert caught.value.code == code
+        with interrupts.watched() as watch, watch.held():
+            os.kill(os.getpid(), number)
+            assert watch.asked
+            with pytest.raises(interrupts.Interrupted) as caught:
+                watch.heed("kept")
+            assert (caught.value.code, str(caught.value)) == (code, "kept")
+            with pytest.raises(interrupts.Interrupted):
+                os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+def test_signals_that_are_ignored_stay_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.watched() as watch:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not watch.asked
+    finally:
+        signal.signal(signal.SIGINT, before)

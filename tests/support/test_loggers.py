@@ -1,0 +1,301 @@
+"""`--log`: what the loggers are told, read back with the packages' own readers, and what happens when one fails."""
+
+import errno
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from nmbench.experiments import resolution, running
+from nmbench.experiments.request import Request
+from nmbench.results.store import Store
+from nmbench.support import loggers
+from nmbench.support.errors import NmbenchError
+
+ROOT = pathlib.Path(__file__).parents[2]
+RUN = ["--model=nmrnn", "--task=element_finder", "--steps=500", "--seeds=2", "--hparams=N=4,M=2,K=2", "--devices=1"]
+
+
+def curve(folder):
+    """Training and validation losses of a run folder's curve.csv by step."""
+    lines = (folder / "curve.csv").read_text().splitlines()[1:]
+    return {int(step): (float(train), float(valid)) for step, train, valid in (line.split(",") for line in lines)}
+
+
+def read_events(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+    scalars = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    texts = {tag: events.Tensors(tag)[-1].tensor_proto.string_val[0].decode() for tag in events.Tags()["tensors"]}
+    return scalars, {tag: json.loads(text) for tag, text in texts.items()}
+
+
+def run(folder, *argv, **environment):
+    """The command in a process of its own; folder: where it runs and where its home is."""
+    code = "import warnings; warnings.simplefilter('error'); import nmbench.__main__ as m; m.main()"
+    where = {"PYTHONPATH": str(ROOT), "HOME": str(folder), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "XDG"))}
+    return subprocess.run(
+        [sys.executable, "-c", code, "run", *argv],
+        cwd=folder,
+        env={**clean, **where, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def cell(toy_task):
+    return resolution.resolve(
+        Request(model="rnn", task="toy", steps=40, hparams={"N": "4"}, learning_rate=0.01, allow_budget_miss=True)
+    )
+
+
+def test_event_files_hold_curve_configuration_and_outcome(cell, tmp_path):
+    store = Store(tmp_path / "r")
+    store.prepare()
+    rows = running.run_seeds(cell, [0, 1], store, loggers=loggers.Loggers(["tensorboard"], store.root / "logs"))
+    assert sorted(os.listdir(store.root / "logs")) == sorted(row["run_id"] for row in rows)
+    for row in rows:
+        scalars, texts = read_events(store.root / "logs" / row["run_id"])
+        points = curve(store.runs / row["run_id"])
+        assert list(points) == [10, 20, 30, 40]
+        for i, tag in enumerate(("train_loss", "validation_loss")):
+            assert [step for step, _ in scalars[tag]] == list(points)
+            np.testing.assert_allclose([value for _, value in scalars[tag]], [p[i] for p in points.values()], rtol=1e-6)
+        assert scalars["test/mse"] == [(40, pytest.approx(row["value"], rel=1e-6))]
+        assert scalars["test/score"] == [(40, pytest.approx(row["score"], rel=1e-6))]
+        assert texts["config"] == {"run_id": row["run_id"], **json.loads(row["config_json"])}
+        assert texts["outcome"]["status"] == "ok"
+    assert rows[0]["value"] != rows[1]["value"]
+    # Done again, a run replaces its log instead of doubling every point.
+    running.run_seeds(cell, [0], store, force=True, loggers=loggers.Loggers(["tensorboard"], store.root / "logs"))
+    scalars, _ = read_events(store.root / "logs" / rows[0]["run_id"])
+    assert [step for step, _ in scalars["train_loss"]] == [10, 20, 30, 40] and len(scalars["test/mse"]) == 1
+
+
+@pytest.mark.slow
+def test_rows_do_not_depend_on_loggers_and_none_writes_by_default(cell, tmp_path):
+    plain, logged = Store(tmp_path / "a"), Store(tmp_path / "b")
+    values = []
+    for store, kinds in ((plain, []), (logged, ["tensorboard"])):
+        store.prepare()
+        rows = running.run_seeds(cell, [3], store, loggers=loggers.Loggers(kinds, store.root / "logs"))
+        values.append((rows[0]["run_id"], rows[0]["value"]))
+    assert values[0] == values[1]
+    assert set(os.listdir(logged.root)) - set(os.listdir(plain.root)) == {"logs"} and not (plain.root / "logs").exists()
+
+
+class Recorder:
+    """A logger that notes what it is told, and fails at a given step."""
+
+    made: list = []  # noqa: RUF012, one list on purpose
+
+    def __init__(self, folder, fails_at=None):
+        self.told, self.fails_at = [], fails_at
+        self.made.append(self)
+
+    def start(self, run_id, config):
+        self.told.append(("start", run_id, config["seed"]))
+
+    def scalars(self, step, values):
+        if step == self.fails_at:
+            raise OSError(errno.ENOSPC, "No space left\non device")
+        self.told.append(("scalars", step, sorted(values)))
+
+    def finish(self, row):
+        self.told.append(("finish", row and row["status"]))
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """Make a recording logger that fails at a step; returns the instances, one per run."""
+
+    def install(fails_at=None):
+        monkeypatch.setattr(Recorder, "made", [])
+        kind = loggers.Kind(lambda folder: Recorder(folder, fails_at), "json")
+        monkeypatch.setitem(loggers.KINDS, "recorder", kind)
+        return Recorder.made
+
+    return install
+
+
+def test_protocol_order_per_seed(cell, tmp_path, recorder):
+    made, store = recorder(), Store(tmp_path)
+    store.prepare()
+    running.run_seeds(cell, [5, 6], store, loggers=loggers.Loggers(["recorder"], tmp_path))
+    scalars = [("scalars", step, ["train_loss", "validation_loss"]) for step in (10, 20, 30, 40)]
+    assert [r.told for r in made] == [[("start", cell.run_id(s), s), *scalars, ("finish", "ok")] for s in (5, 6)]
+    # What is in the store already is not logged again.
+    running.run_seeds(cell, [5, 6], store, loggers=loggers.Loggers(["recorder"], tmp_path))
+    assert len(made) == 2
+
+
+def test_a_logger_that_fails_in_mid_run_costs_one_line_and_no_run(cell, tmp_path, recorder, capsys):
+    made, store = recorder(fails_at=20), Store(tmp_path)
+    store.prepare()
+    rows = running.run_seeds(cell, [0, 1], store, loggers=loggers.Loggers(["recorder", "tensorboard"], tmp_path / "logs"))
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    err = capsys.readouterr().err
+    assert (
+        err == "nmbench: --log=recorder failed and is left out from here on: OSError: [Errno 28] No space left on device\n"
+    )
+    assert [r.told[-1] for r in made] == [("finish", None)] * 2 and all(len(r.told) == 3 for r in made)
+    # The other kind goes on to the end.
+    assert [step for step, _ in read_events(tmp_path / "logs" / rows[1]["run_id"])[0]["train_loss"]] == [10, 20, 30, 40]
+
+
+def test_a_logger_that_cannot_start_stops_before_training(cell, tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    (tmp_path / "logs").write_text("in the way")
+    with pytest.raises(NmbenchError, match="--log=tensorboard cannot start: .*Error"):
+        running.run_seeds(cell, [0], store, loggers=loggers.Loggers(["tensorboard"], tmp_path / "logs"))
+    assert store.folders() == []
+
+
+def test_an_interrupt_finishes_the_log(cell, tmp_path, recorder):
+    made, store = recorder(), Store(tmp_path)
+    store.prepare()
+
+    def interrupt(step, losses):
+        if step == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        running.run_seeds(cell, [0], store, report=interrupt, loggers=loggers.Loggers(["recorder"], tmp_path))
+    assert made[0].told[-1] == ("finish", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tensorbord", r"--log: unknown logger 'tensorbord'; did you mean 'tensorboard'\? \(known: tensorboard, wandb\)"),
+        ("wandb,wandb", "--log: 'wandb' is given twice"),
+        ("none", r"unknown logger 'none' \(known: tensorboard, wandb\)"),
+    ],
+)
+def test_bad_names_are_one_line(text, message):
+    with pytest.raises(NmbenchError, match=message):
+        loggers.parse(text)
+
+
+def test_names_are_parsed():
+    assert loggers.parse("") == () == loggers.parse(" , ")
+    assert loggers.parse(" tensorboard ") == ("tensorboard",)
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_missing_package_names_its_extra(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, loggers.KINDS[name].module, None)  # what Python takes for "cannot be imported"
+    with pytest.raises(NmbenchError) as caught:
+        loggers.parse(name)
+    assert str(caught.value) == f"--log={name} needs a package that is missing: pip install 'nmbench[{name}]'"
+
+
+def test_a_folder_of_its_name_is_not_the_package(tmp_path, monkeypatch):
+    (tmp_path / "logs_of_that_name").mkdir()  # as the folder wandb/ that Weights & Biases itself makes
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(loggers.KINDS, "absent", loggers.Kind(Recorder, "logs_of_that_name"))
+    with pytest.raises(NmbenchError, match=r"pip install 'nmbench\[absent\]'"):
+        loggers.parse("absent")
+
+
+USES_TENSORBOARD = """
+import pathlib, sys
+from nmbench import loggers, run
+assert not {"tensorboard", "wandb"} & {*sys.modules}
+loggers.parse("tensorboard")
+logger = loggers.TensorBoard(pathlib.Path(sys.argv[1]))
+logger.start("run", {})
+logger.scalars(1, {"a": float("nan")})
+logger.finish(None)
+print({"tensorflow", "torch", "wandb"} & {*sys.modules})
+"""
+
+
+def test_loggers_are_imported_late_and_tensorboard_without_tensorflow_and_torch(tmp_path):
+    argv = [sys.executable, "-W", "error", "-c", USES_TENSORBOARD, str(tmp_path)]
+    done = subprocess.run(argv, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "set()\n", "")
+
+
+def wandb_records(data):
+    """Records of a .wandb file, a LevelDB log: 7 bytes, then blocks of 32 KiB of (checksum, length, part) and bytes."""
+    assert data[:4] == b":W&B"
+    at, record = 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        _, length, part = struct.unpack("<IHB", data[at : at + 7])
+        record += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if part in (1, 4):  # whole, or the last part
+            yield record
+            record = b""
+
+
+@pytest.mark.slow
+def test_wandb_offline_with_the_real_package(tmp_path):
+    from wandb.proto import wandb_internal_pb2
+
+    done = run(tmp_path, *RUN, "--results_dir=r", "--log=wandb")
+    assert done.returncode == 0, done.stderr
+    assert "wandb" not in done.stderr
+    # Offline by default, in the results folder and nowhere else.
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r"]
+    files = sorted((tmp_path / "r" / "logs" / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(files) == 2
+    rows = {row["run_id"]: row for row in Store(tmp_path / "r").rows()}
+    seen = set()
+    for file in files:
+        begun, points, summary = None, {}, {}
+        for data in wandb_records(file.read_bytes()):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            if record.HasField("run"):
+                begun = record.run
+            for item in record.history.item:
+                points.setdefault(record.history.step.num, {})[item.key or item.nested_key[0]] = json.loads(item.value_json)
+            for item in record.summary.update:
+                summary[item.key or item.nested_key[0]] = json.loads(item.value_json)
+        row = rows[begun.display_name]
+        seen.add(begun.display_name)
+        assert begun.host == "unnamed"
+        config = {item.key: json.loads(item.value_json) for item in begun.config.update}
+        assert begun.project == "nmbench"
+        assert config["run_id"] == row["run_id"] and config["seed"] == row["seed"] and config["hparams"]["N"] == 4
+        expected = curve(tmp_path / "r" / "runs" / row["run_id"])
+        assert {s: (p["train_loss"], p["validation_loss"]) for s, p in points.items()} == expected and len(expected) >= 2
+        assert summary["test/mse"] == row["value"] and summary["status"] == "ok"
+    assert seen == set(rows)
+
+
+@pytest.mark.slow
+def test_wandb_environment_rules(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    small = [*RUN[:2], "--protocol=smoke", "--seeds=1"]
+    done = run(
+        tmp_path,
+        *small,
+        "--results_dir=r",
+        "--log=wandb",
+        WANDB_DIR=str(tmp_path / "elsewhere"),
+        WANDB_MODE="offline",
+        WANDB_PROJECT="mine",
+    )
+    assert done.returncode == 0, done.stderr
+    (file,) = (tmp_path / "elsewhere").rglob("run-*.wandb")
+    assert b"mine" in file.read_bytes()
+    assert not (tmp_path / "r" / "logs").exists()
+    # Online without a key: one line, nothing computed.
+    done = run(tmp_path, *small, "--results_dir=s", "--log=wandb", WANDB_MODE="online", WANDB_SILENT="true")
+    assert done.returncode == 2 and "--log=wandb cannot start" in done.stderr.splitlines()[-1], done.stderr
+    assert not list((tmp_path / "s" / "runs").iterdir())
