@@ -21,6 +21,7 @@ setup(
     package_data={
         "nmbench.tasks": ["testsets/*.npz", "testsets/*.json"],
         "nmbench.baselines": ["tuned/*.json"],
+        "nmbench.paper.ledger": ["templates/*"],
         "nmbench.report.page": ["templates/*"],
     },
     install_requires=[
@@ -68,7 +69,7 @@ setup(
             "tensorboard>=2.16",
             "wandb>=0.20",
         ],
-        "dev": ["pre-commit", "pyright[nodejs]", "ruff>=0.12"],
+        "dev": ["import-linter>=2.17", "pre-commit", "pyright[nodejs]", "ruff>=0.12"],
     },
     entry_points={"console_scripts": ["nmbench = nmbench.__main__:main"]},
     classifiers=[

@@ -1,1 +1,4 @@
-"""Baselines, one file per model. Files are found by their `register_baseline` calls; `tuned/` holds tuning records."""
+"""The models that come with nmbench, one file each, found by their `register_baseline` calls; tuning records in `tuned/`.
+
+Models import the public names of `nmbench` and the helper modules beside them, whose names start with `_`.
+"""

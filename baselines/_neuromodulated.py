@@ -1,4 +1,4 @@
-"""What the NM-RNN and its linearised form share: the neuromodulatory network, its gates, and the output network."""
+"""`NeuromodulatedCore`, the base class of the NM-RNN and of its linearised form."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
+from nmbench import Core, InputWeights
 
 from ._products import Weights
 from ._shared import AffineReadout, initial_column, project
@@ -29,9 +28,9 @@ class NeuromodulatedCore(Core):
     s_t = sigmoid(A_z z_t + b_z), from the new z
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) R^T phi_x(x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
-    The output network sees `sensory`, the neuromodulatory network everything; a task without an input of that name has no
-    context to keep from the output network. Subclasses make L and R in `__init__`, then call `connect`. x is carried in the
-    coordinates of `_subspace`.
+    The output network receives the input `sensory`, or all inputs of a task that has no input of that name; the
+    neuromodulatory network receives all inputs. Subclasses make L and R in `__init__`, then call `connect`. x is carried in
+    the coordinates of `_subspace`.
     """
 
     def connect(
@@ -53,21 +52,24 @@ class NeuromodulatedCore(Core):
     ) -> None:
         """Make all other parameters.
 
+        B_x and B_z have the initial standard deviation 1/sqrt(number of input channels); B_zx, C and d have 1/sqrt(N).
+
         Args:
-          L, R: factors `[N, K]`, L with any prefactor of the recurrence in it.
-          M: neuromodulatory units.
+          L, R: factors `[N, K]`; L includes the prefactor of the recurrence, if there is one.
+          M: number of neuromodulatory units.
           tau_x, tau_z: time constants, steps.
-          feedback, feedback_bias: whether z receives B_zx phi_x(x), and b_zx.
-          small: standard deviation that W_z, A_z and b_zx start with; B ~ 1/sqrt(inputs), B_zx, C, d ~ 1/sqrt(N).
-          gate_bias: that of b_z.
-          readout_bias: whether there is a d.
-          drawn_start: as in `initial_column`.
-          phi_x, phi_z: transfer functions; None for a linear output network.
+          feedback: whether z receives B_zx phi_x(x).
+          feedback_bias: whether that feedback has the bias b_zx.
+          small: initial standard deviation of W_z, A_z and b_zx.
+          gate_bias: initial standard deviation of b_z.
+          readout_bias: whether the readout has the bias d.
+          drawn_start: as `drawn` in `initial_column`.
+          phi_x, phi_z: transfer functions; `phi_x` is None for a linear output network.
         """
         N, K = L.shape
         self._K, self._keep_z, self._phi_z = K, 1 - 1 / tau_z, phi_z
         P, Q = self.spec.size_of("sensory") or self.spec.input_size, self.spec.input_size
-        # The 1/tau factors go into the weights once, instead of into every step.
+        # The weights include the factors 1/tau, which saves a product at every step.
         reads = R.T / tau_x
         B_x = self.learned("B_x", (N, P), 1 / math.sqrt(P))
         self._W_z = Weights(self.learned("W_z", (M, M), small) / tau_z)

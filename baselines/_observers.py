@@ -1,6 +1,6 @@
-"""What there is to see inside the models of this folder (see `nmbench.analysis.observers`).
+"""Observers of the models in this folder (see `nmbench.analysis`).
 
-Imported by no model, so that no model's source, nor the key of any run, depends on it.
+No model imports this module, so that fingerprints of models do not depend on it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import scipy.special
 
-from nmbench.analysis.observers import Observer, register_observer
+from nmbench import Observer, register_observer
 
 from ._neuromodulated import NeuromodulatedCore
 from .lrrnn import LowRankRNN
@@ -18,7 +18,7 @@ from .lstm import LSTM
 
 @register_observer(NeuromodulatedCore)
 class NeuromodulatedObserver(Observer):
-    """x = Q w from its coordinates, z as carried, s = sigmoid(A_z z + b_z)."""
+    """x = Q w from its coordinates w, z as carried, and the gates s = sigmoid(A_z z + b_z)."""
 
     gates = "s"
 
@@ -40,7 +40,7 @@ class NeuromodulatedObserver(Observer):
 
 @register_observer(LowRankRNN)
 class LowRankObserver(Observer):
-    """x = Q w from its coordinates."""
+    """x = Q w from its coordinates w."""
 
     def states(self, core, carried):
         return {"x": core._x.Q @ carried}
@@ -48,7 +48,7 @@ class LowRankObserver(Observer):
 
 @register_observer(LSTM)
 class LSTMObserver(Observer):
-    """h and c by their names."""
+    """The carried states under their names, h and c."""
 
     def states(self, core, carried):
         del core

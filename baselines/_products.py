@@ -1,4 +1,4 @@
-"""Products with the same matrix at every step, in the forms that compiled CPU code does fastest."""
+"""`Weights`: fast products with a matrix that is the same at every step of a scan."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import functools
 import jax
 import jax.numpy as jnp
 
-# A product with no more columns than this is a sum of outer products, which the compiler fuses with the functions around it;
-# with more, a call of the matrix product is faster (measured: 8 and 12 alike, 4 and 16 slower).
+# A product with a matrix of at most this many columns is computed as a sum of outer products, which the compiler fuses with
+# the functions around it; with more columns, a matrix product is faster. Measured: 8 and 12 equally fast, 4 and 16 slower.
 FEW = 8
 
 
 class Weights:
-    """A matrix `[N, J]` such that `weights @ x`, x `[J, B]`, is fast in a scan, and its gradient too.
+    """A matrix `[N, J]` whose product `weights @ x`, with x `[J, B]`, and the product's gradient are fast in a scan.
 
-    The gradient of x takes the transpose, which is made here, once: a scan would make it again at every step. Differentiable
-    in reverse mode only.
+    The gradient with respect to x needs the transpose. It is made here, once, because a scan would make it at every step.
+    The product is differentiable in reverse mode only.
 
     Attributes:
       matrix: `[N, J]`.

@@ -1,4 +1,4 @@
-"""What several baselines share: low-rank factors, initial states, readout, argument checks."""
+"""Parts that several models use: low-rank factors, initial states, readout, checks of arguments, keys of protocols."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import math
 
 import jax.numpy as jnp
 
-from nmbench.contracts.model import Core
-from nmbench.support.errors import NmbenchError
+from nmbench import Core, NmbenchError
 
 PAPER = (
     "Costacurta, Bhandarkar, Zoltowski, Linderman (2024). Structured flexibility in recurrent neural networks via "
     "neuromodulation. NeurIPS. Supplement C.3."
 )
-# Spectral radius that the factors of a low-rank recurrence start with under the matched parametrisation. An NM-RNN starts
-# with gates near 1/2, so its effective radius is half of this; both are of order one whatever N and K are.
+# Initial spectral radius of a low-rank recurrence under the matched parametrisation, for any N and K. The gates of an NM-RNN
+# start near 1/2, so its effective radius is half of this.
 MATCHED_GAIN = 1.5
 
-
-# Keys "task/protocol" of what the publication trained, and of its recipes on tasks that it did not train this model on.
+# Keys "task/protocol" of `settings`: the experiments of the publication, by task.
 EFT_PAPER = ("element_finder/paper", "element_finder/paper_code")
 MWG_PAPER = tuple(
     f"{task}/{protocol}"
@@ -26,11 +24,12 @@ MWG_PAPER = tuple(
     for protocol in ("paper", "paper_code", "paper_neuromodulation_first")
 )
 MULTITASK_PAPER = ("multitask/paper", "multitask/paper_code")
+# Its recipes on tasks that it did not train on.
 UNPUBLISHED = ("mwg_rank1/paper", "delay_pro/paper", "delay_anti/paper", "memory_pro/paper", "memory_anti/paper")
 
 
 def check_choices(parametrisation: str, **taus: float) -> None:
-    """Raise `NmbenchError` unless the parametrisation is known and every time constant is at least one step."""
+    """Raise `NmbenchError` for an unknown parametrisation or a time constant below one step."""
     if parametrisation not in ("matched", "published"):
         raise NmbenchError(f"parametrisation is 'matched' or 'published', not {parametrisation!r}")
     for name, tau in taus.items():
@@ -39,18 +38,22 @@ def check_choices(parametrisation: str, **taus: float) -> None:
 
 
 def initial_column(core: Core, name: str, size: int, drawn: bool) -> jnp.ndarray:
-    """Initial state `[size, 1]`: 0.1 in every unit, or drawn once per seed from N(0, 1/size) and then fixed."""
+    """Initial state `[size, 1]`: 0.1 in every unit, or, if `drawn`, fixed numbers drawn once per seed from N(0, 1/size)."""
     if drawn:
         return core.fixed(name, (size, 1), 1 / math.sqrt(size))
     return jnp.full((size, 1), 0.1, jnp.result_type(float))
 
 
 def factors(core: Core, N: int, K: int, *, orthonormal: bool, matched: bool) -> tuple[jnp.ndarray, jnp.ndarray]:
-    """The factors L and R, `[N, K]` each, of the recurrence L diag(s) R^T, before any prefactor.
+    """The factors L and R, `[N, K]` each, of the recurrence L diag(s) R^T, without a prefactor.
 
-    Orthonormal: L is the Q of a QR decomposition in every forward pass, L and R start from N(0, 1).
-    Else, published: both start from N(0, 1/K). Matched: both from N(0, g / sqrt(N K)), so that R^T L, hence the recurrence
-    with all gates open, has spectral radius about g = `MATCHED_GAIN` (circular law).
+    - `orthonormal`: L is the Q of a QR decomposition in every forward pass; both factors are initialised from N(0, 1).
+    - not `orthonormal`, not `matched` (as published): both factors are initialised from N(0, 1/K).
+    - not `orthonormal`, `matched`: both factors are initialised from N(0, g / sqrt(N K)), so that R^T L, and thus the
+      recurrence with all gates open, has a spectral radius of about g = `MATCHED_GAIN` (circular law).
+
+    Raises:
+      NmbenchError: `orthonormal` and K > N.
     """
     if orthonormal:
         if K > N:
@@ -61,22 +64,22 @@ def factors(core: Core, N: int, K: int, *, orthonormal: bool, matched: bool) -> 
 
 
 class AffineReadout:
-    """y = C x (+ d) on the whole sequence, `[T, N, B]` to `[T, O, B]`; C, d ~ N(0, 1/N)."""
+    """y = C x (+ d) for a whole sequence, `[T, N, B]` to `[T, O, B]`; C, d ~ N(0, 1/N)."""
 
     def __init__(self, core: Core, N: int, bias: bool):
         self._C = core.learned("C", (core.spec.output_size, N), 1 / math.sqrt(N))
         self._d = core.learned("d", (core.spec.output_size, 1), 1 / math.sqrt(N)) if bias else None
 
     def __call__(self, x: jnp.ndarray, basis: jnp.ndarray | None = None) -> jnp.ndarray:
-        """Outputs from states; with `basis` `[N, J]`, the states are coordinates in it, `[T, J, B]`."""
+        """Outputs `[T, O, B]` from states x `[T, N, B]`, or from coordinates `[T, J, B]` of states in a `basis` `[N, J]`."""
         y = project(self._C if basis is None else self._C @ basis, x)
         return y if self._d is None else y + self._d[None]
 
 
 def project(weights: jnp.ndarray, inputs: jnp.ndarray) -> jnp.ndarray:
-    """`[N, P]` times a whole sequence `[T, P, B]`: `[T, N, B]`.
+    """Multiply every step of a sequence: weights `[N, P]` times inputs `[T, P, B]`, `[T, N, B]`.
 
-    One product per step, so that the gradient of `weights` is summed over trials, then over steps, which in float32 is far
-    more accurate than one sum over both.
+    There is one product per step, so that the gradient of `weights` is summed over trials first and over steps second. In
+    float32 this is far more accurate than one sum over both.
     """
     return jnp.matmul(jnp.broadcast_to(weights, (inputs.shape[0], *weights.shape)), inputs)

@@ -7,10 +7,7 @@ import math
 import haiku as hk
 import jax.numpy as jnp
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
-from nmbench.support.errors import NmbenchError
+from nmbench import Core, InputWeights, NmbenchError, register_baseline
 
 from ._products import Weights
 from ._shared import AffineReadout, initial_column, project

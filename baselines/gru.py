@@ -5,9 +5,7 @@ from __future__ import annotations
 import haiku as hk
 import jax.numpy as jnp
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
+from nmbench import Core, InputWeights, register_baseline
 
 from ._products import Weights
 from ._shared import AffineReadout, initial_column, project
@@ -18,7 +16,7 @@ from ._shared import AffineReadout, initial_column, project
     free_size="N",
     settings={
         "element_finder": {"readout_bias": False, "drawn_start": True},
-        # With it no size comes within 5% of their budget.
+        # With the bias no size is within 5% of the default budget of these tasks.
         **{key: {"candidate_bias": False} for key in ("delay_pro", "delay_anti", "memory_pro", "memory_anti")},
     },
     input_weights={"W_u": InputWeights()},
@@ -34,7 +32,7 @@ class GRU(Core):
     order z, r, g. u_t is all inputs together. Initial states are 0.1, or drawn once per seed.
 
     Initialisation as published: W_u ~ N(0, 0.01^2), each block of W_h the left singular vectors of a Gaussian matrix. The
-    paper omits the biases from its equations; they start at 0 here, and g goes without with `candidate_bias=False`.
+    paper omits the biases from its equations; they start at 0 here, and g has none with `candidate_bias=False`.
     C, d ~ N(0, 1/N), as for every model here.
     """
 
@@ -71,6 +69,6 @@ class GRU(Core):
 
 
 def _orthogonal_blocks(shape, dtype):
-    """Left singular vectors of Gaussian matrices `[N, N]`, one below the other, `[J N, N]`."""
+    """Left singular vectors of Gaussian matrices `[N, N]`, stacked along the rows, `[J N, N]`."""
     N, draw = shape[1], hk.initializers.RandomNormal()
     return jnp.concatenate([jnp.linalg.svd(draw((N, N), dtype))[0] for _ in range(shape[0] // N)])

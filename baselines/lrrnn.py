@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
+from nmbench import Core, InputWeights, register_baseline
 
 from ._shared import (
     EFT_PAPER,
@@ -40,9 +38,9 @@ from ._subspace import Subspace
 class LowRankRNN(Core):
     """Low-rank RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L R^T tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
-    `matched` is exactly the NM-RNN with its gates held at 1, orthonormal L or not; `published` divides the recurrence by N
-    after orthonormalising, as the authors' code does for this model alone. u_t is all inputs of the task together; x is
-    carried in the coordinates of `_subspace`. B ~ N(0, 1/P); L, R, C and d as in `_shared`.
+    `matched` is exactly the NM-RNN with all gates at 1, with or without orthonormal L. `published` divides the recurrence by
+    N after orthonormalising, as the authors' code does for this model only. u_t is all inputs of the task together; x is
+    carried in the coordinates of `_subspace`. B ~ N(0, 1/P); L, R, C and d are initialised as in `_shared`.
     """
 
     def __init__(

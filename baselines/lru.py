@@ -8,14 +8,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
-from nmbench.support.errors import NmbenchError
+from nmbench import Core, InputWeights, NmbenchError, register_baseline
 
 from ._shared import AffineReadout, initial_column, project
 
-# Draws from (0, 1) stay this far from its ends, where the logarithms below are infinite.
+# Distance of draws from 0 and 1, where the logarithms below are infinite.
 MARGIN = 1e-6
 
 
@@ -31,16 +28,16 @@ MARGIN = 1e-6
 class LRU(Core):
     """Linear recurrent unit: x_t = lambda x_{t-1} + exp(gamma_log) (B_re + i B_im) u_t, x complex, N modes, diagonal.
 
-    lambda = exp(-exp(nu_log) + i exp(theta_log)), so |lambda| < 1 whatever is learned.
+    lambda = exp(-exp(nu_log) + i exp(theta_log)), so |lambda| < 1 for all values of the parameters.
     a_t = gelu(Re[(C_re + i C_im) x_t] + D u_t), H units;  h_t = (V a_t + b) sigmoid(G a_t + c);  y_t = C h_t (+ d)
 
-    One layer of the paper. With a single layer the linear encoder before it, B and D would only be multiplied by it, so it
-    is left out, and with it the skip connection; u_t is all inputs together. x is carried as real and imaginary parts.
+    This is one layer of the paper's network, without the linear encoder before it, which would only multiply B and D, and
+    without the skip connection. u_t is all inputs together. x is carried as real and imaginary parts.
     Initial states are 0.1 in both, or drawn once per seed.
 
     Initialisation as published: |lambda|^2 uniform in [r_min^2, r_max^2], phase uniform in [0, max_phase], that is
     uniform on a ring; exp(gamma_log) = sqrt(1 - |lambda|^2), learned from there; B_re, B_im ~ N(0, 1/(2 P)), C_re, C_im ~
-    N(0, 1/N), D ~ N(0, 1). The paper does not give that of the gate: V, G ~ N(0, 1/H), biases b, c 0. C, d ~ N(0, 1/H).
+    N(0, 1/N), D ~ N(0, 1). The paper does not give that of the gate: V, G ~ N(0, 1/H), b = c = 0. C, d ~ N(0, 1/H).
     """
 
     def __init__(
@@ -61,7 +58,7 @@ class LRU(Core):
         normalised = lambda shape, dtype: 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(nu_log))).reshape(shape).astype(dtype)
         gamma = jnp.exp(hk.get_parameter("gamma_log", (N, 1), jnp.result_type(float), normalised))
         drive = [gamma * self.learned(name, (N, P), 1 / math.sqrt(2 * P)) for name in ("B_re", "B_im")]
-        # D u_t rides along with the state, for the readout.
+        # The state also carries D u_t, for the readout.
         self._reads_u = jnp.concatenate([*drive, self.learned("D", (H, P), 1.0)])
         self._N = N
         C_re, C_im = (self.learned(name, (H, N), 1 / math.sqrt(N)) for name in ("C_re", "C_im"))
@@ -93,6 +90,6 @@ class LRU(Core):
 
 
 def _drawn(name: str, shape: tuple[int, ...], transform) -> jax.Array:
-    """A parameter that starts as a function of uniform draws from (0, 1)."""
+    """A parameter whose initial value is a function of uniform draws from (0, 1)."""
     uniform = hk.initializers.RandomUniform(MARGIN, 1 - MARGIN)
     return hk.get_parameter(name, shape, jnp.result_type(float), lambda shape, dtype: transform(uniform(shape, dtype)))

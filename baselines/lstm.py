@@ -7,9 +7,7 @@ import math
 import jax.numpy as jnp
 import tree
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
+from nmbench import Core, InputWeights, register_baseline
 
 from ._products import Weights
 from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, AffineReadout, initial_column, project
@@ -40,8 +38,8 @@ class LSTM(Core):
         super().__init__(spec, name="lstm")
         P = spec.input_size
         self._N = N
-        # sigmoid(a) = (1 + tanh(a / 2)) / 2: halving the rows of the three gates leaves one tanh for all four, which is
-        # much of a step's time.
+        # sigmoid(a) = (1 + tanh(a / 2)) / 2, with the half in the weights: one tanh for all four, which takes much of a
+        # step's time.
         scale = jnp.concatenate([jnp.full((3 * N, 1), 0.5), jnp.ones((N, 1))])
         self._W_u = scale * self.learned("W_u", (4 * N, P), 1 / math.sqrt(P))
         self._W_h = Weights(scale * self.learned("W_h", (4 * N, N), 1 / math.sqrt(N)))

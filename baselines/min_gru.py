@@ -8,10 +8,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
-from nmbench.support.errors import NmbenchError
+from nmbench import Core, InputWeights, NmbenchError, register_baseline
 
 from ._products import Weights
 from ._shared import AffineReadout, initial_column, project
@@ -22,7 +19,7 @@ from ._shared import AffineReadout, initial_column, project
     free_size="N",
     settings={
         "element_finder": {"readout_bias": False, "drawn_start": True},
-        # With three layers no size comes within 5% of their budget.
+        # With three layers no size is within 5% of the default budget of these tasks.
         **{key: {"layers": 2} for key in ("delay_pro", "delay_anti", "memory_pro", "memory_anti")},
     },
     input_weights={"W_1": InputWeights()},
@@ -34,7 +31,7 @@ class MinGRU(Core):
 
     The gates of a layer do not depend on its own state, so that a single layer cannot tell the time of an input; layer l
     takes h_t of layer l - 1 as its input u_t. Three layers, as in the paper's experiments, without the normalisation,
-    convolution and feed-forward network that it puts around them. This is the plain recurrence: g is linear, not the
+    convolution and feed-forward network around each. This is the plain recurrence: g is linear, not the
     positive g of its log-space form. Rows of W_l and b_l are in the order z, g. u_t of the first layer is all inputs
     together. Initial states are 0.1, or drawn once per seed.
 
@@ -78,6 +75,6 @@ class MinGRU(Core):
 
 
 def _linear(name: str, shape: tuple[int, ...], inputs: int) -> jax.Array:
-    """A parameter of PyTorch's Linear layer."""
+    """A parameter initialised as those of PyTorch's Linear layer with so many inputs."""
     bound = 1 / math.sqrt(inputs)
     return hk.get_parameter(name, shape, jnp.result_type(float), hk.initializers.RandomUniform(-bound, bound))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nmbench.contracts.registration import register_baseline
+from nmbench import register_baseline
 
 from ._neuromodulated import INPUT_WEIGHTS, PARTITIONS, NeuromodulatedCore
 from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, PAPER, check_choices, factors
@@ -35,9 +35,10 @@ class NMRNN(NeuromodulatedCore):
     s_t = sigmoid(A_z z_t + b_z), from the new z
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) R^T tanh(x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
-    The output network sees `sensory`, the neuromodulatory network everything. Without feedback, L is orthonormalised in
-    every forward pass. With feedback it is not; `published` then divides the recurrence by N, `matched` does not and starts
-    the factors at a gain of order one (see `_shared.factors`). Initial states are 0.1, or drawn once per seed.
+    The output network receives the input `sensory`, the neuromodulatory network all inputs. Without feedback, L is
+    orthonormalised in every forward pass. With feedback it is not; `published` then divides the recurrence by N, while
+    `matched` initialises the factors with a gain of order one (see `_shared.factors`). Initial states are 0.1, or drawn once
+    per seed.
     """
 
     def __init__(

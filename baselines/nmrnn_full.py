@@ -7,8 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
+from nmbench import Core, register_baseline
 
 from ._neuromodulated import INPUT_WEIGHTS
 from ._products import Weights
@@ -39,11 +38,11 @@ class FullRankNMRNN(Core):
     s_t = sigmoid(A_z z_t + b_z), from the new z
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [sum_k s_tk W_k tanh(x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
-    With W_k = L_k R_k^T it is the NM-RNN. The output network sees `sensory`, the neuromodulatory network everything. W holds
-    the K components one below the other, `[K N, N]`. Initial states are 0.1, or drawn once per seed.
+    With W_k = L_k R_k^T it is the NM-RNN. The output network receives the input `sensory`, the neuromodulatory network all
+    inputs. W stacks the K components along its rows, `[K N, N]`. Initial states are 0.1, or drawn once per seed.
 
-    The publication has no such model. W_k ~ N(0, g^2 / (N K)), so that the recurrence with all gates open has spectral
-    radius about g = `MATCHED_GAIN`, as for the NM-RNN's factors; everything else starts as in the NM-RNN.
+    The publication does not contain this model. W_k ~ N(0, g^2 / (N K)), so that the recurrence with all gates open has a
+    spectral radius of about g = `MATCHED_GAIN`, as with the NM-RNN's factors. All else is initialised as in the NM-RNN.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class FullRankNMRNN(Core):
         self._keep_x, self._keep_z = 1 - 1 / tau_x, 1 - 1 / tau_z
         P, Q = spec.size_of("sensory") or spec.input_size, spec.input_size
         small, gate_bias = (1 / math.sqrt(M), 1 / math.sqrt(K)) if feedback else (0.1, 0.1)
-        # The 1/tau factors go into the weights once, instead of into every step.
+        # The weights include the factors 1/tau, which saves a product at every step.
         reads = self.learned("W", (K * N, N), MATCHED_GAIN / math.sqrt(N * K)) / tau_x
         self._B_x = self.learned("B_x", (N, P), 1 / math.sqrt(P)) / tau_x
         self._W_z = Weights(self.learned("W_z", (M, M), small) / tau_z)
@@ -64,7 +63,7 @@ class FullRankNMRNN(Core):
         self._b_zx = jnp.zeros((M, 1))
         self._feedback = feedback
         if feedback:
-            # All that listens to tanh(x) in one product.
+            # One product for everything that depends on tanh(x).
             reads = jnp.concatenate([reads, self.learned("B_zx", (M, N), 1 / math.sqrt(N)) / tau_z])
             self._b_zx = self.learned("b_zx", (M, 1), small) / tau_z
         self._reads = Weights(reads)

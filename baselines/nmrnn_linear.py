@@ -1,11 +1,10 @@
-"""The linearised NM-RNN: its output network is linear, so that all computation happens through the neuromodulation."""
+"""The linearised NM-RNN: its output network is linear, so that only the neuromodulation is nonlinear."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 
-from nmbench.contracts.registration import register_baseline
-from nmbench.support.errors import NmbenchError
+from nmbench import NmbenchError, register_baseline
 
 from ._neuromodulated import INPUT_WEIGHTS, PARTITIONS, NeuromodulatedCore
 from ._shared import PAPER, check_choices
@@ -32,10 +31,10 @@ class LinearisedNMRNN(NeuromodulatedCore):
     s_t = sigmoid(A_z z_t + b_z), from the new z
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) L^T x_{t-1} + B_x u_t],  y_t = C x_t + d
 
-    phi is tanh, as in the authors' code, or the identity with `linear_z`. L is orthonormalised in every forward pass, or,
-    with `orthonormal=False`, left as it is and the recurrence divided by N. The supplement's Eqs. 1-3 are
-    `tau_x=1, linear_z=true, feedback=true, orthonormal=false`. The output network sees `sensory`, the neuromodulatory
-    network everything. Initial states are 0.1, or drawn once per seed.
+    phi is tanh, as in the authors' code, or the identity with `linear_z`. L is orthonormalised in every forward pass; with
+    `orthonormal=False` it is not, and the recurrence is divided by N. The supplement's Eqs. 1-3 are
+    `tau_x=1, linear_z=true, feedback=true, orthonormal=false`. The output network receives the input `sensory`, the
+    neuromodulatory network all inputs. Initial states are 0.1, or drawn once per seed.
     """
 
     def __init__(

@@ -6,9 +6,7 @@ import math
 
 import jax.numpy as jnp
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
+from nmbench import Core, InputWeights, register_baseline
 
 from ._products import Weights
 from ._shared import (
@@ -34,7 +32,7 @@ from ._shared import (
         **{key: {"N": 18, "parametrisation": "published"} for key in MULTITASK_PAPER},
         **{key: {"parametrisation": "published"} for key in UNPUBLISHED},
     },
-    # The authors' code trains this model on Measure-Wait-Go at a tenth of the others' rate.
+    # The authors' code trains this model on Measure-Wait-Go at a tenth of the learning rate of the others.
     learning_rates={**dict.fromkeys(EFT_PAPER, 1e-2), **dict.fromkeys(MWG_PAPER, 1e-3)},
     input_weights={"B": InputWeights()},
     citation=PAPER,
@@ -43,7 +41,7 @@ from ._shared import (
 class VanillaRNN(Core):
     """Vanilla RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [W tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
-    `matched`: W ~ N(0, 1/N), a recurrent gain of one. `published`: (1/N) W with W ~ N(0, 1). B ~ N(0, 1/P).
+    `matched`: W ~ N(0, 1/N), a recurrent gain of 1. `published`: (1/N) W in place of W, W ~ N(0, 1). B ~ N(0, 1/P).
     u_t is all inputs together.
     """
 
@@ -54,7 +52,7 @@ class VanillaRNN(Core):
         super().__init__(spec, name="rnn")
         check_choices(parametrisation, tau=tau)
         P = spec.input_size
-        # The 1/tau factors go into the weights once, instead of into every step.
+        # The weights include the factors 1/tau, which saves a product at every step.
         self._B = self.learned("B", (N, P), 1 / math.sqrt(P)) / tau
         self._keep = 1 - 1 / tau
         self._x0 = initial_column(self, "x0", N, drawn_start)

@@ -1,4 +1,4 @@
-"""The semilinear LSTM: an LSTM whose candidate, output gate and cell are linear, that of the supplement's Proposition 1."""
+"""The semilinear LSTM of the supplement's Proposition 1: its candidate, output gate and cell are linear."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from nmbench.contracts.input_weights import InputWeights
-from nmbench.contracts.model import Core
-from nmbench.contracts.registration import register_baseline
+from nmbench import Core, InputWeights, register_baseline
 
 from ._products import Weights
 from ._shared import PAPER, AffineReadout, initial_column, project
 
-# What candidate and output gate start with, relative to the sigmoid gates.
+# Initial standard deviation of candidate and output gate relative to that of the sigmoid gates.
 SMALL = 0.1
 
 
@@ -32,15 +30,15 @@ class SemilinearLSTM(Core):
 
     c_t = f c_{t-1} + i g,  h_t = o c_t,  y_t = C h_t + d
 
-    u'_t is the input u_t, or, with `previous_input`, [u_t; u_{t-1}], u_{-1} = 0, as in Proposition 1 of the supplement,
-    which makes any linearised NM-RNN with tied orthonormal factors one of these (`nmbench.theory`). W_u is `[4 N, P]`, or
-    `[2, 4 N, P]`, the previous input second. Rows of W_u, W_h and b are in the order f, i, g, o. Initial states are 0.1, or
-    drawn once per seed.
+    u'_t is the input u_t, or, with `previous_input`, [u_t; u_{t-1}] with u_{-1} = 0. By Proposition 1 of the supplement, any
+    linearised NM-RNN with tied orthonormal factors is such a network with `previous_input` (see `nmbench.theory`). W_u is
+    `[4 N, P]`, or `[2, 4 N, P]` with the previous input second. Rows of W_u, W_h and b are in the order f, i, g, o. Initial
+    states are 0.1, or drawn once per seed.
 
-    The supplement gives no initialisation. Here f and i start as the LSTM's gates do: W_u ~ 1/sqrt(size of u'), W_h, b ~
-    1/sqrt(N). g and o start at a tenth of that: h multiplies the two and feeds back into both, so with full weights its
-    square goes round the loop, and it overflows within a few steps. It stays fragile: on trials of 100 steps it
-    diverges in training at a rate of 1e-2, and not at 1e-3.
+    The supplement gives no initialisation. Here f and i are initialised as the LSTM's gates: W_u with standard deviation
+    1/sqrt(size of u'), W_h and b with 1/sqrt(N). Those of g and o are a tenth of that: h is the product of the two and feeds
+    back into both, so with full weights it grows with its own square and overflows within a few steps. In training on trials
+    of 100 steps it diverges at a learning rate of 1e-2, and not at 1e-3.
     """
 
     def __init__(self, spec, N: int, previous_input: bool = False, drawn_start: bool = False):
@@ -76,7 +74,7 @@ class SemilinearLSTM(Core):
         if self._W_v is None:
             h, c = state
             return self._advance(h, c, v_t)
-        # The previous input is part of the state: an input map sees one stretch of a trial at a time.
+        # The state includes the previous input, because an input map may receive one segment of a trial at a time.
         (h, c, before), (driven, u) = state, v_t
         return *self._advance(h, c, driven + self._W_v @ before), u
 

@@ -1,4 +1,4 @@
-"""What is timed: task, model and the publication's sizes."""
+"""The timed cases: tasks, models and the publication's sizes."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ MODELS = ("nmrnn", "rnn", "lstm")
 STYLES = ("nmbench", "published", "haiku", "torch")
 
 
-def choose(text: str, known, flag: str) -> list[str]:
-    """The names of a comma-separated flag; raises `NmbenchError` on one that is not known, or none."""
+def choose(text: str, names_allowed, flag: str) -> list[str]:
+    """Names of a comma-separated flag. Raises `NmbenchError` for an unknown name and for an empty list."""
     names = [name for name in text.split(",") if name]
     for name in names:
-        if name not in known:
-            raise NmbenchError(f"--{flag}: unknown name {name!r}{did_you_mean(name, known)}")
+        if name not in names_allowed:
+            raise NmbenchError(f"--{flag}: unknown name {name!r}{did_you_mean(name, names_allowed)}")
     if not names:
-        raise NmbenchError(f"--{flag} is empty; known: {', '.join(known)}")
+        raise NmbenchError(f"--{flag} is empty; choose from {', '.join(names_allowed)}")
     return names
 
 
 def counts(text: str, flag: str) -> list[int]:
-    """The positive whole numbers of a comma-separated flag."""
+    """Positive whole numbers of a comma-separated flag."""
     try:
         numbers = [int(n) for n in text.split(",")]
     except ValueError:
         numbers = [0]
     if min(numbers) < 1:
-        raise NmbenchError(f"--{flag} wants whole numbers of at least 1, separated by commas, got {text!r}")
+        raise NmbenchError(f"--{flag} must be whole numbers of at least 1, separated by commas, got {text!r}")
     return numbers
 
 
 def load(case: str, model: str, changes: dict[str, int] | None = None) -> Experiment:
-    """The resolved cell of a case under the matched protocol. Imports JAX.
+    """Resolve the experiment of a case under the matched protocol. Imports JAX.
 
     Args:
       case: name of the task.
       model: name of the model.
-      changes: a hyperparameter, "T" (steps of a trial) or "B" (trials per step) to another value; the last two make the
-        task's data synthetic.
+      changes: new values of hyperparameters, of "T" (time steps of a trial) or of "B" (trials per training step). "T" and
+        "B" replace the task's data by noise.
     """
     from nmbench.experiments.request import Request
     from nmbench.experiments.resolution import resolve
@@ -58,23 +58,23 @@ def load(case: str, model: str, changes: dict[str, int] | None = None) -> Experi
     changes = dict(changes or {})
     steps, trials = changes.pop("T", 0), changes.pop("B", 0)
     hparams: dict[str, Any] = {**SIZES[case][model], **changes}
-    cell = resolve(Request(model=model, task=case, hparams=hparams, protocol="matched", allow_budget_miss=True))
-    return _synthetic(cell, steps, trials) if steps or trials else cell
+    experiment = resolve(Request(model=model, task=case, hparams=hparams, protocol="matched", allow_budget_miss=True))
+    return _synthetic(experiment, steps, trials) if steps or trials else experiment
 
 
-def training_batch_size(cell: Experiment) -> int:
+def training_batch_size(experiment: Experiment) -> int:
     """Trials per training step."""
-    phase = cell.phases[0]
-    return phase.batch_size or cell.task.training[phase.data].arrays().targets.shape[1]
+    phase = experiment.phases[0]
+    return phase.batch_size or experiment.task.training[phase.data].arrays().targets.shape[1]
 
 
-def _synthetic(cell: Experiment, steps: int, trials: int) -> Experiment:
-    """The cell on trials of noise: `steps` long, all `trials` of them at every training step; 0 leaves either as it is."""
+def _synthetic(experiment: Experiment, steps: int, trials: int) -> Experiment:
+    """The experiment on trials of noise: `trials` per training step, `steps` time steps each. 0 keeps the task's number."""
     from nmbench.contracts.task import Batch, FixedData
 
-    trials = trials or training_batch_size(cell)
-    spec = dataclasses.replace(cell.task.spec, steps=steps or cell.task.spec.steps)
-    validation = cell.task.frozen(cell.phases[0].validation).n
+    trials = trials or training_batch_size(experiment)
+    spec = dataclasses.replace(experiment.task.spec, steps=steps or experiment.task.spec.steps)
+    validation = experiment.task.frozen(experiment.phases[0].validation).n
 
     def noise(n: int) -> Batch:
         random = np.random.RandomState(0)
@@ -82,7 +82,9 @@ def _synthetic(cell: Experiment, steps: int, trials: int) -> Experiment:
         targets = random.randn(spec.steps, n, spec.output_size).astype(np.float32)
         return Batch(inputs, targets, np.ones((spec.steps, 1, 1), np.float32))
 
-    data = {cell.phases[0].data: FixedData(lambda: noise(trials))}
-    task = dataclasses.replace(cell.task, spec=spec, training=data, unpack=lambda arrays: noise(validation))
-    phase = dataclasses.replace(cell.phases[0], batch_size=0)
-    return dataclasses.replace(cell, task=task, model=cell.baseline.build(spec, cell.sizing.hparams), phases=(phase,))
+    data = {experiment.phases[0].data: FixedData(lambda: noise(trials))}
+    task = dataclasses.replace(experiment.task, spec=spec, training=data, unpack=lambda arrays: noise(validation))
+    phase = dataclasses.replace(experiment.phases[0], batch_size=0)
+    return dataclasses.replace(
+        experiment, task=task, model=experiment.baseline.build(spec, experiment.sizing.hparams), phases=(phase,)
+    )

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes results/claims/: rows.csv, the ledger as CLAIMS.md and index.html, and the figures of the publication. Run at the root of
-# a checkout with nmbench installed (extra [report]), after reference_results.sh, whose run folders are the first argument
-# (results/reference_runs). What two cores can do in an hour or two: where a protocol asks for days, networks are trained for
-# fewer steps, and the ledger says so.
+# Makes results/claims/: rows.csv and long_rows.csv, the ledger as CLAIMS.md and index.html, and the publication's figures.
+# Needs nmbench with the extra [report], and the run folders of reference_results.sh: first argument, by default
+# results/reference_runs. Paths are relative to the root of the checkout. Takes one to two hours on two cores: where a protocol
+# needs days, networks train for fewer steps, and the ledger says so.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 reference=${1:-results/reference_runs}
 folder=${2:-results/claims_runs}
@@ -17,14 +18,14 @@ for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=multitask --protocol=paper --steps=8000 --seeds=3
   run --model=$model --task=mwg_rank3 --protocol=paper --steps=14000
 done
-# The claim on retraining is about the NM-RNN alone: that one in full.
+# The claim about retraining needs full training, of the NM-RNN only.
 "$python" -m nmbench.run --results_dir="$long" --model=nmrnn --task=multitask --seeds=4
 mkdir -p results/claims/figures
 cp "$folder/results.csv" results/claims/rows.csv
 cp "$long/results.csv" results/claims/long_rows.csv
 "$python" -m nmbench.claims results/reference.csv "$folder" "$long" --out=results/claims/CLAIMS.md
 "$python" -m nmbench.claims results/reference.csv "$folder" "$long" --format=html --out=results/claims/index.html
-# Exit code 1 says that a figure shows fewer seeds than it could; which is in the captions.
+# Exit code 1 means that a figure shows fewer seeds than possible. The caption then says so.
 draw() { "$python" -m nmbench.figures "$@" || [ $? = 1 ]; }
 draw --results="$reference" --out=results/claims/figures/trained --only=S1,S2,S5,S6,intervals,ablation,5B,5C
 draw --results="$long" --out=results/claims/figures/multitask --only=S3,S4

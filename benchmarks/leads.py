@@ -1,9 +1,10 @@
-"""What each idea for speed is worth: one gradient of the NM-RNN at its published sizes, with and without it, on one core.
+"""Time one gradient of the NM-RNN at its published sizes with and without each idea for speed, on one core.
 
   python benchmarks/leads.py
 
-Variants of a case are timed in turn, round after round, in one process; the table gives the median time of each and the
-median of its ratio to the variant that nmbench uses. benchmarks/README.md says what was predicted and what was kept.
+The variants of a case take turns in one process, for several rounds. The table gives the median time of each variant
+and the median of its ratio to the variant that nmbench uses. benchmarks/README.md lists the
+predictions and the ideas that were kept.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import functools
 import statistics
 import time
+
+import _checkout  # noqa: F401
 
 from nmbench.support import devices
 
@@ -22,17 +25,17 @@ import tabulate  # noqa: E402
 
 from nmbench.baselines import nmrnn  # noqa: E402
 from nmbench.contracts import model, unroll  # noqa: E402
-from nmbench.experiments import resolution
+from nmbench.experiments import resolution  # noqa: E402
 from nmbench.experiments.request import Request  # noqa: E402
 from nmbench.training import phase_program  # noqa: E402
 
 CASES = ("element_finder", "mwg_rank3", "multitask")
-LANES = 5
+RUNS = 5
 ROUNDS = 15
 
 
 class Wide(nmrnn.NMRNN):
-    """The same network with x itself as the state, `[N, B]`, inputs projected and outputs read for the whole sequence."""
+    """The same network with x itself as the state, `[N, B]`, with the input map and the readout over the whole sequence."""
 
     def input_map(self, inputs):
         v_x, v_z = super().input_map(inputs)
@@ -54,7 +57,7 @@ class Wide(nmrnn.NMRNN):
 
 
 class Plain(nmrnn.NMRNN):
-    """The same network with every product a call of the matrix product, and its gradient as JAX derives it."""
+    """The same network with ordinary matrix products and the gradients that JAX derives."""
 
     def connect(self, *args, **kwargs):
         super().connect(*args, **kwargs)
@@ -76,7 +79,7 @@ def unrolled(steps: int):
 
 
 def recomputing(core, inputs):
-    """`unroll_core` that keeps only the states and recomputes what lies within each step."""
+    """`unroll_core` that keeps only the states and recomputes the other values of each step."""
     columns = unroll.to_columns(inputs)
     state = core.initial_state(jax.tree.leaves(columns)[0].shape[-1])
     body = jax.checkpoint(lambda state, v: (core.step(state, v),) * 2, prevent_cse=False)
@@ -90,12 +93,12 @@ def main() -> None:
 
 
 def measure_case(case: str) -> list[list[str]]:
-    cell = resolution.resolve(Request(model="nmrnn", task=case))
-    data, batch_size = cell.task.training[cell.phases[0].data], cell.phases[0].batch_size
+    experiment = resolution.resolve(Request(model="nmrnn", task=case))
+    data, batch_size = experiment.task.training[experiment.phases[0].data], experiment.phases[0].batch_size
     batch = phase_program.as_float(jax.jit(lambda d, k: data.draw(d, k, batch_size))(data.arrays(), jax.random.key(0)))
-    pair = lambda factory, unroller: model._haiku_pair(factory, unroller, cell.task.spec, cell.sizing.hparams)
+    pair = lambda factory, unroller: model._haiku_pair(factory, unroller, experiment.task.spec, experiment.sizing.hparams)
     used = pair(nmrnn.NMRNN, unroll.unroll_core)
-    params = [used.init(jax.random.key(seed)) for seed in range(LANES)]
+    params = [used.init(jax.random.key(seed)) for seed in range(RUNS)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
     variants = {
         "used": gradient(used),
@@ -107,11 +110,11 @@ def measure_case(case: str) -> list[list[str]]:
     }
     lines = measure(case, {name: compiled(f, params[0], batch) for name, f in variants.items()}, 1)
     one = gradient(used)
-    lanes = {
-        "five seeds, one after another": lambda p, b, n: phase_program.over_lanes(lambda q: one(q, b), n, p),
+    runs = {
+        "five seeds, one after another": lambda p, b, n: phase_program.over_runs(lambda q: one(q, b), n, p),
         "five seeds, vectorised": lambda p, b, n: jax.vmap(lambda q: one(q, b))(p),
     }
-    return lines + measure(case, {k: compiled(f, stacked, batch, jnp.int32(LANES)) for k, f in lanes.items()}, LANES)
+    return lines + measure(case, {k: compiled(f, stacked, batch, jnp.int32(RUNS)) for k, f in runs.items()}, RUNS)
 
 
 def gradient(pair):
@@ -120,7 +123,7 @@ def gradient(pair):
 
 
 def compiled(f, *args):
-    """(a call without arguments that waits for its result, megabytes of temporaries)."""
+    """Returns (a function that runs the program and waits for the result, megabytes of temporaries)."""
     program = jax.jit(f).lower(*args).compile()
     call = lambda: jax.block_until_ready(program(*args))
     call()
@@ -128,7 +131,7 @@ def compiled(f, *args):
 
 
 def measure(case: str, calls, gradients: int) -> list[list[str]]:
-    """Lines of the table; the first variant is the one used."""
+    """Lines of the table. The first variant is the one that nmbench uses."""
     times = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for name, (call, _) in calls.items():

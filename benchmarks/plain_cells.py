@@ -1,8 +1,8 @@
-"""The built-in models as an author publishes them: one trial, one step at a time, the state as wide as the equations say.
+"""The built-in models as an author publishes them: one trial, one step at a time, states as wide as in the equations.
 
 Pure functions of nmbench's own parameters (the inner dict, e.g. `params["nmrnn"]`) and hyperparameters. The readout is
-inside the step, L is orthonormalised inside the forward pass, and trials are vmapped. They are what the fast path is
-checked against (`tests/benchmarks`) and timed against (`speed.py`, style "published").
+inside the step, L is orthonormalised inside the forward pass, and trials are vmapped. The tests compare the fast path with
+these functions (`tests/benchmarks`), and `speed.py` times both (style "published").
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tree
 
 
 def column(params, name: str, size: int):
-    """Initial state `[size]`: the one drawn with the parameters, or 0.1 in every unit."""
+    """Initial state `[size]`: drawn with the parameters if they hold one, otherwise 0.1 in every unit."""
     if f"fixed_{name}" in params:
         return params[f"fixed_{name}"][:, 0]
     return jnp.full((size,), 0.1, params["C"].dtype)
@@ -199,7 +199,7 @@ def start_full(params):
     return column(params, "x0", params["W"].shape[1]), column(params, "z0", params["W_z"].shape[0])
 
 
-# Name to (what is done once per forward pass, initial state, step).
+# Name to (preparation once per forward pass, initial state, step).
 CELLS = {
     "nmrnn": (prepare_nmrnn, start_modulated, nmrnn),
     "nmrnn_linear": (prepare_nmrnn_linear, start_modulated, nmrnn_linear),

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Makes results/reference.csv, results/LEADERBOARD.md and results/leaderboard/index.html: the models of the publication, ten
-# seeds each, on element_finder (matched, paper, and for the NM-RNN paper_code) and on mwg_rank3 (matched). Run at the root of
-# a checkout with nmbench installed (extra [report]); 32 minutes on two cores. FOLDER defaults to results/reference_runs.
+# seeds each, on element_finder (protocols matched and paper, for the NM-RNN also paper_code) and on mwg_rank3 (matched).
+# Needs nmbench with the extra [report]. Takes 32 minutes on two cores. The first argument is the folder of the runs, by default
+# results/reference_runs, relative to the root of the checkout.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 folder=${1:-results/reference_runs}
 run() { "$python" -m nmbench.run --results_dir="$folder" "$@"; }

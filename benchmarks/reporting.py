@@ -1,4 +1,4 @@
-"""Tables on the terminal and in a Markdown file that says how they were made."""
+"""Tables on the terminal and in a Markdown file, which also names the command, the date and the machine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nmbench.support.errors import NmbenchError
 
 
 class Report:
-    """Prints tables as they come; `close` writes them all to `path`, if there is one, as Markdown.
+    """Prints each table at once. `close` writes all tables to `path` as Markdown.
 
     Args:
-      path: Markdown file, None for none.
-      notes: lines that belong above the tables.
+      path: Markdown file, or None to write no file.
+      notes: lines to write above the tables.
     """
 
     def __init__(self, path: str | None, notes: list[str]):
@@ -74,7 +74,7 @@ def processor() -> str:
 
 
 def digits(value: float) -> str:
-    """Three significant digits, never in powers of ten."""
+    """Three significant digits, without an exponent."""
     if value <= 0:
         return f"{value:g}"
     text = f"{value:.3g}"

@@ -1,7 +1,8 @@
-"""What a training step costs at the very least on one core: work counted by formula, against rates measured here.
+"""Estimate the least time of a training step on one core, from the operations that it needs and the speed of this machine.
 
-The work is that of the plain formulation with a wide state (`plain_cells`), forward and backward, of one seed. The rates are
-those of compiled JAX with one thread, products and transfer functions at the shapes of the case, and NumPy's copies.
+Formulas count the operations of the plain formulation with a wide state (`plain_cells`), forward and backward,
+for one seed. The speed of products and transfer functions is measured with compiled JAX on one thread, at the shapes of
+the case; the speed of copies with NumPy.
 """
 
 from __future__ import annotations
@@ -19,43 +20,43 @@ from nmbench.experiments.experiment import Experiment
 SECONDS = 0.3
 
 
-def products(cell: Experiment) -> list[tuple[int, int]]:
-    """(rows, columns) of every matrix that a step of one trial multiplies a vector with."""
-    spec, h = cell.task.spec, cell.sizing.hparams
+def products(experiment: Experiment) -> list[tuple[int, int]]:
+    """(rows, columns) of every matrix in the matrix-vector products of one time step of one trial."""
+    spec, h = experiment.task.spec, experiment.sizing.hparams
     N, Q, outputs = h["N"], spec.input_size, spec.output_size
-    if cell.baseline.name == "rnn":
+    if experiment.baseline.name == "rnn":
         return [(N, N), (N, Q), (outputs, N)]
-    if cell.baseline.name == "lstm":
+    if experiment.baseline.name == "lstm":
         return [(4 * N, N), (4 * N, Q), (outputs, N)]
     M, K, P = h["M"], h["K"], spec.size_of("sensory") or Q
     shapes = [(K, N), (N, K), (N, P), (M, M), (M, Q), (K, M), (outputs, N)]
     return [*shapes, (M, N)] if h["feedback"] else shapes
 
 
-def transfers(cell: Experiment) -> int:
+def transfers(experiment: Experiment) -> int:
     """tanh and sigmoid evaluations per step and trial; the backward pass needs none."""
-    h = cell.sizing.hparams
+    h = experiment.sizing.hparams
     per_unit = {"rnn": h["N"], "lstm": 5 * h["N"]}
-    return per_unit.get(cell.baseline.name) or h["N"] + h["M"] + h["K"]
+    return per_unit.get(experiment.baseline.name) or h["N"] + h["M"] + h["K"]
 
 
-def kept(cell: Experiment) -> int:
-    """Numbers per step and trial that the gradient needs: states, their transfer functions, gates, what the gates scale."""
-    h = cell.sizing.hparams
+def kept(experiment: Experiment) -> int:
+    """Numbers per step and trial that the gradient needs: states, their transfer functions, gates, inputs of gates."""
+    h = experiment.sizing.hparams
     per_unit = {"rnn": 2 * h["N"], "lstm": 7 * h["N"]}
-    return per_unit.get(cell.baseline.name) or 2 * h["N"] + 2 * h["M"] + 2 * h["K"]
+    return per_unit.get(experiment.baseline.name) or 2 * h["N"] + 2 * h["M"] + 2 * h["K"]
 
 
-def measure(cell: Experiment) -> dict[str, Any]:
-    """Work of a training step of one seed, rates (per second, one core) and the time "ms" that follows."""
-    trials, steps = cases.training_batch_size(cell), cell.task.spec.steps
+def measure(experiment: Experiment) -> dict[str, Any]:
+    """Operations of a training step of one seed, speeds (per second, one core) and the resulting time "ms"."""
+    trials, steps = cases.training_batch_size(experiment), experiment.task.spec.steps
     repeats = trials * steps
-    shapes = products(cell)
-    # Backward takes two more products per product: by the vector's gradient and by the weights'.
+    shapes = products(experiment)
+    # The backward pass needs two more products for each product: for the gradients of the vector and of the weights.
     macs = 3 * repeats * sum(a * b for a, b in shapes)
     mac_s = sum(3 * repeats * a * b / product_rate(a, b, trials) for a, b in shapes)
-    tanhs, size = repeats * transfers(cell), 4 * repeats * kept(cell)
-    tanh_per_s, byte_per_s = tanh_rate((transfers(cell), trials)), copy_rate(size)
+    tanhs, size = repeats * transfers(experiment), 4 * repeats * kept(experiment)
+    tanh_per_s, byte_per_s = tanh_rate((transfers(experiment), trials)), copy_rate(size)
     # Written once in the forward pass, read once in the backward pass.
     seconds = mac_s + tanhs / tanh_per_s + 2 * size / byte_per_s
     return {
@@ -71,7 +72,7 @@ def measure(cell: Experiment) -> dict[str, Any]:
 
 def product_rate(a: int, b: int, trials: int) -> float:
     """Multiply-adds per second of `[a, b] @ [b, trials]` and `[b, a] @ [a, trials]`, in turns."""
-    # Orthonormal, so that neither large nor denormal numbers come up however long the chain is.
+    # Orthonormal: repeated products give neither large nor denormal numbers.
     W = np.linalg.qr(np.random.RandomState(0).randn(max(a, b), min(a, b)))[0].astype(np.float32)
     W = jnp.asarray(W if a >= b else W.T)
     x = jnp.asarray(np.random.RandomState(1).randn(b, trials).astype(np.float32))
@@ -85,7 +86,7 @@ def tanh_rate(shape: tuple[int, int]) -> float:
 
 
 def copy_rate(size: int) -> float:
-    """Bytes read and written per second copying an array of `size` bytes, by NumPy: XLA sees through a loop of copies."""
+    """Bytes read and written per second when NumPy copies an array of `size` bytes. (XLA removes a loop of copies.)"""
     source, target = np.ones(size // 4, np.float32), np.zeros(size // 4, np.float32)
     best = np.inf
     for _ in range(50):
@@ -96,7 +97,7 @@ def copy_rate(size: int) -> float:
 
 
 def turns_per_second(f, x) -> float:
-    """How often per second `x = f(x)` can be done in one compiled loop: the best of three tries."""
+    """Number of times per second that one compiled loop computes `x = f(x)`: the best of three tries."""
     loop = jax.jit(lambda x, n: jax.lax.fori_loop(0, n, lambda i, y: f(y), x))
     jax.block_until_ready(loop(x, 1))
     n, best = 1, 0.0

@@ -1,4 +1,4 @@
-"""How the engine's time and memory grow: one thing varied at a time around the NM-RNN on `mwg_rank3`."""
+"""Measure how the trainer's time and memory grow, for the NM-RNN on `mwg_rank3`. One size varies at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers import Worker
 from nmbench.support.errors import NmbenchError
 
 CASE, MODEL, SEEDS = "mwg_rank3", "nmrnn", 2
-# What is varied: label to (key of `cases.load`'s changes, values). Data are synthetic where steps or trials vary.
+# Label of a size to (key in `changes` of `cases.load`, values). With other steps or trials the data are noise.
 AXES: dict[str, tuple[str, tuple[int, ...]]] = {
     "seeds": ("seeds", (1, 2, 5, 10, 20, 50, 100)),
     "units N": ("N", (25, 50, 100, 200, 400, 800, 1600)),
@@ -22,7 +22,7 @@ AXES: dict[str, tuple[str, tuple[int, ...]]] = {
 
 
 def main(path: str, block_seconds: float, report: reporting.Report) -> None:
-    """Measure all points, print them and draw them to `path`."""
+    """Measure all points, print them and draw them in the picture `path`."""
     try:
         import matplotlib
     except ImportError as error:
@@ -46,7 +46,7 @@ def main(path: str, block_seconds: float, report: reporting.Report) -> None:
 
 
 def measure(key: str, value: int, block_seconds: float) -> tuple[float, float]:
-    """(ms per step of all seeds, the better of two blocks; peak MB) with one thing changed."""
+    """Returns (ms per step of all seeds, the better of two blocks; peak MB) with one size changed."""
     seeds, changes = (value, {}) if key == "seeds" else (SEEDS, {key: value})
     with Worker(style="nmbench", case=CASE, model=MODEL, seeds=seeds, changes=changes) as worker:
         worker.begin()
@@ -56,7 +56,7 @@ def measure(key: str, value: int, block_seconds: float) -> tuple[float, float]:
 
 
 def draw(path: pathlib.Path, points: dict[str, list[tuple[float, float]]]) -> None:
-    """Log-log pictures, time above and memory below, each with a dotted line of slope one through its last point."""
+    """Draw log-log plots: time above, memory below. A dotted line of slope one goes through the last point of each."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(

@@ -1,9 +1,9 @@
-"""What a sweep of ten thousand cells asks of Slurm: calls and files, with commands that only count and stub cells.
+"""What a sweep of ten thousand experiments asks of Slurm: number of calls and files. Nothing is trained.
 
-  python benchmarks/scheduler_calls.py --cells=10000
+  python benchmarks/scheduler_calls.py --experiments=10000
 
-Needs submitit, but no Slurm: `sbatch`, `squeue` and the rest are scripts that write down that they were called and answer
-what Slurm would answer, arrays of at most 1,001 jobs as Slurm has them by default.
+Needs submitit, but no Slurm: `sbatch`, `squeue` and the other commands are scripts that count their calls and answer as
+Slurm does, with arrays of at most 1,001 jobs (Slurm's default).
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import time
 
 from tabulate import tabulate
 
+from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.request import Request
 from nmbench.support import cli
 from nmbench.sweeps.jobs import Job
-from nmbench.sweeps.slurm import batches, executor
+from nmbench.sweeps.slurm import executor
 from nmbench.sweeps.slurm.settings import Settings
 
 FLAGS = cli.new_flags()
-cli.integer(FLAGS, "cells", 10_000, "cells of the sweep", lower=1)
+cli.integer(FLAGS, "experiments", 10_000, "experiments of the sweep", lower=1)
 
 ANSWERS = {
     "sbatch": "echo Submitted batch job $(wc -l < {calls})",
@@ -45,13 +46,13 @@ def main() -> int:
             script.chmod(0o755)
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
         lines = measure(folder, calls, queue)
-    print(tabulate(lines, headers=["", f"{FLAGS.cells} cells"], tablefmt="github", disable_numparse=True))
+    print(tabulate(lines, headers=["", f"{FLAGS.experiments} experiments"], tablefmt="github", disable_numparse=True))
     return 0
 
 
 def measure(folder: pathlib.Path, calls: pathlib.Path, queue: pathlib.Path) -> list[tuple[str, str]]:
     results = folder / "results"
-    jobs = [stub(i, str(results)) for i in range(FLAGS.cells)]
+    jobs = [stub(i, str(results)) for i in range(FLAGS.experiments)]
     lines: list[tuple[str, str]] = []
 
     def counted(what: str, action) -> None:
@@ -60,41 +61,58 @@ def measure(folder: pathlib.Path, calls: pathlib.Path, queue: pathlib.Path) -> l
         action()
         seconds = time.perf_counter() - began
         made = collections.Counter(calls.read_text().split())
-        said = ", ".join(f"{n} {command}" for command, n in sorted(made.items())) or "none"
-        lines.append((what, f"{said}; {seconds:.1f} s"))
+        counts = ", ".join(f"{n} {command}" for command, n in sorted(made.items())) or "none"
+        lines.append((what, f"{counts}; {seconds:.1f} s"))
 
-    slurm = executor.SlurmExecutor(Settings(), wait=False)
+    slurm = executor.SlurmExecutor(Settings(options={"time": "60", "cpus-per-task": "1"}), wait=False)
     counted("checks before submitting", slurm.check)
     counted("submitting", lambda: slurm.run(jobs, lambda event: None))
-    records = batches.folder_of(str(results))
-    files = [path for path in records.rglob("*") if path.is_file()]
-    lines.append(("files that submitting makes", f"{len(files)}, {sum(p.stat().st_size for p in files) / 1e6:.0f} MB"))
-    arrays = [batches.load(records, path.stem) for path in sorted(records.glob("nmbench-*.json"))]
-    waiting = [f"{array.name}|{i}|PENDING" for array in arrays if array for i in range(len(array.jobs))]
-    assert len(waiting) == FLAGS.cells
-    queue.write_text("\n".join(waiting) + "\n")
+    records = executor.folder_of(str(results))
+    files = [path for path in records.rglob("*") if path.is_file() and not path.is_symlink()]
+    lines.append(("files that submitting writes", f"{len(files)}, {sum(p.stat().st_size for p in files) / 1e6:.0f} MB"))
+    job_ids = [path.name.removesuffix("_submitted.pkl") for path in records.glob("*_submitted.pkl")]
+    assert len(job_ids) == FLAGS.experiments
+    queue.write_text("".join(f"{job_id}|PENDING\n" for job_id in job_ids))
 
-    def again() -> None:
-        assert len(executor.find(jobs, records)) == FLAGS.cells
+    def reattach() -> None:
+        assert len(executor.find(jobs, records)) == FLAGS.experiments
 
-    counted("one look at the queue, all jobs waiting", again)
-    per_hour = 3600 / executor.LATEST_S
-    lines.append(("looks per hour, in the long run", f"{per_hour:g}"))
+    counted("reattaching, all jobs waiting", reattach)
+    counted("one look at the queue, all jobs waiting", lambda: executor.commands.states("nmbench"))
+    lines.append(("looks per hour, in the long run", f"{3600 / executor.LONGEST_S:g}"))
     return lines
 
 
 def stub(number: int, results: str) -> Job:
-    """A job like those of a sweep, of a cell that does not exist."""
-    request = Request(model="nmrnn", task="element_finder", budget=number + 1)
+    """A job like those of a sweep, of an experiment that does not exist."""
+    budget, seeds, sha256 = number + 1, tuple(range(10)), "0" * 64
+    configuration = Configuration(
+        engine=1,
+        model="nmrnn",
+        model_sha256=sha256,
+        hparams={"N": budget},
+        budget=budget,
+        task="element_finder",
+        task_version=1,
+        testset_sha256=sha256,
+        validation_sha256={"validation": sha256},
+        training_sha256={"training": sha256},
+        protocol={"name": "matched", "phases": [{"steps": 1000, "text": "x" * 200}] * 5},
+        learning_rate=0.01,
+        tuning_trials=0,
+        data_seed=0,
+        seed=0,
+        x64=False,
+    )
     return Job(
-        name=f"nmrnn.element_finder.matched.b{number}.{number:010x}",
-        request=request,
-        argv=("--model=nmrnn", "--task=element_finder", f"--budget={number}", f"--results_dir={results}"),
+        name=f"nmrnn.element_finder.matched.b{budget}.{number:010x}",
+        request=Request(model="nmrnn", task="element_finder", budget=budget),
+        argv=("--model=nmrnn", "--task=element_finder", f"--budget={budget}", f"--results_dir={results}"),
         results_dir=results,
-        seeds=tuple(range(10)),
-        run_ids=tuple(f"nmrnn.element_finder.matched.s{seed}.{number:012x}" for seed in range(10)),
-        config={"model": "nmrnn", "phases": ["x" * 200] * 5},
-        facts={"task": "element_finder", "platform": "x" * 500},
+        seeds=seeds,
+        run_ids=tuple(configuration.with_seed(seed).run_id for seed in seeds),
+        configuration=configuration,
+        columns={"task": "element_finder", "platform": "x" * 500},
     )
 
 

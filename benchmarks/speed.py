@@ -1,12 +1,13 @@
 """Time the same training work in four styles, side by side on this machine.
 
-nmbench:    the engine: all seeds in one program, trials in columns, its validation included
-published:  JAX as an author publishes it: one trial under vmap, readout in the scan, a jitted step per Python iteration
+nmbench:    nmbench's trainer: all seeds in one program, trials in columns, validation included
+published:  JAX code as authors publish it: one trial under vmap, readout in the scan, a jitted step per Python iteration
 haiku:      hk.RNNCore and hk.dynamic_unroll on batches, a jitted step per Python iteration
 torch:      torch.nn modules on batches, a step per Python iteration
 
-Every style has a process of its own. The processes of one case take turns, block by block, for so many rounds, and only
-one works at any time. Sizes and batch sizes are the publication's, the recipe is the matched protocol's first phase.
+Every style runs in its own process. The processes of one case take turns: one block of steps each, for --rounds rounds. Only
+one process works at a time. Sizes and batch sizes come from the publication, other settings from the
+matched protocol's first phase.
 
     python benchmarks/speed.py --cases=mwg_rank3 --models=nmrnn --seeds=1,10 --markdown=speed.md
     python benchmarks/speed.py --scaling=scaling.png
@@ -21,6 +22,7 @@ import statistics
 import sys
 from typing import Any
 
+import _checkout  # noqa: F401
 import cases
 import reporting
 from workers import Worker
@@ -33,11 +35,11 @@ cli.string(FLAGS, "cases", ",".join(cases.SIZES), "tasks, separated by commas")
 cli.string(FLAGS, "models", ",".join(cases.MODELS), "models, separated by commas")
 cli.string(FLAGS, "seeds", "1,10", "numbers of seeds, separated by commas")
 cli.string(FLAGS, "styles", ",".join(cases.STYLES), "styles, separated by commas")
-cli.integer(FLAGS, "rounds", 5, "blocks of every style", lower=1)
-cli.number(FLAGS, "block_seconds", 1.0, "seconds that a block lasts, about")
-cli.string(FLAGS, "markdown", None, "file to write the tables to as well")
+cli.integer(FLAGS, "rounds", 5, "number of blocks of each style", lower=1)
+cli.number(FLAGS, "block_seconds", 1.0, "approximate length of a block in seconds")
+cli.string(FLAGS, "markdown", None, "also write the tables to this Markdown file")
 cli.string(
-    FLAGS, "scaling", None, "picture (.png) to draw instead: how time and memory grow with seeds, N, steps and trials"
+    FLAGS, "scaling", None, "instead, draw in this picture (.png) how time and memory grow with seeds, N, steps and trials"
 )
 
 
@@ -51,13 +53,13 @@ def main() -> int:
     for name in ("markdown", "scaling"):
         value = getattr(FLAGS, name)
         if value and not pathlib.Path(value).resolve().parent.is_dir():
-            raise NmbenchError(f"--{name}={value}: there is no such folder")
+            raise NmbenchError(f"--{name}={value}: no such folder")
     if FLAGS.scaling and not FLAGS.scaling.endswith(".png"):
-        raise NmbenchError(f"--scaling={FLAGS.scaling}: the picture's name must end in .png")
+        raise NmbenchError(f"--scaling={FLAGS.scaling}: the file name must end in .png")
     notes = []
     if "torch" in styles and not importlib.util.find_spec("torch"):
         styles = [style for style in styles if style != "torch"]
-        notes.append("style torch is left out: pip install 'torch>=2.4'")
+        notes.append("style torch is skipped; to include it: pip install 'torch>=2.4'")
     report = reporting.Report(FLAGS.markdown, notes)
     if FLAGS.scaling:
         import scaling
@@ -88,7 +90,7 @@ def say(text: str) -> None:
 
 
 def measure(case: str, model: str, seeds: int, styles: list[str], rounds: int, block: float) -> list[dict[str, Any]]:
-    """Rows of one case, model and number of seeds: all styles in turns."""
+    """Time all styles, in turns, for one case, model and number of seeds. Returns rows of the table."""
     with contextlib.ExitStack() as stack:
         workers, compile_s, steps = {}, {}, {}
         for style in styles:
@@ -117,9 +119,9 @@ def measure(case: str, model: str, seeds: int, styles: list[str], rounds: int, b
 
 
 def limit(bound: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """Row of the second table: the bound of `roofline.measure` beside what was measured."""
+    """Row of the second table: the estimate of `roofline.measure` beside the measured time."""
     cores, seeds = devices.cores(), row["seeds"]
-    # Whole seeds go to cores: 10 seeds on 4 cores take as long as 12.
+    # A core runs whole seeds: 10 seeds on 4 cores take as long as 12.
     best = bound["ms"] * -(-seeds // min(cores, seeds)) / seeds
     digits = reporting.digits
     return {

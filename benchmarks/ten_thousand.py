@@ -1,4 +1,4 @@
-"""What ten thousand runs cost in files, bytes and time: stub runs with real rows in a temporary folder, nothing trained.
+"""What ten thousand runs cost in files, bytes and time: stub runs with real rows in a temporary folder. Nothing is trained.
 
   python benchmarks/ten_thousand.py --runs=10000 --markdown=table.md
 
@@ -30,34 +30,33 @@ import tabulate  # noqa: E402
 from nmbench import sweep  # noqa: E402
 from nmbench.contracts.catalog import BASELINES, TASKS  # noqa: E402
 from nmbench.experiments import recording  # noqa: E402
-from nmbench.experiments.resolve_cache import ResolveCache  # noqa: E402
 from nmbench.results import provenance, schema  # noqa: E402
 from nmbench.results.store import Store  # noqa: E402
-from nmbench.sweeps import grid, jobs  # noqa: E402
+from nmbench.sweeps import grid  # noqa: E402
 
 SEEDS = 10
 RUNS = flags.DEFINE_integer("runs", 10_000, "number of runs, a multiple of ten", lower_bound=SEEDS)
 MARKDOWN = flags.DEFINE_string("markdown", None, "file to write the table to as well")
-FOLDER = flags.DEFINE_string("folder", None, "where to make the temporary folder; the system's own place by default")
+FOLDER = flags.DEFINE_string("folder", None, "where to make the temporary folder; the system's default")
 
 
-def stub_rows(place: grid.Place) -> list[dict]:
-    """A row for every seed of a cell: real but for what training and evaluation would fill in."""
-    cell, seeds = place.cell, tuple(range(SEEDS))
-    config, random = cell.config(0), np.random.RandomState(len(place.name))
-    metric = cell.task.primary
+def stub_rows(point: grid.GridPoint) -> list[dict]:
+    """A row for every seed of an experiment; only the results of training and evaluation are made up."""
+    experiment, random = point.experiment, np.random.RandomState(len(point.name))
+    metric = experiment.task.primary
     rows = []
-    for seed, run_id in zip(seeds, jobs.run_ids_of(config, seeds), strict=True):
+    for seed in range(SEEDS):
+        configuration = experiment.configuration(seed)
         value = float(metric.ceiling + (metric.floor - metric.ceiling) * random.rand())
         rows.append(
             {
                 **dict.fromkeys(column.name for column in schema.COLUMNS),
-                **recording.experiment_columns(cell),
+                **recording.experiment_columns(experiment),
                 **ORIGIN,
                 "schema_version": schema.SCHEMA_VERSION,
-                "run_id": run_id,
+                "run_id": configuration.run_id,
                 "status": "ok",
-                "config_json": schema.canonical_json({**config, "seed": seed}),
+                "config_json": configuration.to_json(),
                 "seed": seed,
                 "value": value,
                 "score": metric.score(value),
@@ -98,7 +97,7 @@ class Table:
 
 
 def command(name: str, *argv: str) -> str:
-    """What a command prints, called in process."""
+    """Output of a command, called in process."""
     module, out = {"sweep": sweep, "leaderboard": __import__("nmbench.leaderboard", fromlist=["main"])}[name], io.StringIO()
     with contextlib.redirect_stdout(out):
         code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
@@ -108,23 +107,23 @@ def command(name: str, *argv: str) -> str:
 
 def main(_) -> None:
     logging.set_verbosity(logging.WARNING)
-    cells, table = RUNS.value // SEEDS, Table()
+    experiments, table = RUNS.value // SEEDS, Table()
     models = tuple(entry.name for entry in BASELINES.entries())
     tasks = tuple(entry.name for entry in TASKS.entries())
     per_budget = len(models) * len(tasks)
-    budgets = tuple(400 + 37 * i for i in range(2 * cells // per_budget + 2))
+    budgets = tuple(400 + 37 * i for i in range(2 * experiments // per_budget + 2))
     with tempfile.TemporaryDirectory(dir=FOLDER.value) as folder:
         results = str(pathlib.Path(folder, "results"))
-        asked = grid.Asked(models=models, tasks=tasks, budgets=budgets, seeds=range(SEEDS), results_dir=results)
+        request = grid.SweepRequest(models=models, tasks=tasks, budgets=budgets, seeds=range(SEEDS), results_dir=results)
         store = Store(results)
-        with table.timed(f"resolving a grid of {per_budget * len(budgets)} cells"):
-            places = grid.build(asked, ResolveCache(quick=True)).places
-        places = sorted(places, key=lambda place: place.name)[:cells]
-        assert len(places) == cells
+        with table.timed(f"resolving a grid of {per_budget * len(budgets)} experiments"):
+            points = grid.build(request).points
+        points = sorted(points, key=lambda point: point.name)[:experiments]
+        assert len(points) == experiments
         store.prepare()
-        with table.timed(f"making {RUNS.value} run folders (every file brought to the disk)"):
-            for place in places:
-                write(store, stub_rows(place))
+        with table.timed(f"making {RUNS.value} run folders (every file synced to disk)"):
+            for point in points:
+                write(store, stub_rows(point))
         files = [path for path in pathlib.Path(results).rglob("*") if path.is_file()]
         table.add("files", str(len(files)))
         table.add("MB", f"{sum(path.stat().st_size for path in files) / 1e6:.0f}")
@@ -135,21 +134,21 @@ def main(_) -> None:
             assert len(store.collect()) == RUNS.value
         table.add("MB of results.csv", f"{os.path.getsize(store.csv) / 1e6:.0f}")
         flags_ = ["--models=all", "--tasks=all", f"--budgets={','.join(map(str, budgets))}", f"--results_dir={results}"]
-        with table.timed("sweep --dry_run over them, what is done included"):
+        with table.timed("sweep --dry_run over them, stored runs included"):
             shown = command("sweep", *flags_, "--dry_run")
-        done = sum(place.cell.config(0)["budget"] in budgets for place in places) * SEEDS
+        done = sum(point.experiment.configuration(0).budget in budgets for point in points) * SEEDS
         assert f" {done} " in shown.splitlines()[len(tasks) + 3], shown
-        first = places[0].cell
+        first = points[0].experiment
         with table.timed("what a child of a sweep looks up: ten rows"):
             assert all(store.row(first.run_id(seed)) for seed in range(SEEDS))
         for what in ("results", "results/results.csv"):
             with table.timed(f"leaderboard of {'the folder' if what == 'results' else 'results.csv'}"):
                 command("leaderboard", str(pathlib.Path(folder, what)), "--tables=tasks", "--format=csv")
-        table.add("processes started by a local sweep", str(cells))
+        table.add("processes started by a local sweep", str(experiments))
         rows = collections.Counter(json.loads((p / "row.json").read_bytes())["status"] for p in store.folders()[:10])
         assert rows == {"ok": 10}
     text = tabulate.tabulate(
-        table.lines, ("", f"{RUNS.value} runs of {cells} cells"), tablefmt="github", disable_numparse=True
+        table.lines, ("", f"{RUNS.value} runs of {experiments} experiments"), tablefmt="github", disable_numparse=True
     )
     print(f"\n{text}")
     if MARKDOWN.value:

@@ -1,7 +1,7 @@
-"""One style of one case in a process of its own, driven over pipes; started by `speed.py`, not by hand.
+"""Process that times one style of one case. `speed.py` starts it and talks to it over pipes.
 
-Reads its job as one line of JSON; answers {"compile_s"} when ready. Then, per line {"steps": K}, runs K steps of every seed
-and answers {"seconds", "peak_rss_mb"}. Ends with its input.
+Reads the job as one line of JSON and answers {"compile_s"} when compiled. Then, for each line {"steps": K}, runs K steps of
+every seed and answers {"seconds", "peak_rss_mb"}. Ends when its input ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import importlib
 import json
 import sys
 import time
+
+import _checkout  # noqa: F401
 
 MODULES = {"nmbench": "engine", "published": "published", "haiku": "haiku_unroll", "torch": "pytorch"}
 
@@ -29,13 +31,13 @@ def main() -> None:
 
     from nmbench.results.provenance import peak_rss_mb
 
-    cell = cases.load(job["case"], job["model"], job.get("changes"))
+    experiment = cases.load(job["case"], job["model"], job.get("changes"))
     if job["style"] == "roofline":
         import roofline
 
-        answer(pipe, **roofline.measure(cell))
+        answer(pipe, **roofline.measure(experiment))
         return
-    runner = importlib.import_module(f"styles.{MODULES[job['style']]}").Runner(cell, job["seeds"])
+    runner = importlib.import_module(f"styles.{MODULES[job['style']]}").Runner(experiment, job["seeds"])
     began = time.perf_counter()
     runner.compile()
     answer(pipe, compile_s=time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""Worker processes seen from `speed.py`: start, ask, stop. Of all that are alive only one is ever busy."""
+"""Starts, asks and stops worker processes for `speed.py`. Only one of them works at a time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Worker:
     """A process that runs one job (see `worker.py`). Use as a context manager.
 
     Args:
-      job: style, case, model, seeds and perhaps changes.
+      job: style, case, model, seeds and optionally changes.
     """
 
     def __init__(self, **job: Any):
         self.job = job
-        # The engine sets XLA_FLAGS itself; the other styles are timed with the defaults of JAX and PyTorch.
-        # Nor does any of them get compiled programs from an earlier run: seconds of compilation are to be compared too.
+        # nmbench sets XLA_FLAGS itself; the other styles use the defaults of JAX and PyTorch. The cache is off
+        # because the table compares compile times too.
         environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed on exit)
@@ -52,15 +52,15 @@ class Worker:
             self._errors.close()
 
     def begin(self) -> dict[str, Any]:
-        """Send the job; its first answer."""
+        """Send the job and return the first answer."""
         return self._ask(self.job)
 
     def run(self, steps: int) -> dict[str, Any]:
-        """Run so many steps of every seed; "seconds" and "peak_rss_mb"."""
+        """Run this number of steps of every seed. Returns "seconds" and "peak_rss_mb"."""
         return self._ask({"steps": steps})
 
     def calibrate(self, seconds: float) -> int:
-        """Number of steps that take about `seconds`."""
+        """Returns the number of steps that takes about `seconds`."""
         steps = 1
         self.run(steps)
         while True:

@@ -1,4 +1,4 @@
-"""A GRU of Equinox. Its module holds arrays and other things; the arrays are the parameters, the rest is kept aside."""
+"""A GRU of Equinox. Its module contains arrays and other values; the float arrays are the parameters."""
 
 import equinox as eqx
 import jax

@@ -1,11 +1,11 @@
-"""An LSTM of flax.linen, through the pair of functions (init, apply) that it has already."""
+"""An LSTM of flax.linen, whose `init` and `apply` form the pair of functions that nmbench trains."""
 
 import flax.linen as nn
 import jax
 
 import nmbench
 
-# Names as in Flax's own tree of parameters: LSTMCell has one matrix per gate, `u @ kernel`.
+# Names as in Flax's tree of parameters. LSTMCell has one matrix per gate, used as `u @ kernel`: channels on axis 0.
 READS = {f"params/cell/i{gate}|kernel": nmbench.InputWeights(axis=0) for gate in "ifgo"}
 
 

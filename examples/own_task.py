@@ -1,6 +1,6 @@
-"""A task of one's own: the flip-flop. Each channel's output is the last pulse that the channel has seen.
+"""A task of your own: the flip-flop. The target of each channel is the last pulse in that channel.
 
-After Sussillo and Barak (2013), Opening the black box, Neural Computation 25(3). Its frozen sets lie in testsets/ beside
+After Sussillo and Barak (2013), Opening the black box, Neural Computation 25(3). Its frozen sets are in testsets/ beside
 this file, made by `python -m nmbench.freeze --plugin=examples/own_task.py --task=flip_flop`.
 """
 
@@ -8,15 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmbench import ArraySpec, Batch, Metric, Phase, Protocol, Sampler, SequenceSpec, register_task
-from nmbench.contracts.metrics import squared_error
+from nmbench import ArraySpec, Batch, Metric, Phase, Protocol, Sampler, SequenceSpec, register_task, squared_error
 
 STEPS, CHANNELS, RATE = 40, 2, 0.1
 SETS = {"validation": (20261101, 400), "test": (20261102, 1000)}  # seed and number of trials
 
 
 def sample(key, batch_size: int) -> Batch:
-    """Fresh trials on the device: pulses of +1 or -1 with probability 0.1, the first step always one."""
+    """New trials on the device: pulses of +1 or -1 with probability 0.1, and always one in the first step."""
     when, sign = jax.random.split(key)
     shape = (STEPS, batch_size, CHANNELS)
     pulses = jax.random.bernoulli(when, RATE, shape).at[0].set(True) * jax.random.rademacher(sign, shape)
@@ -25,7 +24,7 @@ def sample(key, batch_size: int) -> Batch:
 
 
 def draw_set(split: str) -> dict[str, np.ndarray]:
-    """A frozen set: `pulses` int8 `[T, B, C]`. RandomState, because NumPy guarantees its stream for good."""
+    """A frozen set: `pulses` int8 `[T, B, C]`. NumPy guarantees that the stream of RandomState never changes."""
     seed, trials = SETS[split]
     random = np.random.RandomState(seed)
     shape = (STEPS, trials, CHANNELS)
@@ -60,7 +59,7 @@ MATCHED = Protocol(
     name="matched",
     phases=(Phase(steps=5_000, batch_size=64, schedule="cosine", clip_norm=1.0),),
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-    summary="Adam, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
+    summary="Adam, cosine decay, gradients clipped to norm 1, learning rate tuned.",
 )
 SMOKE = Protocol(name="smoke", phases=(Phase(steps=20, batch_size=16),), validate_every=10, summary="Does it run?")
 
@@ -76,7 +75,7 @@ register_task(
     set_sizes={split: trials for split, (_, trials) in SETS.items()},
     unpack=unpack,
     metrics=(
-        # Answering 0 is off by 1 at every step, whatever the bits are.
+        # The error of answering 0 is 1 at every step.
         Metric("mse", _squared_error, higher_is_better=False, floor=1.0, ceiling=0.0, threshold=0.05),
         Metric("bits_held", _bits_held, higher_is_better=True, floor=0.5, ceiling=1.0),
     ),

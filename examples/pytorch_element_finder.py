@@ -14,7 +14,7 @@ HIDDEN, BATCH = 10, 128
 
 
 class Network(torch.nn.Module):
-    """An LSTM with a linear readout. An LSTM of torch has two biases that only ever add up: one stays at zero."""
+    """An LSTM with a linear readout. An LSTM of torch has two biases, of which only the sum matters: one remains zero."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -62,7 +62,7 @@ def main() -> None:
             with torch.no_grad():
                 judged = loss_of(network, validation).item()
             print(f"step {step}: training loss {loss.item():.3f}, validation loss {judged:.3f}")
-            if judged < best:  # the validation set chooses, never the test set
+            if judged < best:  # select on the validation set, never on the test set
                 best, kept = judged, {name: p.clone() for name, p in network.state_dict().items()}
     network.load_state_dict(kept)
     with torch.no_grad():

@@ -1,20 +1,60 @@
 """nmbench: recurrent networks with neuromodulation and their rivals, compared under equal conditions.
 
 `tasks/` and `baselines/` lie beside this package in a checkout and inside it in a wheel; both are imported as
-`nmbench.tasks` and `nmbench.baselines`. The public names below load on first use, so that `import nmbench` is cheap.
+`nmbench.tasks` and `nmbench.baselines`. The public names below load on first use, so that `import nmbench` is fast.
 """
 
 import importlib
 import pathlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nmbench.analysis.observers import Observer, register_observer
+    from nmbench.contracts.frozen_sets import FrozenSet
+    from nmbench.contracts.input_weights import InputWeights
+    from nmbench.contracts.metrics import Metric, squared_error
+    from nmbench.contracts.model import Core, Model
+    from nmbench.contracts.protocol import Phase, Protocol
+    from nmbench.contracts.registration import register_baseline, register_task
+    from nmbench.contracts.specs import ArraySpec, SequenceSpec
+    from nmbench.contracts.task import Batch, FixedData, Sampler, Task
+    from nmbench.contracts.unroll import concat_inputs
+    from nmbench.results.comparison import compare_results
+    from nmbench.support.errors import NmbenchError
 
 __version__ = "0.1.0"
 
-# In a checkout the two folders are siblings of this one, however (or whether) the package was installed.
+__all__ = [
+    "ArraySpec",
+    "Batch",
+    "Core",
+    "FixedData",
+    "FrozenSet",
+    "InputWeights",
+    "Metric",
+    "Model",
+    "NmbenchError",
+    "Observer",
+    "Phase",
+    "Protocol",
+    "Sampler",
+    "SequenceSpec",
+    "Task",
+    "__version__",
+    "compare_results",
+    "concat_inputs",
+    "register_baseline",
+    "register_observer",
+    "register_task",
+    "squared_error",
+]
+
+# In a checkout the two folders are siblings of this one, whether the package is installed or not.
 _root = pathlib.Path(__file__).resolve().parent.parent
 if (_root / "setup.py").is_file() and (_root / "tasks").is_dir() and (_root / "baselines").is_dir():
     __path__.append(str(_root))
 
-_PUBLIC = {
+_MODULES = {
     "ArraySpec": "contracts.specs",
     "Batch": "contracts.task",
     "Core": "contracts.model",
@@ -24,6 +64,7 @@ _PUBLIC = {
     "Metric": "contracts.metrics",
     "Model": "contracts.model",
     "NmbenchError": "support.errors",
+    "Observer": "analysis.observers",
     "Phase": "contracts.protocol",
     "Protocol": "contracts.protocol",
     "Sampler": "contracts.task",
@@ -32,15 +73,15 @@ _PUBLIC = {
     "compare_results": "results.comparison",
     "concat_inputs": "contracts.unroll",
     "register_baseline": "contracts.registration",
+    "register_observer": "analysis.observers",
     "register_task": "contracts.registration",
+    "squared_error": "contracts.metrics",
 }
-
-__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str):
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"nmbench.{_PUBLIC[name]}"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"nmbench.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'nmbench' has no attribute {name!r}")
 
 

@@ -1,12 +1,13 @@
-"""Check that a model or a task keeps its contract: every rule, what was seen where one is broken, and the fix.
+"""Check that a model or a task keeps the contract; print every rule, and how to fix the rules that fail.
 
-  python -m nmbench.check --plugin=my_model.py                     all that the file registers
+  python -m nmbench.check --plugin=my_model.py                     everything that the file registers
   python -m nmbench.check --plugin=my_model.py --model=my_model --task=element_finder
   python -m nmbench.check --task=my_task --plugin=my_task.py
 
-With --model, --task (which may be repeated) names the tasks to judge the model on. Without, rules on shapes and sizes look
-at all tasks, and those that compute at the one with the shortest trials. Nothing is written. Exit code 0: no rule failed
-(warnings are advice); 1: some did; 2: bad input. The same rules as tests of your own: `nmbench.conformance`.
+With --model, --task (which may be repeated) selects the tasks to check the model on. By default, rules about shapes and
+sizes use all tasks, and rules that run the model use the task with the shortest trials. The command writes no files. Exit
+code 0: no rule failed (there may be warnings); 1: a rule failed; 2: bad input. `nmbench.conformance` has the same rules as
+test cases.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ from nmbench.support import cli, devices
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("model", "plugin")
-flags.DEFINE_multi_string("task", [], "task to check, or to check --model on; may be repeated", flag_values=FLAGS)
-cli.string(FLAGS, "rules", "", "judge these alone and those that they need, e.g. M07-causal,M09-gradient or M07,M09")
+flags.DEFINE_multi_string("task", [], "task to check, or on which to check --model; may be repeated", flag_values=FLAGS)
+cli.string(FLAGS, "rules", "", "check only these rules and the rules they need, e.g. M07-causal,M09-gradient or M07,M09")
 
 
 def main() -> int:
     if not (FLAGS.model or FLAGS.task or FLAGS.plugin):
-        raise NmbenchError("name what to check: --model=NAME, --task=NAME, or --plugin=FILE.py for all that it registers")
+        raise NmbenchError(
+            "name what to check: --model=NAME, --task=NAME, or --plugin=FILE.py for everything that it registers"
+        )
     devices.prepare(1)
     before = {entry.name for registry in (BASELINES, TASKS) for entry in registry.entries()}
     plugins.load_all(FLAGS.plugin)
     new = lambda registry: [entry.name for entry in registry.entries() if entry.name not in before]
-    # Names are looked up before anything heavy is imported.
+    # Look names up before the imports below, which take seconds.
     models = [FLAGS.model] if FLAGS.model else [] if FLAGS.task else new(BASELINES)
     tasks = [TASKS.get(name).name for name in FLAGS.task] or ([] if FLAGS.model else new(TASKS))
     for name in models:
@@ -45,16 +48,16 @@ def main() -> int:
         subject = ModelUnderTest.of(name, FLAGS.task)
         run_on = ", ".join(task.name for task in subject.probed)
         sized = "" if FLAGS.task else f"; shapes and sizes on all {len(subject.tasks)} tasks"
-        failed |= _judge(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", model_rules, subject)
+        failed |= _check(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", model_rules, subject)
     for name in [] if models and FLAGS.task else tasks if task_rules else []:
         task = TASKS.get(name)
         title = f"task {name}, version {task.version} ({TASKS.entry(name).origin})"
-        failed |= _judge(title, task_rules, TaskUnderTest(task))
+        failed |= _check(title, task_rules, TaskUnderTest(task))
     return 1 if failed else 0
 
 
 def chosen_rules(text: str, rules) -> set[str]:
-    """Ids of the rules that a list such as "M07,T01-spec" names and of those that these need; of all for ""."""
+    """Ids of the rules in a list such as "M07,T01-spec" and of the rules that they need; "" selects all."""
     by_id = {rule.id: rule for rule in rules}
     short = {id_.split("-")[0]: id_ for id_ in by_id}
     chosen: set[str] = set()
@@ -69,17 +72,16 @@ def chosen_rules(text: str, rules) -> set[str]:
     return chosen
 
 
-def _judge(title: str, rules, subject) -> bool:
-    """Print the outcome of every rule as it is known; whether any failed."""
-    from nmbench.conformance import FAIL, judge
-    from nmbench.conformance.report import line, totals
+def _check(title: str, rules, subject) -> bool:
+    """Print the outcome of every rule; return whether any failed."""
+    from nmbench.conformance import FAIL, judge, report
 
     print(title)
     outcomes = []
     for outcome in judge(rules, subject):
-        print(line(outcome), flush=True)
+        print(report.line(outcome), flush=True)
         outcomes.append(outcome)
-    print(f"{totals(outcomes)}\n")
+    print(f"{report.totals(outcomes)}\n")
     return any(outcome.verdict == FAIL for outcome in outcomes)
 
 

@@ -1,16 +1,16 @@
-"""Print the ledger of claims: what the publication claims, what was measured, and the verdict that follows.
+"""Print the ledger: each claim of the publication, the values measured for it, and the verdict that follows.
 
-  python -m nmbench.claims                                          of the results folder and the rows in it
-  python -m nmbench.claims results/reference.csv my_results         of several CSVs and results folders
-  python -m nmbench.claims results --format=html --out=claims.html  a page that needs no other file (needs nmbench[report])
+  python -m nmbench.claims                                          from results/
+  python -m nmbench.claims results/reference.csv my_results         from several CSVs and results folders
+  python -m nmbench.claims results --format=html --out=claims.html  as a self-contained page (needs nmbench[report])
 
-Each claim is judged as published (protocol `paper`) and under equal conditions (protocol `matched`), on the models' default
-sizes. A verdict is computed from the values printed below it: "holds", "more than holds", "holds in part", "does not hold",
-"cannot tell" where intervals or a shortened training leave it open, "no data". Networks trained for another number of steps
-than the protocol asks for are used where there are no others, all models of a claim equally long, and the verdict says so; a
-run of protocol `paper` with another learning rate is not used. Every claim names the commands that test it. Claims on the
-insides of networks need the results folder: a CSV does not hold parameters. A run that is in several sources counts once;
-the one in a folder goes before that in a CSV.
+Each claim is tested as published (protocol `paper`) and under equal conditions (protocol `matched`), for the models' default
+sizes. The verdict is computed from the values printed with it: "holds", "more than holds", "holds in part", "does not hold",
+"cannot tell" if intervals or a shortened training leave the claim undecided, or "no data". If no fully trained networks are
+available, the ledger uses other lengths of training, equal for all models of a claim, and the verdict says so. Under
+`paper`, runs with another learning rate are not used. Each claim lists the commands that produce its data. Claims on
+internal signals need a results folder, because a CSV does not contain parameters. A run that occurs in several sources
+counts once; a run folder has priority over a CSV.
 
 In Python: `nmbench.paper.ledger.publication.ledger(nmbench.paper.ledger.evidence.Evidence.read(paths, wanted()))`.
 """
@@ -23,9 +23,9 @@ from nmbench.support import cli
 from nmbench.support.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags()
-cli.choice(FLAGS, "format", "markdown", ["markdown", "html"], "form of the ledger")
-cli.string(FLAGS, "only", "", "names of claims, as selection,sizes; all by default")
-cli.string(FLAGS, "out", None, "file to write instead of printing; html needs it")
+cli.choice(FLAGS, "format", "markdown", ["markdown", "html"], "format of the ledger")
+cli.string(FLAGS, "only", "", "names of claims, such as selection,sizes; all by default")
+cli.string(FLAGS, "out", None, "output file; required for html, otherwise the ledger is printed")
 
 
 def main(paths: list[str]) -> int:
@@ -33,11 +33,9 @@ def main(paths: list[str]) -> int:
 
     paths = paths or ["results"]
     if FLAGS.out is not None and FLAGS.out.endswith(".html") and not FLAGS["format"].present:
-        raise NmbenchError(
-            f"--out={FLAGS.out} would hold Markdown; give --format=html, or --format=markdown if that is meant"
-        )
+        raise NmbenchError(f"--out={FLAGS.out} would contain Markdown; give --format=html, or --format=markdown to confirm")
     if FLAGS.format == "html" and FLAGS.out is None:
-        raise NmbenchError("--out is missing; give the file that the page is written to, e.g. --out=claims.html")
+        raise NmbenchError("--out is missing; give the file of the page, e.g. --out=claims.html")
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
 
     from nmbench.support import devices
@@ -60,7 +58,7 @@ def main(paths: list[str]) -> int:
 
 
 def _command(paths: list[str]) -> str:
-    """The line that made this."""
+    """The command line that produces this ledger."""
     flags = [f"--{name}={getattr(FLAGS, name)}" for name in ("only", "format", "out") if FLAGS[name].present]
     return printable(shlex.join(["python", "-m", "nmbench.claims", *paths, *flags]))
 

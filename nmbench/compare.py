@@ -1,8 +1,8 @@
 """Compare results files with the first one, or the models of a single file with each other.
 
-Two files or folders or more: what changed from the first (A, the baseline) to each other one (B), per task, protocol,
+Two or more files or folders: differences between the first (A, the baseline) and each other one (B), per task, protocol,
 budget and model. One: all pairs of models within each task, protocol and budget.
-In Python: nmbench.compare_results([...]), a pandas frame.
+In Python, nmbench.compare_results([...]) returns the same as a pandas frame.
 """
 
 from __future__ import annotations

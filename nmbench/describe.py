@@ -2,7 +2,7 @@
 
   python -m nmbench.describe mwg_rank3 --plot=mwg_rank3.png
 
-draws a few trials of a task besides: inputs and targets, with the epochs shaded.
+also draws inputs and targets of a few trials, with the epochs shaded.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from nmbench.support import cli
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("plugin")
-cli.string(FLAGS, "plot", None, "draw trials of the task's test set into this .png, .svg or .pdf (needs nmbench[report])")
+cli.string(FLAGS, "plot", None, "picture to draw test trials in: a .png, .svg or .pdf (needs nmbench[report])")
 
 
 def main(names: list[str]) -> int:
     plugins.load_all(FLAGS.plugin)
-    known = [e.name for r in (TASKS, BASELINES) for e in r.entries()]
+    registered = [e.name for r in (TASKS, BASELINES) for e in r.entries()]
     if not names:
-        raise NmbenchError(f"name a task or a model: {', '.join(known)}")
+        raise NmbenchError(f"name a task or a model: {', '.join(registered)}")
     for name in names:
         if name not in TASKS and name not in BASELINES:
-            raise NmbenchError(f"unknown task or model {name!r}{did_you_mean(name, known)}")
+            raise NmbenchError(f"unknown task or model {name!r}{did_you_mean(name, registered)}")
     if FLAGS.plot is not None:
         _check_plot(names, pathlib.Path(FLAGS.plot))
     texts = []
@@ -107,17 +107,17 @@ def _phase(phase) -> str:
     parts = [
         f"{phase.steps} steps of {f'{phase.batch_size} trials' if phase.batch_size else 'all trials'} of {phase.data}",
         f"{phase.optimizer}({options})" if options else phase.optimizer,
-        "the run's rate" if phase.relative_rate == 1 else f"{phase.relative_rate:g} times the run's rate",
+        "the run's learning rate" if phase.relative_rate == 1 else f"{phase.relative_rate:g} times the run's learning rate",
         phase.schedule,
         f"warm-up of {phase.warmup_steps} steps" if phase.warmup_steps else "",
         f"weight decay {phase.weight_decay:g}" if phase.weight_decay else "",
         f"norm clipped at {phase.clip_norm:g}" if phase.clip_norm else "",
         f"elements clipped at {phase.clip_value:g}" if phase.clip_value else "",
         f"moments restart every {phase.reset_optimizer_every} steps" if phase.reset_optimizer_every else "",
-        f"moves {' or else '.join(names)}",
+        f"trains {' or else '.join(names)}",
         *(f"weights of {channel} start at {value:g}" for channel, value in phase.new_inputs.items()),
         f"selected on {phase.validation}",
-        f"then judged as {phase.stage}" if phase.stage else "",
+        f"then evaluated as {phase.stage}" if phase.stage else "",
     ]
     return ", ".join(filter(None, parts))
 
@@ -143,8 +143,8 @@ def _model(name: str) -> str:
         lines.append(f"at the budget of {task.name} ({task.default_budget}): {at}")
         record = baseline.tuned(task.name, task.protocols[0].name)
         if record is not None:
-            trials = len(record["grid"]) * len(record["seeds"])
-            lines.append(f"  learning rate {record['chosen']:g}, tuned over {record['grid']} in {trials} trials")
+            runs = len(record["grid"]) * len(record["seeds"])
+            lines.append(f"  learning rate {record['chosen']:g}, chosen from {record['grid']} in {runs} tuning runs")
     lines += [f"source: {baseline.citation}"] if baseline.citation else []
     return "\n".join(lines)
 

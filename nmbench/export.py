@@ -1,9 +1,9 @@
-"""Write a task's training, validation and test sets as plain arrays, with a description, for any framework.
+"""Export a task's training, validation and test sets as plain arrays, for use in any framework.
 
   python -m nmbench.export --task=element_finder --out=data
 
-makes data/ with train.npz, validation.npz, test.npz (float32, time-major), README.md and task.json: what the arrays hold,
-how answers are judged, and how to score predictions with nmbench.score.
+creates data/ with train.npz, validation.npz and test.npz (float32, time-major), README.md and task.json, which describe the
+arrays, the metrics, and how to score predictions with nmbench.score.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from nmbench.support import cli, devices
 from nmbench.support.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags("task", "plugin")
-cli.string(FLAGS, "out", None, "folder to make; it must not exist, or be empty")
-cli.integer(
-    FLAGS, "train_trials", None, "trials to draw, of tasks that draw fresh ones at every step (default: 20000)", lower=1
-)
-cli.integer(FLAGS, "data_seed", 0, "seed that they are drawn with")
+cli.string(FLAGS, "out", None, "folder to create; it must be new or empty")
+cli.integer(FLAGS, "train_trials", None, "trials to draw if the task draws new ones at every step (default: 20000)", lower=1)
+cli.integer(FLAGS, "data_seed", 0, "seed of this draw")
 
 
 def main() -> int:
@@ -37,7 +35,7 @@ def main() -> int:
     files = exported_sets.export(TASKS.get(task), folder, FLAGS.train_trials, FLAGS.data_seed)
     for file in files:
         print(f"{printable(str(file))} ({file.stat().st_size / 1e6:.1f} MB)")
-    print(f"\nwhat the arrays hold and how to score: {printable(str(folder / exported_sets.README))}")
+    print(f"\ndescription of the arrays and of scoring: {printable(str(folder / exported_sets.README))}")
     return 0
 
 

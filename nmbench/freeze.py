@@ -1,4 +1,4 @@
-"""Write a task's frozen sets from their generator, or check that the shipped ones are what it makes."""
+"""Generate and store a task's frozen sets, or check that the stored sets match their generator."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from nmbench.contracts.catalog import TASKS
 from nmbench.support import cli
 
 FLAGS = cli.new_flags("task", "plugin")
-cli.boolean(FLAGS, "check", False, "write nothing; only compare the shipped sets with what the generator makes")
+cli.boolean(FLAGS, "check", False, "only compare the stored sets with the generator; write nothing")
 
 
 def main() -> int:
     plugins.load_all(FLAGS.plugin)
     task = TASKS.get(cli.required(FLAGS, "task"))
-    assert task.sets_folder is not None
     for split, trials in task.set_sizes.items():
         arrays = task.draw_set(split)
         if FLAGS.check:

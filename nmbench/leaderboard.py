@@ -1,15 +1,15 @@
 """Print the leaderboard of results CSVs or results folders: one table per task, protocol and budget, and overall rankings.
-Where a task has results at several budgets, a ladder follows: scores by budget, and the budget that first reaches the
+If a task has results at several budgets, a ladder follows: scores by budget, and the smallest budget that reaches the
 threshold. --plot=ladders.png draws it.
 
-Ranks, intervals and groups of models that cannot be told apart are computed over seeds. A run that is in several of the
-files counts once, as in the last one that has it.
+Ranks, intervals and groups of models that cannot be told apart are computed over seeds. If a run is in several files, the
+last file counts.
 
   python -m nmbench.leaderboard results --format=html --out=page
 
-writes page/index.html, one page that needs no other file and no network: all tables, plots of all seeds, example trials,
-provenance, and the command that makes each row again (needs nmbench[report]). Training curves and outputs of the trained
-networks are in it where a results folder, with its run folders, is given.
+writes page/index.html, a page that needs no other file and no network: all tables, plots of all seeds, example trials,
+provenance, and the command that makes each row again (needs nmbench[report]). For results folders, which have run folders,
+it also shows training curves and outputs of the trained networks.
 """
 
 from __future__ import annotations
@@ -35,24 +35,27 @@ cli.choice(
     "tables",
     "all",
     ["all", "tasks", "ladders", "overall"],
-    "tables of tasks, with ladders where there are several budgets; ladders alone; overall rankings over the tasks that "
-    "models share; or all. csv is of one kind, by default of tasks",
+    "tasks: one table per task, protocol and budget, and ladders; ladders: only these; overall: rankings over the tasks "
+    "that models share. csv contains one kind, by default tasks",
 )
-cli.boolean(FLAGS, "wide", False, "also interquartile means, extremes, intervals of scores, learning rates (always in csv)")
+cli.boolean(
+    FLAGS, "wide", False, "also show interquartile means, extremes, intervals of scores, learning rates (csv always does)"
+)
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
 cli.string(
     FLAGS,
     "plot",
     None,
-    "draw the ladders into this .png, .svg or .pdf: score and metric against size (needs nmbench[report])",
+    "draw the ladders, score and metric against size, into this .png, .svg or .pdf file (needs nmbench[report])",
 )
-cli.string(FLAGS, "out", None, "file to write instead of printing; with html the folder of the page")
+cli.string(FLAGS, "out", None, "file to write instead of printing; for html, the folder of the page")
 
 
 def main(paths: list[str]) -> int:
     from nmbench.report import files, leaderboard
     from nmbench.results import experiment_rows, ranking
+    from nmbench.results.overall import overall_rankings
 
     paths = paths or ["results"]
     if FLAGS.format == "html":
@@ -60,19 +63,19 @@ def main(paths: list[str]) -> int:
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
     plugins.load_all(FLAGS.plugin)
     picture = _check_plot()
-    tables = ranking.standings(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
-    climbed = _ladders(tables)
-    overall = [] if FLAGS.tables in ("tasks", "ladders") else ranking.overall(tables)
-    if FLAGS.tables == "overall" and not overall:
+    tables = ranking.rank_tables(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
+    ladders = _ladders(tables)
+    rankings = [] if FLAGS.tables in ("tasks", "ladders") else overall_rankings(tables)
+    if FLAGS.tables == "overall" and not rankings:
         raise NmbenchError("no overall ranking: no two models share results of two tasks or more under one protocol")
     text = leaderboard.render(
         tables if FLAGS.tables in ("all", "tasks") else [],
-        overall,
+        rankings,
         FLAGS.format,
         wide=FLAGS.wide,
-        ladders=[] if FLAGS.tables == "overall" else climbed,
+        ladders=[] if FLAGS.tables == "overall" else ladders,
     )
-    _draw(picture, climbed)
+    _draw(picture, ladders)
     if out is None:
         print(text)
     else:
@@ -81,18 +84,18 @@ def main(paths: list[str]) -> int:
 
 
 def _check_plot() -> pathlib.Path | None:
-    """The path of --plot, proven to be one that a picture can be written to; None without."""
+    """The path of --plot, checked; None without the flag."""
     if FLAGS.plot is None:
         return None
-    from nmbench.report import ladder_figures
+    from nmbench.report import trials
 
     path = pathlib.Path(os.path.expanduser(FLAGS.plot))
-    ladder_figures.check_picture(path)
+    trials.check_picture(path)
     return path
 
 
 def _ladders(tables: list[ranking.Table]) -> list[ladders.Ladder]:
-    """Ladders of the tables; an error if they are asked for and there are none."""
+    """Ladders of the tables. Raises `NmbenchError` if they are requested and there are none."""
     from nmbench.results import ladders
 
     found = ladders.ladders(tables)
@@ -112,27 +115,28 @@ def _draw(path: pathlib.Path | None, found: list[ladders.Ladder]) -> None:
 def write_page(paths: list[str]) -> int:
     from nmbench.report import page
     from nmbench.results import experiment_rows, ranking
+    from nmbench.results.overall import overall_rankings
     from nmbench.support import devices
 
     if FLAGS.out is None:
         raise NmbenchError("--out is missing; give the folder that the page is written into, e.g. --out=page")
     if FLAGS.tables != "all":
-        raise NmbenchError("the page holds all tables; leave out --tables")
+        raise NmbenchError("the page contains all tables; leave out --tables")
     page.check_libraries()
     folder = page.check_out(FLAGS.out)
     picture = _check_plot()
     devices.prepare(1)
     plugins.load_all(FLAGS.plugin)
-    tables = ranking.standings(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
-    climbed = _ladders(tables)
+    tables = ranking.rank_tables(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
+    ladders = _ladders(tables)
     page.check_size(tables)
-    _draw(picture, climbed)
+    _draw(picture, ladders)
 
-    from nmbench.experiments.row_commands import Reruns
+    from nmbench.experiments.row_commands import RowCommands
 
-    say = lambda what: print(f"drawing {what}", file=sys.stderr)
-    reruns = Reruns([os.path.basename(plugin) for plugin in FLAGS.plugin])
-    index = page.write(folder, tables, ranking.overall(tables), paths, reruns.of, say)
+    say = lambda task: print(f"drawing {task}", file=sys.stderr)
+    commands = RowCommands([os.path.basename(plugin) for plugin in FLAGS.plugin])
+    index = page.write(folder, tables, overall_rankings(tables), paths, commands.of, say)
     print(f"{index}: {index.stat().st_size / 1000:.0f} kB")
     return 0
 

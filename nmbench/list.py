@@ -1,25 +1,26 @@
-"""List the tasks and models that can be named, with their tags and where each comes from."""
+"""List all tasks and models with their tags and origins."""
 
 from __future__ import annotations
 
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.report.tables import TextTable, markdown_table, terminal_table
 from nmbench.support import cli
 
 FLAGS = cli.new_flags("plugin")
-cli.string(FLAGS, "tag", None, "show only entries that carry this tag")
-cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown"], "form of the tables")
+cli.string(FLAGS, "tag", None, "show only entries with this tag")
+cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown"], "format of the tables")
 
 
 def main() -> int:
-    import tabulate
-
     plugins.load_all(FLAGS.plugin)
     for kind, registry in (("task", TASKS), ("model", BASELINES)):
-        entries = registry.entries(FLAGS.tag)
-        lines = [[e.name, ", ".join(e.tags), e.summary, e.origin] for e in entries]
-        style = "github" if FLAGS.format == "markdown" else "simple"
-        print(tabulate.tabulate(lines, [kind, "tags", "summary", "from"], tablefmt=style, disable_numparse=True), end="\n\n")
+        headers = (kind, "tags", "summary", "from")
+        rows = [[e.name, ", ".join(e.tags), e.summary, e.origin] for e in registry.entries(FLAGS.tag)]
+        if not rows:
+            continue
+        table = TextTable(headers, rows, left=headers)
+        print(markdown_table(table) if FLAGS.format == "markdown" else terminal_table(table, longest=60), end="\n\n")
     return 0
 
 

@@ -25,21 +25,21 @@ import tempfile
 
 from nmbench.contracts import plugins
 from nmbench.support import cli, devices, interrupts
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, one_line
 
 FLAGS = cli.new_flags("results_dir", "plugin")
 cli.choice(FLAGS, "from", "training", ["training", "params"], "train again, or score the parameters in the run folder")
-cli.number(FLAGS, "tolerance", None, "relative difference that is accepted, instead of what is said above")
+cli.number(FLAGS, "tolerance", None, "relative difference that is accepted, instead of the default described above")
 cli.string(FLAGS, "out", None, "results folder to write the new run to; must not hold it yet")
 cli.integer(FLAGS, "devices", None, "JAX devices to use; all cores by default", lower=1)
 
 
 def main(operands: list[str]) -> int:
-    with interrupts.watched() as watch:
+    with interrupts.watch_signals() as watch:
         return _reproduce(operands, watch)
 
 
-def _reproduce(operands: list[str], watch: interrupts.Watch) -> int:
+def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
     if not operands:
         raise NmbenchError("name a row: RUN_ID, FILE.csv:N or FILE.csv#RUN_ID")
     train, tolerance = getattr(FLAGS, "from") == "training", FLAGS.tolerance
@@ -52,65 +52,65 @@ def _reproduce(operands: list[str], watch: interrupts.Watch) -> int:
 
     import jax
 
-    from nmbench.experiments import rebuild, reproduction
+    from nmbench.experiments import loading, reproduction
+    from nmbench.experiments.row_commands import command_of
 
-    row, folder = reproduction.find(operands[0], operands[1:], FLAGS.results_dir)
-    config = reproduction.config_of(row)
-    rebuild.request_from(config)
-    jax.config.update("jax_enable_x64", config["x64"])
-    with reproduction.one_line(f"the row's random number generator {row['prng_impl']!r}"):
+    row, folder = loading.find_row(operands[0], operands[1:], FLAGS.results_dir)
+    configuration = loading.configuration_of(row)
+    jax.config.update("jax_enable_x64", configuration.x64)
+    with one_line(f"the row's random number generator {row['prng_impl']!r} is not available here"):
         jax.config.update("jax_default_prng_impl", row["prng_impl"])
-    cell = rebuild.cell_from(config)
-    remarks = reproduction.check(row, config, cell)
-    print(f"{row['run_id']}, made {row['started_utc']}: {rebuild.command_of(config, plugins=FLAGS.plugin)}")
-    for remark in remarks:
+    run = loading.load_row(row, folder)
+    print(f"{run.run_id}, made {row['started_utc']}: {command_of(configuration, plugins=FLAGS.plugin)}")
+    for remark in run.remarks:
         print(f"nmbench.reproduce: {remark}", file=sys.stderr)
     differs = reproduction.surroundings(row)
     if row["status"] not in ("ok", "diverged"):
         raise NmbenchError(f"{row['run_id']} has status {row['status']!r}: there is no value to reproduce")
     if train:
-        now = _train(cell, row["seed"], watch)
+        now = _train(run.experiment, row["seed"], watch)
     elif row["status"] != "ok":
-        raise NmbenchError(f"{row['run_id']} diverged: it has no value that its parameters could give again")
+        raise NmbenchError(f"{row['run_id']} diverged: so it has no value to compare with")
     else:
-        now = reproduction.score_again(cell, row, folder)
+        now = run.score()
     if tolerance is None:
         tolerance = reproduction.tolerance(train, bool(differs))
-    verdict = reproduction.Reproduction(row["value"], now, tolerance)
+    result = reproduction.Reproduction(row["value"], now, tolerance)
     for name, (then, here) in differs.items():
         print(f"  {name:<16} {then} in the row, {here} here")
     if not differs:
         print("  versions         all as in the row; of the processor a row says no more than its kind")
-    print(f"  {row['metric']:<16} {reproduction.number(verdict.then)} in the row, {reproduction.number(verdict.now)} here")
-    print(f"  difference       {verdict.difference:.3g} relative, tolerance {tolerance:g}")
-    print(f"{verdict}")
-    return 0 if verdict.reproduced else 1
+    print(f"  {row['metric']:<16} {reproduction.number(result.then)} in the row, {reproduction.number(result.now)} here")
+    print(f"  difference       {result.difference:.3g} relative, tolerance {tolerance:g}")
+    print(f"{result}")
+    return 0 if result.reproduced else 1
 
 
-def _train(cell, seed: int, watch: interrupts.Watch) -> float | None:
+def _train(experiment, seed: int, watch: interrupts.SignalWatch) -> float | None:
     """The value of the run made again, None if it diverges."""
+    from nmbench.experiments import running
     from nmbench.results.store import Store
     from nmbench.support.progress import Progress
     from nmbench.training.checkpoints import Checkpoints
 
-    steps = sum(phase.steps for phase in cell.phases)
+    steps = experiment.steps
     with contextlib.ExitStack() as stack:
         folder = FLAGS.out or stack.enter_context(tempfile.TemporaryDirectory(prefix="nmbench-"))
         store = Store(pathlib.Path(folder))
-        if store.row(cell.run_id(seed)) is not None:
+        if store.row(experiment.run_id(seed)) is not None:
             raise NmbenchError(f"--out={folder} holds this run already; choose an empty folder")
         try:
             store.prepare()
         except NmbenchError as error:
             raise NmbenchError(str(error).replace("--results_dir", "--out")) from error
         checkpoints = Checkpoints(store.checkpoints, watch=watch)
-        plan = running.plan(cell, [seed], store, checkpoints)
+        plan = running.plan(experiment, [seed], store, checkpoints)
         with Progress("training again", steps, plan.groups[0].step) as progress:
             try:
-                (row,) = running.run_seeds(cell, [seed], store, report=progress, checkpoints=checkpoints, planned=plan)
+                (row,) = running.run_seeds(experiment, [seed], store, report=progress, checkpoints=checkpoints, planned=plan)
             except interrupts.Interrupted as stop:
                 if not FLAGS.out:
-                    stop.args = ("nothing is kept; with --out=FOLDER the same command would go on",)
+                    stop.args = ("nothing is kept; with --out=FOLDER the same command would resume",)
                 raise
         if FLAGS.out:
             store.collect()

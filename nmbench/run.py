@@ -47,11 +47,11 @@ cli.boolean(FLAGS, "resolve_only", False, "print what would be run and stop")
 
 
 def main() -> int:
-    with interrupts.watched() as watch:
+    with interrupts.watch_signals() as watch:
         return _run(watch)
 
 
-def _run(watch: interrupts.Watch) -> int:
+def _run(watch: interrupts.SignalWatch) -> int:
     # Checked before JAX is started; `request` takes them later.
     for name in ("model", "task"):
         cli.required(FLAGS, name)
@@ -73,39 +73,42 @@ def _run(watch: interrupts.Watch) -> int:
     from nmbench.training.checkpoints import Checkpoints
 
     asked = request(FLAGS)
-    cell = resolution.resolve(asked)
+    experiment = resolution.resolve(asked)
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     if FLAGS.tune:
-        tuning.check(cell)
-        clash = sorted(set(seeds) & set(cell.protocol.tuning_seeds))
-        if clash:
-            raise NmbenchError(f"seed {clash[0]} is one that tuning uses; results need others, so change --first_seed")
+        tuning.check(experiment)
+        tuning.check_seeds(seeds, experiment)
     store = Store(FLAGS.results_dir)
     if not FLAGS.resolve_only:
         store.prepare()
-    print(describe(cell), file=sys.stderr)
+    print(describe(experiment), file=sys.stderr)
     if FLAGS.resolve_only:
         return 0
-    steps = sum(phase["steps"] for phase in cell.resolved_protocol()["phases"])
+    steps = experiment.steps
     checkpoints = Checkpoints(store.checkpoints, minutes=FLAGS.checkpoint_minutes, watch=watch)
     if FLAGS.tune:
-        groups = tuning.plan(cell, store, checkpoints, force=FLAGS.force)
+        groups = tuning.plan(experiment, store, checkpoints, force=FLAGS.force)
         say_resumed("tuning run", groups, steps)
         with Progress("tuning", steps, first_step(groups)) as progress:
             choice = tuning.tune(
-                cell, store, force=FLAGS.force, report=progress, checkpoints=checkpoints, planned=groups or None
+                experiment, store, force=FLAGS.force, report=progress, checkpoints=checkpoints, planned=groups or None
             )
         print(describe_tuning(choice), file=sys.stderr)
-        cell = resolution.resolve(asked, choice)
-    plan = running.plan(cell, seeds, store, checkpoints, force=FLAGS.force, retry_failed=FLAGS.retry_failed)
-    if plan.known:
-        print(f"{len(plan.known)} of {len(seeds)} runs are in {store.runs} already (--force redoes them)", file=sys.stderr)
+        experiment = resolution.resolve(asked, choice)
+    plan = running.plan(experiment, seeds, store, checkpoints, force=FLAGS.force, retry_failed=FLAGS.retry_failed)
+    if plan.stored:
+        print(
+            f"{len(plan.stored)} of {len(seeds)} runs are in {store.runs} already (--force trains them again)",
+            file=sys.stderr,
+        )
     say_resumed("run", plan.groups, steps)
     left = len(plan.missing)
     label = f"{asked.model}, {left} seed{'' if left == 1 else 's'}"
     with Progress(label, steps if left else 0, first_step(plan.groups)) as progress:
         log_to = loggers.Loggers(logged, store.root / "logs")
-        rows = running.run_seeds(cell, seeds, store, report=progress, loggers=log_to, checkpoints=checkpoints, planned=plan)
+        rows = running.run_seeds(
+            experiment, seeds, store, report=progress, loggers=log_to, checkpoints=checkpoints, planned=plan
+        )
     if FLAGS.collect:
         everything = store.collect()
         mine = rows[0]
@@ -120,7 +123,7 @@ def _run(watch: interrupts.Watch) -> int:
 
 
 def request(flags):
-    """The `nmbench.experiments.experiment.Request` that parsed flags of this command ask for."""
+    """The `nmbench.experiments.request.Request` of parsed flags of this command."""
     from nmbench.experiments.request import Request
 
     return Request(
@@ -139,26 +142,26 @@ def request(flags):
 
 
 def say_resumed(what: str, groups, steps: int) -> None:
-    """One line for each group of runs that goes on from a checkpoint."""
+    """Print one line for each group of runs that resumes from a checkpoint."""
     for group in groups:
         if group.step:
-            many = "s" if len(group.places) > 1 else ""
-            print(f"{len(group.places)} {what}{many} resumed at step {group.step} of {steps}", file=sys.stderr)
+            many = "s" if len(group.indices) > 1 else ""
+            print(f"{len(group.indices)} {what}{many} resumed at step {group.step} of {steps}", file=sys.stderr)
 
 
 def first_step(groups) -> int:
-    """Where a progress bar starts."""
+    """The step at which the progress bar starts."""
     return groups[0].step if groups else 0
 
 
-def describe(cell) -> str:
+def describe(experiment) -> str:
     """One line on what will be trained."""
-    sizes = ", ".join(f"{k}={v}" for k, v in cell.sizing.hparams.items())
-    target = "" if cell.sizing.target is None else f" (budget {cell.sizing.target}, {cell.sizing.deviation:+.1%})"
-    source = cell.tuning.record.get("source", "")
+    size, rate = experiment.sizing, experiment.learning_rate
+    hparams = ", ".join(f"{name}={value}" for name, value in size.hparams.items())
+    target = "" if size.target is None else f" (budget {size.target}, {size.deviation:+.1%})"
     return (
-        f"{cell.baseline.name} on {cell.task.name}, protocol {cell.protocol.name}: {cell.sizing.actual} parameters{target}, "
-        f"{sizes}; learning rate {cell.tuning.rate:g} ({source})"
+        f"{experiment.baseline.name} on {experiment.task.name}, protocol {experiment.protocol.name}: {size.actual} "
+        f"parameters{target}, {hparams}; learning rate {rate.value:g} ({rate.record.get('source', '')})"
     )
 
 
@@ -166,7 +169,7 @@ def describe_tuning(choice) -> str:
     """The grid with its mean validation losses, and the choice."""
     losses = zip(choice.record["grid"], choice.record["mean_validation_loss"], strict=True)
     listed = ", ".join(f"{rate:g}: {'diverged' if loss is None else format(loss, '.4g')}" for rate, loss in losses)
-    return f"tuning, mean validation loss by rate: {listed}; chosen {choice.rate:g} after {choice.trials} trials"
+    return f"tuning, mean validation loss by rate: {listed}; chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
 
 
 def parse_hparams(text: str) -> dict[str, str]:

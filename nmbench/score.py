@@ -1,11 +1,11 @@
-"""Score predictions of a model trained elsewhere, in any framework, on a task's test set; print the leaderboard.
+"""Score the predictions of a model trained in any framework on a task's test set; print the leaderboard.
 
   python -m nmbench.export --task=element_finder --out=data
   python -m nmbench.score --task=element_finder --predictions=predictions.npz --model=my_lstm --params=491
 
-The predictions are an array `predictions` [T, B, O] for all trials of data/test.npz, in order. The row is one of protocol
-"external": nmbench did not train the model, so it has tables of its own. Predictions that are already in the results folder
-are not scored again (--force does).
+The predictions are an array `predictions` [T, B, O] for all trials of data/test.npz, in order. The row has the protocol
+"external" and ranks in a separate table, since nmbench did not train the model. Predictions that are already in the results
+folder are not scored again, except with --force.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("task", "results_dir", "plugin")
 cli.string(FLAGS, "predictions", None, "predictions on the test set: a .npz with the array `predictions`, or a .npy")
-cli.string(FLAGS, "validation_predictions", None, "the same for the validation set, to record the validation loss")
-cli.string(FLAGS, "model", None, "name of your model for the tables; not one of a model that nmbench trains")
+cli.string(FLAGS, "validation_predictions", None, "predictions on the validation set, to record the validation loss")
+cli.string(FLAGS, "model", None, "name of your model for the tables; it must differ from the models of nmbench")
 cli.integer(FLAGS, "params", None, "number of learned parameters of your model", lower=1)
-cli.integer(FLAGS, "budget", None, "number of learned parameters aimed at; the task's own by default", lower=1)
-cli.integer(FLAGS, "seed", 0, "seed of the run, to tell apart several runs of one model")
-cli.string(FLAGS, "origin", None, "one line on where the model comes from: framework, repository, commit")
+cli.integer(FLAGS, "budget", None, "budget of learned parameters; by default that of the task", lower=1)
+cli.integer(FLAGS, "seed", 0, "seed of the run, which distinguishes runs of one model")
+cli.string(FLAGS, "origin", None, "source of the model in one line: framework, repository, commit")
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
-cli.boolean(FLAGS, "force", False, "score again what is already in the results folder")
+cli.boolean(FLAGS, "force", False, "score again even if the row exists")
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
     from nmbench.report import leaderboard
     from nmbench.results.store import Store
 
-    submission = external_rows.resolve(
+    submission = external_rows.read_submission(
         task,
         model,
         params,
@@ -54,16 +54,16 @@ def main() -> int:
     row, per_trial = external_rows.make_row(submission)
     store = Store(FLAGS.results_dir)
     store.prepare()
-    other = external_rows.clash(submission, store)
+    other = external_rows.conflicting_run(submission, store)
     if other is not None:
         raise NmbenchError(
-            f"other predictions of {model} with seed {FLAGS.seed} are in {store.runs / other} already; give this run "
-            f"another --seed or its model another name, or delete that folder"
+            f"other predictions of {model} with seed {FLAGS.seed} are already in {store.runs / other}; give this run "
+            f"another --seed or the model another name, or delete that folder"
         )
     if FLAGS.force or store.row(row["run_id"]) is None:
         store.write(row, None, per_trial, (), ())
     else:
-        print(f"these predictions are in {store.runs} already (--force scores them again)", file=sys.stderr)
+        print(f"these predictions are already in {store.runs} (--force scores them again)", file=sys.stderr)
     everything = store.collect()
     same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
     shown = [r for r in everything if all(r[name] == row[name] for name in same)]

@@ -1,4 +1,4 @@
-"""Check results CSVs (or results folders) against the schema; name the row and column of what is wrong."""
+"""Check results CSVs or results folders against the schema; an error names row and column."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Tasks, one file per family. Files are found by their `register_task` calls; `testsets/` holds the frozen arrays."""
+"""The tasks that come with nmbench, one file per family, found by their `register_task` calls; frozen sets in `testsets/`.
+
+Tasks import the public names of `nmbench` and the helper modules beside them, whose names start with `_`.
+"""

@@ -1,4 +1,4 @@
-"""How answers to the Pro/Anti tasks are judged (supplement C.4), and answers that need no training."""
+"""Metrics of the Pro/Anti tasks (supplement C.4), and reference answers that need no training."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from nmbench.contracts.metrics import Metric, squared_error
+from nmbench import Metric, squared_error
 
 from . import _pro_anti_trials as trials
 
 TOLERANCE = np.pi / 10
-# Chance is an answer that holds fixation and reports an angle that is uniform on the circle. It falls within pi/10 on
-# either side of the target with probability (2 pi/10) / (2 pi).
+# Chance: an answer that holds fixation and reports an angle that is uniform on the circle. It is within pi/10 of the
+# target, on either side, with probability (2 pi/10) / (2 pi).
 CHANCE = 10.0
 # With arctan, answer and target are uniform on (-pi/2, pi/2), and the authors' code compares them as points of that
-# interval, not of a circle: it wraps differences at 2 pi, which differences below pi never reach. Two uniform points of an
-# interval of length pi are closer than pi/10 with probability 1 - (1 - 1/10)^2. (Wrapped at pi it would be 1/5.)
+# interval and not of a circle: it wraps differences at 2 pi, but they are always below pi. Two uniform points of an interval
+# of length pi are closer than pi/10 with probability 1 - (1 - 1/10)^2. (Differences wrapped at pi would give 1/5.)
 CHANCE_PUBLISHED = 19.0
 
 
@@ -27,10 +27,11 @@ def fixated(predictions: np.ndarray, arrays) -> np.ndarray:
 
 
 def percent_correct(predictions: np.ndarray, arrays) -> np.ndarray:
-    """100 for a correct trial, 0 for another, `[B]` (supplement C.4).
+    """100 for a correct trial, 0 for any other, `[B]` (supplement C.4).
 
-    Correct: fixation held until the fixation input switches off, and the angle atan2(sine, cosine) of the outputs at the
-    last step less than pi/10 from the target's, the difference wrapped to [0, pi]. The length of the vector has no part.
+    A trial is correct if fixation is held until the fixation input switches off, and if the angle atan2(sine, cosine) of the
+    outputs at the last step differs by less than pi/10 from the target's, with the difference wrapped to [0, pi]. The length
+    of the vector (sine, cosine) does not matter.
     """
     last = np.asarray(predictions[-1], np.float64)
     turn = np.arctan2(last[:, 1], last[:, 2]) - trials.theta_out(arrays)
@@ -39,10 +40,11 @@ def percent_correct(predictions: np.ndarray, arrays) -> np.ndarray:
 
 
 def percent_correct_published(predictions: np.ndarray, arrays) -> np.ndarray:
-    """Percent correct as the authors' code has it, `[B]`, for comparison with the publication only: never rank by it.
+    """Percent correct as in the authors' code, `[B]`, only for comparison with the publication: do not rank models by it.
 
-    The angle is arctan(sine / cosine), which does not tell an angle from its opposite, so that an exactly opposite answer
-    counts as correct; nor are +pi/2 and -pi/2 neighbours, so that a good answer on the other side of the vertical does not.
+    The angle is arctan(sine / cosine), which is the same for opposite angles, so that an exactly opposite answer counts as
+    correct. Differences between angles are not wrapped, so that a good answer counts as wrong if answer and target are on
+    different sides of pi/2.
     """
     last = np.asarray(predictions[-1], np.float64)
     target = trials.response(arrays, trials.theta_out(arrays))[-1].astype(np.float64)
@@ -51,7 +53,7 @@ def percent_correct_published(predictions: np.ndarray, arrays) -> np.ndarray:
 
 
 def _arctan(outputs: np.ndarray) -> np.ndarray:
-    # x/0 is an infinity, whose arctan is +-pi/2; 0/0 is no number, which is close to none.
+    # x/0 is infinite, with arctan +-pi/2; 0/0 is NaN, which is close to no target.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.arctan(outputs[:, 1] / outputs[:, 2])
 
@@ -66,12 +68,12 @@ def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]
     """The metrics, percent correct first.
 
     Args:
-      test: arrays of the test set, whose best constant answer is the floor of the error.
-      by_task: whether to report every metric per task as well.
+      test: arrays of the test set; the error of their best constant answer is the floor of the error.
+      by_task: whether to report every metric for each task as well.
     """
     conditions = task_names if by_task else None
     targets = trials.response(test, trials.theta_out(test)).astype(np.float64)
-    # Rounded, so that the last bits of a platform's sine do not get into result rows.
+    # Rounded, because the last bits of a sine depend on the platform.
     best_constant = round(float(np.mean(targets.var(axis=(0, 1)))), 9)
     percent: dict[str, Any] = {
         "higher_is_better": True,
@@ -95,9 +97,9 @@ def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]
 
 
 def old_and_new(before: str) -> tuple[Metric, ...]:
-    """Percent correct on the three tasks learned first and on the fourth, now and at the stage `before`: what survives.
+    """Percent correct on the three tasks learned first and on the fourth, after training and at the stage `before`.
 
-    The first is the mean over three tasks with as many trials each.
+    The first of the two metrics is the mean over three tasks with the same number of trials.
     """
     new = lambda arrays: arrays["task"] == trials.MEMORY_ANTI
     percent: dict[str, Any] = {"higher_is_better": True, "floor": CHANCE, "ceiling": 100.0, "stages": (before,)}
@@ -134,7 +136,7 @@ def _opposite_angle(arrays) -> np.ndarray:
     return perfect * np.array([1, -1, -1], np.float32)
 
 
-# All but the first hold fixation at 0.8 until go. The opposite angle shows what the published percentage does not see.
+# All but the first hold fixation at 0.8 until go. The opposite angle scores 100 in the published percentage.
 REFERENCES: dict[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = {
     "best constant": _best_constant,
     "random angle": _random_angle,

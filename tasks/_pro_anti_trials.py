@@ -1,16 +1,16 @@
 """Trials of the Delay and Memory Pro/Anti tasks: their parameters, and inputs and targets made from them.
 
-A trial is fixation, then a stimulus at an angle, then (Memory only) a gap without it, then go: report the angle (Pro) or
-the opposite one (Anti). Sensory channels and outputs are (fixation, sine, cosine). (supplement C.2; durations and the
-rescaling to 100 steps, on which the supplement is silent, follow the authors' code.)
+A trial has a fixation epoch, a stimulus at an angle, in Memory tasks a memory epoch without stimulus, and a go epoch, in
+which the angle (Pro) or the opposite angle (Anti) is to be reported. Sensory channels and outputs are (fixation, sine,
+cosine). See supplement C.2; durations and the rescaling to 100 steps, which the supplement does not give, follow the
+authors' code.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from nmbench.contracts.specs import ArraySpec, SequenceSpec
-from nmbench.contracts.task import Batch
+from nmbench import ArraySpec, Batch, SequenceSpec
 
 STEPS = 100
 # In the order of the context channels.
@@ -27,12 +27,13 @@ CITATION = (
 def draw_trials(random: np.random.RandomState, task: np.ndarray) -> dict[str, np.ndarray]:
     """Draw one trial for every entry of `task` (index into `NAMES`, `[B]`).
 
-    Durations are uniform in seconds: fixation .3-.7; Delay: stimulus .2-1.5 until go; Memory: stimulus .2-1.6, then memory
+    Durations are uniform, in seconds: fixation .3-.7; Delay: stimulus .2-1.5 until go; Memory: stimulus .2-1.6, then memory
     .2-1.6 until go; go .3-.7 until the end. Every trial is rescaled to 100 steps: a boundary at s seconds of a trial that
-    ends at e becomes step ceil(100 s / e), the first step that is not before it. The shortest epoch is thereby at least
-    100 * .2 / 3.2 = 6.25 steps before rounding, hence 6 after it.
+    ends at e becomes step ceil(100 s / e). The shortest epoch therefore has at least 100 * .2 / 3.2 = 6.25 steps before
+    rounding, and 6 after it.
 
-    RandomState, because NumPy guarantees its stream for good; the newer Generator's may change between releases.
+    `random` is a RandomState because NumPy guarantees that its stream never changes; that of the newer Generator may change
+    between releases.
 
     Returns:
       task: int8, index into `NAMES`; theta_in: float64, radians in [0, 2 pi); onset, offset, go: int16, first step with the
@@ -40,7 +41,7 @@ def draw_trials(random: np.random.RandomState, task: np.ndarray) -> dict[str, np
     """
     trials = len(task)
     theta_in = 2 * np.pi * random.random_sample(trials)
-    # Four numbers for every trial, needed or not, so that the stream does not depend on the tasks.
+    # Four numbers for every trial, even if unused, so that the stream does not depend on the tasks.
     u = random.random_sample((4, trials))
     memory = task >= MEMORY_PRO
     onset = 0.3 + 0.4 * u[0]
@@ -58,8 +59,8 @@ def draw_trials(random: np.random.RandomState, task: np.ndarray) -> dict[str, np
 
 
 def draw_mixture(random: np.random.RandomState, trials: int, choices: int) -> dict[str, np.ndarray]:
-    """Draw trials of the first `choices` tasks, each as likely as the others. Returns what `draw_trials` does."""
-    # The dtype is given because the default, and with it the stream, differs between platforms.
+    """Draw trials of the first `choices` tasks with equal probabilities. Returns what `draw_trials` returns."""
+    # An explicit dtype, because the default, and with it the stream, depends on the platform.
     return draw_trials(random, random.randint(0, choices, size=trials, dtype=np.int64))
 
 
@@ -94,10 +95,10 @@ def unpack(arrays, *, context: bool, input_noise: float = 0.0, old_context_noise
 
     Args:
       arrays: what `draw_trials` returns.
-      context: whether there is a one-hot `context` `[T, B, 4]`, constant over the trial, beside `sensory` `[T, B, 3]`.
+      context: whether inputs have a one-hot `context` `[T, B, 4]`, constant over the trial, beside `sensory` `[T, B, 3]`.
       input_noise: standard deviation of normal noise added to every input channel at every step.
-      old_context_noise: that of noise added to the first three context channels only.
-      noise_seed: of both.
+      old_context_noise: standard deviation of normal noise added to the first three context channels only.
+      noise_seed: seed of both.
 
     Returns:
       inputs `{"sensory"}` or `{"sensory", "context"}`, targets `[T, B, 3]`, mask of ones `[T, 1, 1]`.
@@ -126,7 +127,7 @@ def _normal(random: np.random.RandomState, stddev: float, shape: tuple[int, ...]
 
 
 def epochs(arrays, trial: int) -> list[tuple[str, int, int]]:
-    """(name, first step, step after the last) of a trial's epochs, in order; they fill the 100 steps."""
+    """The epochs of a trial in order, as (name, first step, step after the last); they cover all 100 steps."""
     onset, offset, go = (int(arrays[name][trial]) for name in ("onset", "offset", "go"))
     if arrays["task"][trial] < MEMORY_PRO:
         return [("fixation", 0, onset), ("stimulus", onset, go), ("go", go, STEPS)]
@@ -134,7 +135,7 @@ def epochs(arrays, trial: int) -> list[tuple[str, int, int]]:
 
 
 def spec(context: bool) -> SequenceSpec:
-    """Inputs (fixation, sine, cosine), with the four context channels if asked for; outputs (fixation, sine, cosine)."""
+    """Spec with inputs (fixation, sine, cosine), optionally four context channels, and outputs (fixation, sine, cosine)."""
     angle = ArraySpec(3, names=("fixation", "sine", "cosine"))
     inputs = {"sensory": angle, "context": ArraySpec(len(NAMES), names=NAMES)} if context else {"sensory": angle}
     return SequenceSpec(steps=STEPS, inputs=inputs, outputs=angle)

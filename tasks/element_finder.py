@@ -1,4 +1,4 @@
-"""Element Finder: say which number stood at a queried place (supplement C.2, "Element Finder Task")."""
+"""Element Finder: report the number at a queried position of a sequence (supplement C.2, "Element Finder Task")."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmbench.contracts.metrics import Metric, squared_error
-from nmbench.contracts.protocol import Phase, Protocol
-from nmbench.contracts.registration import register_task
-from nmbench.contracts.specs import ArraySpec, SequenceSpec
-from nmbench.contracts.task import Batch, Sampler
+from nmbench import ArraySpec, Batch, Metric, Phase, Protocol, Sampler, SequenceSpec, register_task, squared_error
 
 ELEMENTS = 25
 LARGEST = 10
 STEPS = ELEMENTS + 1
-# Variance of a uniform integer in -10..10, the error of always answering their mean: n (n + 1) / 3.
+# Variance of a uniform integer in -10..10, n (n + 1) / 3: the error of always answering the mean.
 CHANCE_MSE = LARGEST * (LARGEST + 1) / 3
-# A constant answer is right for one value in 21.
+# A constant answer is right for one value of 21.
 CHANCE_MATCH = 1 / (2 * LARGEST + 1)
-# Data seeds belong to the task alone: no model and no model seed has a part in them.
+# Data seeds depend on neither the model nor its seed.
 SET_SEEDS = {"validation": 20241001, "test": 20241002}
 
 
 def sample(key, batch_size: int) -> Batch:
-    """Fresh trials on the device: inputs `{"sensory": [26, B, 1]}`, targets `[26, B, 1]`, mask `[26, 1, 1]`.
+    """New trials on the device: inputs `{"sensory": [26, B, 1]}`, targets `[26, B, 1]`, mask `[26, 1, 1]`.
 
     Step 0 holds the query q ~ U{0..24}, steps 1..25 the elements ~ U{-10..10}, unscaled; the target of the last step is
     element q, and only that step counts.
@@ -41,7 +37,8 @@ def sample(key, batch_size: int) -> Batch:
 def draw_set(split: str) -> dict[str, np.ndarray]:
     """Draw a frozen set: `query` int8 `[B]` and `elements` int8 `[25, B]`.
 
-    RandomState, because NumPy guarantees its stream for good; the newer Generator's may change between releases.
+    It uses RandomState because NumPy guarantees that its stream never changes; that of the newer Generator may change
+    between releases.
     """
     random = np.random.RandomState(SET_SEEDS[split])
     trials = SET_SIZES[split]
@@ -76,10 +73,10 @@ def _exact_match(predictions, arrays) -> np.ndarray:
 
 
 def epochs(arrays, trial: int) -> list[tuple[str, int, int]]:
-    """Stretches of one trial as (name, first step, step after the last)."""
-    asked = 1 + int(arrays["query"][trial])
-    stretches = [("query", 0, 1), ("elements", 1, asked), ("queried", asked, asked + 1), ("elements", asked + 1, STEPS)]
-    return [(name, first, end) for name, first, end in stretches if first < end]
+    """The epochs of a trial as (name, first step, step after the last)."""
+    queried = 1 + int(arrays["query"][trial])
+    found = [("query", 0, 1), ("elements", 1, queried), ("queried", queried, queried + 1), ("elements", queried + 1, STEPS)]
+    return [(name, first, end) for name, first, end in found if first < end]
 
 
 def _constant(value: float):
@@ -92,13 +89,13 @@ _MATCHED = Protocol(
     name="matched",
     phases=(Phase(steps=20_000, batch_size=128, schedule="cosine", clip_norm=1.0),),
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-    summary="One recipe for all models: Adam, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
+    summary="One recipe for all models: Adam, cosine decay, gradients clipped to norm 1, learning rate tuned.",
 )
 _PAPER = Protocol(
     name="paper",
     phases=(Phase(steps=20_000, batch_size=128, optimizer_options={"eps": 1e-7}),),
     sizes="published",
-    summary="Sizes and recipe of supplement C.3: Adam at a constant rate, published parametrisations, tau_x=10, tau_z=2.",
+    summary="Sizes and recipe of supplement C.3: constant learning rate, published parametrisations, tau_x=10, tau_z=2.",
 )
 _PAPER_CODE = dataclasses.replace(
     _PAPER, name="paper_code", summary="As paper, with the time constants of the authors' code: tau_x=2, tau_z=10."
@@ -107,7 +104,7 @@ _SMOKE = Protocol(
     name="smoke",
     phases=(Phase(steps=20, batch_size=16),),
     validate_every=10,
-    summary="Twenty steps, to see that everything runs; its scores mean nothing.",
+    summary="Twenty steps, to check that everything runs; its scores are meaningless.",
 )
 
 register_task(

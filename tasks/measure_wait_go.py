@@ -1,41 +1,51 @@
 """Measure-Wait-Go: measure an interval, wait, then reproduce it as the duration of a ramp (supplement C.2).
 
 A trial of interval I has three cues: measure at step t_measure, wait at t_wait = t_measure + I, go at t_go = t_wait + delay.
-The target is -1/2 until go, rises linearly to 1/2 in I steps and stays there. All times are integer steps.
+The target is -1/2 until go, rises linearly to 1/2 in I steps and then remains there. All times are integer steps.
 
-Three tasks share this definition and their four training intervals; they differ in which time varies over 10..19 while the
-other stays at 15, and in the test intervals:
+Three tasks share this definition and the four training intervals. They differ in the test intervals, and in which time,
+t_measure or delay, varies over 10..19 while the other is 15:
 
-- `mwg_rank1`: t_measure varies. Tests one interval below, one between and one above the trained ones.
-- `mwg_rank3`: the delay varies, as the supplement says. With t_measure fixed, t_wait alone gives the interval away, so it
-  can be solved by timing from the start of the trial.
+- `mwg_rank1`: t_measure varies. It tests one interval below, one between and one above the trained ones.
+- `mwg_rank3`: the delay varies, as the supplement says. With t_measure fixed, t_wait alone determines the interval, so that
+  timing from the start of the trial solves the task.
 - `mwg_rank3_code`: t_measure varies, as in the authors' released code.
 
-Frozen sets. Test: the varying time over 10..19, as in training, for every test interval. Validation: the varying time at
-8, 9, 20 and 21, which neither training nor test trials have, for the trained intervals and, for the rank-3 tasks, those
-between them. So validation shares no trial with the other two, and no extrapolated interval selects anything.
+Test set: the varying time takes the values 10..19, as in training, for every test interval. Validation set: the varying
+time takes the values 8, 9, 20 and 21, which occur in neither training nor test trials, for the trained intervals and, in the
+rank-3 tasks, those between them. So no validation trial is in the other two sets, and no extrapolated interval selects
+parameters.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from nmbench.contracts.metrics import Arrays, Metric, squared_error
-from nmbench.contracts.protocol import Phase, Protocol
-from nmbench.contracts.registration import register_task
-from nmbench.contracts.specs import ArraySpec, SequenceSpec
-from nmbench.contracts.task import Batch, FixedData
-from nmbench.support.errors import NmbenchError
+from nmbench import (
+    ArraySpec,
+    Batch,
+    FixedData,
+    Metric,
+    NmbenchError,
+    Phase,
+    Protocol,
+    SequenceSpec,
+    register_task,
+    squared_error,
+)
+
+Arrays = Mapping[str, np.ndarray]
 
 STEPS = 110
 PULSE = 10.0
 TRAINED = (12, 14, 16, 18)
 BETWEEN = (13, 15, 17)
 OUTSIDE = (4, 6, 8, 10, 20, 22, 24, 26)
-# The varying time of training and test trials, and of validation trials: just outside, since 10..19 has no gap to use.
+# The varying time of training and test trials, and of validation trials: just outside 10..19, which are all in use.
 VARIED = tuple(range(10, 20))
 HELD_OUT = (8, 9, 20, 21)
 FIXED = 15
@@ -44,13 +54,13 @@ RISEN = -0.5 + 0.9
 
 
 def make_trials(interval, t_measure, delay) -> dict[str, np.ndarray]:
-    """Trials as a frozen set stores them: `interval`, `t_measure`, `t_wait`, `t_go`, each int16 `[B]`, in steps.
+    """Trials in the form of a frozen set: `interval`, `t_measure`, `t_wait`, `t_go`, each int16 `[B]`, in steps.
 
     Args:
       interval, t_measure, delay: whole numbers of steps, one for all trials or `[B]`.
 
     Raises:
-      NmbenchError: a time is no whole number or out of range, or a ramp does not end within the trial.
+      NmbenchError: a time is not a whole number or out of range, or a ramp does not end within the trial.
     """
     times = []
     for name, value, least in (("interval", interval, 1), ("t_measure", t_measure, 0), ("delay", delay, 1)):
@@ -78,7 +88,7 @@ def make_trials(interval, t_measure, delay) -> dict[str, np.ndarray]:
 
 
 def make_grid(intervals, values, varying: str) -> dict[str, np.ndarray]:
-    """Trials of every interval with every value of the `varying` time ("t_measure" or "delay"); the other time is 15."""
+    """Trials of all intervals with all values of the `varying` time ("t_measure" or "delay"); the other time is 15."""
     interval, value = (a.ravel() for a in np.meshgrid(intervals, values, indexing="ij"))
     return make_trials(interval, **{"t_measure": FIXED, "delay": FIXED, varying: value})
 
@@ -86,7 +96,7 @@ def make_grid(intervals, values, varying: str) -> dict[str, np.ndarray]:
 def unpack(arrays: Arrays) -> Batch:
     """Inputs `{"sensory": [110, B, 3]}` (measure, wait, go), targets `[110, B, 1]`, mask `[110, 1, 1]`, all float32.
 
-    A cue is a pulse of one step and height 10. Every step counts.
+    A cue is a pulse of one step and height 10. All steps count.
     """
     steps = np.arange(STEPS)[:, None]
     cues = np.stack([steps == arrays[name][None] for name in ("t_measure", "t_wait", "t_go")], axis=-1)
@@ -102,15 +112,22 @@ def ramp(arrays: Arrays, duration) -> np.ndarray:
 
 
 def rise_time(outputs: np.ndarray, t_go: np.ndarray) -> np.ndarray:
-    """Steps from go until the output first exceeds 90% of its rise, `[B]` float64; T - t_go where it never does.
+    """Number of steps from go until the output first exceeds 90% of its rise.
 
-    outputs: `[T, B, 1]`; t_go: `[B]`. The crossing is placed between two steps by linear interpolation: a ramp of I steps
-    has rise time 0.9 I, whether or not that is a whole number.
+    The crossing is interpolated linearly between two steps: a ramp of I steps has the rise time 0.9 I, even if that is not a
+    whole number.
+
+    Args:
+      outputs: `[T, B, 1]`.
+      t_go: `[B]`, steps.
+
+    Returns:
+      `[B]`, float64; T - t_go for an output that never exceeds 90%.
     """
     y, t_go = np.asarray(outputs[..., 0], np.float64), np.asarray(t_go, np.int64)
     above = (y > RISEN) & (np.arange(len(y))[:, None] >= t_go[None])
     first, trials = above.argmax(axis=0), np.arange(y.shape[1])
-    # Already above at the go cue: the rise took no time, whatever came before.
+    # An output that is above 90% at the go cue has the rise time 0.
     between = above.any(axis=0) & (first > t_go)
     before, after = y[first - 1, trials], y[first, trials]
     fraction = (RISEN - before) / np.where(between, after - before, 1.0)
@@ -124,10 +141,10 @@ def _mse(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
 
 
 def _interval_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """Interval reproduction: |rise time of the output - rise time of the target|, steps, `[B]`.
+    """Error of the reproduced interval: |rise time of the output - rise time of the target|, steps, `[B]`.
 
-    The target's own rise time is 0.9 I up to rounding; comparing with it, and not with 0.9 I, makes a perfect answer's error
-    exactly 0.
+    The rise time of the target is 0.9 I up to rounding. It is computed in the same way as that of the output, so that the
+    error of a perfect answer is exactly 0.
     """
     return np.abs(rise_time(predictions, arrays["t_go"]) - rise_time(unpack(arrays).targets, arrays["t_go"]))
 
@@ -161,7 +178,7 @@ def _clamped(arrays: Arrays) -> np.ndarray:
     return ramp(arrays, np.clip(arrays["interval"], TRAINED[0], TRAINED[-1]))
 
 
-# What knowing the go cue, or the go cue and the trained range, is worth without timing the interval itself.
+# The second and third know the go cue, and the third the interval within the trained range.
 REFERENCES = {
     "best constant": _best_constant,
     "fixed ramp of 15 steps": _fixed_ramp,
@@ -171,11 +188,11 @@ REFERENCES = {
 
 
 def make_metrics(test: Arrays) -> tuple[Metric, ...]:
-    """Metrics with floors and threshold computed from the test trials; a group of intervals that they lack has no metric.
+    """Metrics with floors and thresholds computed from the test trials; a group without test intervals has no metric.
 
-    Mean squared errors: floor, the best constant for the trials in question; threshold of the primary one, the interval
-    clamped to [12, 18], below which a network extrapolates. Interval error: floor, the fixed ramp of 15 steps, since a
-    constant has no interval to reproduce.
+    The floor of a mean squared error is the error of the best constant on the same trials. The threshold of the primary
+    metric is the error of the ramp whose interval is clamped to [12, 18]; a network below it extrapolates. The floor of the
+    interval error is that of a ramp of 15 steps, since a constant reproduces no interval.
     """
     groups = {"mse_extrapolated": _extrapolated, "mse_trained": _trained, "mse_interpolated": _interpolated, "mse": None}
     metrics = []
@@ -209,7 +226,7 @@ def make_metrics(test: Arrays) -> tuple[Metric, ...]:
 
 
 def epochs(arrays: Arrays, trial: int) -> list[tuple[str, int, int]]:
-    """Stretches of one trial as (name, first step, step after the last)."""
+    """The epochs of a trial as (name, first step, step after the last)."""
     measure, wait, go, interval = (int(arrays[name][trial]) for name in ("t_measure", "t_wait", "t_go", "interval"))
     return [
         ("fixation", 0, measure),
@@ -225,17 +242,17 @@ _CITATION = "Costacurta et al. (2024), Structured flexibility in recurrent neura
 
 
 def attributes(varying: str, test_intervals: tuple[int, ...], validation_intervals: tuple[int, ...]) -> dict[str, Any]:
-    """Arguments of `register_task` that the three tasks share, and that a variant of your own can start from.
+    """Arguments of `register_task` that the three tasks share; use it to define a variant of your own.
 
     Args:
-      varying: "t_measure" or "delay", the time that runs over 10..19 (validation: 8, 9, 20, 21); the other one is 15.
+      varying: "t_measure" or "delay": the time that takes the values 10..19 (validation: 8, 9, 20, 21); the other is 15.
       test_intervals, validation_intervals: intervals of the frozen sets, steps.
 
     Raises:
       NmbenchError: `varying` is neither, or an interval does not fit into the trial.
     """
     if varying not in ("t_measure", "delay"):
-        raise NmbenchError(f"what varies is 't_measure' or 'delay', not {varying!r}")
+        raise NmbenchError(f"varying must be 't_measure' or 'delay', not {varying!r}")
     sets = {"validation": (validation_intervals, HELD_OUT), "test": (test_intervals, VARIED)}
     draw_set = lambda split: make_grid(sets[split][0], sets[split][1], varying)
     return {
@@ -255,13 +272,13 @@ _MATCHED = Protocol(
     name="matched",
     phases=(Phase(steps=20_000, schedule="cosine", weight_decay=1e-4, clip_norm=1.0),),
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-    summary="One recipe for all models: AdamW, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
+    summary="One recipe for all models: AdamW, cosine decay, gradients clipped to norm 1, learning rate tuned.",
 )
 _SMOKE = Protocol(
     name="smoke",
     phases=(Phase(steps=20, weight_decay=1e-4, clip_norm=1.0),),
     validate_every=10,
-    summary="Twenty steps in a few seconds, to see that everything runs; its scores mean nothing.",
+    summary="Twenty steps in a few seconds, to check that everything runs; its scores are meaningless.",
 )
 _PAPER_RANK1 = Protocol(
     name="paper",

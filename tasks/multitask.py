@@ -1,9 +1,9 @@
-"""Four Pro/Anti tasks under context: learn three, then the fourth while only part of the model may change.
+"""Four Pro/Anti tasks with a context input: learn three, then the fourth while only part of the model is trained.
 
-Trials are those of `delay_pro`, `delay_anti`, `memory_pro` and `memory_anti`, with a one-hot context that says which task
-it is, in this order, constant over the trial. The data of the first phase, training and validation, hold the first three
-tasks, so the fourth context channel is 0 throughout them; the retraining phase holds `memory_anti` only. The test set
-holds all four tasks. (supplement C.2, C.4)
+Trials are those of `delay_pro`, `delay_anti`, `memory_pro` and `memory_anti`, with a one-hot context input that identifies
+the task, in this order, and is constant over the trial. Training and validation data of the first phase contain the first
+three tasks, so that the fourth context channel is 0; the data of the retraining phase contain only `memory_anti`. The test set
+contains all four tasks. See supplement C.2 and C.4.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nmbench.contracts.protocol import Phase, Protocol
-from nmbench.contracts.registration import register_task
-from nmbench.contracts.task import Batch, FixedData
+from nmbench import Batch, FixedData, Phase, Protocol, register_task
 
 from . import _pro_anti_scores as scores
 from . import _pro_anti_trials as trials
@@ -23,7 +21,7 @@ from . import _pro_anti_trials as trials
 OLD_TASKS = 3
 SET_SIZES = {"validation": 600, "validation_retrain": 300, "test": 4000}
 _TRIALS = {"train": 3000, "retrain": 1000, **SET_SIZES}
-# Data seeds belong to the task alone: no model and no model seed has a part in them.
+# Data seeds depend on neither the model nor its seed.
 SEEDS = {
     "train": 20241200,
     "validation": 20241201,
@@ -32,17 +30,17 @@ SEEDS = {
     "retrain": 20241204,
     "validation_retrain": 20241205,
 }
-# The stage of training at which the first three tasks are known and the fourth is not.
+# The stage of training after the first phase, in which three tasks are learned.
 BEFORE = "before_retraining"
-# Standard deviation in the authors' scripts, of the input noise and of the noise on the old context channels.
+# Standard deviation, in the authors' scripts, of the input noise and of the noise on the old context channels.
 NOISE = 0.1
 
 
 def draw_set(split: str) -> dict[str, np.ndarray]:
     """Trial parameters `[B]` of a frozen set or a training set; see `_pro_anti_trials.draw_trials`.
 
-    "train" and "validation": each of the first three tasks equally likely; "retrain" and "validation_retrain":
-    `memory_anti`; "test": 1000 trials of each of the four tasks, one task after another.
+    "train" and "validation" contain the first three tasks with equal probabilities; "retrain" and "validation_retrain"
+    contain `memory_anti`; "test" contains 1000 trials of each of the four tasks, one task after another.
     """
     random, n = np.random.RandomState(SEEDS[split]), _TRIALS[split]
     if split in ("train", "validation"):
@@ -58,10 +56,10 @@ def unpack(arrays, **noise) -> Batch:
 
 
 def _phases(first: Phase, **retraining: Any) -> tuple[Phase, Phase]:
-    """Learn three tasks; then the fourth, with a new context, while a model's core is frozen.
+    """Two phases: learn three tasks, then the fourth, with a new context, while most of the model is frozen.
 
-    What may change is the neuromodulatory subnetwork of a model that has one, else the input weights. The weights of the
-    context that is new start at 0.1, as in the authors' code.
+    The second phase trains the neuromodulatory subnetwork of a model that has one, and the input weights of any other. The
+    weights of the new context channel start at 0.1, as in the authors' code.
     """
     second = dataclasses.replace(
         first,
@@ -79,7 +77,7 @@ _MATCHED = Protocol(
     name="matched",
     phases=_phases(_FAIR, steps=10_000),
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-    summary="Three tasks, then the fourth with a frozen core. AdamW, cosine decay, gradients clipped to norm 1, tuned rate.",
+    summary="Three tasks, then the fourth with a frozen core. AdamW, cosine decay, gradients clipped to norm 1, tuned.",
 )
 _ADAMW = Phase(steps=150_000, batch_size=100, weight_decay=1e-4, clip_value=1.0)
 _PAPER = Protocol(
@@ -98,13 +96,13 @@ _PAPER_CODE = dataclasses.replace(
         relative_rate=10.0,
         data="retrain_noisy_context",
     ),
-    summary="As paper, with what the authors' code adds: Adam's moments restart every 1000 steps, noise on old contexts.",
+    summary="As paper, with additions of the authors' code: Adam's moments restart every 1000 steps, noise on old contexts.",
 )
 _SMOKE = Protocol(
     name="smoke",
     phases=_phases(Phase(steps=20, batch_size=20), steps=20),
     validate_every=10,
-    summary="Twenty steps of each phase, to see that everything runs; its scores mean nothing.",
+    summary="Twenty steps of each phase, to check that everything runs; its scores are meaningless.",
 )
 
 register_task(

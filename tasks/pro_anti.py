@@ -1,8 +1,9 @@
-"""Delay and Memory Pro/Anti, each on its own: report an angle, or its opposite, after a go cue.
+"""Delay and Memory Pro/Anti as four single tasks: report an angle, or its opposite, after a go cue.
 
-100 steps. Fixation (channel 0) is 1 until go, then 0; the stimulus (channels 1, 2: sine and cosine of theta_in) stays on
-from its onset to the end (Delay) or goes off again before go (Memory). Hold the fixation output at 0.8 until go, then
-report sine and cosine of theta_in (Pro) or theta_in + pi (Anti). (supplement C.2, C.4)
+A trial has 100 steps. The fixation input (channel 0) is 1 until go, then 0. The stimulus (channels 1 and 2: sine and cosine
+of theta_in) is on from its onset to the end (Delay) or until some time before go (Memory). The fixation output is to be 0.8
+until go; the other two outputs are then to be sine and cosine of theta_in (Pro) or theta_in + pi (Anti). See supplement C.2
+and C.4.
 """
 
 from __future__ import annotations
@@ -11,25 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from nmbench.contracts.protocol import Phase, Protocol
-from nmbench.contracts.registration import register_task
-from nmbench.contracts.task import FixedData
+from nmbench import FixedData, Phase, Protocol, register_task
 
 from . import _pro_anti_scores as scores
 from . import _pro_anti_trials as trials
 
 TRAINING_TRIALS = 3000
 SET_SIZES = {"validation": 500, "test": 1000}
-# Data seeds belong to the task alone: no model and no model seed has a part in them. Index of the task times 10 is added.
+# Data seeds depend on neither the model nor its seed. To each, 10 times the index of the task is added.
 SEEDS = {"train": 20241100, "validation": 20241101, "test": 20241102, "noise": 20241103}
-# Standard deviation of the input noise in the authors' scripts, where they switch it on.
+# Standard deviation of the input noise in the authors' scripts, if it is switched on.
 NOISE = 0.1
 
 _MATCHED = Protocol(
     name="matched",
     phases=(Phase(steps=20_000, batch_size=100, weight_decay=1e-4, schedule="cosine", clip_norm=1.0),),
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-    summary="One recipe for all models: AdamW, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
+    summary="One recipe for all models: AdamW, cosine decay, gradients clipped to norm 1, learning rate tuned.",
 )
 _PAPER = Protocol(
     name="paper",
@@ -42,7 +41,7 @@ _SMOKE = Protocol(
     name="smoke",
     phases=(Phase(steps=20, batch_size=20),),
     validate_every=10,
-    summary="Twenty steps, to see that everything runs.",
+    summary="Twenty steps, to check that everything runs.",
 )
 
 
@@ -64,7 +63,7 @@ def _common(name: str) -> dict[str, Any]:
         "spec": trials.spec(context=False),
         "training": {
             "train": FixedData(lambda: unpack(draw_set("train"))),
-            # The same trials with noise on all inputs, drawn once: for experiments, no protocol here uses it.
+            # The same trials with noise on all inputs, drawn once. No protocol here uses them.
             "train_noisy": FixedData(lambda: unpack(draw_set("train"), input_noise=NOISE)),
         },
         "draw_set": draw_set,
@@ -92,13 +91,13 @@ register_task(
 )
 register_task(
     "memory_pro",
-    summary="After go, report the angle of a stimulus that has gone off before.",
+    summary="After go, report the angle of a stimulus that is no longer on.",
     tags=("angle", "memory"),
     **_common("memory_pro"),
 )
 register_task(
     "memory_anti",
-    summary="After go, report the angle opposite to a stimulus that has gone off before.",
+    summary="After go, report the angle opposite to a stimulus that is no longer on.",
     tags=("angle", "memory"),
     **_common("memory_anti"),
 )

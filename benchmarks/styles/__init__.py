@@ -1,5 +1,5 @@
-"""Four ways to write the same training. Each module has a `Runner(cell, seeds)` with:
+"""Four ways to write the same training. Each module has a class `Runner(experiment, seeds)` with two methods:
 
-compile(): build and compile everything and take one step.
-run(steps): so many steps of every seed; the seconds they took.
+compile(): builds and compiles everything and takes one step.
+run(steps): takes this number of steps for every seed and returns the time in seconds.
 """

@@ -1,4 +1,4 @@
-"""Training data as a script makes them, outside the compiled step."""
+"""Training data made outside the compiled step, as in a training script."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nmbench.experiments.experiment import Experiment
 
 
 class Batches:
-    """Iterator over training batches: from the jitted sampler, or indices drawn with NumPy into a fixed set."""
+    """Iterator over training batches: drawn by the jitted sampler, or chosen from a fixed set with NumPy."""
 
-    def __init__(self, cell: Experiment):
-        phase = cell.phases[0]
-        self._size, source = phase.batch_size, cell.task.training[phase.data]
+    def __init__(self, experiment: Experiment):
+        phase = experiment.phases[0]
+        self._size, source = phase.batch_size, experiment.task.training[phase.data]
         self._random = np.random.RandomState(0)
         self._sample, self._arrays = None, None
         if isinstance(source, Sampler):

@@ -1,4 +1,4 @@
-"""Style "nmbench": the engine itself, all seeds in one program, its validation included."""
+"""Style "nmbench": nmbench's trainer, with all seeds in one program and with validation."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from nmbench.training.phase_program import PhaseProgram
 
 
 class Runner:
-    """Runs chunks as `nmbench.training.trainer.train` does."""
+    """Runs chunks as `nmbench.training.trainer.Trainer` does."""
 
-    def __init__(self, cell: Experiment, seeds: int):
+    def __init__(self, experiment: Experiment, seeds: int):
         devices = jax.devices()[: min(seeds, len(jax.devices()))]
         padded = [*range(seeds), *range(-seeds % len(devices))]
-        model, self._phase, self._every = cell.model, cell.phases[0], cell.protocol.validate_every
+        model, self._phase, self._every = experiment.model, experiment.phases[0], experiment.protocol.validate_every
         init = jax.jit(model.init)
         trees = [flat_params.flatten(init(jax.random.key(seed))) for seed in padded]
         like = jax.eval_shape(model.init, jax.random.key(0))
         apply = lambda flat, inputs: model.apply(flat_params.unflatten(like, flat), inputs)
-        mesh = Mesh(np.asarray(devices), ("lanes",))
-        limit = cell.protocol.loss_limit
-        self._program = PhaseProgram(apply, cell.task, cell.baseline, self._phase, mesh, limit)
+        mesh = Mesh(np.asarray(devices), ("runs",))
+        limit = experiment.protocol.loss_limit
+        self._program = PhaseProgram(apply, experiment.task, experiment.baseline, self._phase, mesh, limit)
         self._state = self._program.start({name: jnp.stack([t[name] for t in trees]) for name in trees[0]})
-        self._rates = jnp.full((len(padded),), cell.tuning.rate)
+        self._learning_rates = jnp.full((len(padded),), experiment.learning_rate.value)
         self._done = 0
 
     def compile(self) -> None:
-        self._chunk = self._program.compile(self._state, self._rates, jax.random.key(0))
+        self._chunk = self._program.compile(self._state, self._learning_rates, jax.random.key(0))
         self._timed(1)
 
     def run(self, steps: int) -> float:
-        """Whole chunks where `steps` allows; a shorter one is charged its share of a validation and no more."""
+        """Runs whole chunks and then the remaining steps. These count only their share of the time of a validation."""
         chunks, rest = divmod(steps, self._every)
         seconds = sum(self._timed(self._every) for _ in range(chunks))
         if rest:

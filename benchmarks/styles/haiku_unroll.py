@@ -1,6 +1,6 @@
 """Style "haiku": `hk.RNNCore` on rows of a batch, `hk.dynamic_unroll`, `hk.Linear` after it.
 
-Sizes and equations are the benchmark's, initial values Haiku's own.
+Sizes and equations are those of the benchmark; initial values are Haiku's defaults.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class LeakyRNN(hk.RNNCore):
 
 
 class NMRNN(hk.RNNCore):
-    """The NM-RNN as `plain_cells.nmrnn` has it, rows `[B, C]`; returns x. inputs: (sensory, everything)."""
+    """The NM-RNN of `plain_cells.nmrnn`, rows `[B, C]`; returns x. inputs: (sensory, everything)."""
 
     def __init__(self, hparams):
         super().__init__()
@@ -66,8 +66,8 @@ class NMRNN(hk.RNNCore):
 
 
 class Runner(ScriptRunner):
-    def __init__(self, cell: Experiment, seeds: int):
-        name, hparams = cell.baseline.name, cell.sizing.hparams
+    def __init__(self, experiment: Experiment, seeds: int):
+        name, hparams = experiment.baseline.name, experiment.sizing.hparams
 
         def forward(inputs):
             everything = jnp.concatenate(tree.flatten(inputs), axis=-1)
@@ -78,9 +78,9 @@ class Runner(ScriptRunner):
             else:
                 core, sequence = hk.LSTM(hparams["N"]), everything
             states, _ = hk.dynamic_unroll(core, sequence, core.initial_state(everything.shape[1]))
-            return hk.Linear(cell.task.spec.output_size, with_bias=hparams.get("readout_bias", False))(states)
+            return hk.Linear(experiment.task.spec.output_size, with_bias=hparams.get("readout_bias", False))(states)
 
         model = hk.without_apply_rng(hk.transform(forward))
-        example = cell.task.spec.zeros(batch=1, steps=1)
+        example = experiment.task.spec.zeros(batch=1, steps=1)
         init = jax.jit(lambda seed: model.init(jax.random.key(seed), example))
-        super().__init__(cell, init, model.apply, seeds)
+        super().__init__(experiment, init, model.apply, seeds)

@@ -1,7 +1,7 @@
-"""Style "torch": PyTorch modules, AdamW, gradients clipped, one step per turn of a Python loop, seed after seed.
+"""Style "torch": PyTorch modules, AdamW, gradients clipped, one step per turn of a Python loop, one seed after another.
 
-The RNN is `torch.nn.RNN`, which does not leak, and the LSTM `torch.nn.LSTM`, with two bias vectors: what PyTorch offers
-ready-made for these sizes. The NM-RNN is a module with a Python loop over time.
+The RNN is `torch.nn.RNN`, which does not leak. The LSTM is `torch.nn.LSTM`, which has two bias vectors. Both come with
+PyTorch. The NM-RNN is a module with a Python loop over time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nmbench.experiments.experiment import Experiment
 
 
 class NMRNN(nn.Module):
-    """The NM-RNN as `plain_cells.nmrnn` has it; returns x `[T, B, N]`. sensory `[T, B, P]`, everything `[T, B, Q]`."""
+    """The NM-RNN of `plain_cells.nmrnn`; returns x `[T, B, N]`. sensory `[T, B, P]`, everything `[T, B, Q]`."""
 
     def __init__(self, hparams, P: int, Q: int):
         super().__init__()
@@ -50,9 +50,9 @@ class NMRNN(nn.Module):
 class Network(nn.Module):
     """A recurrent network and a linear readout; inputs are the task's dict of tensors `[T, B, C]`."""
 
-    def __init__(self, cell: Experiment):
+    def __init__(self, experiment: Experiment):
         super().__init__()
-        spec, hparams, self.name = cell.task.spec, cell.sizing.hparams, cell.baseline.name
+        spec, hparams, self.name = experiment.task.spec, experiment.sizing.hparams, experiment.baseline.name
         Q = spec.input_size
         if self.name == "nmrnn":
             self.core: nn.Module = NMRNN(hparams, spec.size_of("sensory"), Q)
@@ -70,7 +70,7 @@ class Network(nn.Module):
 
 
 def element_finder_batch(batch_size: int, steps: int):
-    """Inputs, targets and mask as `nmbench.tasks.element_finder.sample` draws them."""
+    """Inputs, targets and mask with the distribution of `nmbench.tasks.element_finder.sample`."""
     elements = torch.randint(-10, 11, (steps - 1, batch_size))
     query = torch.randint(0, steps - 1, (batch_size,))
     sensory = torch.cat([query[None], elements])[..., None].float()
@@ -81,17 +81,19 @@ def element_finder_batch(batch_size: int, steps: int):
 
 
 class Runner:
-    def __init__(self, cell: Experiment, seeds: int):
-        phase, source = cell.phases[0], cell.task.training[cell.phases[0].data]
-        self._size, self._runs, self._steps = phase.batch_size, [], cell.task.spec.steps
+    def __init__(self, experiment: Experiment, seeds: int):
+        phase, source = experiment.phases[0], experiment.task.training[experiment.phases[0].data]
+        self._size, self._runs, self._steps = phase.batch_size, [], experiment.task.spec.steps
         self._arrays = None
         if not isinstance(source, Sampler):
             tensor = lambda a: torch.from_numpy(np.array(a, np.float32))
             self._arrays = tuple(tree.map_structure(tensor, part) for part in source.arrays())
         for seed in range(seeds):
             torch.manual_seed(seed)
-            network = Network(cell)
-            optimizer = torch.optim.AdamW(network.parameters(), lr=cell.tuning.rate, weight_decay=phase.weight_decay)
+            network = Network(experiment)
+            optimizer = torch.optim.AdamW(
+                network.parameters(), lr=experiment.learning_rate.value, weight_decay=phase.weight_decay
+            )
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, phase.steps)
             self._runs.append((network, optimizer, schedule))
 
@@ -100,9 +102,9 @@ class Runner:
 
     def run(self, steps: int) -> float:
         began = time.perf_counter()
-        for one in self._runs:
+        for run in self._runs:
             for _ in range(steps):
-                self._step(*one)
+                self._step(*run)
         return time.perf_counter() - began
 
     def _batch(self):

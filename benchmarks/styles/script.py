@@ -1,4 +1,4 @@
-"""What the styles "published" and "haiku" share: one jitted optax step per turn of a Python loop, seed after seed."""
+"""Shared by the styles "published" and "haiku": one jitted optax step per turn of a Python loop, one seed after another."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class ScriptRunner:
     """Trains `apply(params, inputs) -> outputs [T, B, O]`.
 
     Args:
-      cell: task and recipe.
-      init: seed to parameters.
-      apply: the model.
+      experiment: task and recipe.
+      init: function from a seed to parameters.
+      apply: function of the model.
       seeds: number of seeds.
     """
 
-    def __init__(self, cell: Experiment, init, apply, seeds: int):
-        phase, rate = cell.phases[0], cell.tuning.rate
-        schedule = optax.cosine_decay_schedule(rate, phase.steps)
+    def __init__(self, experiment: Experiment, init, apply, seeds: int):
+        phase, learning_rate = experiment.phases[0], experiment.learning_rate.value
+        schedule = optax.cosine_decay_schedule(learning_rate, phase.steps)
         optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=phase.weight_decay))
         self._runs = [(params, optimizer.init(params)) for params in map(init, range(seeds))]
-        self._batches = Batches(cell)
+        self._batches = Batches(experiment)
 
         def loss(params, batch):
             return masked_mse(apply(params, batch.inputs), batch.targets, batch.mask)

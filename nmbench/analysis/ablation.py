@@ -1,4 +1,4 @@
-"""Gates held at a constant, and what that does to a network's answers."""
+"""Gate ablation: outputs and metrics of a network whose gates are held at a constant."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """A network's answers with one gate held.
+    """Outputs and metrics of a network with one gate held.
 
     Attributes:
-      gate: its number, None for the intact network.
-      value: what it was held at, None for the intact network.
-      outputs: `[T, B, O]` on the set's trials.
-      metrics: the task's metrics on them, name to value.
+      gate: number of the gate, None for the intact network.
+      value: the constant, None for the intact network.
+      outputs: `[T, B, O]` on the trials of the frozen set.
+      metrics: the task's metrics of the outputs, name to value.
     """
 
     gate: int | None
@@ -31,10 +31,10 @@ class Ablation:
 
 
 def hold_gate(network: Network, gate: int, value: float) -> Network:
-    """The same network with one gate held at `value` in [0, 1] at every step.
+    """Return the same network with one gate held at `value` in [0, 1] at every step.
 
     Raises:
-      NmbenchError: the model has no gates that can be held, or not this one, or the value is out of range.
+      NmbenchError: the model has no such gate, or the value is out of range.
     """
     observer, gates = _observer(network), count_gates(network)
     if not 0 <= gate < gates:
@@ -45,20 +45,20 @@ def hold_gate(network: Network, gate: int, value: float) -> Network:
 
 
 def ablate_gates(network: Network, to: str = "zero", split: str = "test") -> list[Ablation]:
-    """The intact network first, then each gate held in turn.
+    """Evaluate the intact network, then the network with each gate held in turn.
 
     Args:
-      network: with a task, and a model that has gates.
-      to: "zero", or "mean": the gate's mean over all trials and steps of the set.
-      split: the frozen set.
+      network: a network with a task and with gates.
+      to: "zero", or "mean" for the gate's mean over all trials and steps of the set.
+      split: name of the frozen set.
 
     Raises:
-      NmbenchError: there is no task, or there are no gates, or `to` is neither.
+      NmbenchError: no task, no gates, or another value of `to`.
     """
     if to not in ("zero", "mean"):
         raise NmbenchError(f"gates are held at 'zero' or 'mean', not {to!r}{did_you_mean(str(to), ['zero', 'mean'])}")
     if network.task is None:
-        raise NmbenchError("this network comes without a task that could judge it")
+        raise NmbenchError("this network has no task to evaluate it on")
     observer, gates = _observer(network), count_gates(network)
     arrays = network.task.frozen(split).arrays
     inputs = network.task.unpack(arrays).inputs
@@ -66,24 +66,24 @@ def ablate_gates(network: Network, to: str = "zero", split: str = "test") -> lis
     if to == "mean":
         values = record(network, inputs)[observer.gates].mean(axis=(0, 1), dtype=np.float64)
 
-    def judge(held: Network, gate: int | None, value: float | None) -> Ablation:
+    def evaluate(held: Network, gate: int | None, value: float | None) -> Ablation:
         assert held.task is not None
         outputs = held.apply(inputs)
         return Ablation(gate, value, outputs, held.task.evaluate(outputs, arrays)["values"])
 
-    held = [judge(hold_gate(network, k, float(v)), k, float(v)) for k, v in enumerate(values)]
-    return [judge(network, None, None), *held]
+    held = [evaluate(hold_gate(network, k, float(v)), k, float(v)) for k, v in enumerate(values)]
+    return [evaluate(network, None, None), *held]
 
 
 def count_gates(network: Network) -> int:
-    """Number of gates that can be held; raises `NmbenchError` if there are none."""
+    """Number of gates; raises `NmbenchError` if the model has none."""
     name = _observer(network).gates
     return jax.eval_shape(recorder(network), network.params, network.spec.zeros(batch=1, steps=1))[name].shape[-1]
 
 
 def _observer(network: Network) -> Observer:
-    """That of the network's model; raises `NmbenchError` if it knows no gates."""
+    """The observer of the network's model; raises `NmbenchError` if it has no gates."""
     observer = observer_of(network.baseline.factory) if network.is_core else Observer()
     if not observer.gates:
-        raise NmbenchError(f"model {network.baseline.name!r} has no gates that could be held (see register_observer)")
+        raise NmbenchError(f"model {network.baseline.name!r} has no gates (see register_observer)")
     return observer

@@ -1,4 +1,4 @@
-"""Principal components of states over trials and time."""
+"""Principal component analysis of states over trials and time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Components(NamedTuple):
     """Principal components.
 
     mean: `[features]`.
-    directions: `[n, features]`, orthonormal, by falling variance; of each, the entry of largest size is positive.
-    variance: `[n]`, along each direction.
-    explained: `[n]`, the same as a share of the total variance (0 where there is none).
-    scores: `[T, B, n]`, the states in these coordinates, masked steps included.
+    directions: `[n, features]`, orthonormal, by decreasing variance; the entry of largest size of each is positive.
+    variance: `[n]`, variance along each direction.
+    explained: `[n]`, share of the total variance (0 if the total is 0).
+    scores: `[T, B, n]`, the states in these coordinates, including masked steps.
     """
 
     mean: np.ndarray
@@ -31,11 +31,11 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
 
     Args:
       states: `[T, B, features]`.
-      n: number of components; as many as there are features by default.
-      mask: booleans `[T, B]`: the steps that the components are fitted to, all by default.
+      n: number of components; by default the number of features.
+      mask: booleans `[T, B]`, the steps to fit; by default all.
 
     Raises:
-      NmbenchError: the shape is another one, or there are fewer than two steps, or fewer features than components.
+      NmbenchError: wrong shapes, fewer than two steps, or fewer features than components.
     """
     states = np.asarray(states, np.float64)
     counted = np.ones(states.shape[:2], bool) if mask is None else np.asarray(mask, bool)
@@ -45,7 +45,7 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
     wanted = features if n is None else n
     samples = states[counted]
     if len(samples) < 2 or not 1 <= wanted <= features:
-        raise NmbenchError(f"{wanted} components of {features} features from {len(samples)} steps cannot be had")
+        raise NmbenchError(f"cannot compute {wanted} components of {features} features from {len(samples)} steps")
     mean = samples.mean(axis=0)
     _, singular, directions = np.linalg.svd(samples - mean, full_matrices=len(samples) < features)
     variance = np.zeros(features)

@@ -1,4 +1,4 @@
-"""In how many directions something happens, as a number that need not be whole."""
+"""Effective numbers of dimensions, which need not be integers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from nmbench.support.errors import NmbenchError
 
 
 def participation_ratio(values: np.ndarray) -> float:
-    """(sum v)^2 / sum v^2 of non-negative values: n for n equal ones, 1 for a single one, 0 if all are 0.
+    """(sum v)^2 / sum v^2 of non-negative values: n for n equal values, 1 for a single nonzero value, 0 if all are 0.
 
     Raises:
       NmbenchError: a value is negative or not finite.
     """
     values = np.asarray(values, np.float64)
     if not np.isfinite(values).all() or (values < 0).any():
-        raise NmbenchError("a participation ratio is of finite values that are not negative")
+        raise NmbenchError("a participation ratio needs finite values of at least 0")
     largest = values.max(initial=0.0)
     if largest == 0:
         return 0.0
-    scaled = values / largest  # squares of tiny values would vanish
+    scaled = values / largest  # squares of tiny values would underflow
     return float(scaled.sum() ** 2 / np.sum(scaled**2))
 
 
@@ -33,11 +33,11 @@ def dimensionality(states: np.ndarray, mask: np.ndarray | None = None) -> float:
 
     Args:
       states: `[T, B, features]`.
-      mask: booleans `[T, B]`, the steps that count; all by default.
+      mask: booleans `[T, B]`, the steps to include; by default all.
     """
     states = np.asarray(states, np.float64)
     samples = states.reshape(-1, states.shape[-1]) if mask is None else states[mask]
     if not len(samples):
-        raise NmbenchError("no step counts, so there is no covariance")
+        raise NmbenchError("the mask selects no step, so there is no covariance")
     spread = np.linalg.svd(samples - samples.mean(axis=0), compute_uv=False)
     return participation_ratio(spread**2)

@@ -1,4 +1,4 @@
-"""Internal states of a network over any trials."""
+"""Record the internal states of a network on any trials."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from nmbench.support.errors import NmbenchError
 
 
 def record(network: Network, inputs: Any = None) -> dict[str, np.ndarray]:
-    """States, signals and outputs of every step, after that step: name to `[T, B, features]`.
+    """States, signals and outputs after every step: name to `[T, B, features]`.
 
-    "y" is the output. The other names are those of the model's observer, as "x", "z" and "s" of an NM-RNN; a model without
-    one has its carried state as "x", or as "x/0", "x/1" ... if there are several.
+    "y" is the output. The other names come from the model's observer, such as "x", "z" and "s" of an NM-RNN. A model without
+    observer has its carried state as "x", or as "x/0", "x/1" ... if the state has several parts.
 
     Args:
-      network: a `Core` or an `hk.RNNCore` with its parameters.
-      inputs: of the network's spec, leaves `[T, B, channels]`; the test trials of its task by default.
+      network: a `Core` or an `hk.RNNCore`.
+      inputs: leaves `[T, B, channels]`; by default those of the task's test set.
 
     Raises:
-      NmbenchError: the model is a pair of functions that shows no states, or there are no inputs.
+      NmbenchError: the model is a pair of functions, whose states cannot be recorded, or there are no inputs.
     """
     recorded = network.compiled(recorder)(network.params, floats(trials(network, inputs)))
     return {name: np.asarray(values) for name, values in recorded.items()}
 
 
 def recorder(network: Network) -> Callable[[Any, Any], dict[str, jax.Array]]:
-    """What `record` computes, as a pure function of parameters and inputs."""
+    """The pure function of parameters and inputs that `record` evaluates."""
     factory = network.baseline.factory
     if network.is_core:
         return network.with_module(_observe_core)
     if isinstance(factory, type) and issubclass(factory, hk.RNNCore):
         return network.with_module(_observe_rnn_core)
-    raise NmbenchError(f"model {network.baseline.name!r} brings its own apply: there are no states to see, only outputs")
+    raise NmbenchError(f"model {network.baseline.name!r} brings its own apply: its states cannot be recorded")
 
 
 def trials(network: Network, inputs: Any = None) -> Any:
-    """`inputs`, or those of the test set of the network's task; raises `NmbenchError` if it has none."""
+    """`inputs`, or the inputs of the task's test set if None; raises `NmbenchError` if there is no task."""
     if inputs is not None:
         return inputs
     if network.task is None:
-        raise NmbenchError("this network comes without a task; give the inputs")
+        raise NmbenchError("this network has no task; give the inputs")
     return network.task.unpack(network.task.frozen("test").arrays).inputs
 
 

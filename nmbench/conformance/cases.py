@@ -1,6 +1,6 @@
-"""The rules as test cases to inherit: every rule is a test method, for pytest and for unittest alike.
+"""Test cases to inherit, for pytest and unittest: every rule is a test method.
 
-What a test class sets is in `ModelConformance` and `TaskConformance`; the rules are in `models.py` and `tasks.py`.
+See `ModelConformance` and `TaskConformance` for the attributes to set, `model_rules` and `task_rules` for the rules.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from nmbench.conformance import models, rules, tasks
+from nmbench.conformance import rules
+from nmbench.conformance.model_rules import MODEL_RULES
+from nmbench.conformance.model_subject import ModelUnderTest
+from nmbench.conformance.task_rules import TASK_RULES
+from nmbench.conformance.task_subject import TaskUnderTest
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import TASKS
 
 
 class ConformanceWarning(UserWarning):
-    """A finding that is no more than a warning."""
+    """A finding that is only a warning."""
 
 
 def _method_name(rule: rules.Rule) -> str:
@@ -29,14 +33,14 @@ def _method(rule: rules.Rule):
     def test(self: Any) -> None:
         self._judge(rule)
 
-    test.__name__, test.__doc__ = _method_name(rule), rule.demand
+    test.__name__, test.__doc__ = _method_name(rule), rule.requirement
     return test
 
 
 class _Conformance(unittest.TestCase):
-    """One test method per rule of `RULES`; the subject is made once per class."""
+    """One test method per rule of `RULES`; the subject is created once per class."""
 
-    __test__ = False  # of subclasses alone
+    __test__ = False  # only subclasses are run
     RULES: ClassVar[Sequence[rules.Rule]] = ()
     plugin: ClassVar[str | pathlib.Path | None] = None
     _subject: ClassVar[Any] = None
@@ -44,7 +48,7 @@ class _Conformance(unittest.TestCase):
 
     @classmethod
     def subject(cls) -> Any:
-        """What is judged, None for a class that names nothing."""
+        """Create the model or task under test."""
         raise NotImplementedError
 
     def __init_subclass__(cls, **options: Any):
@@ -57,7 +61,7 @@ class _Conformance(unittest.TestCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         if not cls.__test__:
-            raise unittest.SkipTest("inherit from it and name what is to be judged")
+            raise unittest.SkipTest("inherit from this class and name a model or a task")
         if cls.plugin is not None:
             path = pathlib.Path(cls.plugin)
             plugins.load(str(path if path.is_absolute() else pathlib.Path(inspect.getfile(cls)).parent / path))
@@ -67,7 +71,7 @@ class _Conformance(unittest.TestCase):
         for needed in rule.needs:
             if needed in self._failed:
                 self._failed.add(rule.id)
-                self.skipTest(f"cannot be judged while {needed} fails")
+                self.skipTest(f"skipped because {needed} fails")
         outcome = rules.judge_one(rule, self._subject)
         text = "\n".join(f"{rule.id}: {f.seen}\n  fix: {f.fix}" for f in outcome.findings)
         if outcome.verdict == rules.FAIL:
@@ -78,32 +82,32 @@ class _Conformance(unittest.TestCase):
 
 
 class ModelConformance(_Conformance):
-    """Every rule for a model as a test. Subclass it and set
+    """All rules for a model, as tests. Subclass it and set
 
     model: registered name.
-    plugin: file that registers it, relative to the test file; None (default) for what is installed.
-    tasks: names of the tasks to judge it on; () (default) for the choice that `nmbench.check` makes.
+    plugin: file that registers it, relative to the test file; None (default) if it is installed.
+    tasks: names of the tasks to check it on; () (default) for the tasks that `nmbench.check` chooses.
     """
 
-    RULES = models.MODEL_RULES
+    RULES = MODEL_RULES
     model: ClassVar[str] = ""
     tasks: ClassVar[Sequence[str]] = ()
 
     @classmethod
-    def subject(cls) -> models.ModelUnderTest:
-        return models.ModelUnderTest.of(cls.model, cls.tasks)
+    def subject(cls) -> ModelUnderTest:
+        return ModelUnderTest.of(cls.model, cls.tasks)
 
 
 class TaskConformance(_Conformance):
-    """Every rule for a task as a test. Subclass it and set
+    """All rules for a task, as tests. Subclass it and set
 
     task: registered name.
-    plugin: file that registers it, relative to the test file; None (default) for what is installed.
+    plugin: file that registers it, relative to the test file; None (default) if it is installed.
     """
 
-    RULES = tasks.TASK_RULES
+    RULES = TASK_RULES
     task: ClassVar[str] = ""
 
     @classmethod
-    def subject(cls) -> tasks.TaskUnderTest:
-        return tasks.TaskUnderTest(TASKS.get(cls.task))
+    def subject(cls) -> TaskUnderTest:
+        return TaskUnderTest(TASKS.get(cls.task))

@@ -1,4 +1,4 @@
-"""A model as the rules see it: sized for tasks, traced, and run, each once."""
+"""A model as the rules see it: sized for tasks, traced and run, each once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nmbench.contracts.specs import SequenceSpec
 from nmbench.contracts.task import Task
 from nmbench.experiments import resolution, running, sizing
 from nmbench.experiments.request import Request
-from nmbench.results import schema
+from nmbench.results import csv_files
 from nmbench.results.store import PARAMS, Store
 from nmbench.support.errors import NmbenchError
 from nmbench.training.parameter_files import load_params
@@ -30,12 +30,12 @@ from nmbench.training.prediction import predictor
 
 SMOKE = "smoke"
 TRIALS = 4
-# Tried where no size meets the budget: what is judged then is the model at some size.
+# Sizes to try if no size meets the budget, so that the other rules can still run.
 _SOME_SIZES = (8, 4, 2, 1, 16, 32, 64)
 
 
 def _once(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep what a method of a subject returns for a task and other arguments."""
+    """Cache the results of a method by task and other arguments."""
 
     @functools.wraps(method)
     def kept(self, task: Task, *args: Any) -> Any:
@@ -48,12 +48,12 @@ def _once(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class ModelUnderTest:
-    """A registered model, the tasks whose specs it has to fit, and those of them that it is run on.
+    """A registered model and the tasks to check it on.
 
     Args:
       baseline: the model.
-      tasks: looked at through abstract shapes, which costs little.
-      probed: run and trained for a few steps.
+      tasks: tasks whose shapes it must fit; nothing is computed on them.
+      probed: tasks on which it is run and trained for a few steps.
     """
 
     def __init__(self, baseline: Baseline, tasks: Sequence[Task], probed: Sequence[Task]):
@@ -62,10 +62,12 @@ class ModelUnderTest:
 
     @classmethod
     def of(cls, model: str, tasks: Sequence[str] = ()) -> ModelUnderTest:
-        """By registered names. Without `tasks`, all of them, and the one with the shortest trials is run.
+        """Create from registered names.
+
+        By default the tasks are all tasks, and the probed task is the one with the shortest trials.
 
         Raises:
-          NmbenchError: an unknown name.
+          NmbenchError: unknown name.
         """
         baseline = BASELINES.get(model)
         found = [TASKS.get(name) for name in tasks or [entry.name for entry in TASKS.entries()]]
@@ -73,12 +75,12 @@ class ModelUnderTest:
 
     @property
     def kinds(self) -> list[Task]:
-        """One task for each kind of spec: a model is built from no more than that and its hyperparameters."""
+        """One task for each spec, since a model depends on a task only through its spec and its hyperparameters."""
         return list({repr(task.spec): task for task in reversed(self.tasks)}.values())[::-1]
 
     @_once
     def sized(self, task: Task, protocol: str = "") -> sizing.Sizing:
-        """Hyperparameters at the task's budget, or closest to it, or of some size (target None) if there is no closest."""
+        """Hyperparameters closest to the task's budget, or, if sizing fails, of any possible size (target None)."""
         hparams = self.baseline.defaults(task.name, protocol or task.protocols[0].name)
         hparams.pop(self.baseline.free_size, None)
         key = repr((task.spec, sorted(hparams.items()), task.default_budget))
@@ -99,7 +101,7 @@ class ModelUnderTest:
         raise refusal
 
     def rebuilt(self, task: Task) -> Model:
-        """The pair of functions, made anew."""
+        """Build the pair of functions again."""
         return self.baseline.build(task.spec, self.sized(task).hparams)
 
     @_once
@@ -115,7 +117,7 @@ class ModelUnderTest:
         return jax.jit(self.model(task).init)(jax.random.key(seed))
 
     def outputs(self, task: Task, inputs: Any) -> np.ndarray:
-        """What the model of seed 0 answers, `[T, B, O]`."""
+        """Outputs `[T, B, O]` of the model with the parameters of seed 0."""
         return np.asarray(self._apply(task)(self.params(task), inputs))
 
     @_once
@@ -123,10 +125,9 @@ class ModelUnderTest:
         return jax.jit(self.model(task).apply)
 
     def lacks(self, task: Task, protocol: Protocol) -> str:
-        """What the model lacks for a protocol's staged training, "" for nothing."""
+        """The error if the model lacks a partition or input weights that a protocol trains, "" otherwise."""
         try:
             for phase in protocol.phases_for(self.baseline.name, self.baseline.partitions):
-                assert isinstance(phase.partition, str)
                 self.baseline.partition(phase.partition)
                 check_new_inputs(self.baseline.name, self.baseline.input_weights, task.spec, phase.new_inputs)
         except NmbenchError as error:
@@ -135,35 +136,35 @@ class ModelUnderTest:
 
     @_once
     def smoke_run(self, task: Task) -> tuple[dict[str, Any], float | None]:
-        """(row, value that its stored parameters give) of a short training run in a folder that is gone afterwards."""
+        """Train briefly in a temporary folder; return the row and the value that its stored parameters give."""
         return smoke_run(
             self.baseline.name, task, {self.baseline.free_size: self.sized(task).hparams[self.baseline.free_size]}
         )
 
 
 def smoke_run(model: str, task: Task, hparams: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-    """See `ModelUnderTest.smoke_run`. A task without a protocol "smoke" is trained by its first, for ten steps a phase."""
-    known = {protocol.name: protocol for protocol in task.protocols}
-    protocol = known.get(SMOKE, task.protocols[0])
+    """See `ModelUnderTest.smoke_run`. Without a protocol "smoke", the first protocol is used, with ten steps per phase."""
+    by_name = {protocol.name: protocol for protocol in task.protocols}
+    protocol = by_name.get(SMOKE, task.protocols[0])
     request = Request(
         model=model,
         task=task.name,
         protocol=protocol.name,
         hparams=hparams,
-        steps=None if SMOKE in known else 10 * len(protocol.phases_by_model.get(model, protocol.phases)),
+        steps=None if SMOKE in by_name else 10 * len(protocol.phases_by_model.get(model, protocol.phases)),
         devices=1,
     )
-    cell = resolution.resolve(request)
+    experiment = resolution.resolve(request)
     with tempfile.TemporaryDirectory(prefix="nmbench-") as folder:
         store = Store(folder)
         store.prepare()
-        running.run_seeds(cell, [0], store)
+        running.run_seeds(experiment, [0], store)
         store.collect()
-        (row,) = schema.read_csv(store.csv)
+        (row,) = csv_files.read_csv(store.csv)
         if row["status"] != "ok":
             return row, None
         frozen = task.frozen("test")
-        params = load_params(store.runs / row["run_id"] / PARAMS, jax.eval_shape(cell.model.init, jax.random.key(0)))
+        params = load_params(store.runs / row["run_id"] / PARAMS, jax.eval_shape(experiment.model.init, jax.random.key(0)))
         again = predictor(resolution.resolve(request).model, task, frozen)(params)
         return row, task.evaluate(again, frozen.arrays)["values"][task.primary.name]
 
@@ -175,7 +176,7 @@ def random_inputs(spec: SequenceSpec, trials: int = TRIALS, seed: int = 0) -> An
 
 
 def perturbed(params: Any, by: float = 0.01) -> Any:
-    """Learned parameters with noise of this standard deviation on them."""
+    """Parameters with Gaussian noise of this standard deviation added to the learned ones."""
     random, flat = np.random.RandomState(0), flatten(params)
     noisy = {
         name: leaf + by * random.standard_normal(leaf.shape).astype(leaf.dtype) if is_learned(*name.rsplit("|", 1)) else leaf
@@ -185,7 +186,7 @@ def perturbed(params: Any, by: float = 0.01) -> Any:
 
 
 def programs(jaxpr: Any) -> Iterator[Any]:
-    """A closed jaxpr and all that lie in it."""
+    """A closed jaxpr and all jaxprs inside it."""
     yield jaxpr
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         for value in equation.params.values():
@@ -195,8 +196,8 @@ def programs(jaxpr: Any) -> Iterator[Any]:
 
 
 def trace_of(function: Callable[..., Any], *args: Any) -> tuple[str, list[bytes]]:
-    """What a function computes, as text and constants: equal for two traces of a function that is a function."""
-    closed = jax.make_jaxpr(lambda *a: function(*a))(*args)  # JAX remembers traces by function: this one is new
+    """The program of a function as text and constants; two traces of a pure function are equal."""
+    closed = jax.make_jaxpr(lambda *a: function(*a))(*args)  # a new lambda, because JAX caches traces by function
     constants = [np.asarray(c).tobytes() for part in programs(closed) for c in getattr(part, "consts", ()) if _plain(c)]
     return re.sub(r"0x[0-9a-f]+", "", str(closed)), constants
 

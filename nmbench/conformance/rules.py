@@ -1,4 +1,4 @@
-"""What a rule is, what it finds, and how a list of rules is judged."""
+"""Rules of a contract, their findings, and the loop that checks a list of rules."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LONGEST = 300
 
 @dataclasses.dataclass(frozen=True)
 class RuleFinding:
-    """One violation.
+    """One violation of a rule.
 
     Attributes:
-      seen: what was observed, one line.
-      fix: what to do about it, one line.
-      warning: whether it is no more than a warning.
+      seen: the observation, one line.
+      fix: how to fix it, one line.
+      warning: whether it is only a warning.
     """
 
     seen: str
@@ -31,18 +31,18 @@ class RuleFinding:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """One demand of a contract.
+    """One requirement of a contract.
 
     Attributes:
       id: short and stable, e.g. "M07-causal".
-      demand: one line, what has to hold.
+      requirement: one line, the condition that must hold.
       find: `subject -> iterator of RuleFinding`.
-      fix: what to do where `find` itself meets an exception of the code that it judges.
-      needs: ids of rules without which this one cannot be judged.
+      fix: how to fix the code under test if it raises an exception inside `find`.
+      needs: ids of rules that must pass before this one is checked.
     """
 
     id: str
-    demand: str
+    requirement: str
     find: Callable[[Any], Iterator[RuleFinding]]
     fix: str
     needs: tuple[str, ...] = ()
@@ -50,14 +50,14 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class RuleOutcome:
-    """Verdict on one rule.
+    """Outcome of one rule.
 
     Attributes:
       rule: the rule.
-      verdict: PASS, WARN, FAIL, or SKIP where a rule that it needs has failed.
-      findings: what was found; empty unless WARN or FAIL.
-      seconds: time that judging took.
-      because: for SKIP, the rule that has failed.
+      verdict: PASS, WARN, FAIL, or SKIP if a rule that it needs has failed.
+      findings: all findings; empty unless WARN or FAIL.
+      seconds: duration of the check.
+      because: for SKIP, id of the rule that has failed.
     """
 
     rule: Rule
@@ -68,12 +68,12 @@ class RuleOutcome:
 
 
 class Rules(list[Rule]):
-    """A list of rules with a decorator that adds to it."""
+    """A list of rules, with a decorator that adds one."""
 
     def add(self, id_: str, *, fix: str, needs: tuple[str, ...] = ()):
-        """Decorator of a generator `find(subject)`; the first line of its docstring is the demand."""
-        known = {rule.id for rule in self}
-        assert id_ not in known and known.issuperset(needs), id_
+        """Decorator for a generator `find(subject)`; the first line of its docstring becomes the requirement."""
+        ids = {rule.id for rule in self}
+        assert id_ not in ids and ids.issuperset(needs), id_
 
         def decorate(find: Callable[[Any], Iterator[RuleFinding]]):
             self.append(Rule(id_, (find.__doc__ or "").split("\n")[0], find, fix, needs))
@@ -83,7 +83,7 @@ class Rules(list[Rule]):
 
 
 def judge(rules: Sequence[Rule], subject: Any) -> Iterator[RuleOutcome]:
-    """The outcome of every rule on `subject`, in order, each as soon as it is known."""
+    """Check every rule on `subject`, in order; yields each outcome at once."""
     broken: set[str] = set()
     for rule in rules:
         missing = sorted(broken.intersection(rule.needs))
@@ -98,25 +98,25 @@ def judge(rules: Sequence[Rule], subject: Any) -> Iterator[RuleOutcome]:
 
 
 def judge_one(rule: Rule, subject: Any) -> RuleOutcome:
-    """The outcome of one rule, whatever became of those that it needs."""
+    """Check one rule, without regard to the rules that it needs."""
     began = time.perf_counter()
     findings: list[RuleFinding] = []
     try:
-        with warnings.catch_warnings():  # those that a rule is about are caught by that rule
+        with warnings.catch_warnings():  # rules about warnings catch them themselves
             warnings.simplefilter("ignore")
             findings += rule.find(subject)
-    except Exception as error:  # code of a third party may raise anything; that is a finding like any other
-        findings.append(RuleFinding(said(error), rule.fix))
+    except Exception as error:  # third-party code can raise anything; that is a finding as well
+        findings.append(RuleFinding(describe_error(error), rule.fix))
     failed = any(not finding.warning for finding in findings)
     verdict = FAIL if failed else WARN if findings else PASS
     return RuleOutcome(rule, verdict, tuple(findings), time.perf_counter() - began)
 
 
-def said(error: BaseException) -> str:
-    """One line on an exception."""
+def describe_error(error: BaseException) -> str:
+    """One line that describes an exception."""
     try:
         text = str(error) if isinstance(error, NmbenchError) else f"{type(error).__name__}: {error}"
-    except Exception:  # not even that can be relied on
+    except Exception:  # its __str__ can fail as well
         text = f"{type(error).__name__} (no message)"
     text = printable(text.strip().split("\n")[0])
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -1,4 +1,4 @@
-"""The two registries. Importing this imports neither JAX nor any task or model."""
+"""The registries of tasks and of models. Importing this module imports neither JAX nor any task or model."""
 
 from __future__ import annotations
 

@@ -1,20 +1,21 @@
 """Fingerprints of Python source that read its meaning and not its text.
 
-Comments, docstrings, layout, and the words with which a model or a task describes itself do not count, so that prose can be
-improved without making stored rows unrepeatable. Any other change counts, down to the last digit of a number. The same
-source has the same fingerprint in every version of Python.
+Comments, docstrings, layout, messages of exceptions, and the words with which a model, a task or a protocol describes
+itself do not count, so that prose can be improved without making stored rows unrepeatable. Any other change counts, down to
+the last digit of a number. The same source has the same fingerprint in every version of Python.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import pathlib
 from collections.abc import Iterable
 
-# Arguments of `register_baseline` and `register_task` that describe, and change nothing that is computed.
+# Arguments that describe, and change nothing that is computed, of the calls that take them.
 DESCRIPTIONS = frozenset({"summary", "citation", "tags"})
-_REGISTER = ("register_baseline", "register_task")
+_DESCRIBED = ("register_baseline", "register_task", "Protocol", "replace")
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -30,12 +31,7 @@ def of_files(paths: Iterable[pathlib.Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
-        data = path.read_bytes()
-        try:
-            meaning = of_source(data)
-        except SyntaxError:
-            meaning = hashlib.sha256(data).hexdigest()
-        digest.update(f"{path.name}\n{meaning}\n".encode())
+        digest.update(f"{path.name}\n{_read(path.read_bytes())[0]}\n".encode())
     return digest.hexdigest()
 
 
@@ -58,15 +54,22 @@ def _with_siblings(start: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _siblings(path: pathlib.Path) -> set[pathlib.Path]:
+    names = _read(path.read_bytes())[1]
+    return {file for name in names if (file := path.parent / f"{name}.py").is_file()}
+
+
+@functools.lru_cache(maxsize=256)
+def _read(source: bytes) -> tuple[str, frozenset[str]]:
+    """sha256 of the meaning of a file's contents, and the names of the modules beside it that it imports relatively."""
     try:
-        tree = ast.parse(path.read_bytes())
-    except SyntaxError:
-        return set()
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # a null byte is either, depending on the version of Python
+        return hashlib.sha256(source).hexdigest(), frozenset()
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level == 1:
             names |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
-    return {file for name in names if (file := path.parent / f"{name}.py").is_file()}
+    return hashlib.sha256(_canonical(tree).encode()).hexdigest(), frozenset(names)
 
 
 def _canonical(node: object) -> str:
@@ -74,14 +77,16 @@ def _canonical(node: object) -> str:
     if isinstance(node, list):
         return "[" + ",".join(map(_canonical, node)) + "]"
     if not isinstance(node, ast.AST):
-        return f"{type(node).__name__}:{node!r}"
-    fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return f"{type(node).__name__}:{node!a}"  # which characters `repr` escapes depends on the version of Python
+    fields = dict(ast.iter_fields(node))
     if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
-        fields = [(name, value[1:] if name == "body" else value) for name, value in fields]
-    if isinstance(node, ast.Call) and _called(node) in _REGISTER:
-        kept = [keyword for keyword in node.keywords if keyword.arg not in DESCRIPTIONS]
-        fields = [(name, kept if name == "keywords" else value) for name, value in fields]
-    return type(node).__name__ + "(" + ",".join(f"{name}={_canonical(value)}" for name, value in fields) + ")"
+        fields["body"] = node.body[1:]
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        fields["exc"] = node.exc.func
+    if isinstance(node, ast.Call) and _called(node) in _DESCRIBED:
+        fields["keywords"] = [keyword for keyword in node.keywords if keyword.arg not in DESCRIPTIONS]
+    parts = [f"{name}={_canonical(value)}" for name, value in fields.items() if value is not None and value != []]
+    return f"{type(node).__name__}({','.join(parts)})"
 
 
 def _called(node: ast.Call) -> str:

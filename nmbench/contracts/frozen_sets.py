@@ -1,4 +1,4 @@
-"""Frozen validation and test sets: shipped as .npz, hashed, verified at every load.
+"""Frozen validation and test sets: stored as .npz files with a hash, which is verified whenever a set is loaded.
 
 A set is a flat dict of NumPy arrays. Its hash covers name, dtype, shape and bytes of every array, in order of name, so it
 does not depend on compression or on the version of the .npz format.
@@ -7,15 +7,17 @@ does not depend on compression or on the version of the .npz format.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import io
 import json
-import os
 import pathlib
 import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 
+from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 MANIFEST = "manifest.json"
@@ -27,7 +29,7 @@ class FrozenSet:
 
     Attributes:
       name: "validation", "test", ...
-      arrays: flat dict of arrays; trials lie on the axis that the task says.
+      arrays: flat dict of read-only arrays; the task decides which axis runs over trials.
       sha256: hex digest, see `digest`.
       n: number of trials.
     """
@@ -55,35 +57,44 @@ def key(task: str, version: int, split: str) -> str:
 
 
 def load(folder: pathlib.Path, task: str, version: int, split: str) -> FrozenSet:
-    """Load and verify a set.
+    """Load and verify a set. The arrays are read-only: sets with the same bytes share them.
 
     Raises:
-      NmbenchError: no manifest, no entry, no file, unreadable file, or a hash that differs from the manifest's.
+      NmbenchError: the manifest, its entry or the file is missing, the file is unreadable, or its hash differs from the
+        manifest's.
     """
     name = key(task, version, split)
     entry = read_manifest(folder).get(name)
-    again = f"restore it, or rebuild it with python -m nmbench.freeze --task={task}"
+    remedy = f"restore it, or rebuild it with python -m nmbench.freeze --task={task}"
     if not isinstance(entry, dict) or "sha256" not in entry or "n" not in entry:
         raise NmbenchError(f"no frozen set {name!r} in {folder / MANIFEST}; make it with nmbench.freeze --task={task}")
     path = folder / f"{name}.npz"
     try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {k: file[k] for k in file.files}
+        arrays, found = _read(path.read_bytes())
     except FileNotFoundError as error:
-        raise NmbenchError(f"the {split} set of {task} is missing: {path}; {again}") from error
+        raise NmbenchError(f"the {split} set of {task} is missing: {path}; {remedy}") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise NmbenchError(f"the {split} set of {task} is corrupt: {path} ({error}); {again}") from error
-    found = digest(arrays)
+        raise NmbenchError(f"the {split} set of {task} is corrupt: {path} ({error}); {remedy}") from error
     if found != entry["sha256"]:
         raise NmbenchError(
             f"the {split} set of {task} does not match its manifest: {path} has sha256 {found[:12]}..., "
-            f"expected {entry['sha256'][:12]}...; {again}"
+            f"expected {entry['sha256'][:12]}...; {remedy}"
         )
-    return FrozenSet(split, arrays, found, int(entry["n"]))
+    return FrozenSet(split, dict(arrays), found, int(entry["n"]))
+
+
+@functools.lru_cache(maxsize=64)
+def _read(data: bytes) -> tuple[dict[str, np.ndarray], str]:
+    """Read-only arrays of the contents of an .npz file, and their hash. The same bytes are decoded once per process."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    for array in arrays.values():
+        array.setflags(write=False)
+    return arrays, digest(arrays)
 
 
 def read_manifest(folder: pathlib.Path) -> dict:
-    """Return the manifest of a folder of sets, {} when there is none."""
+    """The manifest of a folder of sets, {} if there is none; raises `NmbenchError` if it cannot be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -96,10 +107,10 @@ def read_manifest(folder: pathlib.Path) -> dict:
 
 
 def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapping[str, np.ndarray], n: int) -> str:
-    """Write a set and its manifest entry; return its hash. An existing set of other bytes is refused.
+    """Write a set and its manifest entry, and return its hash.
 
     Raises:
-      NmbenchError: the manifest already pins other bytes under this task and version (raise the version instead).
+      NmbenchError: the manifest holds a set of this task and version with other bytes.
     """
     name, found = key(task, version, split), digest(arrays)
     manifest = read_manifest(folder)
@@ -112,7 +123,5 @@ def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapp
         "n": n,
         "arrays": {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in sorted(arrays.items())},
     }
-    temporary = folder / f".{MANIFEST}.{os.getpid()}"
-    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(folder / MANIFEST)
+    files.replace(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
     return found

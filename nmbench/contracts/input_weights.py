@@ -1,7 +1,7 @@
-"""Where a model's input channels meet its parameters, as far as protocols need to know.
+"""Which parameters of a model multiply its input channels.
 
-A protocol may have an input channel carry something for the first time late in training (a new task's context), and say at
-which value the weights that read it then start.
+In the multitask, an input channel (the context of a new task) is zero in the first phase of training and used from the
+second phase on. A protocol sets the weights of such a channel to a given value when the phase starts (`Phase.new_inputs`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class InputWeights:
     """One parameter that multiplies input channels, and nothing else.
 
     Attributes:
-      inputs: top-level inputs of the task that it takes; () for all, and all for a task that has none of them. Their
-        channels follow one another in dm-tree's order, as in `Core.concat`.
-      axis: its axis that runs over channels: the last for `W @ u` with columns, the first for `u @ W` with rows.
+      inputs: top-level inputs of the task that it multiplies; () for all. A task that has none of them gives all its inputs.
+        Channels are in dm-tree's order, as in `nmbench.concat_inputs`.
+      axis: the parameter's axis that runs over channels: the last (-1) for `W @ u`, the first (0) for `u @ W`.
     """
 
     inputs: tuple[str, ...] = ()
@@ -43,13 +43,13 @@ def channel_names(spec: SequenceSpec) -> list[str]:
 
 
 def check_new_inputs(model: str, weights: Mapping[str, InputWeights], spec: SequenceSpec, new: Mapping[str, float]) -> None:
-    """Raise `NmbenchError` if the task lacks a channel named by `new`, or the model does not say what reads it."""
+    """Raise `NmbenchError` if the task lacks a channel named in `new`, or the model declares no input weights."""
     for name in new:
         if name not in channel_names(spec):
             raise NmbenchError(f"there is no input channel {name!r}; channels: {', '.join(channel_names(spec))}")
     if new and not weights:
         raise NmbenchError(
-            f"the protocol sets the weights of input {', '.join(new)}, but model {model!r} does not say which they are: "
+            f"the protocol sets the weights of input {', '.join(new)}, but model {model!r} does not declare which they are: "
             f'give register_baseline input_weights={{"PARAMETER": InputWeights()}}'
         )
 
@@ -72,7 +72,17 @@ def check_shapes(model: str, weights: Mapping[str, InputWeights], spec: Sequence
 
 
 def start_new_inputs(flat: Flat, weights: Mapping[str, InputWeights], spec: SequenceSpec, new: Mapping[str, float]) -> Flat:
-    """Parameters of several runs, arrays `[lanes, ...]` by name, with the weights of new channels set to their values."""
+    """Set the weights of new channels to their values.
+
+    Args:
+      flat: parameters of several runs: name to array `[runs, ...]`.
+      weights: declared input weights of the model.
+      spec: inputs of the task.
+      new: channel "input/channel" to the value of the weights that multiply it.
+
+    Returns:
+      All parameters, arrays `[runs, ...]`.
+    """
     result = dict(flat)
     for name, where in weights.items():
         channels = where.channels(spec)
@@ -87,5 +97,5 @@ def start_new_inputs(flat: Flat, weights: Mapping[str, InputWeights], spec: Sequ
 
 
 def _named(flat_name: str, name: str) -> bool:
-    """Whether a declared name, "parameter" or "module|parameter", means this flat name."""
+    """Whether the declared name, "parameter" or "module|parameter", matches the flat name "module|parameter"."""
     return flat_name == name or flat_name.rsplit("|", 1)[-1] == name

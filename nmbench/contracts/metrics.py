@@ -1,7 +1,7 @@
 """Metrics: NumPy functions of predictions and a frozen set, each with its floor and ceiling.
 
-Every metric function returns one number per trial; the metric's value is their mean, over all trials or over a subset. So
-per-trial values can be stored, and differences between models can be paired over trials.
+Every metric function returns one number per trial; the metric's value is their mean, over all trials or over a subset. The
+numbers per trial are stored with the results.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ PerTrial = Callable[[np.ndarray, Arrays], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """One number about a model's predictions on a frozen set.
+    """A measure of a model's predictions on a frozen set.
 
     Attributes:
       name: column name in results.
       per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric is the mean over trials.
-      higher_is_better: direction.
-      floor: value of chance, or of the best constant: score 0.
-      ceiling: value of a perfect answer: score 100.
+      higher_is_better: whether a higher value is better.
+      floor: value of chance or of the best constant answer; its score is 0.
+      ceiling: value of a perfect answer; its score is 100.
       conditions: optional `arrays -> [B]` labels; the metric is then also reported per label.
-      condition_name: what the labels are, e.g. "interval".
-      subset: optional `arrays -> [B]` booleans: the trials that the mean and the conditions are about.
-      threshold: value at which a seed counts as having solved the task; None where the notion is not used.
-      stages: earlier stages of training (see `Phase.stage`) whose parameters it judges too; recorded as "NAME.STAGE".
+      condition_name: what the labels denote, e.g. "interval".
+      subset: optional `arrays -> [B]` booleans that select the trials of the mean and of the conditions.
+      threshold: value from which a run has solved the task; None if there is no such value.
+      stages: names of earlier stages of training (see `Phase.stage`) whose parameters the metric also evaluates; the
+        values are recorded as "NAME.STAGE".
     """
 
     name: str
@@ -51,9 +52,9 @@ class Metric:
         return float(np.mean(per_trial[self._chosen(arrays, len(per_trial))], dtype=np.float64))
 
     def check(self, arrays: Arrays, trials: int) -> None:
-        """Raise `NmbenchError` if a set of so many trials holds none that the metric is about."""
+        """Raise `NmbenchError` if none of the set's trials is in the metric's subset."""
         if not self._chosen(arrays, trials).any():
-            raise NmbenchError(f"this set holds no trial that metric {self.name!r} is about")
+            raise NmbenchError(f"this set has no trial in the subset of metric {self.name!r}")
 
     def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
         """Mean per condition label within the subset, `{}` without conditions. per_trial: `[B]`."""
@@ -69,7 +70,7 @@ class Metric:
         return np.ones(trials, bool) if self.subset is None else np.asarray(self.subset(arrays), bool)
 
     def score(self, value: float) -> float:
-        """Normalise to 0 (floor) .. 100 (ceiling), clipped: a model worse than chance scores 0."""
+        """Scale a value to 0 (floor) .. 100 (ceiling), clipped: a model worse than chance scores 0."""
         return float(scores(np.asarray(value), self.floor, self.ceiling))
 
     def solved(self, value: float) -> bool:
@@ -81,14 +82,19 @@ class Metric:
 
 def scores(values: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
     """`values [...]` of a metric scaled to 0 (floor) .. 100 (ceiling) and clipped, `[...]`."""
-    with np.errstate(over="ignore"):  # what is beyond all numbers is clipped as well
+    with np.errstate(over="ignore"):  # an overflow is clipped as well
         return np.clip(100.0 * ((values - floor) / (ceiling - floor)), 0.0, 100.0) + 0.0  # no -0.0
 
 
 def squared_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """Masked squared error per trial, `[B]`: mean over the steps and outputs that the mask selects.
+    """Mean squared error of each trial over the steps and outputs that a mask selects.
 
-    predictions and `arrays["targets"]`: `[T, B, O]`; `arrays["mask"]`: broadcastable to them, ones where it counts.
+    Args:
+      predictions: `[T, B, O]`.
+      arrays: "targets" `[T, B, O]`, and "mask", broadcastable to `[T, B, O]`: 1 where the error counts, 0 elsewhere.
+
+    Returns:
+      `[B]`, float64.
     """
     targets = np.asarray(arrays["targets"], np.float64)
     mask = np.broadcast_to(np.asarray(arrays["mask"], np.float64), targets.shape)

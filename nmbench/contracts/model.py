@@ -1,10 +1,10 @@
 """The model contract.
 
-Everything that trains is a pair of pure functions, `Model(init, apply)`. Three kinds of things make one:
+Everything that trains is a pair of pure functions, `Model(init, apply)`. `register_baseline` accepts three kinds of models:
 
-* a subclass of `Core`: an input map, a step and a readout; the fast path;
-* a subclass of `hk.RNNCore` that maps `[B, C]` to `[B, O]`; the generic path;
-* any callable `(spec, **hparams) -> (init, apply)`, so that Flax or Equinox models plug in as well.
+* a subclass of `Core`: an input map, a step and a readout; the fastest;
+* a subclass of `hk.RNNCore` that maps `[B, C]` to `[B, O]` at each step;
+* any callable `(spec, **hparams) -> (init, apply)`, for models of other frameworks such as Flax or Equinox.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ INPUT_WEIGHTS = "input_weights"
 class Model(NamedTuple):
     """A pair of pure functions.
 
-    init: `key -> params`, a pytree of arrays (two-level dict for Haiku).
-    apply: `(params, inputs) -> outputs`; inputs as in the task's spec with leaves `[T, B, C]`, outputs `[T, B, O]`.
+    Attributes:
+      init: `key -> params`, a pytree of arrays (a two-level dict for Haiku).
+      apply: `(params, inputs) -> outputs`; inputs as in the task's spec with leaves `[T, B, C]`, outputs `[T, B, O]`.
     """
 
     init: Callable[[Any], Any]
@@ -45,8 +46,8 @@ class Model(NamedTuple):
 class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
     """A recurrent network in three parts. Inside, trials are columns: `[features, B]`.
 
-    Make the parameters in `__init__` with `learned` and `fixed`, after calling `super().__init__(spec)`; whatever is made
-    there (say an orthonormalised factor) is computed once per forward pass and not once per step.
+    Make the parameters in `__init__` with `learned` and `fixed`, after calling `super().__init__(spec)`. What `__init__`
+    computes from them, such as an orthonormalised factor, is computed once per forward pass and not once per step.
     """
 
     def __init__(self, spec: SequenceSpec, name: str | None = None):
@@ -54,12 +55,12 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
         self.spec = spec
 
     def learned(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
-        """A trained parameter, drawn from N(0, stddev^2)."""
+        """A trained parameter, initialised from N(0, stddev^2)."""
         dtype = jnp.result_type(float)
         return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(stddev))
 
     def fixed(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
-        """Numbers drawn once per seed from N(0, stddev^2): never trained, not counted, stored with the parameters."""
+        """Numbers drawn once per seed from N(0, stddev^2), stored with the parameters but neither trained nor counted."""
         dtype = jnp.result_type(float)
         value = hk.get_parameter(FIXED_PREFIX + name, shape, dtype, hk.initializers.RandomNormal(stddev))
         return jax.lax.stop_gradient(value)
@@ -80,29 +81,31 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
     def readout(self, states: Any) -> jax.Array:
         """Map the states after each step, leaves `[T, features, B]`, to outputs `[T, O, B]`.
 
-        Like `input_map` it must treat every step alike: with `--remat` both are given one stretch of a trial at a time.
+        Like `input_map`, it must treat all steps alike: with `--remat` both receive one segment of a trial at a time.
         """
 
     @staticmethod
     def concat(inputs: Any) -> jax.Array:
-        """All inputs of a task as one array `[T, C, B]`, for networks that do not tell them apart."""
+        """All inputs of a task, leaves `[T, C_i, B]`, as one array `[T, C, B]` (see `nmbench.concat_inputs`)."""
         return concat_inputs(inputs, axis=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A registered model family.
+    """A registered model, of any size.
 
     Attributes:
-      name, summary, tags, citation: for `list` and `describe`.
+      name, summary, tags, citation: shown by `list` and `describe`.
       factory: class or function, called with `(spec, **hparams)`.
-      free_size: the integer hyperparameter that is solved for a parameter budget.
-      hparams: the other hyperparameters with their defaults, read off the factory's signature.
-      settings: hyperparameters per task, keys "task" or "task/protocol"; the latter win.
-      learning_rates: rate per "task/protocol", where a publication or tuning fixed one.
-      input_weights: "parameter" or "module|parameter" to what it reads; they make the partition "input_weights".
-      partitions: name to predicate on (module, parameter) for staged training.
-      origin, path: where it was registered.
+      free_size: the integer hyperparameter that is adjusted to a parameter budget.
+      hparams: the other hyperparameters with their defaults, from the factory's signature.
+      settings: hyperparameters per task, keys "task" or "task/protocol"; the latter take precedence.
+      learning_rates: learning rate per "task/protocol", where a publication or tuning gives one.
+      input_weights: "parameter" or "module|parameter" to the inputs that it multiplies; these parameters form the partition
+        "input_weights".
+      partitions: name to predicate on (module, parameter), for phases that train part of the parameters.
+      origin: "path:line" of the registration, for messages.
+      path: the file that registers it.
     """
 
     name: str
@@ -120,7 +123,7 @@ class Baseline:
     path: str
 
     def defaults(self, task: str, protocol: str) -> dict[str, Any]:
-        """Hyperparameters for a task under a protocol; may or may not fix the free size."""
+        """Hyperparameters for a task under a protocol; they include the free size if `settings` gives one."""
         return {**self.hparams, **self.settings.get(task, {}), **self.settings.get(f"{task}/{protocol}", {})}
 
     def tuned(self, task: str, protocol: str) -> dict[str, Any] | None:
@@ -134,37 +137,44 @@ class Baseline:
             raise NmbenchError(f"cannot read the tuning record {file}: {error}") from error
 
     def partition(self, name: str) -> Predicate:
-        """Predicate of a partition. "learned" exists for every model: all parameters but the fixed ones."""
+        """Predicate of a partition. "learned", which every model has, selects all parameters but the fixed ones.
+
+        Raises:
+          NmbenchError: the model has no such partition.
+        """
         if name == "learned":
             return is_learned
         if name not in self.partitions:
-            known = ["learned", *self.partitions]
+            names = ["learned", *self.partitions]
             declare = "input_weights={...}" if name == INPUT_WEIGHTS else f'partitions={{"{name}": ...}}'
             raise NmbenchError(
-                f"model {self.name!r} has no partition {name!r}, which this protocol trains{did_you_mean(name, known)}; "
+                f"model {self.name!r} has no partition {name!r}, which this protocol trains{did_you_mean(name, names)}; "
                 f"a model of your own declares it with register_baseline({declare})"
             )
         chosen = self.partitions[name]
         return lambda module, parameter: is_learned(module, parameter) and chosen(module, parameter)
 
     def check_hparams(self, hparams: Mapping[str, Any]) -> dict[str, Any]:
-        """Values of the right types for the given names; raises `NmbenchError` naming the one that is wrong."""
-        known = {self.free_size: 0, **self.hparams}
+        """Convert hyperparameters, perhaps text from a flag, to their types; raises `NmbenchError` for one that is wrong."""
+        defaults = {self.free_size: 0, **self.hparams}
         checked = {}
         for name, value in hparams.items():
-            if name not in known:
-                raise NmbenchError(f"model {self.name!r} has no hyperparameter {name!r}{did_you_mean(name, known)}")
-            checked[name] = _coerce(f"{self.name}.{name}", value, known[name])
+            if name not in defaults:
+                raise NmbenchError(f"model {self.name!r} has no hyperparameter {name!r}{did_you_mean(name, defaults)}")
+            checked[name] = _coerce(f"{self.name}.{name}", value, defaults[name])
         return checked
 
     def build(self, spec: SequenceSpec, hparams: Mapping[str, Any], remat: bool = False) -> Model:
-        """Make the pair of pure functions for a task's spec and a full set of hyperparameters.
+        """Make the pair of pure functions for a task.
 
-        With `remat` the gradient recomputes activations instead of keeping them all (see `nmbench.contracts.unroll`).
+        Args:
+          spec: inputs and outputs of the task.
+          hparams: values of all hyperparameters.
+          remat: whether the gradient recomputes activations instead of keeping them all (see `nmbench.contracts.unroll`).
 
         Raises:
-          NmbenchError: the factory refuses the hyperparameters, or does not return what the contract asks for, or `remat`
-            is asked of a model that brings its own `apply`.
+          NmbenchError: the factory refuses the hyperparameters or returns neither kind of model, or `remat` is used with a
+            model that has its own `apply`.
         """
         factory = self.factory
         if isinstance(factory, type) and issubclass(factory, Core):
@@ -173,7 +183,7 @@ class Baseline:
             return _haiku_pair(factory, functools.partial(unroll.unroll_rnn_core, remat=remat), spec, dict(hparams))
         if remat:
             raise NmbenchError(
-                f"--remat works with a Core or an hk.RNNCore; {self.name!r} brings its own apply, remat it there"
+                f"--remat works with a Core or an hk.RNNCore; {self.name!r} has its own apply: use jax.checkpoint there"
             )
         with one_line(f"model {self.name!r} with {dict(hparams)}"):
             pair = factory(spec, **hparams)
@@ -182,22 +192,6 @@ class Baseline:
                 f"{self.origin}: {self.name!r} must be a Core, an hk.RNNCore or return a pair of functions (init, apply)"
             )
         return Model(*pair)
-
-
-def skeleton(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """As the `init` of `Baseline.build`, for counting: a Haiku model's parameters are all 0, and no initialiser is asked.
-
-    A `Core` is only constructed, since that is where it makes its parameters.
-    """
-    factory = baseline.factory
-    if not (isinstance(factory, type) and issubclass(factory, Core)):
-        return baseline.build(spec, hparams).init
-
-    def construct():
-        with hk.custom_creator(lambda creator, shape, dtype, init, context: jnp.zeros(shape, dtype)):
-            factory(spec, **hparams)
-
-    return hk.transform(construct).init
 
 
 def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any]) -> Model:
@@ -213,7 +207,7 @@ def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any]) 
 
 
 def _coerce(label: str, value: Any, default: Any) -> Any:
-    """`value` (perhaps text from a flag) as the type of `default`."""
+    """Convert `value`, perhaps text from a flag, to the type of `default`; raises `NmbenchError` if that fails."""
     kind = type(default)
     text = str(value).strip()
     if kind is bool:

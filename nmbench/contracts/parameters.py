@@ -1,8 +1,4 @@
-"""Parameter trees as flat dicts of named leaves: "module|parameter" to array.
-
-Sizing counts them, partitions choose among them, the optimiser moves them and safetensors stores them, whatever
-framework made the tree.
-"""
+"""Parameter trees of any framework as flat dicts: "module|parameter" to array."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ def flatten(params: Any) -> Flat:
     """Leaves of a parameter tree by name; the last key of a leaf's path is the parameter, the rest its module.
 
     Raises:
-      NmbenchError: two leaves have one name, say of {"a/b": ...} and {"a": {"b": ...}}.
+      NmbenchError: two leaves have the same name, for example those of {"a/b": ...} and {"a": {"b": ...}}.
     """
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
     flat = {"|".join(_split_path(path)): leaf for path, leaf in leaves}
@@ -45,7 +41,7 @@ def is_learned(module: str, parameter: str) -> bool:
 
 
 def split(flat: Flat, predicate: Predicate) -> tuple[Flat, Flat]:
-    """(leaves that the predicate on (module, parameter) selects, all others)."""
+    """The leaves that a predicate on (module, parameter) selects, and all others."""
     chosen = {name: leaf for name, leaf in flat.items() if predicate(*name.rsplit("|", 1))}
     return chosen, {name: leaf for name, leaf in flat.items() if name not in chosen}
 

@@ -1,4 +1,4 @@
-"""`--plugin=FILE.py`: run a user's file so that it registers its models and tasks."""
+"""`--plugin=FILE.py`: execute a user's file, which registers its models and tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nmbench.support.errors import NmbenchError
 
 
 def load_all(paths: Iterable[str]) -> None:
-    """Run the files given with `--plugin`, in order. Raises as `load` does."""
+    """Execute the files given with `--plugin`, in order; raises as `load` does."""
     for path in paths:
         load(path)
 
@@ -22,7 +22,7 @@ def load(path_text: str) -> list[str]:
     """Execute a Python file once and return the names it registered.
 
     Raises:
-      NmbenchError: not a Python file, it cannot be read, it fails, or it registers nothing.
+      NmbenchError: the path is not a Python file, or the file raises an exception or registers nothing.
     """
     path = pathlib.Path(path_text).expanduser()
     if path.suffix != ".py" or not path.is_file():
@@ -31,43 +31,42 @@ def load(path_text: str) -> list[str]:
     module_name = f"nmbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if module_name in sys.modules:
         return []
-    before = {e.name for r in (TASKS, BASELINES) for e in r.entries()}
+    before = _names()
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except NmbenchError:
+        registered = sorted(_names() - before)
+        if not registered:
+            raise NmbenchError(
+                f"--plugin={path_text} registers nothing; it needs @register_baseline(...) on a model or register_task(...)"
+            )
+    except BaseException as error:  # a user's file may raise anything
         del sys.modules[module_name]
-        raise
-    except SyntaxError as error:
-        del sys.modules[module_name]
-        raise NmbenchError(f"--plugin={path_text}: syntax error in line {error.lineno}: {error.msg}") from error
-    except KeyboardInterrupt:
-        del sys.modules[module_name]
-        raise
-    except BaseException as error:  # a user's file may raise anything; the user needs one line
-        del sys.modules[module_name]
+        if isinstance(error, NmbenchError | KeyboardInterrupt):
+            raise
+        if isinstance(error, SyntaxError):
+            raise NmbenchError(f"--plugin={path_text}: syntax error in line {error.lineno}: {error.msg}") from error
         line = _line_in(error, str(path))
-        raise NmbenchError(f"--plugin={path_text}: {type(error).__name__}{line}: {_said(error)}") from error
-    registered = sorted({e.name for r in (TASKS, BASELINES) for e in r.entries()} - before)
-    if not registered:
-        del sys.modules[module_name]
-        raise NmbenchError(
-            f"--plugin={path_text} registers nothing; it needs @register_baseline(...) on a model or register_task(...)"
-        )
+        raise NmbenchError(f"--plugin={path_text}: {type(error).__name__}{line}: {_message(error)}") from error
     return registered
 
 
-def _said(error: BaseException) -> str:
+def _names() -> set[str]:
+    return {entry.name for registry in (TASKS, BASELINES) for entry in registry.entries()}
+
+
+def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # not even that can be relied on
+    except Exception:  # the user's own __str__ failed
         return "(no message)"
 
 
 def _line_in(error: BaseException, path: str) -> str:
+    """ " in line N" of the deepest frame in the file `path`, "" if there is none."""
     line, trace = "", error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == path:

@@ -1,4 +1,4 @@
-"""Protocols: how a model is trained, as data. Everything here ends up in a result row, so a row can be re-run."""
+"""Protocols: how a model is trained, as plain data that a result row records in full."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ SCHEDULES = ("constant", "cosine")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A stretch of training with one optimiser, started afresh, on one part of the parameters.
+    """A stretch of training with a fresh optimiser, on one partition of the parameters.
 
     Attributes:
       steps: number of optimiser steps.
       batch_size: trials per step; 0 takes the whole training set (fixed training sets only).
-      relative_rate: peak rate as a multiple of the run's rate (tuned, published, or `--learning_rate`).
+      relative_rate: peak learning rate as a multiple of the run's (tuned, published, or `--learning_rate`).
       schedule: "constant", or "cosine" (from the peak to 0 over the phase).
-      warmup_steps: linear rise of the rate at the start.
+      warmup_steps: number of steps in which the learning rate rises linearly at the start.
       optimizer: name of an `optax.scale_by_*`.
       optimizer_options: keyword arguments of it, e.g. `{"eps": 1e-7}`.
       weight_decay: decoupled (AdamW), applied to the trained partition only.
-      clip_value: bound on each gradient element, 0 for none.
-      clip_norm: bound on the global gradient norm, 0 for none.
-      partition: which parameters move; "learned" (all that are not fixed) or a partition the model names; of several names,
-        the first that the model has.
+      clip_value: largest absolute value of a gradient element, 0 for no limit.
+      clip_norm: largest global norm of the gradient, 0 for no limit.
+      partition: which parameters are trained: "learned" (all that are not fixed) or a partition of the model. Of several
+        names, the first that the model has.
       data: name of the task's training data.
       validation: name of the frozen set whose loss selects parameters.
-      reset_optimizer_every: start the optimiser's moments afresh every so many steps, 0 for never.
-      new_inputs: input channels that carry something for the first time in this phase, e.g. `{"context/3": 0.1}`: the
-        weights that read them start the phase at the value given.
-      stage: a name, for a phase whose outcome is of interest in itself: the parameters that it selects are judged on the
-        test set too, by the metrics that ask for this stage.
+      reset_optimizer_every: reset the optimiser's moments after this number of steps, 0 for never.
+      new_inputs: input channels that are used for the first time in this phase, with the initial value of the weights that
+        read them, e.g. `{"context/3": 0.1}`.
+      stage: a name, if the parameters that this phase selects are evaluated on the test set too, by the metrics that list
+        the stage.
     """
 
     steps: int
@@ -69,9 +69,16 @@ class Phase:
                 raise NmbenchError(f"{name} cannot be negative, got {getattr(self, name)}")
 
     def choose_partition(self, partitions: Collection[str]) -> str:
-        """The partition that moves in a model with these; one that it lacks if it has none of those named."""
+        """The partition that is trained in a model with these partitions; the last one named if it has none of them."""
         names = (self.partition,) if isinstance(self.partition, str) else self.partition
         return next((name for name in names if name == "learned" or name in partitions), names[-1])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResolvedPhase(Phase):
+    """A phase for a definite model: `partition` is the one that is trained."""
+
+    partition: str = "learned"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,24 +119,31 @@ class Protocol:
         if self.validate_every < 1 or not self.phases:
             raise NmbenchError("a protocol needs at least one phase and validate_every >= 1")
 
-    def phases_for(self, model: str, partitions: Collection[str] = (), steps: int | None = None) -> tuple[Phase, ...]:
-        """Phases of a model, each with one partition; `steps`, if given, is their total, shared in proportion.
+    def phases_for(
+        self, model: str, partitions: Collection[str] = (), steps: int | None = None
+    ) -> tuple[ResolvedPhase, ...]:
+        """The phases of a model, each with one partition.
 
         Args:
           model: registered name.
-          partitions: names of the partitions that it has.
-          steps: total number of training steps.
-        """
-        phases = self.phases_by_model.get(model, self.phases)
-        phases = tuple(dataclasses.replace(p, partition=p.choose_partition(partitions)) for p in phases)
-        return phases if steps is None else _share_steps(phases, steps)
+          partitions: names of the model's partitions.
+          steps: total number of training steps, divided among the phases in proportion; the protocol's if None.
 
-    def resolve(self, phases: tuple[Phase, ...], learning_rate: float) -> dict[str, Any]:
-        """What will be run, as plain data for a result row: the phases of a model with their peak rates filled in.
+        Raises:
+          NmbenchError: fewer steps than phases.
+        """
+        declared = self.phases_by_model.get(model, self.phases)
+        phases = tuple(
+            ResolvedPhase(**{**vars(phase), "partition": phase.choose_partition(partitions)}) for phase in declared
+        )
+        return phases if steps is None else _divide_steps(phases, steps)
+
+    def resolve(self, phases: tuple[ResolvedPhase, ...], learning_rate: float) -> dict[str, Any]:
+        """The protocol as plain data for a result row, with the peak learning rate of every phase.
 
         Args:
-          phases: what `phases_for` returned.
-          learning_rate: the run's rate.
+          phases: result of `phases_for`.
+          learning_rate: the run's learning rate.
         """
         filled = []
         for phase in phases:
@@ -144,7 +158,7 @@ class Protocol:
         }
 
 
-def _share_steps(phases: tuple[Phase, ...], steps: int) -> tuple[Phase, ...]:
+def _divide_steps(phases: tuple[ResolvedPhase, ...], steps: int) -> tuple[ResolvedPhase, ...]:
     if steps < len(phases):
         raise NmbenchError(f"--steps={steps} is too few for the protocol's {len(phases)} phases")
     total, shared, used = sum(p.steps for p in phases), [], 0

@@ -1,4 +1,4 @@
-"""How models and tasks enter the registries: `register_baseline` and `register_task`."""
+"""The functions that add models and tasks to the registries: `register_baseline` and `register_task`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,24 @@ def register_baseline(
     tags: tuple[str, ...] = (),
     summary: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator that adds a model to the registry. See `Baseline` for the arguments.
+    """Decorator that adds a model to the registry.
 
-    The factory is called with the task's `SequenceSpec`, then hyperparameters by name. Its signature declares them: the
-    free size has no default, all others have one, and that default's type is the hyperparameter's type.
+    It decorates a factory: a subclass of `Core` or of `hk.RNNCore`, or a function that returns a pair `(init, apply)`. The
+    factory is called with the task's `SequenceSpec` and hyperparameters by name. Its signature declares the hyperparameters:
+    the free size has no default; each other one has a default, whose type is the hyperparameter's type.
+
+    Args:
+      name: name in commands and results; a literal, so that listing models need not import the module.
+      free_size: the integer hyperparameter that is adjusted to a parameter budget.
+      settings: hyperparameters per task, keys "task" or "task/protocol"; the latter take precedence.
+      learning_rates: learning rate per "task/protocol", where a publication or tuning gives one.
+      input_weights: "parameter" or "module|parameter" to the inputs that it multiplies (see `InputWeights`).
+      partitions: name to predicate on (module, parameter), for phases that train part of the parameters.
+      citation, tags: shown by `list` and `describe`.
+      summary: one line; by default the first line of the factory's docstring.
 
     Raises:
-      NmbenchError: the name is taken or malformed, or the signature does not fit.
+      NmbenchError: the name is taken or malformed, or the signature is not as above.
     """
     origin, path = call_site()
     weights, parts = dict(input_weights or {}), dict(partitions or {})
@@ -76,9 +87,9 @@ def _declared_hparams(factory: Callable[..., Any], free_size: str, origin: str) 
     declared = {p.name: p.default for p in parameters[1:] if p.kind is not p.VAR_KEYWORD and p.name != "name"}
     if free_size not in declared:
         raise NmbenchError(f"{origin}: the free size {free_size!r} is not an argument of {factory.__name__}")
-    bare = [n for n, default in declared.items() if default is inspect.Parameter.empty and n != free_size]
-    if bare:
-        raise NmbenchError(f"{origin}: give {', '.join(bare)} a default; only the free size {free_size!r} goes without")
+    without = [n for n, default in declared.items() if default is inspect.Parameter.empty and n != free_size]
+    if without:
+        raise NmbenchError(f"{origin}: give {', '.join(without)} a default; only the free size {free_size!r} has none")
     return {n: default for n, default in declared.items() if n != free_size}
 
 
@@ -87,10 +98,10 @@ def register_task(name: str, **attributes: Any) -> Task:
 
     Args:
       name: a literal, so that listing tasks need not import the module.
-      **attributes: the attributes of `Task`.
+      **attributes: the attributes of `Task`; `sets_folder` is by default `testsets/` beside the calling file.
 
     Raises:
-      NmbenchError: the name is taken or malformed, or an attribute is not acceptable.
+      NmbenchError: the name is taken or malformed, or `Task` refuses an attribute.
     """
     origin, path = call_site()
     attributes.setdefault("sets_folder", pathlib.Path(path).resolve().parent / "testsets")

@@ -1,11 +1,11 @@
-"""One generic registry, used for tasks and for baselines.
+"""One generic registry, used for tasks and for models.
 
-Names come from four places, and all end in the same `register` call:
+Names come from four sources, and all end in the same call of `Registry.register`:
 
-1. modules of a scanned package (`nmbench.tasks`, `nmbench.baselines`): their source is read, not imported, so that
-   listing names costs nothing; the module is imported when one of its names is first looked up;
-2. entry points of installed distributions, imported on first lookup likewise;
-3. a file given with `--plugin` (see `nmbench.contracts.plugins`), executed at once;
+1. modules of a scanned package (`nmbench.tasks`, `nmbench.baselines`): their source is read but not imported, so that
+   listing names is fast; a module is imported when one of its names is first looked up;
+2. entry points of installed distributions, which are imported on first lookup as well;
+3. a file given with `--plugin` (see `nmbench.contracts.plugins`), which is executed immediately;
 4. a direct call.
 """
 
@@ -31,15 +31,15 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,63}")
 
 @dataclasses.dataclass(frozen=True)
 class RegistryEntry(Generic[T]):
-    """What is known about a name.
+    """A name, its description, and the object once its module is imported.
 
     Attributes:
       name: the key.
-      origin: where it comes from, "path:line" or "distribution (module)".
-      tags: free words to filter by.
+      origin: "path:line" of the registration, or "distribution (module)" of an entry point.
+      tags: words to filter by.
       summary: one line.
-      module: the module to import to obtain the value; "" when the value is here.
-      value: the registered object, None while the module has not been imported.
+      module: the module that registers the object; "" once the object is registered.
+      value: the registered object; None while its module is not imported.
     """
 
     name: str
@@ -51,11 +51,11 @@ class RegistryEntry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Names to objects of one kind.
+    """A mapping from names to objects of one kind.
 
     Args:
-      kind: what an entry is called in messages ("task", "model").
-      register_name: the function that modules call to register; its literal arguments are read while scanning.
+      kind: word for an entry in messages ("task", "model").
+      register_name: name of the function that modules call to register; its literal arguments are read during scanning.
       package: dotted name of the package to scan.
       group: entry-point group.
     """
@@ -72,13 +72,13 @@ class Registry(Generic[T]):
         """Add `value` under `name`.
 
         Raises:
-          NmbenchError: the name is malformed, or taken by an entry from another place.
+          NmbenchError: the name is malformed, or taken.
         """
         self.check_name(name)
         self._index()
         old = self._entries.get(name)
-        # A name that was only announced (scanned or entry point) is fulfilled by the module that announced it.
-        announced = old is not None and old.value is None and _same_place(old, origin)
+        # A scanned name or an entry point gets its value from the module that announced it.
+        announced = old is not None and old.value is None and _same_source(old, origin)
         if old is not None and not announced:
             raise NmbenchError(
                 f"the {self.kind} {name!r} from {origin} is already registered, at {old.origin}; choose another name"
@@ -86,17 +86,17 @@ class Registry(Generic[T]):
         self._entries[name] = RegistryEntry(name, origin, tuple(tags), summary, value=value)
 
     def check_name(self, name: str) -> None:
-        """Raise `NmbenchError` unless `name` has the form that names have; whether it is taken does not matter."""
+        """Raise `NmbenchError` if `name` is malformed."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise NmbenchError(
                 f"{name!r} cannot name a {self.kind}: use a letter, then letters, digits, '_' or '-', at most 64 in all"
             )
 
     def get(self, name: str) -> T:
-        """Return the object called `name`, importing its module if need be.
+        """Return the object called `name`, importing its module if necessary.
 
         Raises:
-          NmbenchError: unknown name (with a suggestion), or its module fails to import or does not register it.
+          NmbenchError: the name is unknown (with a suggestion), or its module fails to import or does not register it.
         """
         self._index()
         if name not in self._entries:
@@ -107,7 +107,7 @@ class Registry(Generic[T]):
                 importlib.import_module(entry.module)
             except NmbenchError:
                 raise
-            except Exception as error:  # third-party code: anything can go wrong in it, and the user needs one line
+            except Exception as error:  # third-party code may raise anything
                 raise NmbenchError(
                     f"the {self.kind} {name!r} from {entry.origin} fails to import: {type(error).__name__}: {error}"
                 ) from error
@@ -118,12 +118,12 @@ class Registry(Generic[T]):
         return entry.value
 
     def entry(self, name: str) -> RegistryEntry[T]:
-        """Return the entry called `name` with its value loaded; raises as `get` does."""
+        """Return the entry called `name`, with its value; raises as `get` does."""
         self.get(name)
         return self._entries[name]
 
     def entries(self, tag: str | None = None) -> list[RegistryEntry[T]]:
-        """All entries sorted by name, without importing anything; `tag` keeps those that carry it."""
+        """All entries sorted by name, or only those with a tag. Nothing is imported."""
         self._index()
         return [e for _, e in sorted(self._entries.items()) if tag is None or tag in e.tags]
 
@@ -137,13 +137,13 @@ class Registry(Generic[T]):
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
-        """Forget, on leaving, what was registered inside: for tests."""
+        """Remove the entries that were registered in the block when it ends: for tests."""
         self._index()
         names = set(self._entries)
         try:
             yield
         finally:
-            # Entries stay with the values they have been given meanwhile: their modules are not imported twice.
+            # Older entries keep the values that they received in the block: their modules are not imported twice.
             self._entries = {name: entry for name, entry in self._entries.items() if name in names}
 
     def _index(self) -> None:
@@ -174,8 +174,8 @@ class Registry(Generic[T]):
 
 
 @dataclasses.dataclass(frozen=True)
-class ScannedCall:
-    """A `register_x("name", ...)` call found in source text: its literal name, tags, first docstring line and line."""
+class RegisterCall:
+    """A call `register_x("name", ...)` in source text: its literal arguments and its line."""
 
     name: str
     tags: tuple[str, ...]
@@ -183,19 +183,19 @@ class ScannedCall:
     line: int
 
 
-def scan_source(source: str, register_name: str) -> list[ScannedCall]:
+def scan_source(source: str, register_name: str) -> list[RegisterCall]:
     """Find calls of `register_name` with a literal first argument in `source`, without running it.
 
-    The summary is the `summary=` argument or, for a decorator, the first line of the decorated docstring.
+    The summary is the `summary=` argument or, for a decorator, the first line of the docstring of the decorated object.
     """
-    tree_ = ast.parse(source)
+    module = ast.parse(source)
     docs: dict[int, str] = {}
-    for node in ast.walk(tree_):
+    for node in ast.walk(module):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             for decorator in node.decorator_list:
                 docs[id(decorator)] = (ast.get_docstring(node) or "").split("\n")[0]
     calls = []
-    for node in ast.walk(tree_):
+    for node in ast.walk(module):
         if not isinstance(node, ast.Call):
             continue
         function = node.func
@@ -205,18 +205,18 @@ def scan_source(source: str, register_name: str) -> list[ScannedCall]:
             continue
         keywords = {k.arg: _literal(k.value) for k in node.keywords}
         summary = keywords.get("summary") or docs.get(id(node), "")
-        calls.append(ScannedCall(name, tuple(keywords.get("tags") or ()), summary, node.lineno))
+        calls.append(RegisterCall(name, tuple(keywords.get("tags") or ()), summary, node.lineno))
     return sorted(calls, key=lambda call: call.line)
 
 
 def call_site(depth: int = 2) -> tuple[str, str]:
-    """Return ("path:line", path) of the caller `depth` frames up: where a registration was written."""
+    """("path:line", path) of the caller `depth` frames up: the location of a registration."""
     frame = inspect.stack(0)[depth]
     return f"{display_path(pathlib.Path(frame.filename))}:{frame.lineno}", frame.filename
 
 
 def display_path(path: pathlib.Path) -> str:
-    """The path below the checkout or site-packages; the bare file name elsewhere, so that no home folder shows."""
+    """ "tasks/FILE" or "baselines/FILE" for a file in such a folder, else the file's name: no personal folder is shown."""
     parts = path.resolve().parts
     for folder in ("tasks", "baselines"):
         if len(parts) >= 2 and parts[-2] == folder:
@@ -224,7 +224,7 @@ def display_path(path: pathlib.Path) -> str:
     return path.name
 
 
-def _same_place(entry: RegistryEntry, origin: str) -> bool:
+def _same_source(entry: RegistryEntry, origin: str) -> bool:
     file_of: Callable[[str], str] = lambda text: text.rsplit(":", 1)[0]
     return "(" in entry.origin or file_of(entry.origin) == file_of(origin)
 

@@ -1,4 +1,4 @@
-"""What goes in and out of a model: array specs, and the spec of a sequence task as nested structures of them."""
+"""Shapes of a task's inputs and outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ArraySpec:
     Attributes:
       channels: number of channels, the last axis of a time-major array `[T, B, channels]`.
       dtype: NumPy dtype name.
-      names: what each channel carries, for people; () when that needs no saying.
+      names: what each channel represents, for tables and figures; () if channels have no names.
     """
 
     channels: int
@@ -50,15 +50,16 @@ class SequenceSpec:
 
     @property
     def input_size(self) -> int:
-        """Number of input channels over all leaves: what a model that takes the concatenation sees."""
+        """Number of input channels over all leaves: the channels of `nmbench.concat_inputs(inputs)`."""
         return sum(leaf.channels for leaf in tree.flatten(self.inputs))
 
     @property
     def output_size(self) -> int:
+        """Number of output channels."""
         return self.outputs.channels
 
     def size_of(self, *names: str) -> int:
-        """Channels of the named top-level inputs together; names that the task lacks count 0."""
+        """Number of channels of the named top-level inputs together; a name that the task lacks counts 0."""
         return sum(leaf.channels for name in names if name in self.inputs for leaf in tree.flatten(self.inputs[name]))
 
     def zeros(self, batch: int, steps: int | None = None):

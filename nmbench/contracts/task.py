@@ -1,12 +1,13 @@
 """The task contract.
 
-A task says what goes in and out (`spec`), how training batches are made on the device (`training`), how its frozen sets
-were drawn with NumPy (`draw_set`) and how they become model inputs (`unpack`), and how answers are judged (`metrics`).
+A task defines its inputs and outputs (`spec`), how training batches are made on the device (`training`), how its frozen sets
+were drawn with NumPy (`draw_set`), how these become model inputs (`unpack`), and how predictions are judged (`metrics`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import pathlib
 from collections.abc import Callable, Mapping
@@ -25,9 +26,10 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 class Batch(NamedTuple):
     """Trials, time-major.
 
-    inputs: structure of the task's spec, leaves `[T, B, channels]`.
-    targets: `[T, B, O]`.
-    mask: broadcastable to targets; the loss and the error metrics weigh by it.
+    Attributes:
+      inputs: structure of the task's spec, leaves `[T, B, channels]`.
+      targets: `[T, B, O]`.
+      mask: broadcastable to targets; weights of the errors in the loss and in error metrics.
     """
 
     inputs: Any
@@ -37,7 +39,7 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """Training data drawn afresh at every step, on the device.
+    """Training data that are drawn anew at every step, on the device.
 
     Attributes:
       sample: pure JAX function `(key, batch_size) -> Batch`.
@@ -46,13 +48,15 @@ class Sampler:
     sample: Callable[[Any, int], Batch]
 
     def arrays(self) -> Any:
+        """What `draw` needs on the device: nothing."""
         return ()
 
     def fingerprint(self) -> str:
-        """Fingerprint of the module that defines `sample`: trials that cannot be listed are identified by their code."""
+        """Fingerprint of the module that defines `sample` (see `nmbench.contracts.fingerprints.of_module`)."""
         return fingerprints.of_module(inspect.getfile(inspect.unwrap(self.sample)))
 
     def draw(self, arrays: Any, key: Any, batch_size: int) -> Batch:
+        """A batch of `batch_size` new trials; raises `NmbenchError` if that is below 1."""
         del arrays
         if batch_size < 1:
             raise NmbenchError("this task draws fresh trials: its phases need a batch_size of at least 1")
@@ -61,25 +65,31 @@ class Sampler:
 
 @dataclasses.dataclass(frozen=True)
 class FixedData:
-    """A fixed training set: the whole of it at every step, or `batch_size` trials drawn with replacement.
+    """A fixed training set. Each step takes all trials, or `batch_size` trials drawn with replacement.
 
     Attributes:
-      make: returns the Batch of all trials as NumPy arrays, the same at every call.
+      make: returns the Batch of all trials as NumPy arrays; every call must return the same values.
     """
 
     make: Callable[[], Batch]
 
     def arrays(self) -> Batch:
+        """All trials, what `draw` needs on the device, with one mask per trial, `[T or 1, B, O or 1]`."""
         batch = self.make()
         shape = (*np.shape(batch.mask)[:1], np.shape(batch.targets)[1], *np.shape(batch.mask)[2:])
         return batch._replace(mask=np.broadcast_to(batch.mask, shape))
 
     def fingerprint(self) -> str:
-        """sha256 of all trials (see `nmbench.contracts.frozen_sets.digest`)."""
+        """sha256 of all trials (see `nmbench.contracts.frozen_sets.digest`), computed at the first call."""
+        return self._fingerprint
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
         leaves = tree.flatten_with_path(self.make()._asdict())
         return frozen_sets.digest({"/".join(map(str, path)): np.asarray(leaf) for path, leaf in leaves})
 
     def draw(self, arrays: Batch, key: Any, batch_size: int) -> Batch:
+        """`batch_size` trials of `arrays`, drawn with replacement; all of them if `batch_size` is 0."""
         import jax
 
         if batch_size == 0:
@@ -90,22 +100,23 @@ class FixedData:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task of the benchmark. See the module docstring; register with `nmbench.register_task`.
+    """A task of the benchmark, made by `nmbench.register_task`.
 
     Attributes:
-      name, version: any change of bytes, mask or metric raises the version.
-      summary, citation, tags: for `list` and `describe`.
+      name: name in commands and results.
+      version: integer from 1; any change of data, mask or metric raises it.
+      summary, citation, tags: shown by `list` and `describe`.
       spec: inputs and outputs.
       training: name to `Sampler` or `FixedData`; protocols refer to these names.
-      draw_set: `split -> flat dict of NumPy arrays`, the generator of the frozen sets; deterministic.
-      set_sizes: split to number of trials; must hold "validation" and "test".
-      unpack: `arrays of a frozen set -> Batch` (NumPy).
+      draw_set: `split -> flat dict of NumPy arrays`, the deterministic generator of the frozen sets.
+      set_sizes: split to number of trials; must contain "validation" and "test".
+      unpack: `arrays of a frozen set -> Batch` (NumPy). The arrays are read-only.
       metrics: the primary one first.
       default_budget: number of learned parameters.
-      protocols: "matched" first: the default.
+      protocols: the default one, "matched", first.
       references: label to `arrays -> predictions [T, B, O]`: rows of the leaderboard that need no training.
-      epochs: `(arrays of a frozen set, trial) -> [(name, first step, step after the last)]`, for pictures.
-      sets_folder: where the frozen sets lie; by default `testsets/` beside the file that registers the task.
+      epochs: `(arrays of a frozen set, trial) -> [(name, first step, step after the last)]`, for plots.
+      sets_folder: folder of the frozen sets; `register_task` takes `testsets/` beside the file that calls it.
     """
 
     name: str
@@ -120,40 +131,47 @@ class Task:
     metrics: tuple[Metric, ...]
     default_budget: int
     protocols: tuple[Protocol, ...]
+    sets_folder: pathlib.Path
     tags: tuple[str, ...] = ()
     references: Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = dataclasses.field(default_factory=dict)
     epochs: Callable[[Mapping[str, np.ndarray], int], list[tuple[str, int, int]]] | None = None
-    sets_folder: pathlib.Path | None = None
 
     def __post_init__(self):
         if self.version < 1 or not self.metrics or not self.protocols:
             raise NmbenchError(f"task {self.name!r} needs a version >= 1, a metric and a protocol")
         if any(protocol.name == EXTERNAL for protocol in self.protocols):
-            raise NmbenchError(f"task {self.name!r}: the protocol {EXTERNAL!r} is that of models trained elsewhere")
+            raise NmbenchError(f"task {self.name!r}: the protocol {EXTERNAL!r} is reserved for models trained elsewhere")
         if not {"validation", "test"} <= set(self.set_sizes):
             raise NmbenchError(f"task {self.name!r} needs a validation and a test set")
 
     @property
     def primary(self) -> Metric:
+        """The metric that ranks models."""
         return self.metrics[0]
 
     def protocol(self, name: str) -> Protocol:
         """The protocol called `name`; raises `NmbenchError` with a suggestion."""
-        known = {p.name: p for p in self.protocols}
-        if name not in known:
-            raise NmbenchError(f"task {self.name!r} has no protocol {name!r}{did_you_mean(name, known)}")
-        return known[name]
+        by_name = {p.name: p for p in self.protocols}
+        if name not in by_name:
+            raise NmbenchError(f"task {self.name!r} has no protocol {name!r}{did_you_mean(name, by_name)}")
+        return by_name[name]
 
     def frozen(self, split: str) -> frozen_sets.FrozenSet:
-        """Load and verify a frozen set; raises `NmbenchError` when it is missing or its hash differs."""
-        assert self.sets_folder is not None
+        """Load and verify a frozen set; raises `NmbenchError` if it is missing or its hash differs."""
         return frozen_sets.load(self.sets_folder, self.name, self.version, split)
 
     def evaluate(self, predictions: np.ndarray, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """All metrics of `predictions [T, B, O]` on a set.
+        """Compute all metrics of predictions on a set.
+
+        Args:
+          predictions: `[T, B, O]`.
+          arrays: arrays of the set, with B trials.
 
         Returns:
-          "values": metric to mean; "per_trial": metric to `[B]` float64; "conditions": metric to label to mean.
+          A dict with "values": metric to mean; "per_trial": metric to `[B]` float64; "conditions": metric to label to mean.
+
+        Raises:
+          NmbenchError: predictions have another shape.
         """
         self.spec.validate_outputs(predictions, np.shape(self.unpack(arrays).targets)[1])
         per_trial = {m.name: np.asarray(m.per_trial(predictions, arrays), np.float64) for m in self.metrics}

@@ -1,4 +1,4 @@
-"""What a tuning record must hold to be believed: a file that others may have edited, or a disk may have damaged."""
+"""Validation of tuning records: the learning rates that tuning tried, their validation losses and the chosen one."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from typing import Any
 
 
 def check(record: Any) -> dict[str, Any]:
-    """Return `record`, the contents of a tuning record; raises `ValueError`, one line, where it is not one."""
+    """Return `record`, the parsed JSON of a tuning record; raises `ValueError` with one line if it is not one."""
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")
-    for name, is_one in (("grid", _rate), ("seeds", _whole), ("mean_validation_loss", _loss)):
-        held = record.get(name)
-        if not isinstance(held, list) or not held or not all(map(is_one, held)):
+    for name, is_valid in (("grid", _is_learning_rate), ("seeds", _is_integer), ("mean_validation_loss", _is_loss)):
+        values = record.get(name)
+        if not isinstance(values, list) or not values or not all(map(is_valid, values)):
             raise ValueError(f"{name!r} is not a list of numbers")
     if len(record["mean_validation_loss"]) != len(record["grid"]):
-        raise ValueError("'mean_validation_loss' has not one number per rate of the grid")
-    if not _rate(record.get("chosen")):
+        raise ValueError("'mean_validation_loss' needs one number per learning rate of 'grid'")
+    if not _is_learning_rate(record.get("chosen")):
         raise ValueError("'chosen' is not a learning rate")
     return record
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e300  # NaN is not
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e300  # excludes NaN
 
 
-def _rate(value: Any) -> bool:
-    return _number(value) and 0 < value <= 1e30
+def _is_learning_rate(value: Any) -> bool:
+    return _is_number(value) and 0 < value <= 1e30
 
 
-def _whole(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _loss(value: Any) -> bool:
-    return value is None or _number(value)
+def _is_loss(value: Any) -> bool:
+    return value is None or _is_number(value)

@@ -1,7 +1,7 @@
-"""Running a core over a sequence: the hoisted path for `Core`, the generic path for `hk.RNNCore`.
+"""Running a network over a sequence: `unroll_core` for a `Core`, `unroll_rnn_core` for an `hk.RNNCore`.
 
-Inside a `Core` trials lie in the last axis, `[features, B]`: the equations then read as printed (`W @ x`), and the vector
-lanes of the machine run over trials. Outside, everything is time-major `[T, B, channels]`.
+Inside a `Core` trials are in the last axis, `[features, B]`: the equations then read as printed (`W @ x`), and vector
+instructions run over trials. Outside, everything is time-major, `[T, B, channels]`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,28 @@ import tree
 
 
 def to_columns(inputs: Any) -> Any:
-    """`[T, B, C]` to `[T, C, B]` in every leaf."""
+    """Swap the last two axes of every leaf: `[T, B, C]` to `[T, C, B]`."""
     return tree.map_structure(lambda a: jnp.swapaxes(a, 1, 2), inputs)
 
 
 def concat_inputs(inputs: Any, axis: int = -1) -> jax.Array:
-    """Concatenate all leaves of nested inputs along their channels, in dm-tree's (sorted) order."""
+    """Concatenate all inputs of a task along their channels.
+
+    Args:
+      inputs: an array, or nested dicts of arrays as in the task's `SequenceSpec.inputs`: `[T, B, C_i]` each for `axis=-1`,
+        `[T, C_i, B]` for `axis=1`.
+      axis: the axis of channels.
+
+    Returns:
+      `[T, B, C]` or `[T, C, B]`, where C is the sum of all C_i. The leaves are in dm-tree's order: sorted by key, so that
+      "context" comes before "sensory".
+    """
     leaves = tree.flatten(inputs)
     return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves, axis=axis)
 
 
 def core_states(core: Any, inputs: Any) -> Any:
-    """States of a `Core` after each step: its state structure with leaves `[T, features, B]`. inputs: `[T, B, C]`."""
+    """States of a `Core` after each step, leaves `[T, features, B]`, from inputs `[T, B, C]`."""
     columns = to_columns(inputs)
     batch = tree.flatten(columns)[0].shape[-1]
     driven = core.input_map(columns)
@@ -41,10 +51,10 @@ def core_states(core: Any, inputs: Any) -> Any:
 
 
 def unroll_core(core: Any, inputs: Any, remat: bool = False) -> jax.Array:
-    """Outputs `[T, B, O]` of a `Core` on inputs `[T, B, C]`: input map and readout act on the whole sequence at once.
+    """Outputs `[T, B, O]` of a `Core` from inputs `[T, B, C]`. Input map and readout act on the whole sequence at once.
 
-    With `remat` they act on segments of about sqrt(T) steps, and of each segment only its first state is kept for the
-    gradient, which recomputes the rest: memory grows with sqrt(T) instead of T, for one more forward pass.
+    With `remat` they act on segments of about sqrt(T) steps. The gradient keeps only the first state of each segment and
+    recomputes the others: memory grows with sqrt(T) instead of T, at the cost of one more forward pass.
     """
     if remat:
         return jnp.swapaxes(_segments(core, to_columns(inputs)), 1, 2)
@@ -52,9 +62,9 @@ def unroll_core(core: Any, inputs: Any, remat: bool = False) -> jax.Array:
 
 
 def unroll_rnn_core(core: hk.RNNCore, inputs: Any, remat: bool = False) -> Any:
-    """Outputs `[T, B, O]` of an `hk.RNNCore` that maps the concatenated input `[B, C]` to `[B, O]` at each step.
+    """Outputs `[T, B, O]` of an `hk.RNNCore`, which maps the concatenated input `[B, C]` to `[B, O]` at each step.
 
-    With `remat` only the states are kept for the gradient, which recomputes what lies within a step.
+    With `remat` the gradient keeps only the state of each step and recomputes all else.
     """
     sequence = concat_inputs(inputs)
     step: Any = hk.remat(core) if remat and not hk.running_init() else core
@@ -62,7 +72,7 @@ def unroll_rnn_core(core: hk.RNNCore, inputs: Any, remat: bool = False) -> Any:
 
 
 def _segments(core: Any, columns: Any) -> jax.Array:
-    """Outputs `[T, O, B]`, segment after segment."""
+    """Outputs `[T, O, B]` from inputs `[T, C, B]`, one segment after another."""
     leaves = tree.flatten(columns)
     steps, batch = leaves[0].shape[0], leaves[0].shape[-1]
     length = max(1, round(math.sqrt(steps)))

@@ -1,4 +1,4 @@
-"""A task's data as plain arrays in a folder of their own, with a description, for any framework."""
+"""Export a task's data as plain arrays with a description, for any framework."""
 
 from __future__ import annotations
 
@@ -33,42 +33,46 @@ _FILE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,63}")
 
 
 def check(task: Task, train_trials: int | None, data_seed: int) -> None:
-    """Raise `NmbenchError` if this task cannot be exported so; nothing is drawn or written."""
+    """Raise `NmbenchError` if this task cannot be exported with these arguments; nothing is drawn or written."""
     sampled = [name for name, source in task.training.items() if not isinstance(source, FixedData)]
     if train_trials is not None and not sampled:
-        raise NmbenchError(f"the training data of {task.name} are fixed and exported whole; leave --train_trials out")
+        raise NmbenchError(
+            f"the training data of {task.name} are fixed and always exported completely; leave --train_trials out"
+        )
     if not 0 <= data_seed < 1 << 31:
         raise NmbenchError("--data_seed must lie in 0..2147483647")
     trials = train_trials or TRAIN_TRIALS
     wanted = 4 * trials * task.spec.steps * (task.spec.input_size + 2 * task.spec.output_size)
     if sampled and wanted > LARGEST_BYTES:
         raise NmbenchError(
-            f"{trials} training trials are {wanted / (1 << 30):.3g} GiB, more than the {LARGEST_BYTES >> 30} GiB that one "
-            f"export holds; give a smaller --train_trials, or make several exports with a --data_seed each"
+            f"{trials} training trials are {wanted / (1 << 30):.3g} GiB, more than the limit of {LARGEST_BYTES >> 30} GiB "
+            f"for one export; give a smaller --train_trials, or make several exports with different --data_seed"
         )
     names = [*task.training, *task.set_sizes]
     for name in names:
         if not _FILE_NAME.fullmatch(name) or names.count(name) > 1:
-            raise NmbenchError(f"task {task.name!r}: {name!r} is not the name of one set that could name a file")
+            raise NmbenchError(f"task {task.name!r}: the name {name!r} of a set is repeated or cannot be a file name")
     keys = list(_input_keys(task))
     if len(set(keys)) < len(keys):
-        raise NmbenchError(f"task {task.name!r}: two inputs would be called {max(keys, key=keys.count)!r}")
+        raise NmbenchError(f"task {task.name!r}: two inputs would have the name {max(keys, key=keys.count)!r}")
 
 
 def export(task: Task, folder: pathlib.Path, train_trials: int | None, data_seed: int) -> list[pathlib.Path]:
-    """Write training, validation and test sets and their description into a new folder; return the files.
+    """Write training, validation and test sets and their description into a new folder; return the paths.
 
     Args:
       task: the task.
-      folder: must not exist, or be empty; it is there whole or not at all.
-      train_trials: trials to draw where training data are drawn afresh at every step; None for `TRAIN_TRIALS`.
-      data_seed: seed that they are drawn with.
+      folder: a new or empty folder; if the export fails, it is not created.
+      train_trials: number of trials to draw from samplers; None for `TRAIN_TRIALS`.
+      data_seed: seed of this draw.
 
     Raises:
       NmbenchError: see `check`; or the folder is not empty or cannot be written.
     """
     check(task, train_trials, data_seed)
-    if ".." in folder.parts:  # "a/../b" is b, also where there is no a
+    for split in task.set_sizes:
+        task.frozen(split)  # a missing or damaged set is reported before the folder is created
+    if ".." in folder.parts:  # "a/../b" is b even if there is no a
         folder = pathlib.Path(os.path.realpath(folder))
     with _new_folder(folder) as temporary:
         files = []
@@ -90,7 +94,7 @@ def export(task: Task, folder: pathlib.Path, train_trials: int | None, data_seed
 
 
 def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """The contents of `task.json`: plain data on arrays, channels, metrics and scoring. files: what `_write` returned."""
+    """The contents of `task.json`: arrays, channels, metrics and scoring. `files` holds the results of `_write`."""
     inputs = tree.flatten_with_path(task.spec.inputs)
     module = inspect.getmodule(task.draw_set)
     return {
@@ -123,44 +127,45 @@ def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def readme(description: Mapping[str, Any]) -> str:
-    """The contents of `README.md`, from those of `task.json`."""
+    """The contents of `README.md`, from the contents of `task.json`."""
     d = description
     shape = ", ".join(map(str, d["score"]["predictions"]["shape"]))
     lines = [
         f"# {d['task']}, version {d['task_version']}",
         d["summary"],
         *([d["description"]] if d["description"] else []),
-        f"Written by nmbench {d['nmbench_version']}; the same, for programs, is in `{DESCRIPTION}`. Source: {d['citation']}",
+        f"Written by nmbench {d['nmbench_version']}; `{DESCRIPTION}` has the same information for programs. "
+        f"Source: {d['citation']}",
         "## Arrays",
-        f"All are {d['layout']} (here T = {d['steps']}). `mask` weighs the targets: where it is 0, no answer counts.",
+        f"All are {d['layout']} (here T = {d['steps']}). `mask` weights the targets; targets of weight 0 are ignored.",
         _table(
             ["array", "channels", "names"],
             [[f"`{key}`", spec["channels"], ", ".join(spec["names"])] for key, spec in d["inputs"].items()]
             + [[f"`{key}`", d["outputs"]["channels"], ", ".join(d["outputs"]["names"])] for key in ("targets", "mask")],
         ),
-        _table(["file", "trials", "holds", "sha256 of the frozen set"], [_file_line(file) for file in d["files"]]),
+        _table(["file", "trials", "content", "sha256 of the frozen set"], [_file_line(file) for file in d["files"]]),
         f"The loss that nmbench trains on is {d['training_loss']}; `python -m nmbench.describe {d['task']}` lists its "
-        f"recipes and which training data they use. Where training trials are drawn, it draws fresh ones at every step.",
-        "Whatever there is to choose (rate, step to stop at, sizes) is chosen on validation data. The test targets are here "
-        "because the metric is public: judge with them, but neither train nor choose with them.",
+        f"protocols and their training data. If training trials are drawn, nmbench draws new ones at every step.",
+        "Choose everything (learning rate, step to stop at, sizes) on validation data. The test targets are here because "
+        "the metric is public: use them for evaluation only, not for training or selection.",
         "## Metrics",
         _table(
-            ["metric", "better", "floor (score 0)", "ceiling (score 100)", "solved at", "also per"],
+            ["metric", "better", "floor (score 0)", "ceiling (score 100)", "solved at", "also for each"],
             [_metric_line(metric) for metric in d["metrics"]],
         ),
-        "A metric is the mean of a number per trial, `[B]`, that these functions compute from predictions `[T, B, O]`:",
+        "A metric is a mean over trials. These functions compute its value per trial, `[B]`, from predictions `[T, B, O]`:",
     ]
     for source, names in _grouped(d["metrics"], "source"):
         lines += [f"{names}:", f"```python\n{source}\n```"]
     for source, names in _grouped(d["metrics"], "subset"):
-        lines += [f"{names}: over those trials for which this is true:", f"```python\n{source}\n```"]
+        lines += [f"{names}: over the trials for which this is true:", f"```python\n{source}\n```"]
     lines += [
         "## Score",
         f"Save predictions for all trials of `test.npz`, in order, as the array `{KEY}` [{shape}], then score them:",
         f"```python\nnumpy.savez('predictions.npz', {KEY}=predictions)\n```",
         f"```\n{d['score']['command']}\n```",
-        f"NAME is a name for your model, N its number of learned parameters: at most 5% off the budget, which is "
-        f"{d['default_budget']} unless --budget says otherwise.",
+        f"NAME is a name for your model, N its number of learned parameters, which must be within 5% of the budget "
+        f"({d['default_budget']}, or the value of --budget).",
     ]
     return "\n\n".join(lines) + "\n"
 
@@ -172,13 +177,13 @@ def _table(columns: list[str], rows: list[list[Any]]) -> str:
 
 def _file_line(file: Mapping[str, Any]) -> list[Any]:
     drawn = file["role"] == "training" and not file["fixed"]
-    holds = f"training trials drawn with --data_seed={file['data_seed']}" if drawn else f"{file['role']} set"
-    return [f"`{file['file']}`", file["trials"], holds, file.get("frozen_sha256", "")]
+    content = f"training trials drawn with --data_seed={file['data_seed']}" if drawn else f"{file['role']} set"
+    return [f"`{file['file']}`", file["trials"], content, file.get("frozen_sha256", "")]
 
 
 def _metric_line(metric: Mapping[str, Any]) -> list[Any]:
     return [
-        f"`{metric['name']}`" + (" (ranks)" if metric["primary"] else ""),
+        f"`{metric['name']}`" + (" (primary)" if metric["primary"] else ""),
         "higher" if metric["higher_is_better"] else "lower",
         f"{metric['floor']:.6g}",
         f"{metric['ceiling']:.6g}",
@@ -188,7 +193,7 @@ def _metric_line(metric: Mapping[str, Any]) -> list[Any]:
 
 
 def _grouped(metrics: list[dict[str, Any]], field: str) -> list[tuple[str, str]]:
-    """Pairs of (source text, names of all metrics that have it in `field`); metrics without it are left out."""
+    """Group metrics by the source text in `field`: pairs of (source text, names of the metrics)."""
     names: dict[str, list[str]] = {}
     for metric in metrics:
         if metric[field]:
@@ -210,7 +215,7 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 
 def _source(function: Callable[..., Any]) -> str:
-    """Source text of a function; its name where there is no text."""
+    """Source text of a function, or its name if there is no source."""
     try:
         return textwrap.dedent(inspect.getsource(function)).strip()
     except (OSError, TypeError):
@@ -233,7 +238,7 @@ def _draw(source: Any, data_seed: int, trials: int) -> Batch:
 
 
 def _write(task: Task, folder: pathlib.Path, name: str, batch: Batch) -> dict[str, Any]:
-    """Write one set as NAME.npz and return what there is to say about it."""
+    """Write one set as NAME.npz and return its entry in the description."""
     targets = np.asarray(batch.targets, np.float32)
     arrays = {
         key: np.asarray(leaf, np.float32) for key, leaf in zip(_input_keys(task), tree.flatten(batch.inputs), strict=True)
@@ -250,33 +255,25 @@ def _write(task: Task, folder: pathlib.Path, name: str, batch: Batch) -> dict[st
 
 @contextlib.contextmanager
 def _new_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A temporary folder beside `folder` that takes its place at the end, or is gone after an error."""
-    given = folder
-    refuse = lambda why: NmbenchError(f"--out={given} {why}; name a new folder")
-    made: list[pathlib.Path] = []
-    temporary = None
+    """A temporary folder that is renamed to `folder` at the end, or removed after an error."""
+    refuse = lambda why: NmbenchError(f"--out={folder} {why}; name a new folder")
+    target, temporary = pathlib.Path(os.path.realpath(folder)), None
     try:
-        folder = pathlib.Path(os.path.realpath(folder))
-        if folder.exists() and not folder.is_dir():
+        if target.exists() and not target.is_dir():
             raise refuse("is a file")
-        if folder.exists() and any(folder.iterdir()):
+        if target.exists() and any(target.iterdir()):
             raise refuse("is not empty")
-        if folder.exists() and folder.samefile(os.curdir):
-            raise refuse("is the folder you are in")
-        made += [parent for parent in folder.parents if not parent.exists()]
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+        if target.exists() and target.samefile(os.curdir):
+            raise refuse("is the current folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
         yield temporary
         temporary.chmod(0o755)
-        if folder.exists():  # and empty: on Windows nothing can be renamed onto it
-            folder.rmdir()
-        temporary.rename(folder)
-        made = []
+        if target.exists():  # an empty folder, onto which Windows cannot rename
+            target.rmdir()
+        temporary.rename(target)
     except OSError as error:
         raise refuse(f"cannot be written ({error.strerror or error})") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()

@@ -1,4 +1,4 @@
-"""Models trained elsewhere: their predictions on a frozen set, read from a file and turned into a result row."""
+"""Result rows of models trained elsewhere, from files of their predictions on a frozen set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.task import Task
 from nmbench.experiments import sizing
 from nmbench.results import provenance, schema
-from nmbench.results.columns import task_columns, verdict_columns
+from nmbench.results.columns import evaluation_columns, task_columns
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
@@ -33,15 +33,15 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A model trained elsewhere and what it answers on the test set of a task.
+    """A model trained elsewhere and its predictions on the test set of a task.
 
     Attributes:
       task: the task.
-      model: name for the tables; not one that nmbench trains.
+      model: name for the tables.
       params: number of learned parameters, as counted by the submitter.
-      budget: number of parameters aimed at.
-      seed: tells apart the runs of one model.
-      origin: one line on where the model comes from, "" for none.
+      budget: budget of learned parameters.
+      seed: distinguishes runs of one model.
+      origin: source of the model in one line, or "".
       predictions: float32 `[T, B, O]` on the test set.
       validation_predictions: float32 `[T, B, O]` on the validation set, None if not given.
     """
@@ -61,7 +61,7 @@ class Submission:
         return (self.params - self.budget) / self.budget
 
     def config(self) -> dict[str, Any]:
-        """Everything that determines the row but for its remarks; its hash ends the run id."""
+        """The values that identify the row; their hash is part of the run id."""
         return {
             "task": self.task.name,
             "task_version": self.task.version,
@@ -78,7 +78,7 @@ class Submission:
         return f"{self.model}.{self.task.name}.{schema.EXTERNAL}.s{self.seed}.{key}"
 
 
-def resolve(
+def read_submission(
     task: str,
     model: str,
     params: int,
@@ -90,17 +90,15 @@ def resolve(
     validation_predictions: str | None = None,
     allow_budget_miss: bool = False,
 ) -> Submission:
-    """Check a submission and read its files; nothing is written. See `Submission` for the arguments; files as paths.
+    """Check a submission and read its prediction files; see `Submission` for the arguments.
 
     Raises:
-      NmbenchError: one line on whatever is wrong.
+      NmbenchError: bad argument or file.
     """
     found = TASKS.get(task)
     BASELINES.check_name(model)
     if model in BASELINES:
-        raise NmbenchError(
-            f"--model={model} is a model that nmbench trains itself; give yours another name, e.g. --model=my_{model}"
-        )
+        raise NmbenchError(f"--model={model} is a model of nmbench itself; give yours another name, e.g. --model=my_{model}")
     budget = found.default_budget if budget is None else budget
     for flag, value, largest in (
         ("params", params, LARGEST_COUNT),
@@ -112,7 +110,10 @@ def resolve(
             raise NmbenchError(f"--{flag} must lie in {least}..{largest}, got {_short(value)}")
     if len(origin) > LONGEST_ORIGIN or not origin.isprintable():
         raise NmbenchError(f"--origin must be one line of at most {LONGEST_ORIGIN} printable characters")
-    read = lambda path, split, flag: read_predictions(path, _shape(found, split), flag)
+    on = lambda split: (found.spec.steps, found.frozen(split).n, found.spec.output_size)
+    validation = None
+    if validation_predictions is not None:
+        validation = read_predictions(validation_predictions, on("validation"), "validation_predictions")
     submission = Submission(
         task=found,
         model=model,
@@ -120,10 +121,8 @@ def resolve(
         budget=budget,
         seed=seed,
         origin=origin.strip(),
-        predictions=read(predictions, "test", "predictions"),
-        validation_predictions=None
-        if validation_predictions is None
-        else read(validation_predictions, "validation", "validation_predictions"),
+        predictions=read_predictions(predictions, on("test"), "predictions"),
+        validation_predictions=validation,
     )
     if abs(submission.deviation) > sizing.TOLERANCE and not allow_budget_miss:
         raise NmbenchError(
@@ -133,8 +132,8 @@ def resolve(
     return submission
 
 
-def clash(submission: Submission, store: Store) -> str | None:
-    """Run id of the row of the same model, size, budget and seed with other predictions, None if there is none."""
+def conflicting_run(submission: Submission, store: Store) -> str | None:
+    """Run id of a row with the same model, size, budget and seed but other predictions, or None."""
     mine, run_id = _without_predictions(submission.config()), submission.run_id()
     for row in store.rows():
         if row["protocol"] == schema.EXTERNAL and row["run_id"] != run_id:
@@ -155,14 +154,14 @@ def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarr
     judged = task.evaluate(submission.predictions, frozen.arrays)
     for name, value in judged["values"].items():
         if not np.isfinite(value):
-            raise NmbenchError(f"metric {name!r} of these predictions is {value}; are they of a sensible size?")
+            raise NmbenchError(f"metric {name!r} of these predictions is {value}; the predictions may be too large")
     row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
     row.update(
         schema_version=schema.SCHEMA_VERSION,
         run_id=submission.run_id(),
         status="ok",
         model=submission.model,
-        model_origin=f"external: {submission.origin or 'nothing said'}",
+        model_origin=f"external: {submission.origin or 'not given'}",
         protocol=schema.EXTERNAL,
         config_json=schema.canonical_json(submission.config()),
         params_target=submission.budget,
@@ -174,7 +173,7 @@ def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarr
         peak_rss_mb=provenance.peak_rss_mb(),
         started_utc=provenance.utc_now(),
         **task_columns(task, frozen.sha256, frozen.n),
-        **verdict_columns(task, judged),
+        **evaluation_columns(task, judged),
         **provenance.describe(),
     )
     return schema.check_row(row, row["run_id"]), judged["per_trial"]
@@ -183,32 +182,31 @@ def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarr
 def read_predictions(path_text: str, shape: tuple[int, ...], flag: str = KEY) -> np.ndarray:
     """Predictions from a .npz file (array `predictions`) or a .npy file, as float32.
 
-    Shape and type are judged by the array's header, before anything is allocated for it.
+    Shape and type are checked in the array's header, before its data are read.
 
     Args:
-      path_text: the file.
-      shape: what they must have, `(T, B, O)`.
-      flag: flag that gave the path, for messages.
+      path_text: path of the file.
+      shape: the required shape `(T, B, O)`.
+      flag: name of the flag with the path, for messages.
 
     Raises:
-      NmbenchError: no such file, not such a file, no such array, wrong shape or type, or a value that is not finite.
+      NmbenchError: missing or unreadable file, missing array, wrong shape or type, or a value that is not finite.
     """
     path = pathlib.Path(os.path.expanduser(path_text))
     where = f"--{flag}={path_text}"
+    remedy = f"save the predictions with numpy.savez(FILE, {KEY}=array)"
     if not os.path.isfile(path):
-        raise NmbenchError(f"{where}: no such file; save the predictions with numpy.savez(FILE, {KEY}=array)")
+        raise NmbenchError(f"{where}: no such file; {remedy}")
     try:
-        # What the readers warn of is of no use to anyone: the array is judged here.
         with warnings.catch_warnings(), open(path, "rb") as file:
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # NumPy's warnings about a file would not help the user
             array = _read(file, shape, where)
     except NmbenchError:
         raise
-    except Exception as error:  # in a foreign file anything can be wrong; the user needs one line
+    except Exception as error:  # a damaged file can raise anything; the user needs one line
         reason = str(error).split("\n")[0][:100]
         raise NmbenchError(
-            f"{where} cannot be read, it is damaged or no .npz or .npy file ({type(error).__name__}: {reason}); save the "
-            f"predictions with numpy.savez(FILE, {KEY}=array)"
+            f"{where} cannot be read; it is damaged or not a .npz or .npy file ({type(error).__name__}: {reason}); {remedy}"
         ) from error
     wrong = np.argwhere(~np.isfinite(array))
     if len(wrong):
@@ -228,60 +226,45 @@ def _read(file: BinaryIO, shape: tuple[int, ...], where: str) -> np.ndarray:
     if not zipfile.is_zipfile(file):
         raise NmbenchError(f"{where} is neither a .npz nor a .npy file; save it with numpy.savez(FILE, {KEY}=array)")
     with zipfile.ZipFile(file) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
         if f"{KEY}.npy" not in archive.namelist():
-            held = ", ".join(repr(name[:40]) for name in names[:5]) or "nothing"
-            raise NmbenchError(f"{where} holds no array {KEY!r} but {held}; save it with numpy.savez(FILE, {KEY}=array)")
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            found = ", ".join(repr(name[:40]) for name in names[:5]) or "none"
+            raise NmbenchError(
+                f"{where} has no array {KEY!r} (arrays: {found}); save it with numpy.savez(FILE, {KEY}=array)"
+            )
         with archive.open(f"{KEY}.npy") as member:
-            _check_header(member, shape, where)
-        with archive.open(f"{KEY}.npy") as member:
-            array = np.lib.format.read_array(member, allow_pickle=False)
-            # Only at the end of the member is its checksum compared.
-            if member.read(1):
-                raise NmbenchError(f"{where}: array {KEY!r} is followed by other bytes; the file is damaged")
-        return _as_float32(array)
+            return _read_array(member, shape, where)
 
 
-def _read_array(file: BinaryIO, shape: tuple[int, ...], where: str) -> np.ndarray:
-    _check_header(file, shape, where)
-    file.seek(0)
-    array = np.lib.format.read_array(file, allow_pickle=False)
-    if file.read(1):
-        raise NmbenchError(f"{where}: the array is followed by other bytes; the file is damaged")
-    return _as_float32(array)
-
-
-def _check_header(file: Any, shape: tuple[int, ...], where: str) -> None:
+def _read_array(file: IO[bytes], shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Read a .npy file as float32. Its header is checked first, so that no memory is allocated for a wrong shape."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
-        raise NmbenchError(f"{where}: .npy format {version} is not one that plain arrays of numbers are saved in")
+        raise NmbenchError(f"{where}: .npy format {version} is not a format of plain arrays of numbers")
     found, _, dtype = _HEADERS[version](file)
     if dtype.hasobject:
         raise NmbenchError(f"{where} holds pickled Python objects, which are not read; save a plain array of float32")
     if dtype.kind not in "fiu":
-        raise NmbenchError(f"{where}: predictions have dtype {dtype}; they must be real numbers, best float32")
+        raise NmbenchError(f"{where}: predictions have dtype {dtype}; they must be real numbers, preferably float32")
     if found != shape:
         raise NmbenchError(f"{where}: predictions have shape {_short(found)}, not [T, B, O] = {shape}{_hint(found, shape)}")
+    file.seek(0)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    if file.read(1):  # at the end of a member, zipfile also compares its checksum
+        raise NmbenchError(f"{where}: the array is followed by other bytes; the file is damaged")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(array, np.float32)
 
 
 def _hint(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
     steps, trials, outputs = shape
     if found == (trials, steps, outputs):
-        return "; trials come first in it: swap the first two axes"
+        return "; its trials come first: swap the first two axes"
     if found == (steps, trials) and outputs == 1:
-        return "; the last axis is missing: index it with [..., None]"
+        return "; the last axis is missing: add it with [..., None]"
     if len(found) == 3 and found[0] == steps and found[2] == outputs:
         return f"; the set has {trials} trials: predict all of them, in order"
     return ""
-
-
-def _as_float32(array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.ascontiguousarray(array, np.float32)
-
-
-def _shape(task: Task, split: str) -> tuple[int, int, int]:
-    return (task.spec.steps, task.frozen(split).n, task.spec.output_size)
 
 
 def _validation_loss(submission: Submission) -> float | None:

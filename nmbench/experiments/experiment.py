@@ -3,98 +3,111 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 from nmbench.contracts.model import Baseline, Model
-from nmbench.contracts.protocol import Phase, Protocol
+from nmbench.contracts.protocol import Protocol, ResolvedPhase
 from nmbench.contracts.task import Task
-from nmbench.experiments import sizing
-from nmbench.experiments.request import Request, run_id_of
+from nmbench.experiments.configuration import Configuration
+from nmbench.experiments.request import Request
+from nmbench.experiments.sizing import Sizing
 from nmbench.results import provenance
-from nmbench.training import trainer
-from nmbench.training.trainer import Report, Timing, TrainedRun, TrainingRun
+from nmbench.training.trainer import TrainingSetup
 
 # Raised when a change of the engine changes what a configuration trains to.
 ENGINE_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Tuning:
-    """How the learning rate was chosen.
+class LearningRate:
+    """The learning rate of an experiment and how it was chosen.
 
     Attributes:
-      rate: the chosen rate.
-      trials: number of training runs the choice took.
-      record: grid, seeds and losses (see `nmbench.experiments.tuning`), or {"source": ...} for a rate that was not tuned.
+      value: the learning rate.
+      tuning_runs: number of training runs that the choice took, 0 if it was not tuned.
+      record: the tuning record (see `nmbench.experiments.tuning`), or `{"source": ...}` if it was not tuned.
     """
 
-    rate: float
-    trials: int
+    value: float
+    tuning_runs: int
     record: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A resolved request: ready to train."""
+    """A resolved request: model, task, protocol, size and learning rate. One run of it is one seed.
+
+    Attributes:
+      request: what was asked for.
+      baseline, task, protocol: the registered objects.
+      sizing: all hyperparameters and the number of learned parameters.
+      model: pure functions of this size.
+      learning_rate: its value and origin.
+      phases: of the protocol, for this model and number of steps.
+      testset_sha256, n_test: hash and number of trials of the frozen test set.
+      validation_sha256, training_sha256: name of each set that the phases use to its hash.
+      model_sha256: fingerprint of the model's source. A changed model is another model.
+    """
 
     request: Request
     baseline: Baseline
     task: Task
     protocol: Protocol
-    sizing: sizing.Sizing
+    sizing: Sizing
     model: Model
-    tuning: Tuning
-    phases: tuple[Phase, ...]
+    learning_rate: LearningRate
+    phases: tuple[ResolvedPhase, ...]
     testset_sha256: str
     n_test: int
     validation_sha256: dict[str, str]
     training_sha256: dict[str, str]
     model_sha256: str
 
-    def resolved_protocol(self) -> dict[str, Any]:
-        """The protocol as it will run, plain data."""
-        return self.protocol.resolve(self.phases, self.tuning.rate)
+    @property
+    def steps(self) -> int:
+        """Number of training steps of all phases together."""
+        return sum(phase.steps for phase in self.phases)
 
-    def config(self, seed: int) -> dict[str, Any]:
-        """Everything that determines a run; its hash ends the run id."""
-        return {
-            "engine": ENGINE_VERSION,
-            "model": self.baseline.name,
-            "model_sha256": self.model_sha256,
-            "hparams": self.sizing.hparams,
-            "budget": self.sizing.target,
-            "task": self.task.name,
-            "task_version": self.task.version,
-            "testset_sha256": self.testset_sha256,
-            "validation_sha256": self.validation_sha256,
-            "training_sha256": self.training_sha256,
-            "protocol": self.resolved_protocol(),
-            "learning_rate": self.tuning.rate,
-            "tuning_trials": self.tuning.trials,
-            "data_seed": self.request.data_seed,
-            "seed": seed,
-            "x64": provenance.uses_x64(),
-            # Rounding differs with it, so it belongs to the key; without it a key stays what it was.
-            **({"remat": True} if self.request.remat else {}),
-        }
+    def resolved_protocol(self) -> dict[str, Any]:
+        """The protocol with the learning rate of every phase filled in; plain data."""
+        return self.protocol.resolve(self.phases, self.learning_rate.value)
+
+    def configuration(self, seed: int) -> Configuration:
+        """The configuration of one run."""
+        return Configuration(
+            engine=ENGINE_VERSION,
+            model=self.baseline.name,
+            model_sha256=self.model_sha256,
+            hparams=self.sizing.hparams,
+            budget=self.sizing.target,
+            task=self.task.name,
+            task_version=self.task.version,
+            testset_sha256=self.testset_sha256,
+            validation_sha256=self.validation_sha256,
+            training_sha256=self.training_sha256,
+            protocol=self.resolved_protocol(),
+            learning_rate=self.learning_rate.value,
+            tuning_trials=self.learning_rate.tuning_runs,
+            data_seed=self.request.data_seed,
+            seed=seed,
+            x64=provenance.uses_x64(),
+            remat=self.request.remat,
+        )
 
     def run_id(self, seed: int) -> str:
-        return run_id_of(self.config(seed))
+        """Run id of one seed."""
+        return self.configuration(seed).run_id
 
-    def train(self, lanes: Sequence[TrainingRun], report: Report, **options: Any) -> tuple[list[TrainedRun], Timing]:
-        """Train lanes of this cell together (see `nmbench.training.trainer.train`)."""
-        return trainer.train(
-            self.model,
-            self.task,
-            self.baseline,
-            self.phases,
-            lanes,
+    def training_setup(self) -> TrainingSetup:
+        """What the trainer needs to know."""
+        return TrainingSetup(
+            model=self.model,
+            task=self.task,
+            baseline=self.baseline,
+            phases=self.phases,
             validate_every=self.protocol.validate_every,
             selection=self.protocol.selection,
             loss_limit=self.protocol.loss_limit,
             data_seed=self.request.data_seed,
             max_devices=self.request.devices,
-            report=report,
-            **options,
         )

@@ -10,37 +10,52 @@ import numpy as np
 from nmbench.contracts.task import Task
 from nmbench.experiments.experiment import Experiment
 from nmbench.results import provenance, schema
-from nmbench.results.columns import task_columns, verdict_columns
+from nmbench.results.columns import evaluation_columns, task_columns
 from nmbench.results.store import Store
 from nmbench.training.parameter_files import save_params
 from nmbench.training.snapshot import CurvePoint
 from nmbench.training.trainer import TrainedRun
 
 
-def experiment_columns(cell: Experiment) -> dict[str, Any]:
-    """Columns of a row that are the same for all runs of a cell, however they end; plain data."""
+def experiment_columns(experiment: Experiment) -> dict[str, Any]:
+    """Columns that are the same in the rows of all runs of an experiment, whether a run succeeds or fails; plain data."""
     return {
-        "model": cell.baseline.name,
-        "model_origin": cell.baseline.origin,
-        "protocol": cell.protocol.name,
-        "params_target": cell.sizing.target,
-        "params_actual": cell.sizing.actual,
-        "params_dev": cell.sizing.deviation,
-        "data_seed": cell.request.data_seed,
-        "train_steps": sum(phase.steps for phase in cell.phases),
-        "learning_rate": cell.tuning.rate,
-        "tuning_trials": cell.tuning.trials,
-        "tuning_json": schema.canonical_json(cell.tuning.record),
-        **task_columns(cell.task, cell.testset_sha256, cell.n_test),
+        "model": experiment.baseline.name,
+        "model_origin": experiment.baseline.origin,
+        "protocol": experiment.protocol.name,
+        "params_target": experiment.sizing.target,
+        "params_actual": experiment.sizing.actual,
+        "params_dev": experiment.sizing.deviation,
+        "data_seed": experiment.request.data_seed,
+        "train_steps": experiment.steps,
+        "learning_rate": experiment.learning_rate.value,
+        "tuning_trials": experiment.learning_rate.tuning_runs,
+        "tuning_json": schema.canonical_json(experiment.learning_rate.record),
+        **task_columns(experiment.task, experiment.testset_sha256, experiment.n_test),
     }
 
 
-def record(cell: Experiment, seed: int, trained: TrainedRun, predict, circumstances: dict[str, Any], store: Store):
-    task, began = cell.task, time.perf_counter()
+def record(
+    experiment: Experiment, seed: int, trained: TrainedRun, predict, circumstances: dict[str, Any], store: Store
+) -> dict[str, Any]:
+    """Evaluate a trained run, store its run folder and return its row.
+
+    Args:
+      experiment: what was trained.
+      seed: of the run.
+      trained: parameters and training curve.
+      predict: function from parameters to predictions `[T, B, O]` on the test set.
+      circumstances: columns on versions, machine and time.
+      store: results folder.
+
+    Raises:
+      NmbenchError: the run folder cannot be written.
+    """
+    task, began = experiment.task, time.perf_counter()
     row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
     per_trial: dict[str, np.ndarray] = {}
     if trained.diverged_at is not None:
-        limit = cell.protocol.loss_limit
+        limit = experiment.protocol.loss_limit
         row.update(
             status="diverged",
             error=f"the loss was not a number or above {limit:g} at step {trained.diverged_at}",
@@ -53,19 +68,19 @@ def record(cell: Experiment, seed: int, trained: TrainedRun, predict, circumstan
                 status="ok",
                 last_value=judged["last"],
                 validation_loss=trained.validation_loss,
-                **verdict_columns(task, judged),
+                **evaluation_columns(task, judged),
             )
         else:
             row.update(status="diverged", error="predictions on the test set are not finite")
     row.update(
         schema_version=schema.SCHEMA_VERSION,
-        run_id=cell.run_id(seed),
-        config_json=schema.canonical_json(cell.config(seed)),
+        run_id=experiment.run_id(seed),
+        config_json=experiment.configuration(seed).to_json(),
         seed=seed,
         selected_step=trained.selected_step,
         eval_s=round(time.perf_counter() - began, 3),
         peak_rss_mb=provenance.peak_rss_mb(),
-        **experiment_columns(cell),
+        **experiment_columns(experiment),
         **circumstances,
     )
     save = lambda path: save_params(path, trained.params, {"run_id": row["run_id"]})
@@ -74,7 +89,10 @@ def record(cell: Experiment, seed: int, trained: TrainedRun, predict, circumstan
 
 
 def _judge(task: Task, trained: TrainedRun, predict) -> dict[str, Any]:
-    """What `Task.evaluate` says of the selected parameters, with the stages that metrics ask for, and the "last" value."""
+    """Results of `Task.evaluate` for the selected parameters, with the stages that metrics ask for.
+
+    The entry "last" is the primary metric of the parameters after the last step, None if it is not finite.
+    """
     arrays = task.frozen("test").arrays
     judged = task.evaluate(predict(trained.params), arrays)
     for stage, params in trained.stages.items():

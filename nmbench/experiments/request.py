@@ -1,30 +1,29 @@
-"""What a user asks for, and the name of a run that comes of it: plain data, for which no JAX is loaded."""
+"""What a user asks to run. Plain data; JAX is not imported."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from nmbench.results import schema
+from nmbench.support.errors import NmbenchError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asks for; None means the default.
+    """What a user asks to run; None means the default.
 
     Attributes:
       model, task: registered names.
-      budget: learned parameters; the task's default under protocols that size by budget.
-      hparams: name to value or text; fixes sizes.
+      budget: number of learned parameters; the task's default under protocols that size by budget.
+      hparams: hyperparameter to value or text; giving the free size fixes the size.
       protocol: name; the task's first.
-      learning_rate: overrides tuned, published and default rates.
-      steps: total number of training steps, shared among the phases.
+      learning_rate: replaces tuned, published and default learning rates.
+      steps: total number of training steps, divided among the phases in proportion.
       data_seed: seed of the training data.
       allow_budget_miss: accept a size more than 5% off the budget.
-      devices: bound on JAX devices.
-      remat: recompute activations for the gradient instead of keeping them all.
+      devices: largest number of JAX devices to use.
+      remat: recompute activations for the gradient instead of storing them all.
     """
 
     model: str
@@ -39,8 +38,32 @@ class Request:
     devices: int | None = None
     remat: bool = False
 
+    def to_argv(self) -> list[str]:
+        """Flags of `nmbench run` for everything that is not at its default.
 
-def run_id_of(config: Mapping[str, Any]) -> str:
-    """The run id of a configuration as `Experiment.config` makes it."""
-    key = hashlib.sha256(schema.canonical_json(config).encode()).hexdigest()[:12]
-    return f"{config['model']}.{config['task']}.{config['protocol']['name']}.s{config['seed']}.{key}"
+        Raises:
+          NmbenchError: a hyperparameter has a value that a flag cannot carry.
+        """
+        values = {
+            "model": self.model,
+            "task": self.task,
+            "protocol": self.protocol,
+            "budget": self.budget,
+            "hparams": ",".join(f"{name}={_flag_value(name, value)}" for name, value in self.hparams.items()) or None,
+            "steps": self.steps,
+            "learning_rate": None if self.learning_rate is None else repr(self.learning_rate),
+            "data_seed": self.data_seed or None,
+            "devices": self.devices,
+        }
+        switches = {"remat": self.remat, "allow_budget_miss": self.allow_budget_miss}
+        return [
+            *(f"--{name}={value}" for name, value in values.items() if value is not None),
+            *(f"--{name}" for name, on in switches.items() if on),
+        ]
+
+
+def _flag_value(name: str, value: Any) -> str:
+    text = str(value)
+    if not text or text != text.strip() or "," in text:
+        raise NmbenchError(f"the value {text!r} of {name} cannot be given with --hparams")
+    return text

@@ -1,83 +1,54 @@
-"""What resolving a request finds out about its task and its model, kept: the cells of a sweep have most of it in common."""
+"""Facts about models that resolving a request needs, found by tracing and kept for the life of the process."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from nmbench.contracts import fingerprints
 from nmbench.contracts.input_weights import check_shapes
 from nmbench.contracts.model import Baseline, Model
 from nmbench.contracts.parameters import flatten, is_learned
-from nmbench.contracts.task import FixedData, Task
-from nmbench.experiments import extrapolation, sizing
+from nmbench.contracts.specs import SequenceSpec
+from nmbench.contracts.task import Task
+from nmbench.experiments import sizing
 from nmbench.support.errors import NmbenchError
 
+# Key to (objects whose identity is part of the key, answer): keeping the objects keeps their identities unique.
+_answers: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
 
-class ResolveCache:
-    """Answers each question once.
 
-    Args:
-      many: trace a model once per task, not for every size.
-      quick: also extrapolate parameter counts (see `nmbench.experiments.extrapolation`), and trace no model that comes with nmbench: its
-        tests do.
+def parameter_counter(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[int], int]:
+    """A function from the free size to the number of learned parameters; it counts each size once per process."""
+    fixed = _without_free_size(baseline, hparams)
+    return _once(("count", repr(spec), _text(fixed)), (baseline,), lambda: sizing.counter(baseline, spec, fixed))
+
+
+def check_outputs(baseline: Baseline, model: Model, task: Task, hparams: Mapping[str, Any]) -> None:
+    """Trace a model on a task and check what it returns; sizes of one model share the check.
+
+    Raises:
+      NmbenchError: outputs are not `[T, B, O]`, a learned parameter is not a real float, declared input weights are missing,
+        or the model raises an exception.
     """
+    from nmbench.results.provenance import uses_x64
 
-    def __init__(self, many: bool = False, quick: bool = False):
-        self._many, self._quick = many or quick, quick
-        self._proven: set[str] = set()
-        self._answers: dict[tuple, Any] = {}
+    key = ("outputs", uses_x64(), _text(_without_free_size(baseline, hparams)))
+    _once(key, (baseline, task), lambda: _check_outputs(baseline, model, task))
 
-    def test_set(self, task: Task) -> tuple[str, int]:
-        """Hash and number of trials of a task's test set, checked with the metrics' own checks."""
 
-        def find() -> tuple[str, int]:
-            frozen = task.frozen("test")
-            for metric in task.metrics:
-                metric.check(frozen.arrays, frozen.n)
-            return frozen.sha256, frozen.n
+def _once(key: tuple[Hashable, ...], objects: tuple[Any, ...], find: Callable[[], Any]) -> Any:
+    full = (*key, *map(id, objects))
+    if full not in _answers:
+        _answers[full] = objects, find()
+    return _answers[full][1]
 
-        return self._once(("test_set", task.name), find)
 
-    def set_sha256(self, task: Task, name: str) -> str:
-        """Hash of a frozen set."""
-        return self._once(("set", task.name, name), lambda: task.frozen(name).sha256)
+def _without_free_size(baseline: Baseline, hparams: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in hparams.items() if name != baseline.free_size}
 
-    def training_sha256(self, task: Task, name: str) -> str:
-        """Fingerprint of training data."""
-        return self._once(("training", task.name, name), lambda: task.training[name].fingerprint())
 
-    def training_trials(self, task: Task, name: str) -> int:
-        """Number of trials of fixed training data; 0 where trials are drawn afresh."""
-        data = task.training[name]
-        trials = lambda: data.make().targets.shape[1] if isinstance(data, FixedData) else 0
-        return self._once(("trials", task.name, name), trials)
-
-    def source_sha256(self, baseline: Baseline) -> str:
-        """Fingerprint of a model's source."""
-        return self._once(("source", baseline.name), lambda: fingerprints.of_module(baseline.path))
-
-    def counter(self, baseline: Baseline, task: Task, hparams: Mapping[str, Any]) -> Callable[[int], int]:
-        """Free size to number of learned parameters, shared by tasks whose inputs and outputs are alike."""
-        fixed = {name: value for name, value in hparams.items() if name != baseline.free_size}
-        key = ("count", baseline.name, repr(task.spec), repr(sorted(fixed.items())))
-        if self._quick:
-            return self._once(key, lambda: extrapolation.counter(baseline, task.spec, fixed, self._proven))
-        return self._once(key, lambda: sizing.counter(baseline, task.spec, fixed))
-
-    def check_outputs(self, baseline: Baseline, model: Model, task: Task) -> None:
-        """Trace a model: outputs must be `[T, B, O]`, and declared input weights must be there; raises `NmbenchError`."""
-        check = functools.partial(_check_outputs, baseline, model, task)
-        if not self._many:
-            check()
-        elif not (self._quick and baseline.origin.startswith("baselines/")):
-            self._once(("outputs", baseline.name, task.name), check)
-
-    def _once(self, key: tuple, find: Callable[[], Any]) -> Any:
-        if key not in self._answers:
-            self._answers[key] = find()
-        return self._answers[key]
+def _text(hparams: Mapping[str, Any]) -> str:
+    return repr(sorted(hparams.items()))
 
 
 def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
@@ -99,7 +70,8 @@ def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
     for name, leaf in named.items():
         if is_learned(*name.rsplit("|", 1)) and not jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating):
             raise NmbenchError(
-                f"model {baseline.name!r}: parameter {name!r} is of {leaf.dtype}, and only real floats are learned; keep it "
-                f"out of what init returns (Equinox: eqx.partition(model, eqx.is_inexact_array)), or call it fixed_..."
+                f"model {baseline.name!r}: parameter {name!r} has dtype {leaf.dtype}, but only real floats can be "
+                f"learned; keep it out of what init returns (in Equinox with eqx.partition(model, "
+                f"eqx.is_inexact_array)) or name it fixed_..."
             )
     check_shapes(baseline.name, baseline.input_weights, task.spec, {name: leaf.shape for name, leaf in named.items()})

@@ -1,49 +1,118 @@
-"""How a row is made again: its command, and whether this nmbench still gives the row's run id."""
+"""The command that makes a row again, and whether it still gives the row's run id."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.experiments import rebuild
-from nmbench.results.experiment_rows import shared_config, short
+from nmbench.experiments.configuration import Configuration
+from nmbench.experiments.experiment import LearningRate
+from nmbench.experiments.loading import resolve_again
+from nmbench.experiments.request import Request
+from nmbench.experiments.resolution import resolve
+from nmbench.results.config_json import shared_config, short
 from nmbench.results.schema import EXTERNAL
 from nmbench.support.errors import NmbenchError
 
-# Where models and tasks lie that come with nmbench; any other needs the file that registers it.
+# Folders of the models and tasks that come with nmbench; any other needs the file that registers it.
 _SHIPPED = ("baselines/", "tasks/")
-_ELSEWHERE = "Trained outside nmbench, which has only scored the predictions: no command of nmbench trains it."
-_TUNED = "It first chooses the learning rate again, as it was chosen for this row."
+_EXTERNAL = "Trained outside nmbench, which has only scored the predictions: no command of nmbench trains it."
+_TUNED = "The command first chooses the learning rate again, as it was chosen for this row."
+# Number of seeds that `nmbench run` trains by default.
+_SEEDS = 10
+
+
+def command_of(configuration: Configuration, *, seeds: range | None = None, plugins: Sequence[str] = ()) -> str:
+    """The shortest `python -m nmbench.run ...` line whose run has this configuration.
+
+    A flag is left out where the rest of the line resolves to the same without it. A tuned learning rate that is not the
+    default one is tuned again (`--tune`).
+
+    Args:
+      configuration: of a run.
+      seeds: first to last seed of the command, the run's own by default.
+      plugins: files that register the model or the task.
+
+    Raises:
+      NmbenchError: a hyperparameter has a value that a flag cannot carry.
+    """
+    seeds = range(configuration.seed, configuration.seed + 1) if seeds is None else seeds
+    configuration.to_argv()  # raises where no command can say it
+    request, rate_given = _shortest(configuration)
+    words = ["JAX_ENABLE_X64=true"] if configuration.x64 else []
+    words += ["python", "-m", "nmbench.run", *(f"--plugin={path}" for path in plugins), *request.to_argv()]
+    words += [f"--first_seed={seeds.start}"] if seeds.start else []
+    words += [f"--seeds={len(seeds)}"] if len(seeds) != _SEEDS else []
+    words += configuration.learning_rate_argv() if rate_given else []
+    return " ".join(word if word.startswith("JAX_") else shlex.quote(word) for word in words)
+
+
+def _shortest(configuration: Configuration) -> tuple[Request, bool]:
+    """The request with everything left out that changes nothing, and whether the learning rate has to be given."""
+    full = configuration.request()
+    request, rate_given = full, True
+    if not _resolves_to(configuration, request, rate_given):
+        # The model or the task is unknown here, or has changed in what can be asked for: nothing can be left out.
+        return request, True
+    if _resolves_to(configuration, request, False):
+        rate_given = False
+    for shorter in _shorter_requests(full):
+        candidate = dataclasses.replace(request, **shorter(request))
+        if candidate != request and _resolves_to(configuration, candidate, rate_given):
+            request = candidate
+    return request, rate_given
+
+
+def _shorter_requests(full: Request) -> Iterator[Any]:
+    """Functions from a request to changes that shorten it, in the order in which they are tried."""
+    yield lambda request: {"allow_budget_miss": False}
+    yield lambda request: {"steps": None}
+    # All hyperparameters at once, then one by one: most are defaults, and the free size follows from the budget.
+    yield lambda request: {"hparams": {}, "budget": None}
+    yield lambda request: {"hparams": {}}
+    for name in full.hparams:
+        yield lambda request, name=name: {"hparams": {k: v for k, v in request.hparams.items() if k != name}}
+    yield lambda request: {"budget": None}
+    yield lambda request: {"allow_budget_miss": False}
+    yield lambda request: {"protocol": None}
+
+
+def _resolves_to(configuration: Configuration, request: Request, rate_given: bool) -> bool:
+    rate = LearningRate(configuration.learning_rate, configuration.tuning_trials, {}) if rate_given else None
+    try:
+        return resolve(request, rate).configuration(configuration.seed).asks_for_the_same(configuration)
+    except NmbenchError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True)
-class Rerun:
-    """How to make rows of one configuration again.
+class RowCommand:
+    """How to make the rows of one experiment again.
 
     Attributes:
-      config: the configuration, with some seed; None where no command makes it.
+      configuration: of one of its runs; None where no command makes it.
       plugins: files that the command has to name.
-      exact: whether resolving it here gives the configuration of the row, and so its run id.
-      note: what there is to know, above all why it is not exact; "" for nothing.
+      exact: whether the command gives the run id of the row today.
+      note: what the reader should know, above all why it is not exact; "" for nothing.
     """
 
-    config: Mapping[str, Any] | None
+    configuration: Configuration | None
     plugins: tuple[str, ...]
     exact: bool
     note: str
 
     def command(self, first_seed: int, seeds: int = 1) -> str:
-        """One line for a shell that trains so many seeds; "" where there is none."""
-        if self.config is None:
+        """A shell command that trains this many seeds; "" where there is none."""
+        if self.configuration is None:
             return ""
-        return rebuild.command_of(self.config, seeds=range(first_seed, first_seed + seeds), plugins=self.plugins)
+        return command_of(self.configuration, seeds=range(first_seed, first_seed + seeds), plugins=self.plugins)
 
 
-class Reruns:
-    """Commands of rows, each configuration resolved once.
+class RowCommands:
+    """Commands of rows; every configuration is resolved once.
 
     Args:
       plugins: files given with --plugin, as the commands should name them.
@@ -51,37 +120,40 @@ class Reruns:
 
     def __init__(self, plugins: Sequence[str] = ()):
         self._plugins = tuple(plugins)
-        self._known: dict[tuple[str, str], Rerun] = {}
+        self._found: dict[tuple[str, str], RowCommand] = {}
 
-    def of(self, row: Mapping[str, Any]) -> Rerun:
-        """How `row`, a valid result row, is made again. Nothing is trained and nothing written."""
+    def of(self, row: Mapping[str, Any]) -> RowCommand:
+        """How to make `row`, a valid result row, again. Nothing is trained or written."""
         if row["protocol"] == EXTERNAL:
-            return Rerun(None, (), False, _ELSEWHERE)
+            return RowCommand(None, (), False, _EXTERNAL)
         key = shared_config(row["config_json"]), row["model_origin"]
-        if key not in self._known:
-            self._known[key] = self._find(json.loads(row["config_json"]), row["model_origin"])
-        return self._known[key]
+        if key not in self._found:
+            self._found[key] = self._find(row["config_json"], row["model_origin"])
+        return self._found[key]
 
-    def _find(self, config: dict[str, Any], origin: str) -> Rerun:
+    def _find(self, config_json: str, origin: str) -> RowCommand:
         try:
-            rebuild.command_of(config)
+            configuration = Configuration.from_json(config_json)
+            configuration.to_argv()
         except NmbenchError as error:
-            return Rerun(None, (), False, f"No command makes it: {error}.")
-        plugins = self._needed(config, origin.rsplit(":", 1)[0])
+            return RowCommand(None, (), False, f"No command makes it: {error}.")
+        plugins = self._needed(configuration, origin.rsplit(":", 1)[0])
         try:
-            changed = rebuild.differences(config, rebuild.cell_from(config))
+            today = resolve_again(configuration).configuration(configuration.seed)
         except NmbenchError as error:
-            return Rerun(config, plugins, False, f"This nmbench refuses it: {error}.")
+            return RowCommand(configuration, plugins, False, f"This nmbench refuses it: {error}.")
+        changed = configuration.differences(today)
         changed.pop("x64", None)  # set for the whole process
         if changed:
-            return Rerun(config, plugins, False, f"With this nmbench it makes another run: {_listed(changed)}.")
-        return Rerun(config, plugins, True, _TUNED if "--tune" in rebuild.command_of(config) else "")
+            return RowCommand(configuration, plugins, False, f"With this nmbench it makes another run: {_listed(changed)}.")
+        return RowCommand(configuration, plugins, True, _TUNED if "--tune" in command_of(configuration) else "")
 
-    def _needed(self, config: Mapping[str, Any], origin: str) -> tuple[str, ...]:
-        registered = [r.entry(config[r.kind]).origin for r in (BASELINES, TASKS) if config[r.kind] in r]
-        if all(place.startswith(_SHIPPED) for place in (*registered, origin)):
+    def _needed(self, configuration: Configuration, origin: str) -> tuple[str, ...]:
+        names = ((BASELINES, configuration.model), (TASKS, configuration.task))
+        registered = [registry.entry(name).origin for registry, name in names if name in registry]
+        if all(file.startswith(_SHIPPED) for file in (*registered, origin)):
             return ()
-        return self._plugins if config["model"] in BASELINES else (origin,)
+        return self._plugins if configuration.model in BASELINES else (origin,)
 
 
 def _listed(changed: Mapping[str, tuple[Any, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Run the seeds of an experiment: find what is stored, train the rest, evaluate and record each run."""
+"""Run the seeds of an experiment: find the stored runs, train the others, evaluate and record them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ from typing import Any, NamedTuple
 
 from nmbench.experiments import recording, resuming
 from nmbench.experiments.experiment import Experiment
-from nmbench.experiments.resuming import RunGroup
+from nmbench.experiments.resuming import Report, RunGroup
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.support.loggers import Loggers
 from nmbench.training.checkpoints import Checkpoints
 from nmbench.training.prediction import predictor
-from nmbench.training.trainer import Report, Timing, TrainedRun, TrainingRun
+from nmbench.training.trainer import TrainingRun
 
 
 class Plan(NamedTuple):
-    """What is left to do: rows that are stored already, by seed, the other seeds, and how these are trained."""
+    """What is left to do for some seeds of an experiment.
 
-    known: dict[int, dict[str, Any]]
+    Attributes:
+      stored: rows of finished runs, by seed.
+      missing: the other seeds.
+      groups: how the missing seeds are trained; indices refer to `missing`.
+    """
+
+    stored: dict[int, dict[str, Any]]
     missing: list[int]
     groups: list[RunGroup]
 
 
 def plan(
-    cell: Experiment,
+    experiment: Experiment,
     seeds: Sequence[int],
     store: Store,
     checkpoints: Checkpoints,
@@ -33,73 +39,87 @@ def plan(
     force: bool = False,
     retry_failed: bool = False,
 ) -> Plan:
-    """What is stored, and from where the rest goes on.
+    """Find out which runs are stored, and from which checkpoints the others resume.
 
-    With `force` nothing is stored, and checkpoints are discarded. With `retry_failed`, runs that were lost to a crash or a
-    time limit are not either; their checkpoints are kept in any case.
+    Args:
+      experiment: what to run.
+      seeds: of its runs.
+      store: results folder.
+      checkpoints: of runs in training.
+      force: train stored runs again, from the beginning.
+      retry_failed: train runs again that were lost to a crash or a time limit, from their checkpoints if there are any.
     """
-    keys = {seed: cell.run_id(seed) for seed in seeds}
-    stored = {} if force else {seed: row for seed in seeds if (row := store.row(keys[seed])) is not None}
-    known = {s: row for s, row in stored.items() if not (retry_failed and row["status"] in schema.LOST)}
-    missing = [seed for seed in seeds if seed not in known]
-    for seed in seeds if force else known:
-        if force or known[seed]["status"] not in schema.LOST:
+    keys = {seed: experiment.run_id(seed) for seed in seeds}
+    rows = {} if force else {seed: row for seed in seeds if (row := store.row(keys[seed])) is not None}
+    stored = {seed: row for seed, row in rows.items() if not (retry_failed and row["status"] in schema.LOST)}
+    missing = [seed for seed in seeds if seed not in stored]
+    for seed in seeds if force else stored:
+        if force or stored[seed]["status"] not in schema.LOST:
             checkpoints.discard(keys[seed])
-    return Plan(known, missing, resuming.stand(cell, [keys[seed] for seed in missing], checkpoints))
+    return Plan(stored, missing, resuming.group_runs(experiment, [keys[seed] for seed in missing], checkpoints))
 
 
 def run_seeds(
-    cell: Experiment,
+    experiment: Experiment,
     seeds: Sequence[int],
     store: Store,
     *,
-    force: bool = False,
     report: Report = lambda step, losses: None,
     loggers: Loggers | None = None,
     checkpoints: Checkpoints | None = None,
     planned: Plan | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of all seeds: those already in the store as they are, the others trained together, evaluated and stored.
+    """Rows of all seeds, in order: stored rows are read, the other runs are trained together, evaluated and stored.
 
     Args:
-      cell: what to run.
-      seeds: of the models.
-      store: where rows are looked up and stored.
-      force: do again what is stored.
-      report: called with the steps done and the losses of the seeds that were missing, `[missing]`.
-      loggers: told of the seeds that are trained; none by default.
-      checkpoints: where training that was cut short goes on from; those of the store by default.
-      planned: what `plan` returned, if the caller has asked for it already.
+      experiment: what to run.
+      seeds: of its runs.
+      store: results folder.
+      report: called with the number of steps done and the losses of the missing seeds, `[missing]`.
+      loggers: for the runs that are trained; none by default.
+      checkpoints: of interrupted runs; those of the store by default.
+      planned: the result of `plan`, if the caller has it.
 
     Raises:
-      NmbenchError: the disk refuses; what has been trained is in the checkpoints then.
-      Interrupted: the command was told to stop; likewise.
+      NmbenchError: the disk is full or cannot be written; the message says what was saved in checkpoints.
+      Interrupted: the command received a signal; the state of all unfinished runs is in the checkpoints.
     """
     checkpoints = checkpoints or Checkpoints(store.checkpoints)
-    known, missing, groups = planned or plan(cell, seeds, store, checkpoints, force=force)
-    keys = [cell.run_id(seed) for seed in missing]
-    # Gathered before training: nothing that can fail should fail after it.
-    origin = {"started_utc": provenance.utc_now(), **provenance.describe()} if missing else {}
+    stored, missing, groups = planned or plan(experiment, seeds, store, checkpoints)
+    rows = dict(stored)
+    keys = [experiment.run_id(seed) for seed in missing]
+    # Gathered before training, because nothing that can fail should fail after it.
+    origin = provenance.describe() if missing else {}
+    runs = [TrainingRun(seed, experiment.learning_rate.value) for seed in missing]
+    configurations = [(key, experiment.configuration(seed).to_dict()) for key, seed in zip(keys, missing, strict=True)]
+    with (loggers or Loggers()).started(configurations) as log:
+        for group in groups:
+            trainer = resuming.new_trainer(experiment, runs, group)
+            with checkpoints.training([keys[i] for i in group.indices], trainer.snapshots):
+                resuming.train_group(trainer, group, len(runs), checkpoints, report, log)
+                predict = predictor(experiment.model, experiment.task, experiment.task.frozen("test"))
+                for i, trained, circumstances in zip(
+                    group.indices, trainer.results(), _circumstances(trainer, group), strict=True
+                ):
+                    checkpoints.stop_if_signalled()
+                    circumstances = {**origin, **circumstances, "started_utc": checkpoints.started(keys[i])}
+                    row = recording.record(experiment, missing[i], trained, predict, circumstances, store)
+                    rows[missing[i]] = row
+                    checkpoints.discard(keys[i])
+                    log.finish(i, row)
+    return [rows[seed] for seed in seeds]
 
-    def finish(group: RunGroup, results: list[TrainedRun], timing: Timing) -> None:
-        predict = predictor(cell.model, cell.task, cell.task.frozen("test"))
-        spent = [(s.compile_s, s.train_s) for s in group.snapshots] or [(0.0, 0.0)] * len(results)
-        for place, trained, before in zip(group.places, results, spent, strict=True):
-            checkpoints.heed()
-            compile_s, train_s = (a + b / len(results) for a, b in zip(before, timing[:2], strict=True))
-            circumstances = {
-                **origin,
-                "started_utc": checkpoints.started(keys[place]) or origin["started_utc"],
-                "compile_s": round(compile_s, 3),
-                "train_s": round(train_s, 3),
-                "seeds_together": len(results),
-                "n_devices": timing.devices,
-            }
-            known[missing[place]] = recording.record(cell, missing[place], trained, predict, circumstances, store)
-            checkpoints.discard(keys[place])
-            log.finish(place, known[missing[place]])
 
-    runs = [TrainingRun(seed, cell.tuning.rate) for seed in missing]
-    with (loggers or Loggers()).started([(key, cell.config(seed)) for key, seed in zip(keys, missing, strict=True)]) as log:
-        resuming.train_resumably(cell, runs, keys, groups, checkpoints, report, finish, log.step)
-    return [known[seed] for seed in seeds]
+def _circumstances(trainer: Any, group: RunGroup) -> list[dict[str, Any]]:
+    """Columns on time and devices, for each run of a group; seconds are shared equally among the runs."""
+    count, (compile_s, train_s, devices) = len(group.indices), trainer.timing
+    earlier = [(s.compile_s, s.train_s) for s in group.snapshots] or [(0.0, 0.0)] * count
+    return [
+        {
+            "compile_s": round(compiled + compile_s / count, 3),
+            "train_s": round(trained + train_s / count, 3),
+            "seeds_together": count,
+            "n_devices": devices,
+        }
+        for compiled, trained in earlier
+    ]

@@ -21,11 +21,11 @@ LARGEST_SIZE = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Sizing:
-    """A full set of hyperparameters and what it counts to.
+    """A full set of hyperparameters and its number of parameters.
 
     Attributes:
       hparams: all hyperparameters, the free size included.
-      target: the budget aimed at, None when the sizes were given.
+      target: the budget, None if the sizes were given.
       actual: number of learned parameters.
     """
 
@@ -49,7 +49,7 @@ def shapes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -
 
 
 def shapes_of(init: Callable[[Any], Any], baseline: Baseline, hparams: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """As `shapes`, of what `init` makes."""
+    """Shape of every parameter that `init` makes; see `shapes`."""
     try:
         tree = jax.eval_shape(init, jax.random.key(0))
     except NmbenchError:
@@ -61,12 +61,12 @@ def shapes_of(init: Callable[[Any], Any], baseline: Baseline, hparams: Mapping[s
 
 
 def count(parameter_shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Number of learned parameters: every number but those whose name marks them as fixed."""
+    """Number of learned parameters: all numbers except those whose name marks them as fixed."""
     return sum(math.prod(shape) for name, shape in parameter_shapes.items() if is_learned(*name.rsplit("|", 1)))
 
 
 def counter(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[int], int]:
-    """Free size to number of learned parameters; each size is counted, or refused, once."""
+    """A function from the free size to the number of learned parameters. It counts, or refuses, each size once."""
 
     @functools.cache
     def answer(size: int) -> int | NmbenchError:
@@ -94,8 +94,8 @@ def size_to_budget(
 ) -> Sizing:
     """Solve the free size so that the learned parameters come closest to `budget`.
 
-    The count must not fall as the free size grows; bisection relies on it. `counted`: what `counter` returns for these,
-    where it is to be shared among budgets.
+    The number of parameters must not decrease as the free size grows, since bisection relies on it. `counted` is the
+    result of `counter` for these arguments, if the caller has it.
 
     Raises:
       NmbenchError: even size 1 exceeds the budget, or the closest size is more than 5% off and `allow_miss` is False.
@@ -110,7 +110,7 @@ def size_to_budget(
             f"parameters; raise --budget, fix smaller sizes with --hparams, or pass --allow_budget_miss"
         )
     high = low if counted(low) >= budget else _guess(counted, low, budget)
-    # Right for any count that does not fall: the guess only saves evaluations.
+    # The guess only saves evaluations; the result does not depend on it.
     if high > low + 1 and counted(high) >= budget and counted(high - 1) < budget:
         low = high - 1
     while high > low and counted(high) < budget:
@@ -127,7 +127,7 @@ def size_to_budget(
 
 
 def given_sizes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any], budget: int | None) -> Sizing:
-    """Count a model whose free size is given; `budget`, if any, is recorded as its target."""
+    """Count the parameters of a model whose free size is given; `budget`, if any, is recorded as the target."""
     if hparams[baseline.free_size] < 1:
         raise NmbenchError(f"{baseline.name}.{baseline.free_size} must be at least 1, got {hparams[baseline.free_size]}")
     return Sizing(dict(hparams), budget, count(shapes(baseline, spec, hparams)))
@@ -147,7 +147,7 @@ def check_deviation(baseline: Baseline, sizing: Sizing, allow_miss: bool) -> Non
 
 
 def _guess(counted: Callable[[int], int], low: int, budget: int) -> int:
-    """The first size above `low` to reach `budget` if the count is quadratic, as it is for most networks."""
+    """The first size above `low` that reaches `budget` if the count is quadratic in the size, as for most networks."""
     first, second, third = (counted(low + i) for i in range(3))
     bend = third - 2 * second + first
     slope = second - first - bend / 2  # count(low + d) = first + slope d + bend d^2 / 2
@@ -160,7 +160,7 @@ def _guess(counted: Callable[[int], int], low: int, budget: int) -> int:
 
 
 def _smallest(baseline: Baseline, counted, budget: int) -> int:
-    """The smallest free size the model accepts (some need N >= K), by doubling steps from 1."""
+    """The smallest free size that the model accepts; some models need N >= K."""
     size, refusal = 1, None
     while size <= LARGEST_SIZE:
         try:

@@ -1,9 +1,9 @@
 """`--tune`: choose a model's learning rate from the protocol's declared grid, on validation data alone.
 
-Every rate gets the same number of trials, with seeds that no result uses. The rate with the lowest mean validation loss
-over its seeds wins; the mean, because a rate that fails on one seed of three is not a reliable one. A trial that diverges
-counts as infinite. Where phases validate on different sets, a trial's loss is the mean over these sets, each taken at the
-end of the last phase that uses it.
+Every learning rate is tried with the same number of tuning runs, whose seeds no result uses. The learning rate with the
+lowest mean validation loss over its seeds wins. A tuning run that diverges counts as infinite, so a learning rate that fails
+on one seed cannot win. Where phases validate on different sets, the loss of a tuning run is the mean over these sets, each
+taken at the end of the last phase that uses it.
 """
 
 from __future__ import annotations
@@ -13,141 +13,162 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nmbench.contracts.protocol import Phase
+from nmbench.contracts.protocol import ResolvedPhase
 from nmbench.experiments import resuming
-from nmbench.experiments.experiment import ENGINE_VERSION, Experiment, Tuning
-from nmbench.experiments.resuming import RunGroup
+from nmbench.experiments.experiment import ENGINE_VERSION, Experiment, LearningRate
+from nmbench.experiments.resuming import Report, RunGroup
 from nmbench.results import schema
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 from nmbench.training.checkpoints import Checkpoints
-from nmbench.training.trainer import Report, Timing, TrainedRun, TrainingRun
+from nmbench.training.trainer import TrainingRun
 
 
-def check(cell: Experiment) -> None:
-    """Raise `NmbenchError` if the cell's protocol is not tuned."""
-    if not cell.protocol.learning_rate_grid:
-        raise NmbenchError(f"protocol {cell.protocol.name!r} of {cell.task.name} declares no grid of learning rates to tune")
+def check(experiment: Experiment) -> None:
+    """Raise `NmbenchError` if the experiment's protocol declares no learning rates to choose from."""
+    if not experiment.protocol.learning_rate_grid:
+        raise NmbenchError(
+            f"protocol {experiment.protocol.name!r} of {experiment.task.name} declares no grid of learning rates to tune"
+        )
 
 
-def name_of(cell: Experiment) -> str:
-    """Name of the cell's tuning record: all that determines it, hashed."""
-    grid, seeds = cell.protocol.learning_rate_grid, cell.protocol.tuning_seeds
-    config = {name: value for name, value in cell.config(seed=0).items() if name not in _VARIES}
-    config["protocol"] = cell.protocol.resolve(cell.phases, 1.0)
+def check_seeds(seeds: Sequence[int], experiment: Experiment) -> None:
+    """Raise `NmbenchError` if a seed of the results is one that tuning uses."""
+    clash = sorted(set(seeds) & set(experiment.protocol.tuning_seeds))
+    if clash:
+        raise NmbenchError(f"seed {clash[0]} is one that tuning uses; results need other seeds, so change --first_seed")
+
+
+def name_of(experiment: Experiment) -> str:
+    """Name of the experiment's tuning record; it ends in a hash of everything that determines the record."""
+    grid, seeds = experiment.protocol.learning_rate_grid, experiment.protocol.tuning_seeds
+    config = {name: value for name, value in experiment.configuration(seed=0).to_dict().items() if name not in _NOT_TUNED}
+    config["protocol"] = experiment.protocol.resolve(experiment.phases, 1.0)
     key = hashlib.sha256(schema.canonical_json({**config, "grid": grid, "seeds": seeds}).encode()).hexdigest()[:12]
-    return f"{cell.baseline.name}.{cell.task.name}.{cell.protocol.name}.{key}"
+    return f"{experiment.baseline.name}.{experiment.task.name}.{experiment.protocol.name}.{key}"
 
 
-def plan(cell: Experiment, store: Store, checkpoints: Checkpoints, *, force: bool = False) -> list[RunGroup]:
-    """Which trials go on from where; none if the store holds this very tuning. With `force` they all start anew."""
-    keys = [_key(name_of(cell), lane) for lane in _trials(cell)]
-    if not force and store.load_tuning(name_of(cell)) is not None:
+def plan(experiment: Experiment, store: Store, checkpoints: Checkpoints, *, force: bool = False) -> list[RunGroup]:
+    """Groups of tuning runs to train, each with the checkpoints it resumes from; none if the record is stored.
+
+    With `force` the record is ignored and all tuning runs start from the beginning.
+    """
+    keys = [_key(name_of(experiment), run) for run in _tuning_runs(experiment)]
+    if not force and store.load_tuning(name_of(experiment)) is not None:
         return []
     for key in keys if force else ():
         checkpoints.discard(key)
-    return resuming.stand(cell, keys, checkpoints)
+    return resuming.group_runs(experiment, keys, checkpoints)
 
 
 def tune(
-    cell: Experiment,
+    experiment: Experiment,
     store: Store,
     *,
     force: bool = False,
     report: Report = lambda step, losses: None,
     checkpoints: Checkpoints | None = None,
     planned: list[RunGroup] | None = None,
-) -> Tuning:
-    """Run the grid, or read it back if the store holds this very tuning, and return the choice.
+) -> LearningRate:
+    """Train all tuning runs, or read the stored record, and return the choice.
 
     Args:
-      cell: what to tune; its own rate does not matter.
+      experiment: what to tune; its own learning rate does not matter.
       store: where the record is looked up and stored.
-      force: do it again.
-      report: called with the steps done and the losses of all trials.
-      checkpoints: where trials that were cut short go on from; those of the store by default.
-      planned: what `plan` returned, if the caller has asked for it already.
+      force: train again even if the record is stored.
+      report: called with the steps done and the losses of all tuning runs.
+      checkpoints: where interrupted tuning runs resume from; those of the store by default.
+      planned: the result of `plan`, if the caller has it.
 
     Raises:
-      NmbenchError: no grid, every rate diverged, or the record cannot be written.
-      Interrupted: the command was told to stop; the trials are in the checkpoints then.
+      NmbenchError: no grid, every learning rate diverged, or the record cannot be written.
+      Interrupted: the command received a signal; the state of the tuning runs is in the checkpoints.
     """
-    check(cell)
-    grid, seeds, name = cell.protocol.learning_rate_grid, cell.protocol.tuning_seeds, name_of(cell)
+    check(experiment)
+    grid, seeds, name = experiment.protocol.learning_rate_grid, experiment.protocol.tuning_seeds, name_of(experiment)
     record = None if force else store.load_tuning(name)
     if record is None:
         checkpoints = checkpoints or Checkpoints(store.checkpoints)
-        groups = plan(cell, store, checkpoints, force=force) if planned is None else planned
-        trials = _trials(cell)
-        keys = [_key(name, lane) for lane in trials]
+        groups = plan(experiment, store, checkpoints, force=force) if planned is None else planned
+        tuning_runs = _tuning_runs(experiment)
+        keys = [_key(name, run) for run in tuning_runs]
         losses: dict[int, float] = {}
-        seconds = [0.0]
-
-        def finish(group: RunGroup, results: list[TrainedRun], timing: Timing) -> None:
-            for place, r in zip(group.places, results, strict=True):
-                losses[place] = criterion(cell.phases, r.phase_losses) if r.diverged_at is None else math.inf
-            seconds[0] += timing.train_s + sum(s.train_s for s in group.snapshots)
-            if len(losses) < len(trials):
-                checkpoints.rescue()  # for the record, which needs all of them
-                return
-            record = summarise(cell, grid, seeds, [losses[i] for i in range(len(trials))])
-            record["train_s"] = round(seconds[0], 1)
-            store.save_tuning(name, record)
-
-        resuming.train_resumably(cell, trials, keys, groups, checkpoints, report, finish)
+        seconds = 0.0
+        for group in groups:
+            trainer = resuming.new_trainer(experiment, tuning_runs, group)
+            with checkpoints.training([keys[i] for i in group.indices], trainer.snapshots):
+                resuming.train_group(trainer, group, len(tuning_runs), checkpoints, report)
+                for i, run in zip(group.indices, trainer.results(), strict=True):
+                    diverged = run.diverged_at is not None
+                    losses[i] = math.inf if diverged else criterion(experiment.phases, run.phase_losses)
+                seconds += trainer.timing.train_s + sum(s.train_s for s in group.snapshots)
+                if len(losses) < len(tuning_runs):
+                    checkpoints.rescue()  # the record needs all tuning runs, so these must outlive an interruption
+                    continue
+                record = summarise(experiment, grid, seeds, [losses[i] for i in range(len(tuning_runs))])
+                store.save_tuning(name, {**record, "train_s": round(seconds, 1)})
         for key in keys:
             checkpoints.discard(key)
         record = store.load_tuning(name)
         if record is None:
-            raise NmbenchError(f"the tuning record {name} was stored in {store.tuning} and is gone; run the command again")
-    return _choice(cell, record)
+            raise NmbenchError(f"the tuning record {name} was stored in {store.tuning} but is gone; run the command again")
+    return _choice(experiment, record)
 
 
-def stored(cell: Experiment, store: Store) -> Tuning | None:
-    """What `tune` would return without training, None if the store does not hold this very tuning."""
-    record = store.load_tuning(name_of(cell))
-    return None if record is None else _choice(cell, record)
+def stored(experiment: Experiment, store: Store) -> LearningRate | None:
+    """The choice of a stored tuning record, None if there is none."""
+    record = store.load_tuning(name_of(experiment))
+    return None if record is None else _choice(experiment, record)
 
 
-def _choice(cell: Experiment, record: dict[str, Any]) -> Tuning:
-    trials = len(cell.protocol.learning_rate_grid) * len(cell.protocol.tuning_seeds)
-    return Tuning(float(record["chosen"]), trials, {"source": "tuned in this results folder", **record})
+def _choice(experiment: Experiment, record: dict[str, Any]) -> LearningRate:
+    count = len(experiment.protocol.learning_rate_grid) * len(experiment.protocol.tuning_seeds)
+    return LearningRate(float(record["chosen"]), count, {"source": "tuned in this results folder", **record})
 
 
-def _trials(cell: Experiment) -> list[TrainingRun]:
-    """One lane per (rate, seed), rates outermost."""
-    return [TrainingRun(seed, rate) for rate in cell.protocol.learning_rate_grid for seed in cell.protocol.tuning_seeds]
+def _tuning_runs(experiment: Experiment) -> list[TrainingRun]:
+    """One tuning run per (learning rate, seed), ordered by learning rate."""
+    return [
+        TrainingRun(seed, rate)
+        for rate in experiment.protocol.learning_rate_grid
+        for seed in experiment.protocol.tuning_seeds
+    ]
 
 
-def _key(name: str, lane: TrainingRun) -> str:
-    return f"tuning.{name}.s{lane.seed}.r{lane.learning_rate!r}"
+def _key(name: str, run: TrainingRun) -> str:
+    return f"tuning.{name}.s{run.seed}.r{run.learning_rate!r}"
 
 
-def criterion(phases: Sequence[Phase], losses: Sequence[float]) -> float:
-    """One number for a trial, from the selected validation loss of each phase."""
+def criterion(phases: Sequence[ResolvedPhase], losses: Sequence[float]) -> float:
+    """Loss of a tuning run, from the selected validation loss of each phase."""
     by_set = {phase.validation: loss for phase, loss in zip(phases, losses, strict=True)}
     return sum(by_set.values()) / len(by_set)
 
 
-def summarise(cell: Experiment, grid, seeds, losses: list[float]) -> dict[str, Any]:
-    """The tuning record. losses: one per (rate, seed), rates outermost; None in the record stands for diverged."""
+def summarise(experiment: Experiment, grid, seeds, losses: list[float]) -> dict[str, Any]:
+    """The tuning record, plain data.
+
+    losses: one per tuning run, in the order of `_tuning_runs`; a diverged run is null in the record.
+    """
     n = len(seeds)
     by_rate = [losses[i * n : (i + 1) * n] for i in range(len(grid))]
     means = [sum(values) / n for values in by_rate]
     best = min(range(len(grid)), key=lambda i: (means[i], grid[i]))
     if math.isinf(means[best]):
-        raise NmbenchError(f"{cell.baseline.name} diverged on {cell.task.name} at every learning rate of {list(grid)}")
+        raise NmbenchError(
+            f"{experiment.baseline.name} diverged on {experiment.task.name} at every learning rate of {list(grid)}"
+        )
     finite = lambda value: value if math.isfinite(value) else None
     return {
         "engine": ENGINE_VERSION,
-        "model": cell.baseline.name,
-        "task": cell.task.name,
-        "task_version": cell.task.version,
-        "protocol": cell.protocol.name,
-        "hparams": cell.sizing.hparams,
-        "params": cell.sizing.actual,
-        "steps": sum(p["steps"] for p in cell.resolved_protocol()["phases"]),
-        "validation_sha256": cell.validation_sha256,
+        "model": experiment.baseline.name,
+        "task": experiment.task.name,
+        "task_version": experiment.task.version,
+        "protocol": experiment.protocol.name,
+        "hparams": experiment.sizing.hparams,
+        "params": experiment.sizing.actual,
+        "steps": sum(p["steps"] for p in experiment.resolved_protocol()["phases"]),
+        "validation_sha256": experiment.validation_sha256,
         "criterion": "lowest mean over seeds of the selected validation loss; null: diverged",
         "grid": list(grid),
         "seeds": list(seeds),
@@ -157,4 +178,5 @@ def summarise(cell: Experiment, grid, seeds, losses: list[float]) -> dict[str, A
     }
 
 
-_VARIES = ("seed", "learning_rate", "tuning_trials", "protocol", "testset_sha256")
+# Entries of a configuration that a tuning record does not depend on, or that it holds in another form.
+_NOT_TUNED = ("seed", "learning_rate", "tuning_trials", "protocol", "testset_sha256")

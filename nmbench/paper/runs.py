@@ -1,4 +1,4 @@
-"""The runs that figures need: found in a results folder, or trained."""
+"""Finished runs for the figures: find them in a results folder, or train them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.results import store
-from nmbench.results.experiment_rows import shared_config
+from nmbench.results import curves, store
+from nmbench.results.config_json import shared_config
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from nmbench.analysis import Network
     from nmbench.contracts.task import Task
 
-# Steps of `--train=short`, shared among the phases: minutes, not hours.
+# Training steps of `--train=short`, divided among the phases: minutes instead of hours.
 SHORT = 3000
-TRAIN = ("smoke", "short", "full")
 
 
 class Need(NamedTuple):
-    """Trained networks of a model on a task: how many seeds a figure shows."""
+    """A model, a task, and the number of seeds that a figure shows."""
 
     model: str
     task: str
@@ -39,12 +38,13 @@ class Need(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How the needed runs are, or were, trained.
+    """Where the runs are and how they are trained.
 
     Attributes:
       results: results folder.
-      protocol: its name.
-      steps: training steps at least (when looking) or exactly (when training); None for any, or for the protocol's.
+      protocol: name of the protocol.
+      steps: the least number of training steps of a run to be found, and the number of steps of a run to be trained;
+        None for any number, and for the protocol's number.
     """
 
     results: str
@@ -53,11 +53,11 @@ class Recipe:
 
     @classmethod
     def of(cls, results: str, protocol: str, train: str) -> Recipe:
-        """That of `--train`: "smoke" is a protocol of its own; "" trains nothing."""
+        """The recipe for a value of the flag `--train`; "smoke" is a protocol of its own, "" trains nothing."""
         return cls(results, "smoke" if train == "smoke" else protocol, SHORT if train == "short" else None)
 
     def command(self, need: Need) -> str:
-        """The line for a shell that trains them."""
+        """The shell command that trains the runs."""
         protocols = [p.name for p in TASKS.get(need.task).protocols]
         flags = {
             "model": need.model,
@@ -72,8 +72,8 @@ class Recipe:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished run: its row, and what it left."""
+class FinishedRun:
+    """The row of a finished run and its results folder."""
 
     row: Mapping[str, Any]
     results: str
@@ -83,46 +83,46 @@ class Run:
         return Store(self.results).runs / self.row["run_id"]
 
     def condition(self, metric: str) -> dict[str, float]:
-        """A metric by condition, label to mean."""
+        """A metric by condition: label to mean."""
         return json.loads(self.row["conditions_json"]).get(metric, {})
 
     def metric(self, name: str) -> float:
-        """A metric of the row; NaN if it has none of that name."""
+        """A metric of the row; NaN if the row does not have it."""
         value = self.row["value"] if name == self.row["metric"] else self.row.get(f"metrics.{name}")
         return float("nan") if value is None else float(value)
 
 
-# The needs of a figure that have runs, in the figure's order.
-Found = Mapping[Need, Sequence[Run]]
+# The needs of a figure for which there are runs, in the figure's order.
+Found = Mapping[Need, Sequence[FinishedRun]]
 
 
 def task_of(found: Found) -> Task:
-    """The task that all needs of a figure share."""
+    """The task of all needs of a figure."""
     return TASKS.get(next(iter(found)).task)
 
 
-def networks(runs: Sequence[Run]) -> list[Network]:
-    """The trained networks of runs of one configuration; what is compiled for one serves all."""
+def networks(runs: Sequence[FinishedRun]) -> list[Network]:
+    """The trained networks of several seeds of one experiment; they share compiled functions."""
     first, *others = (_load(run.results, run.row["run_id"]) for run in runs)
     return [first, *(first.with_params(other.params) for other in others)]
 
 
 @functools.cache
 def _load(results: str, run_id: str) -> Network:
-    """Read once for all figures of a process: a run id names what the run holds."""
+    """Read once for all figures of a process; a run id identifies the contents of a run folder."""
     from nmbench.analysis import load
 
     return load(results, run_id)
 
 
-def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[Run]]:
-    """For each need its runs by seed, as many as asked for or as there are, all of one configuration.
+def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]:
+    """For each need its first seeds, up to the number needed, all of one experiment.
 
-    Of several configurations of a model on a task, the one that has enough seeds, then the one trained longest, then the one
-    of the task's default budget, then the one with most seeds is taken.
+    Of several experiments with a model on a task, those with enough seeds are preferred, then those trained longest, then
+    those with the task's default budget, then those with most seeds.
 
     Raises:
-      NmbenchError: a row in the folder is not valid.
+      NmbenchError: the folder contains an invalid row.
     """
     wanted = {(need.model, need.task) for need in needs}
     groups: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
@@ -141,12 +141,12 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[Run]]:
             len(rows),
         )
         rows = max(groups[need.model, need.task].values(), key=rank, default=[])
-        found[need] = [Run(row, recipe.results) for row in sorted(rows, key=lambda row: row["seed"])[: need.seeds]]
+        found[need] = [FinishedRun(row, recipe.results) for row in sorted(rows, key=lambda row: row["seed"])[: need.seeds]]
     return found
 
 
 def train(need: Need, recipe: Recipe, watch: Any) -> None:
-    """Do what the command of the need does; runs that are in the folder already are not done again.
+    """Train the seeds of a need that are not in the results folder, as `Recipe.command` would.
 
     Raises:
       NmbenchError: the folder cannot be written.
@@ -156,20 +156,20 @@ def train(need: Need, recipe: Recipe, watch: Any) -> None:
     from nmbench.support.progress import Progress
     from nmbench.training.checkpoints import Checkpoints
 
-    cell = resolution.resolve(Request(model=need.model, task=need.task, protocol=recipe.protocol, steps=recipe.steps))
-    kept = Store(recipe.results)
-    kept.prepare()
-    checkpoints = Checkpoints(kept.checkpoints, watch=watch)
-    plan = running.plan(cell, range(need.seeds), kept, checkpoints)
-    steps = sum(phase.steps for phase in cell.phases) if plan.missing else 0
+    experiment = resolution.resolve(Request(model=need.model, task=need.task, protocol=recipe.protocol, steps=recipe.steps))
+    results = Store(recipe.results)
+    results.prepare()
+    checkpoints = Checkpoints(results.checkpoints, watch=watch)
+    plan = running.plan(experiment, range(need.seeds), results, checkpoints)
+    steps = sum(phase.steps for phase in experiment.phases) if plan.missing else 0
     label = f"{need.model} on {need.task}, {len(plan.missing)} of {need.seeds} seeds"
     with Progress(label, steps, plan.groups[0].step if plan.groups else 0) as progress:
-        running.run_seeds(cell, range(need.seeds), kept, report=progress, checkpoints=checkpoints, planned=plan)
-    kept.collect()
+        running.run_seeds(experiment, range(need.seeds), results, report=progress, checkpoints=checkpoints, planned=plan)
+    results.collect()
 
 
-def told(runs: Sequence[Run]) -> str:
-    """One line on networks of one configuration."""
+def describe(runs: Sequence[FinishedRun]) -> str:
+    """One line about several seeds of one experiment."""
     row, seeds = runs[0].row, [run.row["seed"] for run in runs]
     listed = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2 else seeds
     return (
@@ -178,14 +178,12 @@ def told(runs: Sequence[Run]) -> str:
     )
 
 
-def curve(run: Run) -> np.ndarray:
-    """`[P, 2]`: step and validation loss; raises `NmbenchError` if the folder holds no curve."""
-    from nmbench.report.page.runs import curve as read
-
-    return read(run.folder)[:, [0, 2]]
+def curve(run: FinishedRun) -> np.ndarray:
+    """`[P, 2]`: step and validation loss; raises `NmbenchError` if the run folder has no curve."""
+    return curves.read_curve(run.folder)[:, [0, 2]]
 
 
-def check_folder(results: str, train: str) -> None:
-    """Raise `NmbenchError` unless there are runs to draw or some will be trained."""
-    if not train and not os.path.isdir(os.path.expanduser(results)):
+def check_folder(results: str) -> None:
+    """Raise `NmbenchError` unless the results folder exists."""
+    if not os.path.isdir(os.path.expanduser(results)):
         raise NmbenchError(f"there is no results folder {results}; --train=short trains what the figures need into it")

@@ -1,1 +1,7 @@
-"""Tables from result rows."""
+"""Reports: tables, ladders, comparisons, pictures of trials and the leaderboard page.
+
+Imports `training`, `results`, `contracts` and `support`, and names no model or task. The listed modules may be imported from
+other rooms.
+"""
+
+__all__ = ["comparison", "files", "ladder_figures", "leaderboard", "page", "tables", "text", "trials"]

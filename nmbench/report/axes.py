@@ -1,4 +1,4 @@
-"""What figures share: how models are told apart, and logarithmic axes."""
+"""Parts shared by figures: colours and markers of models, logarithmic axes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """How a model is drawn in all figures of a section: a colour and a marker."""
+    """Colour and marker of a model in all figures of a section."""
 
     colour: str
     marker: str
 
 
-def scale(axis: Any, which: str, values: Sequence[float], ratio: float = 30) -> float | None:
-    """Logarithmic where positive values span more than `ratio`; then the least value that is drawn, for those at 0."""
+def use_log_scale(axis: Any, which: str, values: Sequence[float], ratio: float = 30) -> float | None:
+    """Make the "x" or "y" axis logarithmic if the positive values span more than `ratio`.
+
+    Returns:
+      The smallest value that can be drawn on a logarithmic axis, at which 0 is drawn; None for a linear axis.
+    """
     positive = [v for v in values if v > 0]
     if any(v < 0 for v in values) or not positive or max(positive) / min(positive) <= ratio:
         return None
@@ -29,7 +33,7 @@ def scale(axis: Any, which: str, values: Sequence[float], ratio: float = 30) -> 
     decades = math.log10(max(positive) / min(positive))
     ticks = getattr(axis, f"{which}axis")
     ticks.set_major_locator(LogLocator(subs=(1, 3) if decades < 2 else (1,), numticks=6))
-    # Plain numbers: exponents would need the fonts of mathematical text.
+    # Plain numbers, because exponents need fonts for mathematical text.
     ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ticks.set_minor_formatter(NullFormatter())
     return min(positive) / 2

@@ -1,4 +1,4 @@
-"""Files that reports are written to: proved writable before anything is computed, replaced whole."""
+"""Files that reports are written to: checked before anything is computed, replaced atomically."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from nmbench.support.errors import NmbenchError
 
 
 def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path:
-    """The path of a file that can be written, in a folder that exists; nothing is left there.
+    """Check that a file can be written, without writing it, and return its path.
 
     Args:
-      flag: name of the flag that gave it, for messages.
-      path_text: the file; an older one may be there.
-      inputs: files, and folders of CSVs, that must not be overwritten, because they are read.
+      flag: name of the flag with the path, for messages.
+      path_text: the file; it may exist.
+      inputs: files, and folders of CSVs, that are read and must not be overwritten.
 
     Raises:
-      NmbenchError: a folder, in no folder, not writable, or one of `inputs`.
+      NmbenchError: the path is a folder, its folder does not exist or cannot be written, or it is one of `inputs`.
     """
     path = pathlib.Path(os.path.expanduser(path_text))
     where = f"--{flag}={path_text}"
@@ -28,7 +28,7 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
         raise NmbenchError(f"{where} is a folder; name a file")
     if not path.parent.is_dir():
         raise NmbenchError(f"{where}: there is no folder {path.parent}; make it first")
-    if path.exists() and any(_holds(os.path.expanduser(given), path) for given in inputs):
+    if path.exists() and any(_is_input(os.path.expanduser(given), path) for given in inputs):
         raise NmbenchError(f"{where} is read from; name another file")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
@@ -38,7 +38,7 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
     return path
 
 
-def _holds(given: str, path: pathlib.Path) -> bool:
+def _is_input(given: str, path: pathlib.Path) -> bool:
     """Whether `path` is the file `given`, or one of the CSVs in the folder `given`."""
     if not os.path.exists(given):
         return False
@@ -46,7 +46,7 @@ def _holds(given: str, path: pathlib.Path) -> bool:
 
 
 def write(path: pathlib.Path, text: str) -> None:
-    """Replace `path` by a file of `text` (UTF-8, LF), whole or not at all; raises `NmbenchError` if the disk refuses."""
+    """Write `text` (UTF-8, LF) to `path` atomically; raises `NmbenchError` if that fails."""
     try:
         files.replace(path, text.encode())
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Figures of a ladder: mean score and median metric against learned parameters, a line per model through its budgets.
+"""Figures of a ladder: mean score and median metric against learned parameters, one line per model.
 
-Drawn in the colours of matplotlib's settings (`axes.edgecolor`, `grid.color`), so that the page and a picture can each have
-their own.
+Axes and grid have the colours of matplotlib's settings (`axes.edgecolor`, `grid.color`), which the page and a picture set
+differently.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nmbench.report import trials
-from nmbench.report.axes import MARKERS, Style, scale
+from nmbench.report.axes import MARKERS, Style, use_log_scale
 from nmbench.report.ladder_text import reached_at
 from nmbench.report.text import number
 from nmbench.results.ladders import Ladder, Point
 from nmbench.results.statistics import Estimate
 from nmbench.support.errors import NmbenchError
 
-MOST_CURVES = 56  # Beyond, colours and markers would repeat.
-# Colours with contrast enough on white, told apart by colour-blind readers too; markers tell models apart besides.
+MOST_CURVES = 56  # with more, combinations of colour and marker would repeat
+# Colours with enough contrast on white that colour-blind readers can tell apart.
 _COLOURS = ("#0067a5", "#bb4a00", "#00795b", "#9a3f78", "#846000", "#1a7890", "#6650b8", "#4f5965")
 _PICTURE: dict[Any, Any] = {
     "text.parse_math": False,
@@ -38,10 +37,10 @@ def draw_scores(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
     """Mean score with its interval; a ring where a model first reaches the threshold. Returns a description."""
     _draw(axis, ladder, styles, lambda point: point.entry.score, None)
     low, high = axis.get_ylim()
-    if high - low < 4:  # lest differences that nobody means fill the figure
+    if high - low < 4:  # do not magnify negligible differences
         axis.set_ylim((low + high) / 2 - 2, (low + high) / 2 + 2)
     axis.set_ylabel("mean score")
-    return _said(ladder, "score", lambda point: point.entry.score, lambda value: f"{value:.1f}")
+    return _description(ladder, "score", lambda point: point.entry.score, lambda value: f"{value:.1f}")
 
 
 def draw_medians(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
@@ -50,7 +49,7 @@ def draw_medians(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
     estimates = [point.entry.median for curve in ladder.curves[:MOST_CURVES] for point in curve.points]
     values = [v for e in estimates for v in (e.value, e.low, e.high) if v is not None]
     values += [] if ladder.threshold is None else [ladder.threshold]
-    least = scale(axis, "y", values, ratio=10)
+    least = use_log_scale(axis, "y", values, ratio=10)
     _draw(axis, ladder, styles, lambda point: point.entry.median, least)
     if ladder.threshold is not None:
         import matplotlib
@@ -58,14 +57,14 @@ def draw_medians(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
         axis.axhline(ladder.threshold, color=matplotlib.rcParams["axes.edgecolor"], linewidth=1.2, linestyle=(0, (5, 3)))
     better = "higher" if first.higher_is_better else "lower"
     axis.set_ylabel(f"median {first.metric} ({better} is better)")
-    said = _said(ladder, f"median {first.metric}", lambda point: point.entry.median, number)
+    said = _description(ladder, f"median {first.metric}", lambda point: point.entry.median, number)
     return said if ladder.threshold is None else f"Threshold: {number(ladder.threshold)}. {said}"
 
 
 def _draw(
     axis: Any, ladder: Ladder, styles: Mapping[str, Style], pick: Callable[[Point], Estimate], least: float | None
 ) -> None:
-    """Lines, whiskers, rings and budgets. least: of a logarithmic axis, what smaller values are drawn at."""
+    """Lines, whiskers, rings and budgets. least: on a logarithmic axis, the value at which smaller ones are drawn."""
     import matplotlib
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -104,7 +103,7 @@ def _draw(
 
 
 def _line_styles(styles: Mapping[str, Style]) -> dict[str, Any]:
-    """Label to line style: solid for the first model of a colour, dashes for the next ones."""
+    """Label to line style: solid for the first model of a colour, dashed for the next ones."""
     patterns = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
     used: dict[str, int] = {}
     made = {}
@@ -124,8 +123,8 @@ def _spread(budgets: Sequence[int]) -> list[int]:
     return kept
 
 
-def _said(ladder: Ladder, what: str, pick: Callable[[Point], Estimate], form: Callable[[float], str]) -> str:
-    told = []
+def _description(ladder: Ladder, what: str, pick: Callable[[Point], Estimate], form: Callable[[float], str]) -> str:
+    sentences = []
     for curve in ladder.curves[:MOST_CURVES]:
         points = []
         for point in curve.points:
@@ -133,22 +132,19 @@ def _said(ladder: Ladder, what: str, pick: Callable[[Point], Estimate], form: Ca
             interval = "" if of.low is None or of.high is None else f" ({form(of.low)} to {form(of.high)})"
             points.append(f"{form(of.value)}{interval} at {point.entry.params} parameters")
         reached = "" if ladder.threshold is None else f"; threshold reached at budget: {reached_at(curve, ladder)}"
-        told.append(f"{curve.label}: {what} {', '.join(points)}{reached}")
-    return ". ".join(told) + "."
-
-
-check_picture = trials.check_picture
+        sentences.append(f"{curve.label}: {what} {', '.join(points)}{reached}")
+    return ". ".join(sentences) + "."
 
 
 def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
     """Draw all ladders into one picture, a row each: scores on the left, medians on the right.
 
     Args:
-      path: ends in .png, .svg or .pdf; from `check_picture`.
+      path: ends in .png, .svg or .pdf; see `nmbench.report.trials.check_picture`.
       ladders: one or more.
 
     Raises:
-      NmbenchError: more than 56 models in one figure, or the disk refuses.
+      NmbenchError: more than 56 models, or the picture cannot be written.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -158,7 +154,7 @@ def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
 
     labels = list(dict.fromkeys(curve.label for ladder in ladders for curve in ladder.curves))
     if len(labels) > MOST_CURVES:
-        raise NmbenchError(f"--plot tells {MOST_CURVES} models apart, not {len(labels)}; choose with --task and --protocol")
+        raise NmbenchError(f"--plot can draw {MOST_CURVES} models, not {len(labels)}; choose with --task and --protocol")
     styles = {label: Style(_COLOURS[i % len(_COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
     with matplotlib.rc_context(_PICTURE):
         figure = Figure(figsize=(10, 4.2 * len(ladders) + 0.6), layout="constrained")

@@ -1,31 +1,30 @@
-"""The leaderboard as CSV: one line per entry, all that is known of it, in full precision."""
+"""The leaderboard as CSV: one line per entry, all columns, full precision."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
+from nmbench.results.csv_files import write_lines
 from nmbench.results.ladders import Ladder
-from nmbench.results.ranking import Overall, RankingEntry, Table
+from nmbench.results.overall import OverallRanking
+from nmbench.results.ranking import RankingEntry, Table
 from nmbench.results.schema import metric_column
 from nmbench.results.statistics import Estimate
 
 
 def tables(given: Sequence[Table]) -> str:
-    """One line per entry of all tables, references too. Columns "metrics.NAME" hold medians."""
+    """One line per entry of all tables, including references. Columns "metrics.NAME" are medians."""
     metrics = sorted({name for table in given for name in table.metrics})
-    lines = [_entry(table, entry, metrics) for table in given for entry in table.entries]
-    return _text(lines)
+    return _text([_entry(table, entry, metrics) for table in given for entry in table.entries])
 
 
-def overall(given: Sequence[Overall]) -> str:
-    """One line per ranked model of all rankings; its scores as "TASK:BUDGET=SCORE", one after the other."""
+def overall(given: Sequence[OverallRanking]) -> str:
+    """One line per ranked model of all rankings; its scores as "TASK:BUDGET=SCORE; ..."."""
     lines = []
     for ranking in given:
+        names = [f"{table.task}:{table.budget or ''}" for table in ranking.tables]
         for entry in ranking.entries:
-            names = [f"{t.task}:{t.budget or ''}" for t in ranking.tables]
             lines.append(
                 {
                     "protocol": ranking.protocol,
@@ -34,7 +33,7 @@ def overall(given: Sequence[Overall]) -> str:
                     "label": entry.label,
                     "tied": "; ".join(entry.tied),
                     **_estimate("score", entry.score),
-                    "tasks": len({t.task for t in ranking.tables}),
+                    "tasks": len({table.task for table in ranking.tables}),
                     "scores": "; ".join(f"{n}={s!r}" for n, s in zip(names, entry.scores, strict=True)),
                     "seeds": "; ".join(f"{n}={s}" for n, s in zip(names, entry.seeds, strict=True)),
                 }
@@ -43,9 +42,9 @@ def overall(given: Sequence[Overall]) -> str:
 
 
 def ladders(given: Sequence[Ladder]) -> str:
-    """One line per model and budget of all ladders, with columns of `tables` and those of `Point` and `Curve`.
+    """One line per model and budget of all ladders, with the columns of `tables` and those of `Point` and `Curve`.
 
-    "reached" is of that budget; "first_budget" and what follows it are the model's, the same in all its lines.
+    "reached" describes that budget; "first_budget" and the columns after it describe the model and repeat in all its lines.
     """
     lines = []
     for ladder in given:
@@ -114,17 +113,4 @@ def _estimate(name: str, found: Estimate | None) -> dict[str, float | None]:
 
 
 def _text(lines: Sequence[dict[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    for line in lines:
-        writer.writerow({name: _cell(value) for name, value in line.items()})
-    return out.getvalue().rstrip("\n")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    return write_lines(list(lines[0]), lines).rstrip("\n")

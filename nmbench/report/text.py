@@ -1,51 +1,74 @@
-"""Numbers and names as tables show them."""
+"""Numbers, intervals and names as reports show them, and escaping for Markdown and LaTeX."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 
 from nmbench.results.statistics import Estimate
 
 
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """A table of text. name: what it holds, "" for the ranks; columns, lines: headings and cells."""
-
-    name: str
-    columns: list[str]
-    lines: list[list[str]]
-
-
 def number(value: float) -> str:
-    """Four significant digits, without exponents where they do not help."""
+    """Four significant digits, with an exponent only for very small and very large numbers."""
     return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
-def interval(estimate: Estimate) -> str:
-    """Bounds of an estimate's interval, "" where it has none."""
-    if estimate.low is None or estimate.high is None:
+def number_or_blank(value: float | None) -> str:
+    """As `number`; "" for None."""
+    return "" if value is None else number(value)
+
+
+def one_decimal(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def percent(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def interval(estimate: Estimate | None, show: Callable[[float], str] = number, between: str = " .. ") -> str:
+    """Bounds of an estimate's interval; "" if it has none."""
+    if estimate is None or estimate.low is None or estimate.high is None:
         return ""
-    return f"{number(estimate.low)} .. {number(estimate.high)}"
+    return f"{show(estimate.low)}{between}{show(estimate.high)}"
+
+
+def size_name(budget: int | None) -> str:
+    """The size of the models of a table, "budget 500" or "given sizes"."""
+    return f"budget {budget}" if budget else "given sizes"
+
+
+def task_name(task: str, budget: int | None) -> str:
+    """A task and, in brackets, its budget if there is one."""
+    return f"{task} ({budget})" if budget else task
+
+
+def direction(higher_is_better: bool) -> str:
+    return "higher is better" if higher_is_better else "lower is better"
+
+
+def escape(text: str, form: str) -> str:
+    """Escape text for "markdown" or "latex", whatever characters a name contains; other forms need no escaping."""
+    return "".join(_SPECIAL.get(form, {}).get(char, char) for char in text)
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, whatever a name holds."""
-    return "".join(_MARKDOWN.get(char, char) for char in text)
+    return escape(text, "markdown")
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX shows as it is, whatever a name holds."""
-    return "".join(_LATEX.get(char, char) for char in text)
+    return escape(text, "latex")
 
 
-_MARKDOWN = {
-    **{char: f"\\{char}" for char in "\\`*_[]~$"},
-    **{char: f"&#{ord(char)};" for char in "&|<>"},
-}
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{char: rf"\ensuremath{{{char}}}" for char in "<>|"},
-    **{char: f"\\{char}" for char in "&%$#_{}"},
+_SPECIAL = {
+    "markdown": {
+        **{char: f"\\{char}" for char in "\\`*_[]~$"},
+        **{char: f"&#{ord(char)};" for char in "&|<>"},
+    },
+    "latex": {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{char: rf"\ensuremath{{{char}}}" for char in "<>|"},
+        **{char: f"\\{char}" for char in "&%$#_{}"},
+    },
 }

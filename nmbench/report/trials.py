@@ -11,19 +11,20 @@ import tree
 
 from nmbench.contracts.specs import ArraySpec
 from nmbench.contracts.task import Task
+from nmbench.report import files
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
-# Okabe and Ito's palette, told apart by colour-blind readers too.
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 SHADES = ("#eeeeee", "#fde7c8", "#dbe9f6", "#d9efe4", "#f3dbe8", "#e6e0f3")
 
 
 def check_matplotlib() -> None:
-    """Raise `NmbenchError` unless matplotlib is there."""
+    """Raise `NmbenchError` unless matplotlib is installed."""
     try:
         import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
@@ -33,26 +34,17 @@ def check_matplotlib() -> None:
 
 
 def check_picture(path: pathlib.Path) -> None:
-    """Raise `NmbenchError` unless matplotlib is there, the suffix is known and the file can be written."""
+    """Raise `NmbenchError` unless matplotlib is installed, the suffix is one of `FORMATS` and the file can be written."""
     check_matplotlib()
     if path.suffix.lower() not in FORMATS:
         raise NmbenchError(f"{path}: the name of a picture ends in {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise NmbenchError(f"{path} cannot be written: {path.parent} is not a folder")
-    existed = path.exists()
-    try:
-        with open(path, "ab"):
-            pass
-    except OSError as error:
-        raise NmbenchError(f"{path} cannot be written: {error.strerror}") from error
-    if not existed:
-        path.unlink()
+    files.check("plot", str(path))
 
 
 def plot_trials(task: Task, split: str = "test", trials: int = 4) -> Figure:
-    """Figure with one column per trial, spread evenly over the set, and one row per input and for the targets.
+    """Figure with one column per trial, spread evenly over the set, and one row for each input and for the targets.
 
-    Steps that the mask leaves out are not drawn in the targets' row. Epochs are shaded where the task names them.
+    Targets are drawn only at steps that the mask includes. Epochs are shaded if the task defines them.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -88,7 +80,7 @@ class Signal(NamedTuple):
 
     name: path of the input, or "target".
     spec: its channels.
-    values: `[T, B, channels]`; NaN where the mask leaves a target out.
+    values: `[T, B, channels]`; NaN where the mask excludes a target.
     """
 
     name: str
@@ -107,12 +99,12 @@ def signals(task: Task, arrays: Mapping[str, np.ndarray]) -> list[Signal]:
 
 
 def spread(n: int, trials: int) -> list[int]:
-    """Numbers of at most so many trials, evenly over a set of `n`."""
+    """Numbers of at most `trials` trials, spread evenly over a set of `n`."""
     return np.unique(np.linspace(0, n - 1, trials).round().astype(int)).tolist()
 
 
 def labels(task: Task, arrays: Mapping[str, np.ndarray], chosen: Sequence[int]) -> list[str]:
-    """What condition each of the chosen trials has, "interval 12"; "" where no metric of the task has conditions."""
+    """Condition of each chosen trial, as "interval 12"; "" if no metric of the task has conditions."""
     labelled = next((m for m in task.metrics if m.conditions), None)
     if labelled is None or labelled.conditions is None:
         return [""] * len(chosen)
@@ -121,7 +113,7 @@ def labels(task: Task, arrays: Mapping[str, np.ndarray], chosen: Sequence[int]) 
 
 
 def _draw(axis: Any, values: np.ndarray, spec: ArraySpec) -> None:
-    """Lines `[T, channels]`; a channel with a value at one step only is a dot."""
+    """Draw `values [T, channels]` as lines; a channel with a value at one step only is a dot."""
     alone = np.isfinite(values).sum(axis=0) == 1
     for channel in range(spec.channels):
         style = {"marker": "o", "markersize": 4} if alone[channel] else {}
@@ -135,7 +127,7 @@ def _draw(axis: Any, values: np.ndarray, spec: ArraySpec) -> None:
 
 
 def _shade(column: Any, epochs: list[tuple[str, int, int]], shades: dict[str, str]) -> None:
-    """Shade the epochs of one trial; `shades`, name to colour, is shared by all trials of a figure."""
+    """Shade the epochs of one trial. shades: name to colour, the same for all trials of a figure."""
     for name, first, end in epochs:
         colour = shades.setdefault(name, SHADES[len(shades) % len(SHADES)])
         for axis in column:

@@ -1,4 +1,4 @@
-"""Columns of a result row that say what was judged and how, the same wherever the model was trained."""
+"""Columns of a result row about its task and its test results, for models trained here or elsewhere."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def task_columns(task: Task, testset_sha256: str, n_test: int) -> dict[str, Any]
     }
 
 
-def verdict_columns(task: Task, judged: dict[str, Any]) -> dict[str, Any]:
-    """Value, score, all other metrics and conditions. judged: as `Task.evaluate` returns it."""
-    value = judged["values"][task.primary.name]
-    others = {schema.metric_column(name): v for name, v in judged["values"].items() if name != task.primary.name}
+def evaluation_columns(task: Task, evaluated: dict[str, Any]) -> dict[str, Any]:
+    """Value, score, all other metrics and conditions. evaluated: return value of `Task.evaluate`."""
+    value = evaluated["values"][task.primary.name]
+    others = {schema.metric_column(name): v for name, v in evaluated["values"].items() if name != task.primary.name}
     return {
         "value": value,
         "score": task.primary.score(value),
-        "conditions_json": schema.canonical_json(judged["conditions"]),
+        "conditions_json": schema.canonical_json(evaluated["conditions"]),
         **others,
     }

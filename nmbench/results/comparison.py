@@ -1,16 +1,16 @@
-"""What changed between results files, and which models of one file can be told apart."""
+"""Comparisons: changes between results files, or the models of one file with each other."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nmbench.results import experiment_rows, statistics
+from nmbench.results import config_json, experiment_rows, significance
 from nmbench.results.experiment_rows import ExperimentRows, Source, TableKey
 from nmbench.support.errors import NmbenchError
 
@@ -22,18 +22,18 @@ MOST_LINES = 20_000
 COLUMNS = {
     "task": "registered name",
     "protocol": "name of the training protocol",
-    "budget": "parameter budget, missing where sizes were given",
+    "budget": "parameter budget; missing if sizes were given",
     "file_a": "the baseline: the first file",
-    "file_b": "the file compared with it; of a single file, the same",
-    "model_a": "model of A, its configuration in brackets where it has several; missing if only in B",
+    "file_b": "the file compared with it; the same file if there is only one",
+    "model_a": "model of A, with its configuration in brackets if there are several; missing if only in B",
     "model_b": "model of B",
     "metric": "name of the primary metric",
     "higher_is_better": "its direction",
     "seeds_a": "number of seeds of A",
     "seeds_b": "number of seeds of B",
     "lost_a": "seeds of A that diverged, failed or timed out; they count as the metric's floor",
-    "lost_b": "the same of B",
-    "shared": "number of seeds that both have",
+    "lost_b": "the same for B",
+    "shared": "number of shared seeds",
     "pairing": "paired over shared seeds, or unpaired with fewer than two of them",
     "median_a": "median over all seeds of A",
     "median_b": "median over all seeds of B",
@@ -45,8 +45,8 @@ COLUMNS = {
     "median_high": "upper bound",
     "p": "two-sided permutation test of the mean difference",
     "p_holm": "p corrected by Holm over all lines of its task, protocol and budget",
-    "least_p": "smallest p that so few seeds can give",
-    "improvement": "probability that a seed of B is better than a seed of A, ties half",
+    "least_p": "smallest p that these numbers of seeds can give",
+    "improvement": "probability that a seed of B is better than a seed of A; ties count half",
     "verdict": "of B: better, worse, cannot tell, cannot tell: one seed, only in A, only in B",
     "changed": "fields of the configuration that differ between the files",
 }
@@ -57,23 +57,23 @@ def compare_results(
 ) -> pandas.DataFrame:
     """Compare results files with the first one, or the models of a single file with each other.
 
-    Two files or more: one line per other file, task, protocol, budget, model and (where a file has several of a model)
+    Two files or more: one line per other file, task, protocol, budget, model and, if a file has several of a model,
     configuration. One file: one line per pair of models within a task, protocol and budget.
 
-    B is "better" or "worse" than A where p, corrected by Holm over all lines of the same task, protocol and budget, is below
-    0.05, by the direction of the mean difference; `nmbench.results.statistics.compare` says how p, differences and intervals are
-    computed. The same files give the same frame.
+    B is "better" or "worse" than A if p, corrected by Holm over all lines of the same task, protocol and budget, is below
+    0.05; the sign of the mean difference gives the direction. `nmbench.results.significance` describes how p, differences
+    and intervals are computed. The same files give the same frame.
 
     Args:
       paths: results CSVs or results folders, the baseline first.
-      task, protocol: only these.
+      task, protocol: restrict the comparison to these.
 
     Returns:
       A frame with the columns of `COLUMNS`, in order of file, task, protocol, budget and model.
 
     Raises:
-      NmbenchError: no such file, nothing in it, rows of a task judged by different test sets or task versions, or more than
-        20,000 lines.
+      NmbenchError: no such file, no rows in it, rows of a task that were evaluated on different test sets or task versions,
+        or more than 20,000 lines.
     """
     import pandas
 
@@ -84,15 +84,14 @@ def compare_results(
     pairs = _pairs_within(sources[0]) if len(sources) == 1 else _pairs_between(sources)
     if len(pairs) > MOST_LINES:
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")
-    found = iter(
-        statistics.compare_all([(a.sample, b.sample) for _, _, a, b, _, _ in pairs if a is not None and b is not None])
-    )
-    lines = [_line(pair, next(found) if pair[2] and pair[3] else None) for pair in pairs]
+    complete = [(pair.a.sample, pair.b.sample) for pair in pairs if pair.a is not None and pair.b is not None]
+    found = iter(significance.compare_all(complete))
+    lines = [_line(pair, next(found) if pair.a and pair.b else None) for pair in pairs]
     families: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
         families[line["task"], line["protocol"], line["budget"]].append(line)
     for family in families.values():
-        for line, p in zip(family, statistics.holm([line["p"] for line in family]), strict=True):
+        for line, p in zip(family, significance.holm([line["p"] for line in family]), strict=True):
             line["p_holm"] = p
     for line in lines:
         line["verdict"] = line["verdict"] or _verdict(line)
@@ -116,34 +115,33 @@ def compare_results(
     return frame.astype({**dict.fromkeys(whole, "Int64"), **dict.fromkeys(floats, float), "higher_is_better": bool})
 
 
-Pair = tuple[str, str, ExperimentRows | None, ExperimentRows | None, str, str]
+class Pair(NamedTuple):
+    """Two experiments to compare; `a` or `b` is None if one of the files does not have it."""
+
+    file_a: str
+    file_b: str
+    a: ExperimentRows | None
+    b: ExperimentRows | None
+    label_a: str
+    label_b: str
 
 
 def _pairs_within(source: Source) -> list[Pair]:
     tables: dict[TableKey, list[ExperimentRows]] = defaultdict(list)
-    for cell in source.cells:
-        tables[cell.table].append(cell)
+    for one in source.experiments:
+        tables[one.table].append(one)
     total = sum(len(members) * (len(members) - 1) // 2 for members in tables.values())
     if total > MOST_LINES:
         raise NmbenchError(
             f"{source.path}: {total} pairs of models, {MOST_LINES} at most; choose some with --task and --protocol"
         )
-    pairs: list[Pair] = []
+    pairs = []
     for members in tables.values():
-        named = [(label, cell) for label, cell in _labelled(members)]
-        for (name_a, a), (name_b, b) in itertools.combinations(named, 2):
-            pairs.append((source.path, source.path, a, b, name_a, name_b))
+        labels = experiment_rows.labels(members)
+        named = sorted(((labels[one.model, one.config], one) for one in members), key=lambda item: item[0])
+        for (label_a, a), (label_b, b) in itertools.combinations(named, 2):
+            pairs.append(Pair(source.path, source.path, a, b, label_a, label_b))
     return pairs
-
-
-def _labelled(members: list[ExperimentRows]) -> list[tuple[str, ExperimentRows]]:
-    """Cells of one table with their labels, in order of label."""
-    labels = {
-        (model, config): label
-        for model in {cell.model for cell in members}
-        for config, label in experiment_rows.labels([cell for cell in members if cell.model == model]).items()
-    }
-    return sorted(((labels[cell.model, cell.config], cell) for cell in members), key=lambda pair: pair[0])
 
 
 def _pairs_between(sources: list[Source]) -> list[Pair]:
@@ -151,21 +149,52 @@ def _pairs_between(sources: list[Source]) -> list[Pair]:
     pairs: list[Pair] = []
     for source in sources[1:]:
         groups: dict[tuple[TableKey, str], tuple[list[ExperimentRows], list[ExperimentRows]]] = defaultdict(lambda: ([], []))
-        for side, cell in [*((0, cell) for cell in base.cells), *((1, cell) for cell in source.cells)]:
-            groups[cell.table, cell.model][side].append(cell)
+        for side, experiments in enumerate((base.experiments, source.experiments)):
+            for one in experiments:
+                groups[one.table, one.model][side].append(one)
         for key in sorted(groups):
-            matched = experiment_rows.match(*groups[key])
-            shown = [a or b for a, b in matched]
-            labels = experiment_rows.labels([cell for cell in shown if cell is not None])
-            found = [(labels[cell.config], a, b) for cell, (a, b) in zip(shown, matched, strict=True) if cell is not None]
-            for label, a, b in sorted(found, key=lambda one: one[0]):
-                pairs.append((base.path, source.path, a, b, label, label))
+            matched, (_, model) = _match(*groups[key]), key
+            shown = [one for a, b in matched if (one := a or b) is not None]
+            labels = config_json.labels(model, [one.config for one in shown])
+            named = [(labels[one.config], a, b) for one, (a, b) in zip(shown, matched, strict=True)]
+            for label, a, b in sorted(named, key=lambda item: item[0]):
+                pairs.append(Pair(base.path, source.path, a, b, label, label))
     return pairs
 
 
-def _line(pair: Pair, found: statistics.Comparison | None) -> dict[str, Any]:
-    """found: how B differs, None where one of them is missing."""
-    file_a, file_b, a, b, name_a, name_b = pair
+def _match(
+    a: Sequence[ExperimentRows], b: Sequence[ExperimentRows]
+) -> list[tuple[ExperimentRows | None, ExperimentRows | None]]:
+    """Pair the experiments of one table and model in two files, with None for one without a partner.
+
+    If each file has one configuration, these are a pair, however they differ. Otherwise equal configurations are paired,
+    then those that differ only in the code that ran them.
+    """
+    if len(a) == len(b) == 1:
+        return [(a[0], b[0])]
+    pairs: list[tuple[ExperimentRows | None, ExperimentRows | None]] = []
+    rest_a, rest_b = list(a), list(b)
+    for key in (lambda config: config, config_json.requested_config):
+        unique_a, unique_b = _unique(rest_a, key), _unique(rest_b, key)
+        found = [(one, unique_b[text]) for text, one in unique_a.items() if text in unique_b]
+        pairs += found
+        used = {id(one) for pair in found for one in pair}
+        rest_a = [one for one in rest_a if id(one) not in used]
+        rest_b = [one for one in rest_b if id(one) not in used]
+    return [*pairs, *((one, None) for one in rest_a), *((None, one) for one in rest_b)]
+
+
+def _unique(experiments: Iterable[ExperimentRows], key: Callable[[str], str]) -> dict[str, ExperimentRows]:
+    """Key of the configuration to experiment, for the keys that occur once."""
+    groups: dict[str, list[ExperimentRows]] = defaultdict(list)
+    for one in experiments:
+        groups[key(one.config)].append(one)
+    return {text: members[0] for text, members in groups.items() if len(members) == 1}
+
+
+def _line(pair: Pair, found: significance.Comparison | None) -> dict[str, Any]:
+    """found: how B differs; None if one of the two is missing."""
+    file_a, file_b, a, b, label_a, label_b = pair
     some = a or b
     assert some is not None
     task, protocol, budget = some.table
@@ -182,11 +211,11 @@ def _line(pair: Pair, found: statistics.Comparison | None) -> dict[str, Any]:
         "changed": "",
         "pairing": "",
     }
-    for side, cell, name in (("a", a, name_a), ("b", b, name_b)):
-        line[f"model_{side}"] = None if cell is None else name
-        line[f"seeds_{side}"] = 0 if cell is None else len(cell.sample)
-        line[f"lost_{side}"] = 0 if cell is None else int(np.count_nonzero(cell.sample.lost))
-        line[f"median_{side}"] = None if cell is None else float(np.median(cell.sample.values))
+    for side, one, label in (("a", a, label_a), ("b", b, label_b)):
+        line[f"model_{side}"] = None if one is None else label
+        line[f"seeds_{side}"] = 0 if one is None else len(one.sample)
+        line[f"lost_{side}"] = 0 if one is None else int(np.count_nonzero(one.sample.lost))
+        line[f"median_{side}"] = None if one is None else float(np.median(one.sample.values))
     if a is None or b is None or found is None:
         return line | {"verdict": "only in B" if a is None else "only in A", "shared": 0}
     return line | {
@@ -202,13 +231,13 @@ def _line(pair: Pair, found: statistics.Comparison | None) -> dict[str, Any]:
         "least_p": found.least_p,
         "improvement": found.improvement,
         "favours_b": found.favours_b,
-        "changed": "" if file_a == file_b else experiment_rows.changes(a, b),
+        "changed": "" if file_a == file_b else config_json.changes(a.config, b.config),
     }
 
 
 def _verdict(line: dict[str, Any]) -> str:
     if line["p_holm"] is None:
         return "cannot tell: one seed"
-    if line["p_holm"] >= statistics.ALPHA or line["favours_b"] is None:
+    if line["p_holm"] >= significance.ALPHA or line["favours_b"] is None:
         return "cannot tell"
     return "better" if line["favours_b"] else "worse"

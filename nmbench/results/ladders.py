@@ -1,8 +1,8 @@
 """Ladders: models of one task and protocol at several parameter budgets, and the budget at which each reaches the threshold.
 
-A model reaches the threshold at a budget where the median of its primary metric over seeds, a lost seed at the floor, is at
-the threshold or beyond it. It first reaches it at the smallest such budget of those that were run. That says nothing of
-smaller budgets that were not run, nor of larger ones: where it falls back at one, that is told (`Curve.fell_back`).
+A model reaches the threshold at a budget if the median of its primary metric over seeds (a lost seed counts as the floor) is
+at the threshold or beyond it. `Curve.first` is the smallest such budget of those that were run. The model may reach the
+threshold at smaller budgets that were not run (`Curve.not_run`), and miss it at larger ones (`Curve.fell_back`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from nmbench.results import experiment_rows
-from nmbench.results.ranking import RankingEntry, Table, is_numbered
+from nmbench.results import config_json
+from nmbench.results.ranking import RankingEntry, Table
 
-# What a configuration may have of its own at each budget: its size, its learning rate, the code that ran it.
-_PER_BUDGET = frozenset({"budget", "hparams", "learning_rate", "tuning_trials", *experiment_rows.CODE})
+# Parts of a configuration that may differ between budgets: size, learning rate, code.
+_PER_BUDGET = frozenset({"budget", "hparams", "learning_rate", "tuning_trials", *config_json.CODE})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Point:
 
     Attributes:
       budget: parameter budget.
-      entry: its line in that budget's table, with params, median, score, their intervals and solved seeds.
+      entry: the model's line in the table of that budget.
       reached: whether the median is at the threshold or beyond it; None without a threshold.
     """
 
@@ -39,13 +39,13 @@ class Curve:
     """A model at all budgets that it was run at.
 
     Attributes:
-      label: as in the tables, by which it is followed from budget to budget.
-      points: by budget, smallest first.
-      first: smallest budget that reaches the threshold; None where none does, or without a threshold.
-      fell_back: budgets above `first` that do not reach it.
-      not_run: budgets of the ladder below `first`, or all where it is None, that the model was not run at.
-      changed: settings that differ between its points and should not, such as training steps, with their values;
-        "protocol.phases.0.steps 300 -> 600". "" where none does.
+      label: as in the tables; it identifies the model across budgets.
+      points: smallest budget first.
+      first: smallest budget at which the model reaches the threshold; None if there is none, or without a threshold.
+      fell_back: budgets above `first` at which the model misses the threshold.
+      not_run: budgets of the ladder below `first` (all budgets if it is None) that the model was not run at.
+      changed: settings that should be equal at all points and are not, such as training steps, with their values;
+        "protocol.phases.0.steps 300 -> 600". "" if there are none.
     """
 
     label: str
@@ -56,7 +56,7 @@ class Curve:
     changed: str
 
     def at(self, budget: int) -> Point | None:
-        """The point at this budget, None where it was not run."""
+        """The point at this budget; None if it was not run."""
         return next((point for point in self.points if point.budget == budget), None)
 
 
@@ -65,9 +65,9 @@ class Ladder:
     """All models of one task and protocol, at two budgets or more.
 
     Attributes:
-      tables: one per budget, smallest first; they have task, metric and threshold in common.
+      tables: one per budget, smallest first; task, metric and threshold are the same in all of them.
       curves: by `first`, None last; then by the score at the largest budget, best first.
-      left_out: labels that end in a number, which says nothing about the labels of other tables.
+      left_out: labels that end in a number. Such labels cannot be matched across tables.
     """
 
     tables: tuple[Table, ...]
@@ -94,7 +94,7 @@ class Ladder:
 def ladders(tables: Sequence[Table]) -> list[Ladder]:
     """One ladder for each task and protocol with a model at two budgets or more, in the tables' order.
 
-    Tables of given sizes have no budget and are not part of it.
+    Tables without a budget, where sizes were given, are left out.
     """
     groups: dict[tuple[str, str], list[Table]] = defaultdict(list)
     for table in tables:
@@ -109,7 +109,7 @@ def _ladder(tables: Sequence[Table]) -> Ladder:
     left_out = set()
     for table in tables:
         for entry in table.entries:
-            if is_numbered(entry.label):
+            if config_json.is_numbered(entry.label):
                 left_out.add(entry.label)
             elif not entry.reference and table.budget is not None:
                 points[entry.label].append(Point(table.budget, entry, _reached(entry, table)))
@@ -142,12 +142,12 @@ def _curve(label: str, points: Sequence[Point], budgets: Sequence[int]) -> Curve
 
 def _changed(configs: Sequence[str]) -> str:
     """As `Curve.changed`, of configurations in JSON."""
-    flat = [experiment_rows.flatten({k: v for k, v in json.loads(c).items() if k not in _PER_BUDGET}) for c in configs]
-    # A rate is tuned for each budget, and a phase repeats it.
+    flat = [config_json.flatten({k: v for k, v in json.loads(c).items() if k not in _PER_BUDGET}) for c in configs]
+    # The learning rate is tuned for each budget, and phases repeat it.
     names = sorted({name for one in flat for name in one if name.rpartition(".")[2] != "learning_rate"})
-    told = []
+    differences = []
     for name in names:
-        values = list(dict.fromkeys(experiment_rows.short(one.get(name)) for one in flat))
+        values = list(dict.fromkeys(config_json.short(one.get(name)) for one in flat))
         if len({repr(one.get(name)) for one in flat}) > 1:
-            told.append(f"{name} {' -> '.join(values)}")
-    return ", ".join(told)
+            differences.append(f"{name} {' -> '.join(values)}")
+    return ", ".join(differences)

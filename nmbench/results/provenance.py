@@ -1,4 +1,4 @@
-"""Where a row comes from: versions, commit, machine; never a host or user name."""
+"""Origin of a row: versions, commit, machine; never a host or user name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def describe() -> dict[str, Any]:
         "n_cpu": cores(),
         "x64": uses_x64(),
         "prng_impl": str(jax.random.key_impl(jax.random.key(0))),
-        # A flag's value may hold a path, and a path a user's name.
+        # A flag's value may be a path, and a path may contain a user name.
         "xla_flags": " ".join(f for f in os.environ.get("XLA_FLAGS", "").split() if "/" not in f and "\\" not in f),
     }
 
@@ -53,9 +53,9 @@ def utc_now() -> str:
 
 
 def peak_rss_mb() -> float:
-    """Peak resident memory of this process in MB; 0 where the platform does not tell."""
+    """Peak resident memory of this process in MB; 0 if the platform does not report it."""
     try:
-        # Linux: unlike ru_maxrss, this does not start from the peak of whatever process started this one.
+        # Linux: unlike ru_maxrss, this excludes the peak of the parent process.
         status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
         return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
     except (OSError, IndexError, ValueError):

@@ -1,8 +1,8 @@
 """Bootstrap and permutation tests of many samples at once.
 
-What is drawn at random is drawn once for each number of seeds and used for every sample of that size. So equal values give
-equal answers, whatever else a file holds, and files of 100,000 rows take seconds. Each p value and each interval is as valid
-as with draws of its own.
+Random draws are made once for each number of seeds and used for every sample of that size. So equal values give equal
+results, independent of the other rows of a file, and files of 100,000 rows take seconds. Each p value and each interval is
+as valid as with draws of its own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 LEVEL = 0.95
 RESAMPLES = 2000
-ARRANGEMENTS = 9999  # permutations: all of them up to this many, else this many drawn
+ARRANGEMENTS = 9999  # of a permutation test: all if there are at most so many, else so many random ones
 _AT_ONCE = 4_000_000  # numbers in memory
-# Sums of the same terms in another order are equal up to this share of the sum of their sizes.
+# Sums of the same terms in different order agree up to this fraction of the sum of their magnitudes.
 _ROUNDING = 1e-12
 
-# Of sorted values `[..., S]`, along the last axis.
+# Function of sorted values `[..., S]`, along the last axis.
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
@@ -48,9 +48,9 @@ def bootstrap(samples: Sequence[np.ndarray], weights: Sequence[float], statistic
       `[statistics, 2]`: lower and upper bounds at `LEVEL`.
     """
     drawn = np.zeros((len(statistics), RESAMPLES))
-    for place, (x, weight) in enumerate(zip(samples, weights, strict=True)):
+    for stream, (x, weight) in enumerate(zip(samples, weights, strict=True)):
         ordered, done = np.sort(x), 0
-        for index in _resamples(len(x), place):
+        for index in _resamples(len(x), stream):
             resampled = ordered[index]
             for i, statistic in enumerate(statistics):
                 drawn[i, done : done + len(index)] += weight * statistic(resampled)
@@ -61,26 +61,26 @@ def bootstrap(samples: Sequence[np.ndarray], weights: Sequence[float], statistic
     return drawn[:, low] + (at - low) * (drawn[:, low + 1] - drawn[:, low])
 
 
-def _resamples(size: int, place: int) -> Iterator[np.ndarray]:
-    """Indices of all resamples of `size` values, `[n, size]` at a time, in order. Other places have independent draws."""
+def _resamples(size: int, stream: int) -> Iterator[np.ndarray]:
+    """Sorted indices of all resamples of `size` values, `[n, size]` at a time. Streams are independent."""
     if RESAMPLES * size <= _AT_ONCE:
-        yield _kept_resamples(size, place)
+        yield _cached_resamples(size, stream)
         return
-    random = np.random.default_rng([0, size, place])
+    random = np.random.default_rng([0, size, stream])
     step = max(1, _AT_ONCE // size)
     for start in range(0, RESAMPLES, step):
         yield np.sort(random.integers(size, size=(min(step, RESAMPLES - start), size)), axis=1)
 
 
 @functools.lru_cache(maxsize=8)
-def _kept_resamples(size: int, place: int) -> np.ndarray:
-    return np.sort(np.random.default_rng([0, size, place]).integers(size, size=(RESAMPLES, size)), axis=1)
+def _cached_resamples(size: int, stream: int) -> np.ndarray:
+    return np.sort(np.random.default_rng([0, size, stream]).integers(size, size=(RESAMPLES, size)), axis=1)
 
 
 def paired_ps(gaps: Sequence[np.ndarray]) -> list[float]:
-    """Two-sided p of the mean of each of many paired differences `[S]`, under flips of their signs.
+    """Two-sided p of the mean of paired differences `[S]`, for many of them, under sign flips.
 
-    Exact while 2**S is at most 9999, i.e. up to 13 pairs; with n pairs it is at least 2 / 2**n.
+    Exact if 2**S is at most 9999, i.e. up to 13 pairs; with n pairs it is at least 2 / 2**n.
     """
     return _by_size(gaps, lambda gap: (len(gap),), _paired)
 
@@ -88,9 +88,9 @@ def paired_ps(gaps: Sequence[np.ndarray]) -> list[float]:
 def unpaired_ps(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float]:
     """Two-sided p of the difference of the means of `a [S]` and `b [R]`, for many (a, b), under exchange of seeds.
 
-    Twice the smaller of the two one-sided p values. Exact while there are at most 9999 ways to divide the seeds.
+    Twice the smaller of the two one-sided p values. Exact if there are at most 9999 ways to divide the seeds.
     """
-    # The smaller side first, then the lower: the answer does not depend on which is called a.
+    # The smaller side first, then the one with the lower sum, so that the result does not depend on the order of a and b.
     ordered = [tuple(sorted(pair, key=lambda side: (len(side), np.sum(side)))) for pair in pairs]
     return _by_size(ordered, lambda pair: (len(pair[0]), len(pair[1])), _unpaired)
 
@@ -111,18 +111,18 @@ def _unit(arrangements: int) -> float:
 
 
 def _by_size(items: Sequence, size: Callable, test: Callable[[Sequence], np.ndarray]) -> list[float]:
-    """`test` of those items that have one size, size after size; the answers in the order of `items`."""
+    """Apply `test` to the items of each size; the results are in the order of `items`."""
     groups: dict[tuple, list[int]] = defaultdict(list)
     for i, item in enumerate(items):
         groups[size(item)].append(i)
-    answers = [math.nan] * len(items)
+    results = [math.nan] * len(items)
     for members in groups.values():
         step = _AT_ONCE // ARRANGEMENTS
         for start in range(0, len(members), step):
             chunk = members[start : start + step]
             for i, p in zip(chunk, test([items[i] for i in chunk]), strict=True):
-                answers[i] = float(p)
-    return answers
+                results[i] = float(p)
+    return results
 
 
 def _paired(gaps: Sequence[np.ndarray]) -> np.ndarray:
@@ -133,18 +133,18 @@ def _paired(gaps: Sequence[np.ndarray]) -> np.ndarray:
 def _unpaired(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     values = np.stack([np.concatenate(pair) for pair in pairs], axis=1)
     first, second = len(pairs[0][0]), len(pairs[0][1])
-    # Sums of a side tell as much as differences of means, and those around the mean of all stay small.
+    # The sum of one side is equivalent to the difference of means; centred values keep the sums small.
     values = values - values.mean(axis=0)
     exact = math.comb(first + second, first) <= ARRANGEMENTS
     return _tail(np.sort(values, axis=0), _divisions(first, second), values[:first].sum(axis=0), exact)
 
 
 def _tail(values: np.ndarray, arrangements: Iterator[np.ndarray], observed: np.ndarray, exact: bool) -> np.ndarray:
-    """Two-sided p of each column of `values [n, P]`: where `observed [P]` lies among `arrangements @ values`."""
+    """Two-sided p of each column of `values [n, P]`, from the position of `observed [P]` in `arrangements @ values`."""
     slack = _ROUNDING * np.abs(values).sum(axis=0)
     total, below, above = 0, np.zeros(len(observed), int), np.zeros(len(observed), int)
     for rows in arrangements:
-        # Small products are slower on the threads of BLAS.
+        # BLAS threads slow small products down.
         small = rows.size * values.shape[1] <= _AT_ONCE
         sums = np.einsum("ij,jk->ik", rows, values) if small else rows @ values
         below += np.count_nonzero(sums <= observed + slack, axis=0)
@@ -155,7 +155,7 @@ def _tail(values: np.ndarray, arrangements: Iterator[np.ndarray], observed: np.n
 
 
 def _signs(n: int) -> Iterator[np.ndarray]:
-    """Rows of signs `[., n]`: all choices, or so many drawn."""
+    """Rows of signs `[., n]`: all choices, or `ARRANGEMENTS` random ones."""
     if 2**n <= ARRANGEMENTS:
         yield _all_signs(n)
         return
@@ -170,7 +170,7 @@ def _all_signs(n: int) -> np.ndarray:
 
 
 def _divisions(a: int, b: int) -> Iterator[np.ndarray]:
-    """Rows `[., a + b]` that are 1 for a values of one side and 0 for the b of the other: all choices, or so many drawn."""
+    """Rows `[., a + b]` with 1 for the `a` values of one side and 0 for the others: all choices, or random ones."""
     if math.comb(a + b, a) <= ARRANGEMENTS:
         yield _all_divisions(a, b)
         return
@@ -190,7 +190,7 @@ def _all_divisions(a: int, b: int) -> np.ndarray:
 
 
 def _chunks(n: int) -> Iterator[int]:
-    """Numbers of rows of length n that are in memory at a time, `ARRANGEMENTS` in all."""
+    """Sizes of blocks of rows of length n that fit into memory, `ARRANGEMENTS` rows in total."""
     step = max(1, _AT_ONCE // n)
     for start in range(0, ARRANGEMENTS, step):
         yield min(step, ARRANGEMENTS - start)

@@ -1,15 +1,13 @@
-"""The schema of a result row, used both to write rows and to judge files from elsewhere."""
+"""The schema of a result row. Rows are checked when they are written and when they are read from a file."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
+import functools
 import json
 import math
-import pathlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from nmbench.contracts.protocol import EXTERNAL
@@ -17,13 +15,13 @@ from nmbench.support.errors import NmbenchError
 
 SCHEMA_VERSION = 1
 STATUSES = ("ok", "diverged", "failed", "timeout")
-# Of runs that a crash or a time limit cut short: they say nothing about the model.
+# Statuses of runs that a crash or a time limit ended: they say nothing about the model.
 LOST = ("failed", "timeout")
 METRIC_PREFIX = "metrics."
-# What a terminal obeys instead of showing, and halves of characters, which cannot be written.
+# Characters that control a terminal, and unpaired surrogates, which cannot be encoded.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 DEEPEST_JSON = 400
-# Beyond it sums over a few seeds overflow.
+# Sums over a few seeds of larger numbers overflow.
 LARGEST_FLOAT = 1e300
 RUN_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,199}")
 
@@ -36,8 +34,8 @@ class Column:
       name: column name.
       kind: "str", "int", "float", "bool", "json" or "sha256".
       meaning: one line.
-      nullable: may be empty; "unless_ok" means only if status is not ok.
-      training: about the training, so it may be empty under protocol "external".
+      nullable: whether it may be empty; "unless_ok": only if status is not ok.
+      training: whether it describes the training. Such a column may be empty under protocol "external".
     """
 
     name: str
@@ -76,8 +74,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("validation_loss", "float", "validation loss of the selected parameters", "unless_ok", training=True),
     Column("selected_step", "int", "step that the selected parameters come from", training=True),
     Column("train_steps", "int", "steps trained in all", training=True),
-    Column("learning_rate", "float", "the run's learning rate, of which phases may take a multiple", training=True),
-    Column("tuning_trials", "int", "runs that choosing the rate took; 0 when it was not tuned", training=True),
+    Column("learning_rate", "float", "the run's learning rate; phases may use a multiple of it", training=True),
+    Column("tuning_trials", "int", "tuning runs that chose the learning rate; 0 when it was not tuned", training=True),
     Column("tuning_json", "json", "grid, seeds and validation losses of the tuning", True),
     Column("compile_s", "float", "seconds of compilation, shared equally by the seeds trained together", training=True),
     Column("train_s", "float", "seconds of training, shared equally by the seeds trained together", training=True),
@@ -107,19 +105,19 @@ _NEEDED_IF_OK = tuple(column for column in COLUMNS if column.nullable == "unless
 
 
 def metric_column(name: str) -> str:
-    """Column of a metric other than the primary one's `value`."""
+    """Name of the column of a metric; the primary metric has the column `value` instead."""
     return METRIC_PREFIX + name
 
 
 def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return `row` with values of the right types.
+    """`row` with values of the right types.
 
     Args:
       row: column to value, or to text as read from a CSV.
-      where: how to name the row in messages, e.g. "results.csv, row 3".
+      where: name of the row in messages, e.g. "results.csv, row 3".
 
     Raises:
-      NmbenchError: names the column and says what it should hold.
+      NmbenchError: names the column and says what it should contain.
     """
     checked: dict[str, Any] = {}
     external = row.get("protocol") == EXTERNAL
@@ -131,9 +129,14 @@ def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         if name not in BY_NAME:
             if not str(name).startswith(METRIC_PREFIX):
                 raise NmbenchError(f"{where}: unknown column {name!r}; metrics are called {METRIC_PREFIX}NAME")
-            checked[name] = _parse(Column(name, "float", "a metric", True), value, where)
+            checked[name] = _parse(_metric(name), value, where)
     _check_consistency(checked, where)
     return checked
+
+
+@functools.lru_cache(maxsize=1024)
+def _metric(name: str) -> Column:
+    return Column(name, "float", "a metric", True)
 
 
 def _check_consistency(row: dict[str, Any], where: str) -> None:
@@ -191,21 +194,22 @@ def _int(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, bool) or not abs(float(value)) <= LARGEST_FLOAT:  # also true of NaN
+    number = float(value)
+    if not abs(number) <= LARGEST_FLOAT or isinstance(value, bool):  # the first is also true of NaN
         raise ValueError
-    return float(value)
+    return number
 
 
 def _json(value: Any) -> str:
     text = value if isinstance(value, str) else canonical_json(value)
     if not isinstance(json.loads(text, parse_constant=_float, parse_float=_float), dict) or _depth(text) > DEEPEST_JSON:
         raise ValueError
-    text.encode()  # a half of a character cannot be written
+    text.encode()  # raises for unpaired surrogates
     return text
 
 
 def _depth(text: str) -> int:
-    """Levels of nesting of valid JSON text; 0 where there are few brackets anyway."""
+    """Levels of nesting of valid JSON text; 0 if it has too few brackets to be nested too deeply."""
     if text.count("{") + text.count("[") <= DEEPEST_JSON:
         return 0
     deepest = depth = 0
@@ -233,141 +237,3 @@ _PARSERS = {"str": _str, "int": _int, "float": _float, "bool": _bool, "json": _j
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: the same text for the same data."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def header(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Columns of a CSV holding `rows`: those of the schema, then all metric columns in order of name."""
-    metrics = {name for row in rows for name in row if name.startswith(METRIC_PREFIX)}
-    return [column.name for column in COLUMNS] + sorted(metrics)
-
-
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Text of a CSV of `rows`, LF line ends; booleans as true/false, None as empty."""
-    columns = header(rows)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_text(row.get(name)) for name in columns])
-    return out.getvalue()
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-# How many texts of a column are remembered, lest the same one be judged again in every row. A column of more is judged row
-# by row, and so are those whose texts are long and mostly differ.
-_REMEMBERED = {"json": 64}
-_REMEMBERED_OTHERS = 2048
-
-
-def _parse_text(column: Column, text: str, where: str) -> Any:
-    """`_parse` of a text, the common case first."""
-    if text:
-        try:
-            return _PARSERS[column.kind](text)
-        except (ValueError, RecursionError):  # said properly below
-            pass
-    return _parse(column, text, where)
-
-
-class _RowReader:
-    """`check_row` of the rows of one CSV, several times faster.
-
-    Args:
-      names: columns of the CSV, all of the schema's among them.
-    """
-
-    def __init__(self, names: Sequence[str]):
-        self._names = names
-        columns = [BY_NAME.get(name, Column(name, "float", "a metric", True)) for name in names]
-        known: list[dict[str, Any] | None] = [{} for _ in names]
-        self._columns = list(zip(names, columns, known, strict=True))
-        self._as_it_is = any(name not in BY_NAME and not name.startswith(METRIC_PREFIX) for name in names)
-
-    def __call__(self, texts: Sequence[str], where: str) -> dict[str, Any]:
-        """The row whose columns have these texts; raises as `check_row` does."""
-        if self._as_it_is:
-            return check_row(dict(zip(self._names, texts, strict=True)), where)
-        row: dict[str, Any] = {}
-        late = []
-        for i, ((name, column, known), text) in enumerate(zip(self._columns, texts)):
-            if known is not None and text in known:
-                row[name] = known[text]
-            elif text == "" and column.training:
-                row[name] = None  # whether it may be empty is for the protocol to say
-                late.append(column)
-            else:
-                row[name] = value = _parse_text(column, text, where)
-                if known is not None:
-                    known[text] = value
-                    if len(known) > _REMEMBERED.get(column.kind, _REMEMBERED_OTHERS):
-                        self._columns[i] = (name, column, None)
-        for column in late:
-            _parse(column, "", where, row["protocol"] == EXTERNAL)
-        _check_consistency(row, where)
-        return row
-
-
-def read_csv(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Read and check a results CSV.
-
-    Raises:
-      NmbenchError: not readable, not a results CSV, truncated, or a row that the schema refuses (row and column named).
-    """
-    return list(iterate_csv(path))
-
-
-def iterate_csv(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    """As `read_csv`, one row after the other: a file of 100,000 rows takes several times its size as a list."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            yield from _checked(path, file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise NmbenchError(f"cannot read {path}: {error}") from error
-    except csv.Error as error:
-        raise NmbenchError(f"{path} is not a well-formed CSV, perhaps truncated: {error}") from error
-
-
-def _checked(path: pathlib.Path, file: io.TextIOBase) -> Iterator[dict[str, Any]]:
-    last = ""
-
-    def texts() -> Iterator[str]:
-        nonlocal last
-        for line in file:
-            last = line
-            yield line
-
-    lines = csv.reader(texts(), strict=True)
-    columns = next(lines, [])
-    if not columns and not any(lines):
-        raise NmbenchError(f"{path} is empty; a results CSV starts with a header of {len(COLUMNS)} columns or more")
-    missing = [c.name for c in COLUMNS if c.name not in columns]
-    if missing:
-        raise NmbenchError(
-            f"{path} is not an nmbench results CSV: {len(missing)} of the schema's {len(COLUMNS)} columns are missing, "
-            f"first {missing[0]!r}"
-        )
-    if len(set(columns)) != len(columns):
-        raise NmbenchError(f"{path}: a column appears twice in the header")
-    read_row = _RowReader(columns)
-    read_row = _RowReader(columns)
-    seen: dict[str, int] = {}
-    for number, values in enumerate(lines, start=1):
-        where = f"{path}, row {number}"
-        if not last.endswith("\n"):
-            raise NmbenchError(f"{path}: the last line does not end; the file seems truncated")
-        if len(values) != len(columns):
-            raise NmbenchError(f"{where}: {len(values)} values for {len(columns)} columns; the file seems truncated")
-        row = read_row(values, where)
-        if row["run_id"] in seen:
-            raise NmbenchError(f"{where}: run_id {row['run_id']!r} appears before, in row {seen[row['run_id']]}")
-        seen[row["run_id"]] = number
-        yield row
-    if not last.endswith("\n"):
-        raise NmbenchError(f"{path}: the last line does not end; the file seems truncated")

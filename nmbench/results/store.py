@@ -1,8 +1,8 @@
 """Run folders and the CSV collected from them.
 
-A run is written to a temporary folder and renamed, so it is there whole or not at all. The folder is the cache: a run whose
-folder exists is not done again. The CSV is a view, made anew under a lock and replaced atomically. What a killed process
-left under a temporary name is cleaned up by the next one.
+A run is written to a temporary folder, which is then renamed, so a run folder is always complete. Runs whose folder exists
+are not done again. The CSV is written from all run folders under a lock and replaced atomically. Temporary files and folders
+of a killed process are removed by the next one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from nmbench.contracts import tuning_record
-from nmbench.results import schema
+from nmbench.results import csv_files, schema
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where concurrent writers of one CSV are then not serialised
+except ImportError:  # Windows: concurrent writers of one CSV are not serialised
     fcntl = None
 
 _OLD = "-old"
@@ -37,8 +37,8 @@ class Store:
     """A results folder.
 
     Args:
-      root: folder; runs lie in `runs/`, tuning records in `tuning/`, the collected rows in `results.csv`; what is needed to
-        go on with runs in training lies in `checkpoints/`.
+      root: folder with `runs/`, tuning records in `tuning/`, the collected rows in `results.csv` and checkpoints of
+        unfinished runs in `checkpoints/`.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -49,18 +49,19 @@ class Store:
         self.csv = self.root / "results.csv"
 
     def prepare(self) -> None:
-        """Create the folders, prove that they can be written, and clean up what killed processes left.
+        """Create the folders, check that they can be written, and remove temporary files of killed processes.
 
         Raises:
-          NmbenchError: they cannot be written; nothing new is left then.
+          NmbenchError: the folders cannot be written. Folders created here are removed again.
         """
         made: list[pathlib.Path] = []
         try:
             made += [p for p in (self.root, *self.root.parents) if not p.exists()]
             self.runs.mkdir(parents=True, exist_ok=True)
             for folder in (self.root, self.runs):
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
+                with tempfile.TemporaryFile(dir=folder) as file:
+                    file.write(bytes(1 << 16))  # more than a name: a full disk is found here and not after training
+                    file.flush()
         except OSError as error:
             for folder in made:
                 with contextlib.suppress(OSError):
@@ -71,29 +72,24 @@ class Store:
         self._clean()
 
     def row(self, run_id: str) -> dict[str, Any] | None:
-        """The row of a finished run, None if there is none (or an unreadable one)."""
-        try:
-            return self._read(self.runs / run_id)
-        except NmbenchError:
-            return None
+        """The row of a finished run; None if there is none or it cannot be read.
 
-    def names(self) -> set[str]:
-        """Names of all run folders, finished or damaged, with one look at the disk."""
-        try:
-            with os.scandir(self.runs) as entries:
-                return {entry.name for entry in entries if not entry.name.startswith(".")}
-        except OSError:  # not there, or no folder, which `prepare` says
-            return set()
-
-    def peek(self, run_id: str) -> dict[str, Any] | None:
-        """As `row`, ten times faster: whether it is a row at all is all that is checked."""
+        Only run id and status are checked, which is ten times faster than a full check (`rows` does one).
+        """
         try:
             row = json.loads((self.runs / run_id / ROW).read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
-        return (
-            row if isinstance(row, dict) and row.get("run_id") == run_id and row.get("status") in schema.STATUSES else None
-        )
+        valid = isinstance(row, dict) and row.get("run_id") == run_id and row.get("status") in schema.STATUSES
+        return row if valid else None
+
+    def names(self) -> set[str]:
+        """Names of all run folders, finished or damaged, from one directory listing."""
+        try:
+            with os.scandir(self.runs) as entries:
+                return {entry.name for entry in entries if not entry.name.startswith(".")}
+        except OSError:  # no such folder; `prepare` reports a path that cannot be one
+            return set()
 
     def write(
         self,
@@ -103,20 +99,27 @@ class Store:
         curve: Sequence[tuple],
         curve_columns: tuple[str, ...],
     ) -> None:
-        """Store a run. `save_params`: function that writes parameters to a path, or None; no `curve_columns`: no curve.
+        """Store a run, replacing an earlier one of the same run id.
+
+        Args:
+          row: the run's row.
+          save_params: function that writes the parameters to a path; None for no parameters.
+          per_trial: arrays by name.
+          curve: points of the training curve.
+          curve_columns: their columns; empty for no curve.
 
         Raises:
-          NmbenchError: the row does not fit the schema, or the disk refuses.
+          NmbenchError: the row does not fit the schema, or a file cannot be written.
         """
         run_id = row["run_id"]
         row = schema.check_row(row, f"run {run_id}")
-        temporary = files.temporary(self.runs)
+        temporary = files.temporary_path(self.runs)
         try:
             temporary.mkdir()
             files.write(temporary / ROW, (json.dumps(row, indent=1, allow_nan=False) + "\n").encode())
             if save_params is not None:
                 save_params(temporary / PARAMS)
-            # In memory first: on a full disk, the archive's own clean-up fails again and speaks of it.
+            # In memory first: on a full disk, NumPy's archive would raise a second error while closing.
             archive = io.BytesIO()
             np.savez_compressed(archive, allow_pickle=False, **per_trial)
             files.write(temporary / PER_TRIAL, archive.getvalue())
@@ -132,25 +135,28 @@ class Store:
             files.remove(temporary)
 
     def collect(self) -> list[dict[str, Any]]:
-        """All finished runs, in order of run id, and the CSV made anew from them.
+        """Rows of all finished runs, in order of run id; the CSV is rewritten from them.
 
         Raises:
-          NmbenchError: a run folder holds a row that is not valid, or the disk refuses.
+          NmbenchError: a run folder has an invalid row, or the CSV cannot be written.
         """
         try:
             with self._locked():
                 rows = self.rows()
-                files.replace(self.csv, schema.to_csv(rows).encode())
+                files.replace(self.csv, csv_files.to_csv(rows).encode())
         except OSError as error:
             raise NmbenchError(f"cannot write {self.csv}: {error.strerror or error}") from error
         return rows
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of all run folders in order of run id; nothing is written."""
-        return [row for folder in self.folders() if (row := self.read_if_there(folder)) is not None]
+        return [row for folder in self.folders() if (row := self.read_run(folder)) is not None]
 
-    def read_if_there(self, folder: pathlib.Path) -> dict[str, Any] | None:
-        """Row of a run folder; None if it is gone, as one is that steps aside for its successor just now."""
+    def read_run(self, folder: pathlib.Path) -> dict[str, Any] | None:
+        """Row of a run folder; None if the folder is gone.
+
+        The folder is absent for a moment when another process replaces it, so reading is tried several times.
+        """
         for _ in range(20):
             try:
                 return self._read(folder)
@@ -176,7 +182,7 @@ class Store:
         return path
 
     def load_tuning(self, name: str) -> dict[str, Any] | None:
-        """A tuning record by name, None if there is none (or an unreadable one)."""
+        """A tuning record by name; None if there is none or it cannot be read."""
         try:
             return tuning_record.check(json.loads((self.tuning / f"{name}.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, RecursionError):
@@ -193,7 +199,7 @@ class Store:
         return schema.check_row(row, str(path))
 
     def _replace(self, temporary: pathlib.Path, final: pathlib.Path) -> None:
-        """Move a finished folder into place; an older one (with --force, or of a process that was quicker) steps aside."""
+        """Rename a finished folder to its final name; an earlier folder of that name is moved away and then removed."""
         for _ in range(100):
             old = temporary.with_name(temporary.name + _OLD)
             if final.exists():
@@ -202,18 +208,18 @@ class Store:
             try:
                 temporary.rename(final)
             except OSError as error:
-                # Another process has put its own there first. It may have stepped aside again by now.
+                # Another process has created the folder in the meantime, and may have moved it away again.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not final.exists():
                     raise
             else:
                 files.remove(old)
                 return
             files.remove(old)
-        raise OSError(f"{final} is being written by another process all the time")
+        raise OSError(f"{final} is replaced by other processes again and again")
 
     def _clean(self) -> None:
-        """Remove what killed processes left; a run that was about to be replaced goes back to its place."""
-        for path in files.leftovers(self.runs):
+        """Remove temporary files of killed processes; a run that was moved away and not yet replaced is restored."""
+        for path in files.abandoned(self.runs):
             if path.name.endswith(_OLD):
                 with contextlib.suppress(NmbenchError, OSError):
                     final = self.runs / self._read(path)["run_id"]
@@ -221,7 +227,7 @@ class Store:
                         path.rename(final)
             files.remove(path)
         for folder in (self.root, self.tuning, self.checkpoints):
-            for path in files.leftovers(folder):
+            for path in files.abandoned(folder):
                 files.remove(path)
 
     @contextlib.contextmanager
@@ -235,29 +241,29 @@ class Store:
 
 
 def read(path_text: str) -> list[dict[str, Any]]:
-    """Rows of a results CSV, or of a results folder (its run folders, else its results.csv).
+    """Rows of a results CSV or of a results folder (its run folders; if it has none, its CSVs).
 
     Raises:
-      NmbenchError: no such path, nothing in it, or contents that are not valid.
+      NmbenchError: no such path, no runs or CSVs in it, or invalid contents.
     """
     return list(iterate(path_text))
 
 
 def iterate(path_text: str) -> Iterator[dict[str, Any]]:
-    """As `read`, one row after the other, for files that are large."""
+    """As `read`, one row at a time, for large files."""
     path = pathlib.Path(os.path.expanduser(path_text))
-    if not os.path.exists(path):  # of a name that no disk takes, too
+    if not os.path.exists(path):
         raise NmbenchError(f"no such file or folder: {path}")
     if not path.is_dir():
-        yield from schema.iterate_csv(path)
+        yield from csv_files.iterate_csv(path)
         return
     folders = Store(path).folders()
     tables = [] if folders else sorted(path.glob("*.csv"))
     if not folders and not tables:
-        raise NmbenchError(f"{path} holds no runs and no CSV; make some with python -m nmbench.run --results_dir={path}")
+        raise NmbenchError(f"{path} has no runs and no CSV; make some with python -m nmbench.run --results_dir={path}")
     for folder in folders:
-        row = Store(path).read_if_there(folder)
+        row = Store(path).read_run(folder)
         if row is not None:
             yield row
     for table in tables:
-        yield from schema.iterate_csv(table)
+        yield from csv_files.iterate_csv(table)

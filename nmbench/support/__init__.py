@@ -1,1 +1,6 @@
-""""""
+"""Support code without any knowledge of benchmarks: errors, files, signals, progress, devices, loggers and flags.
+
+It imports no other room of nmbench.
+"""
+
+__all__ = ["cli", "devices", "errors", "files", "interrupts", "loggers", "progress"]

@@ -1,7 +1,7 @@
-"""What the commands share: flag definitions on their own `FlagValues`, one-line errors, exit codes.
+"""Shared code of the commands: flags on a `FlagValues` of their own, one-line errors, exit codes.
 
-Exit codes: 0 done, 1 done but with failures (the command says which), 2 bad input, 130 interrupted by
-Ctrl-C, 143 told to stop by SIGTERM.
+Exit codes: 0 success, 1 completed with failures (the command says which), 2 bad input, 130 interrupted by
+Ctrl-C, 143 stopped by SIGTERM.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHARED = {
 
 
 def new_flags(*shared: str) -> flags.FlagValues:
-    """A `FlagValues` holding the shared flags of the given names."""
+    """A `FlagValues` with these shared flags."""
     values = flags.FlagValues()
     for name in shared:
         if name == "plugin":
@@ -58,7 +58,7 @@ def choice(values: flags.FlagValues, name: str, default: str, options: list[str]
 
 
 def required(values: flags.FlagValues, name: str) -> str:
-    """Value of a flag that must be given; raises `NmbenchError` otherwise."""
+    """The value of a required flag; raises `NmbenchError` if it is missing."""
     value = getattr(values, name)
     if value in (None, ""):
         raise NmbenchError(f"--{name} is missing; give --{name}=NAME ({_SHARED.get(name, 'see --help')})")
@@ -73,12 +73,12 @@ def run(main: Callable[..., int], values: flags.FlagValues, doc: str | None, pro
 def call(
     main: Callable[..., int], values: flags.FlagValues, doc: str | None, prog: str, operands: str, argv: list[str]
 ) -> int:
-    """As `run`, with explicit arguments, returning the exit code. `operands` names positional arguments, "" for none."""
+    """As `run`, with explicit arguments; returns the exit code. `operands` names the positional arguments, "" for none."""
     if any(a in ("--help", "-h", "-help", "--helpshort", "--helpfull") for a in argv):
         print(help_text(values, doc, prog, operands))
         return 0
     try:
-        for argument in argv:  # absl looks for similar names recursively, letter by letter
+        for argument in argv:  # absl compares names recursively, letter by letter
             if argument.startswith("-") and len(argument.partition("=")[0]) > LONGEST_FLAG:
                 raise NmbenchError(f"unknown flag {argument[:40]!r}... (--help lists the flags)")
         try:
@@ -97,7 +97,7 @@ def call(
     except KeyboardInterrupt as error:
         print("; ".join([f"{prog}: interrupted", *map(str, error.args[:1])]).removesuffix("; "), file=sys.stderr)
         return getattr(error, "code", 130)
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
+    except BrokenPipeError:  # the reader of the pipe, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -67,7 +67,7 @@ def keep_compiled() -> None:
     if os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "").lower() in ("false", "0"):
         return
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = pathlib.Path(home, "nmbench", f"compiled-{_processor()}")
+    folder = pathlib.Path(home, "nmbench", f"compiled-{processor()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -77,7 +77,7 @@ def keep_compiled() -> None:
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
-def _processor() -> str:
+def processor() -> str:
     """A short name for this kind of processor and what it can do."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()

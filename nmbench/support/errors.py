@@ -1,4 +1,4 @@
-"""The one exception that reaches the user: its message is a single line saying what is wrong and what would be right."""
+"""The exception for bad input: its message is one line that says what is wrong and what would be right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NmbenchError(Exception):
 
 
 def printable(text: str) -> str:
-    """`text` with what a terminal obeys instead of showing (control characters, turns of direction) written as escapes."""
+    """`text` with unprintable characters (control characters, changes of text direction) written as escapes."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -37,18 +37,24 @@ def one_line(what: str) -> Iterator[None]:
         raise NmbenchError(f"{what}: {type(error).__name__}: {error}") from error
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" when a known name is close to `name`, and what is known in any case."""
-    known = sorted(known)
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a hint for an unknown name: "; did you mean 'x'?" if a known name is similar, and the list of known names."""
+    known = sorted(names)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{hint} (known: {', '.join(known) or 'none'})"
 
 
 def choose(what: str, text: str, known: Mapping[str, T]) -> list[T]:
-    """The values of a list of names "a,b", each once, all for ""; raises `NmbenchError` for a name that is not known.
+    """Select from `known` by a comma-separated list of names, each once; "" selects all.
 
-    what: what they are, for the message.
+    Args:
+      what: what the names are, for the message.
+      text: the list, such as "a,b".
+      known: name to value.
+
+    Raises:
+      NmbenchError: unknown name.
     """
     names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
     for name in names:

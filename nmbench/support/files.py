@@ -1,6 +1,6 @@
-"""Files that are there whole or not at all: written under a temporary name, brought to the disk, renamed.
+"""Atomic files: written under a temporary name, synced to the disk, then renamed.
 
-A temporary name says which process on which machine is writing, so that what a killed process left is known as such.
+A temporary name holds the machine and the process that writes it, so that files of a killed process can be recognised.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import shutil
 import time
 
 TEMPORARY = ".tmp-"
-# What a process on another machine may still be writing is left alone for so long.
+# Age in seconds after which a temporary file counts as abandoned, whoever wrote it.
 OLD_S = 24 * 3600.0
 
 
-def temporary(folder: pathlib.Path) -> pathlib.Path:
-    """A new name in `folder` for something that this process is writing; nothing is made."""
+def temporary_path(folder: pathlib.Path) -> pathlib.Path:
+    """A new path in `folder` for a file or folder that this process will write; nothing is created."""
     return folder / f"{TEMPORARY}{_machine()}-{os.getpid()}-{os.urandom(6).hex()}"
 
 
 def write(path: pathlib.Path, data: bytes) -> None:
-    """Write `data` and have it on the disk before this returns; raises `OSError`."""
+    """Write `data` and sync it to the disk; raises `OSError`."""
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
@@ -32,8 +32,8 @@ def write(path: pathlib.Path, data: bytes) -> None:
 
 
 def replace(path: pathlib.Path, data: bytes) -> None:
-    """Put `data` in the place of whatever `path` holds; readers see the old or the new. Raises `OSError`; the old stays."""
-    name = temporary(path.parent)
+    """Replace the content of `path` atomically: readers see the old or the new. After an `OSError` the old content stays."""
+    name = temporary_path(path.parent)
     try:
         write(name, data)
         os.replace(name, path)
@@ -45,7 +45,7 @@ def replace(path: pathlib.Path, data: bytes) -> None:
 
 
 def sync_folder(folder: pathlib.Path) -> None:
-    """Bring a folder's names to the disk, where the platform can."""
+    """Sync a folder's entries to the disk, where the platform can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -54,17 +54,17 @@ def sync_folder(folder: pathlib.Path) -> None:
             os.close(handle)
 
 
-def leftovers(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Temporary files and folders in `folder` whose writer is dead, or that nobody has touched for a day."""
+def abandoned(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Temporary files and folders in `folder` whose process has ended, or that have not changed for a day."""
     try:
         names = sorted(p for p in folder.iterdir() if p.name.startswith(TEMPORARY))
     except OSError:
         return []
-    return [path for path in names if _is_left(path)]
+    return [path for path in names if _is_abandoned(path)]
 
 
 def remove(path: pathlib.Path) -> None:
-    """Remove a file or folder if it can be."""
+    """Remove a file or folder; errors are ignored."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -72,10 +72,10 @@ def remove(path: pathlib.Path) -> None:
             path.unlink()
 
 
-def _is_left(path: pathlib.Path) -> bool:
+def _is_abandoned(path: pathlib.Path) -> bool:
     machine, _, rest = path.name.removeprefix(TEMPORARY).partition("-")
     pid = rest.partition("-")[0]
-    if machine == _machine() and pid.isdecimal() and not _runs(int(pid)):
+    if machine == _machine() and pid.isdecimal() and not _is_running(int(pid)):
         return True
     try:
         return time.time() - path.lstat().st_mtime > OLD_S
@@ -83,7 +83,7 @@ def _is_left(path: pathlib.Path) -> bool:
         return False
 
 
-def _runs(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     if os.name != "posix":  # elsewhere signal 0 would end the process
         return True
     try:
@@ -96,7 +96,7 @@ def _runs(pid: int) -> bool:
 
 
 def _machine() -> str:
-    """Short name of what process ids belong to: this machine since it started, or this container."""
+    """Short name of the namespace of process ids: this machine since it booted, or this container."""
     facts = [platform.node()]
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM (as Slurm sends) without losing work: while something is held, they are noted and heeded later."""
+"""Handling of Ctrl-C and SIGTERM (which Slurm sends) that loses no work: a signal can be deferred to a safe point."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ class Interrupted(KeyboardInterrupt):
         self.code = 128 + signum
 
 
-class Watch:
-    """Notes signals. See `watched`."""
+class SignalWatch:
+    """Records signals; `watch_signals` installs it as the handler."""
 
     def __init__(self) -> None:
         self._signum = 0
-        self._held = False
+        self._deferring = False
 
-    def heed(self, message: str = "") -> None:
-        """Raise `Interrupted` if a signal has come."""
+    def raise_if_signalled(self, message: str = "") -> None:
+        """Raise `Interrupted` with this message if a signal has arrived."""
         if self._signum:
             raise Interrupted(self._signum, message)
 
     @property
-    def asked(self) -> bool:
-        """Whether a signal has come."""
+    def signalled(self) -> bool:
+        """Whether a signal has arrived."""
         return self._signum != 0
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Inside, a first signal is only noted, for `heed`; a second one raises at once."""
-        self.heed()
-        self._held = True
+    def deferred(self) -> Iterator[None]:
+        """Inside, the first signal is only recorded, for `raise_if_signalled`; a second one raises at once."""
+        self.raise_if_signalled()
+        self._deferring = True
         try:
             yield
         finally:
-            self._held = False
+            self._deferring = False
 
-    def note(self, signum: int, frame: object = None) -> None:
+    def handle(self, signum: int, frame: object = None) -> None:
         """The signal handler."""
         del frame
-        again, self._signum = self.asked, signum
-        # Noted in any case: where third-party code swallows the exception, the next `heed` raises it again.
-        if again or not self._held:
+        repeated, self._signum = self.signalled, signum
+        # The signal is recorded in any case: if third-party code swallows the exception, the next check raises it again.
+        if repeated or not self._deferring:
             raise Interrupted(signum)
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Watch]:
-    """Have a `Watch` handle SIGINT and SIGTERM; signals that are ignored stay so. In the main thread only."""
-    watch, before = Watch(), {}
+def watch_signals() -> Iterator[SignalWatch]:
+    """Handle SIGINT and SIGTERM with a `SignalWatch`, in the main thread only. Signals that are ignored stay ignored."""
+    watch, before = SignalWatch(), {}
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, watch.note)
+                before[number] = signal.signal(number, watch.handle)
     try:
         yield watch
     finally:

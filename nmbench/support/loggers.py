@@ -1,7 +1,7 @@
-"""`--log=tensorboard,wandb`: training curves and results shown elsewhere, behind one small protocol. None by default.
+"""Loggers for `--log=tensorboard,wandb`: they send training curves and results to other tools. There is none by default.
 
-Every run (one seed) has a logger of its own. Nothing here is imported, written or sent unless asked for; a logger that fails
-in mid-run is dropped with one line, and training goes on.
+Every run has its own logger. The packages are imported only if the flag names them. If a logger fails during training, a
+line on stderr says so, it is not called again, and training continues.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 
 
 class Logger(Protocol):
-    """What is told of one run, in this order: `start` once, `scalars` after each validation, `finish` once."""
+    """Logger of one run. Calls come in this order: `start` once, `scalars` after each validation, `finish` once."""
 
     def start(self, run_id: str, config: Mapping[str, Any]) -> None:
-        """The run begins; `config` is plain data, everything that determines it."""
+        """The run starts; `config` is its configuration as plain data."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """`values` (name to number, perhaps not finite) after `step` training steps in all."""
+        """Values after `step` training steps in total: name to number, which may be infinite or NaN."""
 
     def finish(self, row: Mapping[str, Any] | None) -> None:
-        """The run has ended with this result row; None: it was interrupted."""
+        """The run ended with this result row; None if it was interrupted."""
 
 
 class TensorBoard:
-    """Event files in `FOLDER/RUN_ID`, by TensorBoard's own record writer: no TensorFlow, no torch."""
+    """Writes event files in `FOLDER/RUN_ID` with TensorBoard's own record writer, without TensorFlow or torch."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder, self._last, self._begun = folder, 0, False
@@ -44,7 +44,7 @@ class TensorBoard:
     def start(self, run_id: str, config: Mapping[str, Any]) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        # Any: what these generated modules hold is made while they are imported.
+        # Any: the classes of these generated modules are created at import, where pyright cannot see them.
         load: Callable[[str], Any] = lambda name: importlib.import_module(f"tensorboard.compat.proto.{name}_pb2")
         self._event, self._summary, self._tensor, self._types = map(load, ("event", "summary", "tensor", "types"))
         folder = self._folder / run_id
@@ -56,11 +56,11 @@ class TensorBoard:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         if not self._begun:
-            # A run that is done again, or goes on, replaces what an older file in the folder holds from this step on.
+            # A repeated or resumed run replaces the older events in this folder from this step on.
             self._write(step, session_log=self._event.SessionLog(status=self._event.SessionLog.START))
             self._begun = True
-        made = [self._summary.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._write(step, summary=self._summary.Summary(value=made))
+        points = [self._summary.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step, summary=self._summary.Summary(value=points))
         self._last = step
 
     def finish(self, row: Mapping[str, Any] | None) -> None:
@@ -74,10 +74,10 @@ class TensorBoard:
     def _text(self, tag: str, value: Mapping[str, Any], step: int) -> None:
         from tensorboard.plugins.text import metadata
 
-        text = "".join(f"    {line}\n" for line in json.dumps(value, indent=1).splitlines())  # Markdown: a block of code
+        text = "".join(f"    {line}\n" for line in json.dumps(value, indent=1).splitlines())  # a code block in Markdown
         tensor = self._tensor.TensorProto(dtype=self._types.DT_STRING, string_val=[text.encode()], tensor_shape={})
-        made = self._summary.Summary.Value(tag=tag, tensor=tensor, metadata=metadata.create_summary_metadata(tag, ""))
-        self._write(step, summary=self._summary.Summary(value=[made]))
+        point = self._summary.Summary.Value(tag=tag, tensor=tensor, metadata=metadata.create_summary_metadata(tag, ""))
+        self._write(step, summary=self._summary.Summary(value=[point]))
 
     def _write(self, step: int, **content: Any) -> None:
         self._records.write(self._event.Event(wall_time=time.time(), step=step, **content).SerializeToString())
@@ -85,7 +85,7 @@ class TensorBoard:
 
 
 class WandB:
-    """A run of Weights & Biases, named after the run id. Its own environment variables rule; without them, offline."""
+    """Writes a run of Weights & Biases, offline unless its own environment variables say otherwise."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder = folder
@@ -96,10 +96,10 @@ class WandB:
         default = lambda variable, value: None if os.environ.get(variable) else value
         if not os.environ.get("WANDB_DIR"):
             self._folder.mkdir(parents=True, exist_ok=True)
-            # Where it keeps a log of its service, which otherwise goes to the home folder.
+            # Its service log would otherwise go to the home folder.
             os.environ.setdefault("WANDB_CACHE_DIR", str(self._folder.resolve() / "wandb" / "cache"))
-        # Seeds are trained together, so their runs are open together; what is printed belongs to none of them. Names of
-        # machine and user, code and loads are nothing that a result needs.
+        # Seeds train together, so several runs are open at once and none of them owns the console. Results do not need
+        # the names of machine and user, the code or the system load.
         settings = wandb.Settings(
             console="off",
             disable_code=True,
@@ -130,13 +130,13 @@ class WandB:
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind of logger: what makes one for a folder, and the module that must be there."""
+    """A kind of logger: a factory that takes the folder for its files, and the module that it needs."""
 
     make: Callable[[pathlib.Path], Logger]
     module: str
 
 
-# Name, also that of the extra, to kind.
+# The names are also those of the package extras.
 KINDS: dict[str, Kind] = {
     "tensorboard": Kind(TensorBoard, "tensorboard.summary.writer.record_writer"),
     "wandb": Kind(WandB, "wandb"),
@@ -144,10 +144,10 @@ KINDS: dict[str, Kind] = {
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """Names in the value of `--log`, "" for none, with all that they need proved to be there.
+    """Parse the value of `--log`, a comma-separated list of names, and check that their packages can be imported.
 
     Raises:
-      NmbenchError: an unknown name, one given twice, or a package that is missing or broken.
+      NmbenchError: unknown or repeated name, or a package that is missing or broken.
     """
     names = tuple(filter(None, (part.strip() for part in text.split(","))))
     for name in names:
@@ -157,24 +157,24 @@ def parse(text: str) -> tuple[str, ...]:
             raise NmbenchError(f"--log: {name!r} is given twice")
     for name in names:
         if name == "wandb":
-            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read at import: no reports of its own errors
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read at import; no error reports to its makers
         try:
             module = importlib.import_module(KINDS[name].module)
-            if getattr(module, "__file__", None) is None:  # a folder of that name where one happens to be is not the package
+            if getattr(module, "__file__", None) is None:  # a folder of that name in the current folder
                 raise ImportError
         except ImportError:
             raise NmbenchError(f"--log={name} needs a package that is missing: pip install 'nmbench[{name}]'") from None
-        except Exception as error:  # a broken installation may raise anything
+        except Exception as error:  # a broken installation can raise anything
             raise NmbenchError(f"--log={name}: its package fails to import: {type(error).__name__}: {error}") from error
     return names
 
 
 class Loggers:
-    """Loggers of all asked-for kinds.
+    """Creates the loggers of runs.
 
     Args:
       names: keys of `KINDS`.
-      folder: where those that write files write them.
+      folder: folder for the files of loggers.
     """
 
     def __init__(self, names: Sequence[str] = (), folder: str | os.PathLike = "."):
@@ -183,7 +183,9 @@ class Loggers:
 
     @contextlib.contextmanager
     def started(self, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Log]:
-        """A `Log` of runs (run id, configuration) that train together; what has not finished on leaving was interrupted.
+        """Open a `Log` of runs that train together, given as (run id, configuration).
+
+        Runs that have not finished when the block ends are logged as interrupted.
 
         Raises:
           NmbenchError: a logger cannot start.
@@ -197,7 +199,7 @@ class Loggers:
 
 
 class Log:
-    """The loggers of some runs that train together: kind to one logger per run."""
+    """Loggers of runs that train together: name of the kind to one logger per run."""
 
     def __init__(self, loggers: dict[str, list[Logger]]):
         self._loggers = loggers
@@ -208,34 +210,35 @@ class Log:
             for i, (logger, (run_id, config)) in enumerate(zip(loggers, runs, strict=True)):
                 try:
                     logger.start(run_id, config)
-                except Exception as error:  # another's code and disk: anything can go wrong, and nothing is lost yet
+                except Exception as error:  # third-party code can raise anything; nothing has been trained yet
                     raise NmbenchError(f"--log={name} cannot start: {_line(error)}") from error
                 self._open[name].add(i)
 
-    def step(self, places: Sequence[int], step: int, losses: np.ndarray, validation: np.ndarray) -> None:
-        """After `step` steps of the runs at `places`: mean training losses since the last call, validation losses."""
-        for i, loss, validated in zip(places, losses, validation, strict=True):
+    def step(self, runs: Sequence[int], step: int, losses: np.ndarray, validation: np.ndarray) -> None:
+        """Log the losses of these runs after `step` steps: mean training loss since the last call, and validation loss."""
+        for i, loss, validated in zip(runs, losses, validation, strict=True):
             values = {"train_loss": float(loss), "validation_loss": float(validated)}
             self._each(i, lambda logger, values=values: logger.scalars(step, values))
 
     def finish(self, i: int, row: Mapping[str, Any] | None) -> None:
-        """Run `i` has ended with this row."""
+        """Run `i` ended with this row; None if it was interrupted."""
         self._each(i, lambda logger: logger.finish(row))
         for still_open in self._open.values():
             still_open.discard(i)
 
     def close(self) -> None:
+        """Log all unfinished runs as interrupted."""
         for i in sorted(set().union(*self._open.values())):
             self.finish(i, None)
 
-    def _each(self, i: int, tell: Callable[[Logger], None]) -> None:
+    def _each(self, i: int, call: Callable[[Logger], None]) -> None:
         for name, still_open in self._open.items():
             if i not in still_open:
                 continue
             try:
-                tell(self._loggers[name][i])
-            except Exception as error:  # the run is worth more than its log
-                print(f"nmbench: --log={name} failed and is left out from here on: {_line(error)}", file=sys.stderr)
+                call(self._loggers[name][i])
+            except Exception as error:  # a failing logger must not end the run
+                print(f"nmbench: --log={name} failed and is switched off: {_line(error)}", file=sys.stderr)
                 for j in still_open:
                     with contextlib.suppress(Exception):
                         self._loggers[name][j].finish(None)
@@ -243,7 +246,7 @@ class Log:
 
 
 def final_values(row: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics on the test set as scalars: `test/NAME`, and `test/score`; none of a run that diverged."""
+    """Metrics on the test set as scalars `test/NAME`, and `test/score`; empty for a run that diverged."""
     named = {row["metric"]: row["value"], "score": row["score"]}
     named |= {name.removeprefix("metrics."): value for name, value in row.items() if name.startswith("metrics.")}
     return {f"test/{name}": float(value) for name, value in named.items() if value is not None}

@@ -10,18 +10,18 @@ import tqdm
 
 
 class Progress:
-    """Context manager, called with (steps done, losses per lane).
+    """Context manager, called with (steps done, losses `[runs]`).
 
     Args:
-      label: what is going on.
-      steps: total; 0 shows nothing.
-      first: steps that are done already.
+      label: description shown before the bar.
+      steps: total number; with 0 no bar is shown.
+      first: steps done before, in a resumed run.
     """
 
     def __init__(self, label: str, steps: int, first: int = 0):
         # disable=None: tqdm is silent unless stderr is a terminal.
         quiet = None if steps else True
-        # A terminal that does not know its width, as in some containers, says 0 columns: tqdm would draw nothing.
+        # Some containers report a terminal of 0 columns, in which tqdm would draw nothing.
         width = None if _columns() else 100
         self._bar = tqdm.tqdm(total=steps, initial=first, desc=label, unit="step", disable=quiet, leave=False, ncols=width)
 

@@ -1,1 +1,7 @@
-"""Sweeps: a grid of cells, each trained in a process of its own, on this machine or by a scheduler."""
+"""Sweeps: grids of experiments, each trained in a process of its own, on this machine or through Slurm.
+
+May import: report, experiments, results, contracts, support. Public: `plan` (make, run), `grid` (SweepRequest), `local` and
+`slurm` (executors), `jobs` (Job, JobOutcome), `estimate`, `worker` and `configfile`.
+"""
+
+__all__ = ["configfile", "estimate", "grid", "jobs", "local", "plan", "slurm", "worker"]

@@ -1,6 +1,6 @@
-"""A sweep's file, TOML or YAML, as an alternative to flags: its keys are the flags' names.
+"""Flags of a sweep from a TOML or YAML file. Its keys are names of flags.
 
-A table `[slurm]` with `partition` is the same as `slurm_partition`. The file is data: nothing in it is executed.
+The key `partition` in a table `[slurm]` is the flag `slurm_partition`. Nothing in the file is executed.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 LARGEST_BYTES = 1 << 20
 
 
-def apply(path_text: str, values: flags.FlagValues, known: Collection[str]) -> None:
-    """Set the flags that a file names, but for those that the command line has set.
+def apply(path_text: str, values: flags.FlagValues, names: Collection[str]) -> None:
+    """Set the flags that a file gives. Flags of the command line take precedence.
 
     Args:
       path_text: the file.
       values: parsed flags of the command.
-      known: names that a file may hold.
+      names: flags that a file may set.
 
     Raises:
-      NmbenchError: not readable, not TOML or YAML, an unknown key, or a value that its flag refuses.
+      NmbenchError: the file is not readable or not TOML or YAML, a key is unknown, or a value does not fit its flag.
     """
     for name, texts in _texts(path_text, read(path_text)).items():
-        if name not in known:
-            raise NmbenchError(f"{path_text}: unknown key {name!r}{did_you_mean(name, known)}")
+        if name not in names:
+            raise NmbenchError(f"{path_text}: unknown key {name!r}{did_you_mean(name, names)}")
         flag = values[name]
         if flag.present:
             continue
@@ -45,7 +45,7 @@ def read(path_text: str) -> dict[str, Any]:
     """The contents of a TOML or YAML file, a table of values.
 
     Raises:
-      NmbenchError: it is not that.
+      NmbenchError: the file cannot be read or is no such table.
     """
     path = pathlib.Path(path_text).expanduser()
     if path.suffix not in (".toml", ".yaml", ".yml"):
@@ -54,14 +54,14 @@ def read(path_text: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             data = file.read(LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:
-            raise NmbenchError(f"--sweep={path_text} is larger than {LARGEST_BYTES >> 20} MB; that is no list of flags")
+            raise NmbenchError(f"--sweep={path_text} is larger than {LARGEST_BYTES >> 20} MB; a file of flags is smaller")
         contents = _parse(path.suffix, data.decode())
     except NmbenchError:
         raise
-    except (OSError, ValueError, RecursionError) as error:  # whatever is wrong with the text is a ValueError
+    except (OSError, ValueError, RecursionError) as error:  # errors of syntax are ValueErrors
         raise NmbenchError(f"cannot read --sweep={path_text}: {error}") from error
     if not isinstance(contents, dict):
-        raise NmbenchError(f"{path_text} holds no keys; write lines such as models = ['nmrnn', 'lstm']")
+        raise NmbenchError(f"{path_text} holds no keys; write lines such as seeds = 10")
     return contents
 
 
@@ -77,7 +77,7 @@ def _parse(suffix: str, text: str) -> Any:
 
 
 def _texts(path_text: str, contents: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str]]:
-    """Flag name to the texts of its values; a key without a value (null) is left to its default."""
+    """Flag name to the texts of its values. A key without a value (null) keeps the default."""
     found: dict[str, list[str]] = {}
     for key, value in contents.items():
         if not isinstance(key, str):
@@ -95,4 +95,4 @@ def _text(path_text: str, key: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
-    raise NmbenchError(f"{path_text}: {key!r} holds a {type(value).__name__}; it wants a text, a number, or a list of them")
+    raise NmbenchError(f"{path_text}: {key!r} holds a {type(value).__name__}; use a text, a number, or a list of them")

@@ -1,4 +1,4 @@
-"""How a sweep is coming on: one bar on a terminal, one line per finished cell elsewhere; both on stderr."""
+"""Progress of a sweep on stderr: one bar on a terminal, otherwise one line per finished experiment."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from collections.abc import Sequence
 
 import tqdm
 
-from nmbench.sweeps.jobs import Event, Job
+from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
-_FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} cells [{elapsed}{postfix}]"
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} experiments [{elapsed}{postfix}]"
 
 
 class Display:
     """Context manager, called with every `Event` of an executor.
 
     Args:
-      jobs: all that will be run.
-      cores: how many are at work at a time, None where that is not known: then the first cells say how long it takes.
+      jobs: all jobs of the sweep.
+      cores: number of cores that work at a time; None if unknown: then finished jobs give the estimate of the remaining
+        time.
     """
 
     def __init__(self, jobs: Sequence[Job], cores: int | None):
         self._total, self._cores = len(jobs), cores
         self._minutes = {job.name: job.core_minutes or 1.0 for job in jobs}
-        self._all, self._finished = sum(self._minutes.values()), 0.0
-        self._ended = self._lost = 0
+        self._all_minutes, self._finished_minutes = sum(self._minutes.values()), 0.0
+        self._ended = self._with_errors = 0
         self._running: set[str] = set()
         self._began = time.monotonic()
-        self._bar = tqdm.tqdm(total=self._total, desc="sweep", bar_format=_FORM, disable=None, leave=False)
+        self._bar = tqdm.tqdm(total=self._total, desc="sweep", bar_format=_FORMAT, disable=None, leave=False)
 
     def __enter__(self) -> Display:
         return self
@@ -37,43 +38,41 @@ class Display:
         self._bar.close()
 
     def __call__(self, event: Event) -> None:
-        if event.kind == "said":
+        if event.kind == "message":
             self._bar.write(event.text, file=sys.stderr)
         if event.job is not None and event.kind == "started":
             self._running.add(event.job.name)
         if event.outcome is not None:
-            self._end(event)
+            self._end(event.outcome)
         if not self._bar.disable:
             running = f"{len(self._running)} running"
-            lost = f", {self._lost} not all right" if self._lost else ""
-            self._bar.set_postfix_str(f"{running}{lost}{self._left()}", refresh=False)
+            errors = f", {self._with_errors} with errors" if self._with_errors else ""
+            self._bar.set_postfix_str(f"{running}{errors}{self._remaining()}", refresh=False)
             self._bar.refresh()
 
-    def left_minutes(self) -> float | None:
-        """Estimate of how long the rest takes, None where nothing tells."""
-        left, elapsed = self._all - self._finished, (time.monotonic() - self._began) / 60
-        if self._finished:
-            return elapsed * left / self._finished
+    def remaining_minutes(self) -> float | None:
+        """Estimate of the remaining time, None if nothing is known yet."""
+        left, elapsed = self._all_minutes - self._finished_minutes, (time.monotonic() - self._began) / 60
+        if self._finished_minutes:
+            return elapsed * left / self._finished_minutes
         return None if self._cores is None else max(0.0, left / self._cores - elapsed)
 
-    def _left(self) -> str:
-        minutes = self.left_minutes()
+    def _remaining(self) -> str:
+        minutes = self.remaining_minutes()
         if minutes is None or self._ended == self._total:
             return ""
         return f", about {minutes / 60:.1f} h left" if minutes >= 90 else f", about {max(1, round(minutes))} min left"
 
-    def _end(self, event: Event) -> None:
-        outcome = event.outcome
-        assert outcome is not None
-        self._running.discard(outcome.job.name)
+    def _end(self, outcome: JobOutcome) -> None:
+        job = outcome.job
+        self._running.discard(job.name)
         self._ended += 1
-        self._lost += bool(outcome.error)
-        self._finished += self._minutes.get(outcome.job.name, 0.0)
+        self._with_errors += bool(outcome.error)
+        self._finished_minutes += self._minutes.get(job.name, 0.0)
         self._bar.update(1)
-        seeds = f"{len(outcome.job.seeds)} seed{'' if len(outcome.job.seeds) == 1 else 's'}"
-        said = outcome.error or f"{seeds} in {outcome.seconds:.0f} s"
-        line = f"[{self._ended}/{self._total}] {outcome.job.name}: {said}"
+        seeds = f"{len(job.seeds)} seed{'' if len(job.seeds) == 1 else 's'}"
+        line = f"[{self._ended}/{self._total}] {job.name}: {outcome.error or f'{seeds} in {outcome.seconds:.0f} s'}"
         if self._bar.disable:
-            print(f"{line}{self._left()}", file=sys.stderr, flush=True)
+            print(f"{line}{self._remaining()}", file=sys.stderr, flush=True)
         elif outcome.error:
             self._bar.write(line, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The contract of what runs the jobs of a sweep."""
+"""The interface of an executor, which runs the jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
 
 class Executor(abc.ABC):
-    """Runs jobs, each in a process of its own, and outlives what becomes of them."""
+    """Runs jobs, each in its own process. A job that fails does not stop the others."""
 
     @abc.abstractmethod
     def check(self) -> None:
-        """Raise `NmbenchError`, before anything is started or written, if it cannot work here."""
+        """Raise `NmbenchError` if the executor cannot work here. Called before anything is started or written."""
 
     @abc.abstractmethod
-    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[JobOutcome]:
-        """Run all jobs to their end, in this order as far as it can.
+    def run(self, jobs: Sequence[Job], report: Callable[[Event], None]) -> list[JobOutcome]:
+        """Run all jobs, in this order as far as possible.
 
         Args:
-          jobs: what to run.
-          tell: called from this thread with every `Event`.
+          jobs: the jobs.
+          report: called with every `Event`, in the thread that calls `run`.
 
         Returns:
-          one outcome per job, in the order of `jobs`.
+          one outcome per job, in the order of `jobs`; an empty list if the executor does not wait for the jobs.
 
         Raises:
-          Interrupted: told to stop by SIGINT or SIGTERM; what has been done is kept.
+          Interrupted: SIGINT or SIGTERM was received; finished work is kept.
         """

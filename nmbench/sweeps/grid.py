@@ -1,4 +1,4 @@
-"""The grid of a sweep: what is asked for, which cells it makes, and which of them make no sense and are left out."""
+"""The grid of a sweep: a request, the experiments that it consists of, and the combinations that are skipped."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ import itertools
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import recording, resolution, tuning
 from nmbench.experiments.experiment import Experiment
 from nmbench.experiments.request import Request
-from nmbench.experiments.resolve_cache import ResolveCache
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError, did_you_mean
-from nmbench.sweeps import estimate, jobs
+from nmbench.sweeps import estimate
+from nmbench.sweeps.jobs import Job, name_of
 
 T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
+class SweepRequest:
     """What a user asks for.
 
     Attributes:
       models, tasks: registered names.
-      protocols, budgets: None among them stands for a task's own.
-      seeds: of every cell.
-      results_dir: folder of results.
+      protocols, budgets: None means the task's default.
+      seeds: of every experiment.
+      results_dir: results folder.
       plugins: files that register models or tasks.
-      data_seed, steps, allow_budget_miss, remat, devices: as in `nmbench.experiments.experiment.Request`.
+      data_seed, steps, allow_budget_miss, remat, devices: as in `nmbench.experiments.request.Request`.
       tune: choose learning rates first.
-      retry_failed: do again runs that were lost to a crash or a time limit.
-      checkpoint_minutes: as of `nmbench.run`.
+      retry_failed: train again runs that were lost to a crash or a time limit.
+      checkpoint_minutes: as in `nmbench.run`.
     """
 
     models: tuple[str, ...]
@@ -55,25 +55,29 @@ class Asked:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """A cell of the grid.
+class GridPoint:
+    """An experiment of the grid.
 
     Attributes:
-      cell: resolved; with the rate that was tuned, if it was.
-      tuned: False where the learning rate is yet to be chosen, so that run ids are not known.
+      experiment: with its tuned learning rate, if there is one.
+      tuned: False if the learning rate must be tuned first, so that run ids are unknown.
       name: of its job.
-      work: see `nmbench.sweeps.estimate`; of one seed.
+      work: core-seconds of one seed, see `nmbench.sweeps.estimate`.
     """
 
-    cell: Experiment
+    experiment: Experiment
     tuned: bool
     name: str
     work: float
 
+    def run_ids(self, seeds: Sequence[int]) -> tuple[str, ...]:
+        """Run ids of these seeds; () if the learning rate must be tuned first."""
+        return tuple(self.experiment.run_id(seed) for seed in seeds) if self.tuned else ()
+
 
 @dataclasses.dataclass(frozen=True)
-class LeftOut:
-    """A combination that cannot be run, and why."""
+class Skipped:
+    """A combination that cannot be trained, and why."""
 
     model: str
     task: str
@@ -89,51 +93,49 @@ class LeftOut:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """All cells, the most work first, and what is left out. The same for the same request, whatever has been run."""
+    """All experiments of a request, most work first, and the skipped combinations. Stored runs do not change it."""
 
-    places: list[Place]
-    left_out: list[LeftOut]
+    points: list[GridPoint]
+    skipped: list[Skipped]
 
 
-def build(asked: Asked, known: ResolveCache) -> Grid:
-    """Resolve every combination. What does not fit (a budget that cannot be met, a partition that is lacking) is left out.
+def build(sweep: SweepRequest) -> Grid:
+    """Resolve every combination. Skips impossible ones, such as a budget that a model cannot meet.
 
     Raises:
-      NmbenchError: an unknown name, a damaged test set, or nothing that can be run.
+      NmbenchError: an unknown name, a damaged test set, or nothing can be trained.
     """
-    _check(asked, known)
-    store, found, left_out = Store(asked.results_dir), {}, []
-    for model, task, protocol, budget in itertools.product(asked.models, asked.tasks, asked.protocols, asked.budgets):
+    _check(sweep)
+    store, found, skipped = Store(sweep.results_dir), {}, []
+    for model, task, protocol, budget in itertools.product(sweep.models, sweep.tasks, sweep.protocols, sweep.budgets):
         request = Request(
             model=model,
             task=task,
             budget=budget,
             protocol=protocol,
-            steps=asked.steps,
-            data_seed=asked.data_seed,
-            allow_budget_miss=asked.allow_budget_miss,
-            devices=asked.devices,
-            remat=asked.remat,
+            steps=sweep.steps,
+            data_seed=sweep.data_seed,
+            allow_budget_miss=sweep.allow_budget_miss,
+            devices=sweep.devices,
+            remat=sweep.remat,
         )
         try:
-            place = _place(request, asked, known, store)
+            point = _point(request, sweep, store)
         except NmbenchError as error:
-            left_out.append(LeftOut(model, task, protocol, budget, str(error)))
+            skipped.append(Skipped(model, task, protocol, budget, str(error)))
         else:
-            found[place.name] = place  # the default budget may be among the others
+            found[point.name] = point  # the default budget may equal another one of the request
     if not found:
-        rest = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
-        raise NmbenchError(f"nothing can be run: {left_out[0]}{rest}")
-    return Grid(sorted(found.values(), key=lambda place: (-place.work, place.name)), left_out)
+        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        raise NmbenchError(f"nothing can be trained: {skipped[0]}{more}")
+    return Grid(sorted(found.values(), key=lambda point: (-point.work, point.name)), skipped)
 
 
 def shard(items: Sequence[T], text: str | None) -> list[T]:
-    """Part i of n of `items`, for `text` "i/n" with 1 <= i <= n: every n-th from the i-th on.
-
-    The parts have no item in common and hold all of them together. Shards are counted from 1.
+    """Part i of n of `items`, for `text` "i/n" with 1 <= i <= n: every n-th item from the i-th on; all items for None.
 
     Raises:
-      NmbenchError: not of this form.
+      NmbenchError: the text does not have this form.
     """
     if text is None:
         return list(items)
@@ -147,81 +149,69 @@ def shard(items: Sequence[T], text: str | None) -> list[T]:
     return list(items[int(i) - 1 :: int(n)])
 
 
-def job_of(place: Place, asked: Asked, missing: Sequence[int], core_minutes: float | None) -> jobs.Job:
-    """The job that trains the missing seeds of a cell."""
-    cell, folder, seeds = place.cell, str(pathlib.Path(os.path.expanduser(asked.results_dir)).absolute()), tuple(missing)
-    config = {name: value for name, value in cell.config(0).items() if name != "seed"} if place.tuned else {}
-    return jobs.Job(
-        name=place.name,
-        request=cell.request,
-        argv=_argv(cell.request, asked, folder),
+def make_job(point: GridPoint, sweep: SweepRequest, missing: Sequence[int], core_minutes: float | None) -> Job:
+    """The job that trains the missing seeds of an experiment."""
+    experiment, folder, seeds = point.experiment, str(_absolute(sweep.results_dir)), tuple(missing)
+    return Job(
+        name=point.name,
+        request=experiment.request,
+        argv=_argv(experiment.request, sweep, folder),
         results_dir=folder,
         seeds=seeds,
-        run_ids=jobs.run_ids_of(config, seeds) if place.tuned else (),
-        config=config,
-        facts=recording.experiment_columns(cell) if place.tuned else {},
+        run_ids=point.run_ids(seeds),
+        configuration=experiment.configuration(0) if point.tuned else None,
+        columns=recording.experiment_columns(experiment) if point.tuned else {},
         core_minutes=core_minutes,
     )
 
 
-def _check(asked: Asked, known: ResolveCache) -> None:
-    for name in asked.models:
+def _check(sweep: SweepRequest) -> None:
+    for name in sweep.models:
         BASELINES.get(name)
-    tasks = [TASKS.get(name) for name in asked.tasks]
+    tasks = [TASKS.get(name) for name in sweep.tasks]
     for task in tasks:
-        known.test_set(task)
+        task.frozen("test")
     protocols = {p.name: p for task in tasks for p in task.protocols}
-    for name in filter(None, asked.protocols):
+    for name in filter(None, sweep.protocols):
         if name not in protocols:
             raise NmbenchError(f"none of the tasks has a protocol {name!r}{did_you_mean(name, protocols)}")
-    if asked.tune:
+    if sweep.tune:
         used = {
             seed
             for p in protocols.values()
-            if p.name in asked.protocols or None in asked.protocols
+            if p.name in sweep.protocols or None in sweep.protocols
             for seed in p.tuning_seeds
         }
-        clash = sorted(used.intersection(asked.seeds))
+        clash = sorted(used.intersection(sweep.seeds))
         if clash:
             raise NmbenchError(f"seed {clash[0]} is one that tuning uses; results need others, so change --first_seed")
 
 
-def _place(request: Request, asked: Asked, known: ResolveCache, store: Store) -> Place:
-    cell = resolution.resolve(request, known=known)
-    # What a job is called must not change when its rate has been tuned.
-    config, tuned = cell.config(0), True
-    if asked.tune:
-        tuning.check(cell)
-        choice = tuning.stored(cell, store)
-        config, tuned = {**config, "tune": True}, choice is not None
-        cell = cell if choice is None else dataclasses.replace(cell, tuning=choice)
-    folder = str(pathlib.Path(os.path.expanduser(asked.results_dir)).absolute())
-    return Place(cell, tuned, jobs.name_of(config, folder), estimate.work_of_cell(cell, known))
+def _point(request: Request, sweep: SweepRequest, store: Store) -> GridPoint:
+    experiment = resolution.resolve(request)
+    # From the configuration before tuning, so that tuning does not change the name.
+    name = name_of(experiment.configuration(0), sweep.tune, str(_absolute(sweep.results_dir)))
+    tuned = True
+    if sweep.tune:
+        tuning.check(experiment)
+        choice = tuning.stored(experiment, store)
+        tuned = choice is not None
+        experiment = experiment if choice is None else dataclasses.replace(experiment, learning_rate=choice)
+    return GridPoint(experiment, tuned, name, estimate.work_of_experiment(experiment))
 
 
-def _argv(request: Request, asked: Asked, folder: str) -> tuple[str, ...]:
-    flags: dict[str, Any] = {
-        "model": request.model,
-        "task": request.task,
-        "budget": request.budget,
-        "protocol": request.protocol,
-        "steps": request.steps,
-        "data_seed": request.data_seed,
-        "devices": request.devices,
-        "first_seed": asked.seeds.start,
-        "seeds": len(asked.seeds),
-        "checkpoint_minutes": asked.checkpoint_minutes,
-        "results_dir": folder,
-    }
-    switches = {
-        "allow_budget_miss": asked.allow_budget_miss,
-        "remat": asked.remat,
-        "tune": asked.tune,
-        "retry_failed": asked.retry_failed,
-        "nocollect": True,
-    }
+def _argv(request: Request, sweep: SweepRequest, folder: str) -> tuple[str, ...]:
+    switches = {"tune": sweep.tune, "retry_failed": sweep.retry_failed, "nocollect": True}
     return (
-        *(f"--{name}={value}" for name, value in flags.items() if value is not None),
-        *(f"--plugin={pathlib.Path(os.path.expanduser(path)).absolute()}" for path in asked.plugins),
+        *request.to_argv(),
+        f"--first_seed={sweep.seeds.start}",
+        f"--seeds={len(sweep.seeds)}",
+        f"--checkpoint_minutes={sweep.checkpoint_minutes}",
+        f"--results_dir={folder}",
+        *(f"--plugin={_absolute(path)}" for path in sweep.plugins),
         *(f"--{name}" for name, on in switches.items() if on),
     )
+
+
+def _absolute(path: str) -> pathlib.Path:
+    return pathlib.Path(os.path.expanduser(path)).absolute()

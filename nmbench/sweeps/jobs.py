@@ -1,4 +1,4 @@
-"""What a sweep hands out: one cell of its grid, with the seeds that are missing, as plain data; and what became of it."""
+"""A job: the missing seeds of one experiment of a sweep; and the outcome of a job."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from nmbench.experiments.request import Request, run_id_of
+from nmbench.experiments.configuration import Configuration
+from nmbench.experiments.request import Request
 from nmbench.results import schema
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """The missing seeds of one cell.
+    """The missing seeds of one experiment.
 
     Attributes:
-      name: "MODEL.TASK.PROTOCOL.bBUDGET.KEY", safe as the name of a file. KEY is a hash of the configuration without its
-        seed and of the results folder: a cell has the same name however many of its seeds are missing.
-      request: what is run.
+      name: "MODEL.TASK.PROTOCOL.bBUDGET.KEY", a valid file name. KEY is a hash of the configuration without its seed and of
+        the results folder, so the name does not depend on which seeds are missing.
+      request: what is trained.
       argv: arguments of `python -m nmbench.run`.
       results_dir: absolute path of the results folder.
-      seeds: those that are missing.
-      run_ids: of these seeds. () where the learning rate is yet to be tuned: then they are not known.
-      config: the configuration of the runs but for the seed; empty where `run_ids` is.
-      facts: columns that every row of these runs has, whatever becomes of it; empty where `run_ids` is.
-      core_minutes: estimate, None where there is none.
+      seeds: the missing seeds.
+      run_ids: their run ids; () if the learning rate must be tuned first, since run ids depend on it.
+      configuration: of the runs, with any seed; None if the learning rate must be tuned first.
+      columns: columns that the rows of all these runs share; empty if the learning rate must be tuned first.
+      core_minutes: estimated cost, None if there is no estimate.
     """
 
     name: str
@@ -35,39 +36,25 @@ class Job:
     results_dir: str
     seeds: tuple[int, ...]
     run_ids: tuple[str, ...]
-    config: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    configuration: Configuration | None
+    columns: Mapping[str, Any]
     core_minutes: float | None = None
 
     @property
     def log(self) -> pathlib.Path:
-        """Where its process's output goes."""
+        """File that holds the output of the job's process."""
         return pathlib.Path(self.results_dir, "logs", "sweep", f"{self.name}.log")
-
-    def plain(self) -> dict[str, Any]:
-        """Everything as JSON can hold it; `from_plain` reads it."""
-        return {
-            **dataclasses.asdict(self),
-            "argv": list(self.argv),
-            "seeds": list(self.seeds),
-            "run_ids": list(self.run_ids),
-        }
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Job:
-        lists = {name: tuple(plain[name]) for name in ("argv", "seeds", "run_ids")}
-        return cls(**{**plain, **lists, "request": Request(**plain["request"])})
 
 
 @dataclasses.dataclass(frozen=True)
 class JobOutcome:
-    """What became of a job.
+    """The outcome of a job.
 
     Attributes:
-      job: which.
-      code: exit code of its process; negative: the signal that killed it; None: it was never seen to end.
-      error: one line, "" when all its seeds have rows with status ok.
-      seconds: from its start to its end, 0 where that is not known.
+      job: the job.
+      code: exit code of its process; negative: the signal that killed it; None: unknown.
+      error: one line, "" if all its seeds have rows with status ok.
+      seconds: duration, 0 if unknown.
     """
 
     job: Job
@@ -77,18 +64,18 @@ class JobOutcome:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was told to stop before its end, by a signal: what it has done is kept and the same sweep goes on."""
+        """Whether a signal stopped the job before its end. Its checkpoint is kept, and the same sweep continues it."""
         return self.code in (130, 143) and bool(self.error)
 
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """What an executor tells while it works.
+    """An event that an executor reports.
 
     Attributes:
-      kind: "started", "ended" (with `outcome`), "waiting" (nothing new, now and then), or "said" (`text`, one line that a
-        user should see).
-      job: which job it is about, None for none.
+      kind: "started" (may be repeated), "ended" (with `outcome`), "waiting" (nothing has changed), or "message" (`text`, one
+        line for the user).
+      job: the job that started or ended.
       outcome, text: see `kind`.
     """
 
@@ -98,14 +85,10 @@ class Event:
     text: str = ""
 
 
-def name_of(config: Mapping[str, Any], results_dir: str) -> str:
-    """A job's name. config: of its runs, with or without a seed."""
-    shared = {name: value for name, value in config.items() if name != "seed"}
-    key = hashlib.sha256(f"{results_dir}\n{schema.canonical_json(shared)}".encode()).hexdigest()[:10]
-    size = "given" if config["budget"] is None else f"b{config['budget']}"
-    return f"{config['model']}.{config['task']}.{config['protocol']['name']}.{size}.{key}"
-
-
-def run_ids_of(config: Mapping[str, Any], seeds: tuple[int, ...]) -> tuple[str, ...]:
-    """Run ids of seeds of one configuration."""
-    return tuple(run_id_of({**config, "seed": seed}) for seed in seeds)
+def name_of(configuration: Configuration, tune: bool, results_dir: str) -> str:
+    """Name of a job. The seed of the configuration does not matter; `tune`: the sweep tunes learning rates."""
+    entries = {name: value for name, value in configuration.to_dict().items() if name != "seed"}
+    text = schema.canonical_json({**entries, "tune": True} if tune else entries)
+    key = hashlib.sha256(f"{results_dir}\n{text}".encode()).hexdigest()[:10]
+    size = "given" if configuration.budget is None else f"b{configuration.budget}"
+    return f"{configuration.model}.{configuration.task}.{configuration.protocol_name}.{size}.{key}"

@@ -1,4 +1,4 @@
-"""Jobs as processes on this machine, a few at a time."""
+"""The executor that runs jobs as processes on this machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nmbench.sweeps.executors import Executor
 from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
 
-def shares(workers: int) -> list[list[int]]:
-    """Which cores each of several processes gets: equal shares of those this process may use, or one core each.
+def divide_cores(workers: int) -> list[list[int]]:
+    """The cores of each worker: equal parts of the cores that this process may use, or one core each.
 
-    Empty lists where the platform does not tell which cores there are.
+    Empty lists where the platform does not list cores (macOS, Windows).
     """
     try:
         cores = sorted(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS or Windows
+    except AttributeError:
         return [[] for _ in range(workers)]
     if workers > len(cores):
         return [[cores[i % len(cores)]] for i in range(workers)]
@@ -32,8 +32,8 @@ def shares(workers: int) -> list[list[int]]:
 
 class LocalExecutor(Executor):
     """Args:
-    workers: jobs at a time; each keeps to its share of the cores.
-    timeout_s: time limit of a job, None for none.
+    workers: number of jobs at a time; each uses its part of the cores.
+    timeout_s: time limit of a job, None for no limit.
     """
 
     def __init__(self, workers: int = 1, timeout_s: float | None = None):
@@ -46,40 +46,39 @@ class LocalExecutor(Executor):
                 f"--workers={self._workers} is far more than this machine's {devices.cores()} cores; use at most {most}"
             )
 
-    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[JobOutcome]:
-        waiting = deque(enumerate(jobs))
-        running: dict[int, tuple[int, worker.Child]] = {}  # place among the workers: place among the jobs, child
-        outcomes: dict[int, JobOutcome] = {}
-        cores = shares(self._workers)
+    def run(self, jobs: Sequence[Job], report: Callable[[Event], None]) -> list[JobOutcome]:
+        waiting, cores = deque(jobs), divide_cores(self._workers)
+        running: dict[int, worker.JobProcess] = {}  # by worker
+        outcomes: dict[str, JobOutcome] = {}
 
-        def end(place: int, outcome: JobOutcome) -> None:
-            outcomes[place] = outcome
-            tell(Event("ended", outcome.job, outcome))
+        def end(outcome: JobOutcome) -> None:
+            outcomes[outcome.job.name] = outcome
+            report(Event("ended", outcome.job, outcome))
 
-        with interrupts.watched() as watch, watch.held():
+        with interrupts.watch_signals() as watch, watch.deferred():
             try:
-                while running or (waiting and not watch.asked):
+                while running or (waiting and not watch.signalled):
                     for free in [i for i in range(self._workers) if i not in running]:
-                        if waiting and not watch.asked:
-                            place, job = waiting.popleft()
+                        if waiting and not watch.signalled:
+                            job = waiting.popleft()
                             try:
-                                running[free] = place, worker.Child(job, timeout_s=self._timeout_s, cores=cores[free])
-                                tell(Event("started", job))
+                                running[free] = worker.JobProcess(job, timeout_s=self._timeout_s, cores=cores[free])
+                                report(Event("started", job))
                             except NmbenchError as error:
-                                end(place, JobOutcome(job, None, str(error)))
-                    for slot, (place, child) in list(running.items()):
-                        if watch.asked:
-                            child.stop()
-                        if child.ended():
-                            del running[slot]
-                            end(place, child.outcome())
-                    tell(Event("waiting"))
+                                end(JobOutcome(job, None, str(error)))
+                    for i, process in list(running.items()):
+                        if watch.signalled:
+                            process.stop()
+                        if process.ended():
+                            del running[i]
+                            end(process.outcome())
+                    report(Event("waiting"))
                     time.sleep(worker.POLL_S)
             finally:
-                # Only a second signal, or an error of our own, finds any: none is left behind.
-                for _, child in running.values():
-                    child.kill()
-            if watch.asked:
+                # Processes are left only after a second signal or an error here.
+                for process in running.values():
+                    process.kill()
+            if watch.signalled:
                 done = sum(not outcome.error for outcome in outcomes.values())
-                watch.heed(f"{done} of {len(jobs)} cells done; the same command goes on")
-        return [outcomes[place] for place in range(len(jobs))]
+                watch.raise_if_signalled(f"{done} of {len(jobs)} experiments done; the same command continues")
+        return [outcomes[job.name] for job in jobs]

@@ -1,4 +1,4 @@
-"""Optimisers from a phase's plain data. The rate stays outside, so that runs with different rates share a program."""
+"""Optimisers from a phase's plain data. The learning rate is separate, so that runs with different ones share a program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nmbench.support.errors import NmbenchError
 
 
 def transform(phase: Phase) -> optax.GradientTransformation:
-    """Everything of the optimiser but the step size: clipping, moments, decoupled weight decay, in this order.
+    """The optimiser without its step size: clipping, moments, decoupled weight decay, in this order.
 
     `params - rate * transform(grads)` with `optimizer="adam"` and `weight_decay` is AdamW (Loshchilov and Hutter, 2017).
     """
@@ -31,7 +31,7 @@ def transform(phase: Phase) -> optax.GradientTransformation:
 
 
 def rate_factor(phase: Phase, step):
-    """Factor on the run's rate at `step` (0-based, traced): the phase's relative rate times its schedule.
+    """Factor on the run's learning rate at `step` (0-based, traced): the phase's relative rate times its schedule.
 
     constant: 1. cosine: (1 + cos(pi step / steps)) / 2. Warm-up multiplies by min(1, (step + 1) / warmup_steps).
     """

@@ -1,7 +1,7 @@
-"""What is compiled: the training steps of one phase, for several lanes one after another, and their validation.
+"""The compiled program of one phase: training steps of several runs, one after another, and their validation.
 
-Steps come in chunks that end with a validation. A chunk may be run in pieces, so that the one who waits hears of it: the
-number of steps is an argument of the compiled program, and pieces give the bits of the whole.
+Steps are grouped in chunks that end with a validation. A chunk can be executed in pieces, so that progress can be shown: the
+number of steps is an argument of the compiled program, and the pieces give exactly the result of the whole chunk.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nmbench.contracts import parameters as flat_params
 from nmbench.contracts.model import Baseline
-from nmbench.contracts.protocol import Phase
+from nmbench.contracts.protocol import ResolvedPhase
 from nmbench.contracts.task import Batch, Task
 from nmbench.support.errors import NmbenchError
 from nmbench.training.optimizer import rate_factor, transform
@@ -28,7 +28,7 @@ VALIDATION_TRIALS_AT_ONCE = 500
 
 
 def masked_mse(outputs, targets, mask):
-    """Mean of mask * (outputs - targets)^2 over what the mask selects. outputs, targets: `[T, B, O]`; mask broadcasts."""
+    """Mean of (outputs - targets)^2, weighted by the mask. outputs, targets: `[T, B, O]`; mask broadcasts."""
     error, weight = masked_sums(outputs, targets, mask)
     return error / weight
 
@@ -39,15 +39,15 @@ def masked_sums(outputs, targets, mask):
     return jnp.sum(weights * (outputs - targets) ** 2), jnp.sum(weights)
 
 
-def over_lanes(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
-    """`f` of one lane after another; leaves `[lanes, ...]` in and out.
+def over_runs(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
+    """`f` of one run after another; leaves `[runs, ...]` in and out.
 
-    `count`, the number of lanes, is a traced number: with a constant, XLA would turn a loop over one lane into straight
-    code, fuse it otherwise than that of several, and the results would differ in their last bits.
+    `count`, the number of runs, is a traced number. With a constant, XLA would replace a loop over one run by straight code
+    and fuse it differently from a loop over several runs, and the results would differ in their last bits.
     """
     take = lambda i: jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), trees)
-    lanes = jax.tree.leaves(trees)[0].shape[0]
-    empty = jax.tree.map(lambda s: jnp.zeros((lanes, *s.shape), s.dtype), jax.eval_shape(lambda: f(*take(0))))
+    runs = jax.tree.leaves(trees)[0].shape[0]
+    empty = jax.tree.map(lambda s: jnp.zeros((runs, *s.shape), s.dtype), jax.eval_shape(lambda: f(*take(0))))
     put = lambda i: lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, i, 0)
     return jax.lax.fori_loop(0, count, lambda i, filled: jax.tree.map(put(i), filled, f(*take(i))), empty)
 
@@ -55,9 +55,8 @@ def over_lanes(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
 class PhaseProgram:
     """The compiled steps of one phase."""
 
-    def __init__(self, apply, task: Task, baseline: Baseline, phase: Phase, mesh: Mesh, loss_limit: float):
+    def __init__(self, apply, task: Task, baseline: Baseline, phase: ResolvedPhase, mesh: Mesh, loss_limit: float):
         self._apply, self._phase, self._mesh, self._limit = apply, phase, mesh, loss_limit
-        assert isinstance(phase.partition, str)
         self._partition = baseline.partition(phase.partition)
         self._label = f"phase partition {phase.partition!r} of {baseline.name!r}"
         self._transform = transform(phase)
@@ -71,27 +70,26 @@ class PhaseProgram:
         if not flat_params.split(current, self._partition)[0]:
             raise NmbenchError(f"{self._label} selects no parameter")
         state = fresh(current, self._partition, self._transform)
-        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("lanes")))
+        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("runs")))
 
-    def restore(self, state: State, lanes: Sequence[flat_params.Flat]) -> State:
-        """`state` with the leaves of stored lanes in the place of its own."""
-        leaves = [jnp.asarray(np.stack([lane[name] for lane in lanes])) for name in names(state)]
-        assert [(a.shape, a.dtype) for a in leaves] == [(b.shape, b.dtype) for b in jax.tree.leaves(state)]
+    def restore(self, state: State, stored: Sequence[flat_params.Flat]) -> State:
+        """`state` with its leaves replaced by the stored ones, given per run."""
+        leaves = [jnp.asarray(np.stack([run[name] for run in stored])) for name in names(state)]
         state = jax.tree.unflatten(jax.tree.structure(state), leaves)
-        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("lanes")))
+        return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("runs")))
 
     def compile(self, state: State, rates, key) -> Callable[[State, Any, int, int, bool], tuple[State, Any, Any]]:
-        """Compile a piece of a chunk; the result runs `n` steps of the phase from step `first` on.
+        """Compile a piece of a chunk: `n` steps of the phase, starting at step `first`.
 
-        It maps (state, sums, first, n, last) to (state, sums of training losses `[lanes]`, validation losses `[lanes]`).
-        `sums` are those of the pieces before, `self.zeros(state)` for none. With `last` the validation loss is computed and
-        may select the parameters; without, it is 0 and does nothing.
+        The compiled function maps (state, sums, first, n, last) to (state, sums of training losses `[runs]`, validation
+        losses `[runs]`). `sums` are those of the earlier pieces of the chunk, `self.zeros(state)` for the first. If `last`,
+        the validation loss is computed and may select the parameters; otherwise it is 0 and has no effect.
         """
-        lane, same = PartitionSpec("lanes"), PartitionSpec()
-        # One program per device and no exchange between them: each device runs its own loop at its own pace.
-        specs = (lane, lane, lane, *[same] * 7)
-        sharded = jax.shard_map(self._chunk, mesh=self._mesh, in_specs=specs, out_specs=lane, check_vma=False)
-        rates = jax.device_put(rates, NamedSharding(self._mesh, lane))
+        per_run, same = PartitionSpec("runs"), PartitionSpec()
+        # One program per device without communication: each device runs its own loop at its own speed.
+        specs = (per_run, per_run, per_run, *[same] * 7)
+        sharded = jax.shard_map(self._chunk, mesh=self._mesh, in_specs=specs, out_specs=per_run, check_vma=False)
+        rates = jax.device_put(rates, NamedSharding(self._mesh, per_run))
         key = jax.device_put(key, NamedSharding(self._mesh, same))
         data = (self._train_arrays, self._validation)
         jitted = jax.jit(sharded, donate_argnums=0)
@@ -103,8 +101,8 @@ class PhaseProgram:
         return functools.partial(call, compiled)
 
     def zeros(self, state: State) -> jax.Array:
-        """Sums of training losses before the first step of a chunk, `[lanes]`."""
-        return jax.device_put(jnp.zeros_like(state.best_loss), NamedSharding(self._mesh, PartitionSpec("lanes")))
+        """Sums of training losses before the first step of a chunk, `[runs]`."""
+        return jax.device_put(jnp.zeros_like(state.best_loss), NamedSharding(self._mesh, PartitionSpec("runs")))
 
     def _chunk(self, state: State, sums, rates, key, count, first, n, validated, train_arrays, validation):
 
@@ -113,15 +111,15 @@ class PhaseProgram:
             step = first + i
             batch = as_float(self._draw(train_arrays, jax.random.fold_in(key, step), self._phase.batch_size))
             update = lambda m, s, o, r: self._update(m, s, o, r, step, batch)
-            moving, optimizer, losses = over_lanes(update, count, moving, state.still, optimizer, rates)
+            moving, optimizer, losses = over_runs(update, count, moving, state.still, optimizer, rates)
             bad = ~(losses <= self._limit)  # also true of NaN
             first_bad = jnp.where((first_bad < 0) & bad, step, first_bad)
             return moving, optimizer, total + losses, first_bad
 
         carry = (state.moving, state.optimizer, sums, state.first_bad)
         moving, optimizer, sums, first_bad = jax.lax.fori_loop(0, n, body, carry)
-        # Over no lanes, in a piece that is not the last.
-        losses = over_lanes(lambda m, s: self._validate({**s, **m}, validation), validated, moving, state.still)
+        # Over no runs in a piece that is not the last of its chunk.
+        losses = over_runs(lambda m, s: self._validate({**s, **m}, validation), validated, moving, state.still)
         better = (losses < state.best_loss) & (first_bad < 0) & (validated > 0)
         keep = lambda new, old: jnp.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
         new = State(

@@ -1,4 +1,4 @@
-"""Predictions of a model on a frozen set, and the task's verdict on them."""
+"""Predictions of a model on a frozen set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRIALS_AT_ONCE = 1000
 def predictor(model: Model, task: Task, frozen: FrozenSet) -> Callable[[Any], np.ndarray]:
     """A function from parameters to predictions `[T, B, O]` on all trials of a set, compiled once for many parameters.
 
-    Trials go through in equal pieces, the last one padded, so that memory stays bounded and one program serves all.
+    Trials are processed in batches of equal size, so that memory is bounded and one compiled program is enough.
     """
     dtype = jnp.result_type(float)
     inputs = tree.map_structure(lambda a: np.asarray(a, dtype), task.unpack(frozen.arrays).inputs)
@@ -31,7 +31,7 @@ def predictor(model: Model, task: Task, frozen: FrozenSet) -> Callable[[Any], np
     def predict(params: Any) -> np.ndarray:
         pieces = []
         for first in range(0, trials, size):
-            # The last piece starts earlier instead of being shorter: one shape, one compilation.
+            # The last batch starts earlier instead of being shorter, so that all have one shape.
             start = min(first, trials - size)
             piece = tree.map_structure(lambda a, start=start: a[:, start : start + size], inputs)
             pieces.append(np.asarray(apply(params, piece))[:, first - start :])

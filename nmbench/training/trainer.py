@@ -1,19 +1,17 @@
-"""The training engine: any phases, several runs ("lanes") in one compiled program, data drawn on the device.
+"""The trainer: any sequence of phases, several runs in one compiled program, training data drawn on the device.
 
-A lane is one (seed, learning rate). Lanes are sharded over devices; within a device each step goes through them one after
-another. That is measured faster than vectorising over them, since one lane's activations fit into the cache and several do
-not, and a lane's parameters then do not depend on its neighbours by a single bit. Lanes share the training batches, since
-data never depends on the model or its seed, and nothing else: one that diverges leaves the others as they are. Steps run in
-compiled chunks of `validate_every`; after each, the validation loss decides which parameters to keep. Memory does not grow
-with the number of steps.
+Runs are sharded over devices. Within a device each step goes through its runs one after another. This is faster than
+vectorising over them, because the activations of one run fit into the cache and those of several do not, and a run's
+parameters do not depend on the other runs by a single bit. All runs share the training batches, because data never depend on
+the model or its seed. Steps are compiled in chunks of `validate_every`; after each chunk the validation loss decides which
+parameters to keep. Memory does not grow with the number of steps.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,37 +22,64 @@ from jax.sharding import Mesh
 from nmbench.contracts import parameters as flat_params
 from nmbench.contracts.input_weights import check_new_inputs, start_new_inputs
 from nmbench.contracts.model import Baseline, Model
-from nmbench.contracts.protocol import Phase
+from nmbench.contracts.protocol import ResolvedPhase
 from nmbench.contracts.task import Task
 from nmbench.support.errors import NmbenchError
 from nmbench.training.optimizer import transform
-from nmbench.training.pacing import Pace
 from nmbench.training.phase_program import PhaseProgram
+from nmbench.training.piece_length import PieceLength
 from nmbench.training.snapshot import CurvePoint, PhaseOutcome, Snapshot
 from nmbench.training.state import State, merge, names
 
 
 class TrainingRun(NamedTuple):
-    """One run among those trained together."""
+    """One of the runs that are trained together."""
 
     seed: int
     learning_rate: float
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSetup:
+    """What is trained and how; the same for all runs that are trained together.
+
+    Attributes:
+      model: pure functions of the model.
+      task: gives training data and validation sets.
+      baseline: gives the partitions that phases refer to.
+      phases: each starts from the parameters that the phase before it selected, with a fresh optimiser.
+      validate_every: steps per compiled chunk.
+      selection: "best" or "last"; see `nmbench.Protocol`.
+      loss_limit: see `nmbench.Protocol`.
+      data_seed: seed of the training data.
+      max_devices: largest number of devices to use; all by default.
+    """
+
+    model: Model
+    task: Task
+    baseline: Baseline
+    phases: Sequence[ResolvedPhase]
+    validate_every: int
+    selection: str = "best"
+    loss_limit: float = 1e8
+    data_seed: int = 0
+    max_devices: int | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainedRun:
-    """What one lane ends with.
+    """The result of one run.
 
     Attributes:
       params: the selected parameters, NumPy leaves in the model's own tree.
-      last_params: those after the last step.
+      last_params: the parameters after the last step.
       selected_step: step (counted over all phases) that `params` come from; 0 is the initial state.
-      validation_loss: of `params`.
+      validation_loss: validation loss of `params`.
       phase_losses: selected validation loss of every phase, each on the phase's own validation set.
-      stages: parameters selected by the phases that carry a stage's name.
+      stages: parameters selected by the phases that have a stage name.
       curve: one point per validation.
-      diverged_at: first step whose loss was not finite or above the limit (the last step if only the validation loss
-        never was finite), None if all was well.
+      diverged_at: first step whose loss was not finite or above the limit (the last step if only the validation loss was
+        never finite), None if the run did not diverge.
     """
 
     params: Any
@@ -68,194 +93,211 @@ class TrainedRun:
 
 
 class Timing(NamedTuple):
-    """Seconds spent compiling and training in this call, over all lanes together, and the number of devices used."""
+    """Seconds of compilation and training, over all runs together and without earlier sessions; number of devices used."""
 
     compile_s: float
     train_s: float
     devices: int
 
 
-Report = Callable[[int, np.ndarray], None]
-Log = Callable[[int, np.ndarray, np.ndarray], None]
-# Called between chunks with a function that says where each lane stands; to be called before the next chunk or never.
-Keep = Callable[[Callable[[], list[Snapshot]]], None]
+class Piece(NamedTuple):
+    """A piece of training that has just ended; see `Trainer`.
+
+    Attributes:
+      step: number of steps done in all phases.
+      train_losses: `[runs]` mean training loss of the current chunk so far, None at the start of a phase.
+      validation_losses: `[runs]`, None unless the piece ends a chunk.
+    """
+
+    step: int
+    train_losses: np.ndarray | None
+    validation_losses: np.ndarray | None
 
 
-def train(
-    model: Model,
-    task: Task,
-    baseline: Baseline,
-    phases: Sequence[Phase],
-    lanes: Sequence[TrainingRun],
-    *,
-    validate_every: int,
-    selection: str = "best",
-    loss_limit: float = 1e8,
-    data_seed: int = 0,
-    max_devices: int | None = None,
-    report: Report = lambda step, losses: None,
-    log: Log = lambda step, losses, validation: None,
-    keep: Keep = lambda snapshots: None,
-    resume: Sequence[Snapshot] = (),
-) -> tuple[list[TrainedRun], Timing]:
-    """Train all lanes through all phases.
+class Trainer:
+    """Trains several runs together. Iterate over it to train, then call `results`.
 
-    Each phase starts from the parameters that the phase before selected, with a fresh optimiser.
+    Iteration yields a `Piece` at the start of each phase, about every two seconds within a chunk, and after each chunk. Call
+    `snapshots` at the start of a phase or after a chunk, or after the iteration; not in the middle of a chunk.
 
     Args:
-      model: what to train.
-      task: gives training data and validation sets.
-      baseline: gives the partitions that phases refer to.
-      phases: each with one partition.
-      lanes: the runs.
-      validate_every: steps per compiled chunk.
-      selection: "best" or "last".
-      loss_limit: see `Protocol`.
-      data_seed: seed of the training data stream.
-      max_devices: bound on the number of devices; all by default.
-      report: called after every chunk, and every two seconds or so within, with the steps done so far and the mean training
-        loss of this chunk so far per lane, `[lanes]`.
-      log: called after every chunk, with the validation losses, `[lanes]`, as third argument.
-      keep: called with a function that returns the lanes' snapshots, before and after every chunk; it may raise to stop.
-      resume: where to go on from, one snapshot per lane, all at the same step of the same phase; from the start without.
+      setup: what is trained and how.
+      runs: seeds and learning rates.
+      resume: one snapshot per run, all at the same step of the same phase; empty to start from the beginning.
 
-    Returns:
-      one `TrainedRun` per lane in order, and the timing.
+    Raises:
+      NmbenchError: see `check`.
     """
-    check(task, baseline, phases)
-    devices = jax.devices()[: min(len(lanes), max_devices or len(lanes))]
-    padded = [*lanes, *lanes[: -len(lanes) % len(devices)]]
-    mesh = Mesh(np.asarray(devices), ("lanes",))
-    init = jax.jit(model.init)
-    trees = [init(jax.random.key(lane.seed)) for lane in padded]
-    like = jax.eval_shape(model.init, jax.random.key(0))
-    current = {name: jnp.stack([flat_params.flatten(t)[name] for t in trees]) for name in flat_params.flatten(like)}
-    rates = jnp.asarray([lane.learning_rate for lane in padded], jnp.result_type(float))
-    apply = lambda flat, inputs: model.apply(flat_params.unflatten(like, flat), inputs)
 
-    behind = _Behind.of(lanes, resume)
-    start_phase, start_step = (resume[0].phase, resume[0].step) if resume else (0, 0)
-    assert all((r.phase, r.step) == (start_phase, start_step) for r in resume)
-    done, timing, pace = sum(phase.steps for phase in phases[:start_phase]), [0.0, 0.0], Pace()
-    for number, phase in enumerate(phases[start_phase:], start=start_phase):
-        program = PhaseProgram(apply, task, baseline, phase, mesh, loss_limit)
-        key = jax.random.fold_in(jax.random.key(data_seed), number)
-        began = time.perf_counter()
-        current = start_new_inputs(current, baseline.input_weights, task.spec, phase.new_inputs)
-        state, first = program.start(current), 0
-        if resume and number == start_phase:
-            padding = [*resume, *resume[: len(padded) - len(lanes)]]
-            state, first = program.restore(state, [snapshot.state for snapshot in padding]), start_step
-        # What is resumed may be at its end: then there is nothing to compile.
-        if first < phase.steps and not behind.all_diverged():
-            compiled = program.compile(state, rates, key)
-            timing[0] += time.perf_counter() - began
-        keep(functools.partial(behind.snapshots, number, first, state, timing))
-        while first < phase.steps and not behind.all_diverged():
+    def __init__(self, setup: TrainingSetup, runs: Sequence[TrainingRun], resume: Sequence[Snapshot] = ()):
+        check(setup.task, setup.baseline, setup.phases)
+        self._setup, self._runs, self._resume = setup, list(runs), list(resume)
+        self._devices = jax.devices()[: min(len(runs), setup.max_devices or len(runs))]
+        self._like = jax.eval_shape(setup.model.init, jax.random.key(0))
+        self._histories = [_RunHistory.of(snapshot) for snapshot in resume] or [_RunHistory() for _ in runs]
+        self._compile_s = self._train_s = 0.0
+        self._position: tuple[int, int, State] | None = None
+
+    def __iter__(self) -> Iterator[Piece]:
+        setup, count = self._setup, len(self._runs)
+        padded = [*self._runs, *self._runs[: -count % len(self._devices)]]
+        mesh = Mesh(np.asarray(self._devices), ("runs",))
+        current = self._initial_parameters(padded)
+        rates = jnp.asarray([run.learning_rate for run in padded], jnp.result_type(float))
+        start_phase, start_step = (self._resume[0].phase, self._resume[0].step) if self._resume else (0, 0)
+        before, length = sum(phase.steps for phase in setup.phases[:start_phase]), PieceLength()
+        for index, phase in enumerate(setup.phases[start_phase:], start=start_phase):
+            program = PhaseProgram(self._apply, setup.task, setup.baseline, phase, mesh, setup.loss_limit)
+            key = jax.random.fold_in(jax.random.key(setup.data_seed), index)
             began = time.perf_counter()
-            n = min(validate_every, phase.steps - first)
-            sums, ran = program.zeros(state), 0
-            while ran < n:
-                steps = pace.steps(n - ran)
-                state, sums, validation = compiled(state, sums, first + ran, steps, ran + steps == n)
-                # Waits for the piece: what comes after it must not be asked for before.
-                losses, ran = jax.device_get(sums), ran + steps
-                losses = losses / losses.dtype.type(ran)
-                pace.ran(steps)
-                if ran < n and pace.due():
-                    report(done + first + ran, losses[: len(lanes)])
-            validation, bad = jax.device_get((validation, state.first_bad))
-            first += n
-            behind.add(done, first, losses, validation, bad)
-            timing[1] += time.perf_counter() - began
-            report(done + first, losses[: len(lanes)])
-            log(done + first, losses[: len(lanes)], validation[: len(lanes)])
-            keep(functools.partial(behind.snapshots, number, first, state, timing))
-        behind.end_phase(state, selection, done)
-        current = merge(state, selection)
-        done += phase.steps
-        if behind.all_diverged():
-            break
-    return [behind.trained(i, phases, like) for i in range(len(lanes))], Timing(timing[0], timing[1], len(devices))
+            current = start_new_inputs(current, setup.baseline.input_weights, setup.task.spec, phase.new_inputs)
+            state, done = program.start(current), 0
+            if self._resume and index == start_phase:
+                padding = self._resume[: len(padded) - count]
+                state = program.restore(state, [snapshot.state for snapshot in [*self._resume, *padding]])
+                done = start_step
+            compiled = None
+            if done < phase.steps and not self._all_diverged():
+                compiled = program.compile(state, rates, key)
+                self._compile_s += time.perf_counter() - began
+            self._position = (index, done, state)
+            yield Piece(before + done, None, None)
+            while compiled is not None and done < phase.steps and not self._all_diverged():
+                steps = min(setup.validate_every, phase.steps - done)
+                sums, ran = program.zeros(state), 0
+                while ran < steps:
+                    began = time.perf_counter()
+                    piece = length.start(steps - ran)
+                    state, sums, validation = compiled(state, sums, done + ran, piece, ran + piece == steps)
+                    # This waits for the piece, so that the next one is not submitted before it has ended.
+                    losses, ran = jax.device_get(sums), ran + piece
+                    losses = losses / losses.dtype.type(ran)
+                    length.finish(piece)
+                    self._train_s += time.perf_counter() - began
+                    if ran < steps and length.report_due():
+                        yield Piece(before + done + ran, losses[:count], None)
+                validation, first_bad = jax.device_get((validation, state.first_bad))
+                done += steps
+                for i, history in enumerate(self._histories):
+                    history.add(before, done, float(losses[i]), float(validation[i]), int(first_bad[i]))
+                self._position = (index, done, state)
+                yield Piece(before + done, losses[:count], validation[:count])
+            self._end_phase(state, before)
+            current = merge(state, setup.selection)
+            before += phase.steps
+            if self._all_diverged():
+                break
 
+    @property
+    def timing(self) -> Timing:
+        """Seconds spent so far, and the number of devices."""
+        return Timing(self._compile_s, self._train_s, len(self._devices))
 
-@dataclasses.dataclass(frozen=True)
-class _Behind:
-    """What lies behind the lanes: curves, the step at which each diverged, the outcomes of phases; lists over lanes."""
+    def results(self) -> list[TrainedRun]:
+        """One `TrainedRun` per run, in order; call it after the iteration."""
+        return [history.result(self._setup.phases, self._tree) for history in self._histories]
 
-    curves: list[list[CurvePoint]]
-    diverged: list[int | None]
-    outcomes: list[list[PhaseOutcome]]
-    seconds: list[tuple[float, float]]
-
-    @classmethod
-    def of(cls, lanes: Sequence[TrainingRun], resume: Sequence[Snapshot]) -> _Behind:
-        if not resume:
-            return cls([[] for _ in lanes], [None] * len(lanes), [[] for _ in lanes], [(0.0, 0.0)] * len(lanes))
-        assert len(resume) == len(lanes)
-        return cls(
-            curves=[list(r.curve) for r in resume],
-            diverged=[r.diverged_at for r in resume],
-            outcomes=[list(r.outcomes) for r in resume],
-            seconds=[(r.compile_s, r.train_s) for r in resume],
-        )
-
-    def all_diverged(self) -> bool:
-        return all(at is not None for at in self.diverged)
-
-    def add(self, done: int, step: int, losses, validation, bad) -> None:
-        """After a chunk that ended at `step` of a phase; `done`: steps of the phases before. The others: `[lanes]`."""
-        for i, curve in enumerate(self.curves):
-            curve.append(CurvePoint(done + step, float(losses[i]), float(validation[i])))
-            if bad[i] >= 0 and self.diverged[i] is None:
-                self.diverged[i] = done + int(bad[i]) + 1
-
-    def end_phase(self, state: State, selection: str, done: int) -> None:
-        chosen, last = jax.device_get((merge(state, selection), merge(state, "last")))
-        steps, losses = jax.device_get((state.best_step, state.best_loss))
-        lane = lambda flat, i: {name: leaf[i] for name, leaf in flat.items()}
-        for i, (curve, outcomes) in enumerate(zip(self.curves, self.outcomes, strict=True)):
-            step, loss = (done + int(steps[i]), float(losses[i])) if selection == "best" else (curve[-1][0], curve[-1][2])
-            outcomes.append(PhaseOutcome(lane(chosen, i), lane(last, i), step, loss))
-            if self.diverged[i] is None and not np.isfinite(loss):
-                self.diverged[i] = curve[-1].step
-
-    def snapshots(self, phase: int, step: int, state: State, timing: Sequence[float]) -> list[Snapshot]:
-        """Where each lane stands. `timing`: seconds of compiling and of training in this call."""
-        names_, leaves = names(state), jax.device_get(jax.tree.leaves(state))
+    def snapshots(self) -> list[Snapshot]:
+        """The state of every run, to resume from; empty before the first piece."""
+        if self._position is None:
+            return []
+        phase, step, state = self._position
+        leaf_names, leaves = names(state), jax.device_get(jax.tree.leaves(state))
+        share = lambda seconds: seconds / len(self._histories)
         return [
             Snapshot(
                 phase=phase,
                 step=step,
-                state={name: np.array(leaf[i]) for name, leaf in zip(names_, leaves, strict=True)},
-                outcomes=self.outcomes[i][:phase],
-                curve=list(self.curves[i]),
-                diverged_at=self.diverged[i],
-                compile_s=self.seconds[i][0] + timing[0] / len(self.curves),
-                train_s=self.seconds[i][1] + timing[1] / len(self.curves),
+                state={name: np.array(leaf[i]) for name, leaf in zip(leaf_names, leaves, strict=True)},
+                outcomes=history.outcomes[:phase],
+                curve=list(history.curve),
+                diverged_at=history.diverged_at,
+                compile_s=history.compile_s + share(self._compile_s),
+                train_s=history.train_s + share(self._train_s),
             )
-            for i in range(len(self.curves))
+            for i, history in enumerate(self._histories)
         ]
 
-    def trained(self, i: int, phases: Sequence[Phase], like: Any) -> TrainedRun:
-        outcomes = self.outcomes[i]
-        tree_of = lambda flat: flat_params.unflatten(like, flat)
+    def _apply(self, flat: flat_params.Flat, inputs: Any) -> Any:
+        return self._setup.model.apply(self._tree(flat), inputs)
+
+    def _tree(self, flat: flat_params.Flat) -> Any:
+        return flat_params.unflatten(self._like, flat)
+
+    def _initial_parameters(self, runs: Sequence[TrainingRun]) -> flat_params.Flat:
+        """Parameters by name, `[runs, ...]`."""
+        init = jax.jit(self._setup.model.init)
+        flat = [flat_params.flatten(init(jax.random.key(run.seed))) for run in runs]
+        return {name: jnp.stack([params[name] for params in flat]) for name in flat_params.flatten(self._like)}
+
+    def _all_diverged(self) -> bool:
+        return all(history.diverged_at is not None for history in self._histories)
+
+    def _end_phase(self, state: State, before: int) -> None:
+        """Record the outcome of a phase for every run; `before`: number of steps of the earlier phases."""
+        selection = self._setup.selection
+        chosen, last = jax.device_get((merge(state, selection), merge(state, "last")))
+        steps, losses = jax.device_get((state.best_step, state.best_loss))
+        of_run = lambda flat, i: {name: leaf[i] for name, leaf in flat.items()}
+        for i, history in enumerate(self._histories):
+            point = history.curve[-1]
+            step, loss = (point.step, point.validation_loss)
+            if selection == "best":
+                step, loss = before + int(steps[i]), float(losses[i])
+            history.outcomes.append(PhaseOutcome(of_run(chosen, i), of_run(last, i), step, loss))
+            if history.diverged_at is None and not np.isfinite(loss):
+                history.diverged_at = point.step
+
+
+def train(setup: TrainingSetup, runs: Sequence[TrainingRun]) -> tuple[list[TrainedRun], Timing]:
+    """Train all runs to the end, without progress and checkpoints."""
+    trainer = Trainer(setup, runs)
+    for _ in trainer:
+        pass
+    return trainer.results(), trainer.timing
+
+
+@dataclasses.dataclass
+class _RunHistory:
+    """The past of one run: training curve, divergence, results of finished phases, seconds spent in earlier sessions."""
+
+    curve: list[CurvePoint] = dataclasses.field(default_factory=list)
+    diverged_at: int | None = None
+    outcomes: list[PhaseOutcome] = dataclasses.field(default_factory=list)
+    compile_s: float = 0.0
+    train_s: float = 0.0
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> _RunHistory:
+        return cls(list(snapshot.curve), snapshot.diverged_at, list(snapshot.outcomes), snapshot.compile_s, snapshot.train_s)
+
+    def add(self, before: int, step: int, train_loss: float, validation_loss: float, first_bad: int) -> None:
+        """Record a chunk that ended at `step` of a phase; `before`: number of steps of the earlier phases."""
+        self.curve.append(CurvePoint(before + step, train_loss, validation_loss))
+        if first_bad >= 0 and self.diverged_at is None:
+            self.diverged_at = before + first_bad + 1
+
+    def result(self, phases: Sequence[ResolvedPhase], tree_of: Any) -> TrainedRun:
+        last = self.outcomes[-1]
         return TrainedRun(
-            params=tree_of(outcomes[-1].chosen),
-            last_params=tree_of(outcomes[-1].last),
-            selected_step=outcomes[-1].step,
-            validation_loss=outcomes[-1].loss,
-            phase_losses=[outcome.loss for outcome in outcomes],
-            stages={p.stage: tree_of(outcome.chosen) for p, outcome in zip(phases, outcomes, strict=False) if p.stage},
-            curve=self.curves[i],
-            diverged_at=self.diverged[i],
+            params=tree_of(last.chosen),
+            last_params=tree_of(last.last),
+            selected_step=last.step,
+            validation_loss=last.loss,
+            phase_losses=[outcome.loss for outcome in self.outcomes],
+            stages={
+                phase.stage: tree_of(outcome.chosen)
+                for phase, outcome in zip(phases, self.outcomes, strict=False)
+                if phase.stage
+            },
+            curve=self.curve,
+            diverged_at=self.diverged_at,
         )
 
 
-def check(task: Task, baseline: Baseline, phases: Sequence[Phase]) -> None:
+def check(task: Task, baseline: Baseline, phases: Sequence[ResolvedPhase]) -> None:
     """Raise `NmbenchError` if a phase names data, a set or a partition that does not exist; nothing is computed."""
     for phase in phases:
-        assert isinstance(phase.partition, str)
         baseline.partition(phase.partition)
         check_new_inputs(baseline.name, baseline.input_weights, task.spec, phase.new_inputs)
         transform(phase)

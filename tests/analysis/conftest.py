@@ -1,4 +1,4 @@
-"""Networks to look into."""
+"""Networks to analyse."""
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, Array
 
 @pytest.fixture(scope="session")
 def make_network():
-    """A network of a registered model with parameters of NumPy's, which need no compilation."""
+    """A function that makes a network of a registered model, with parameters drawn by NumPy."""
 
     def make(name, spec=SPEC, **hparams):
         baseline, random = BASELINES.get(name), np.random.RandomState(3)

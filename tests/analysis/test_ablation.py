@@ -1,4 +1,4 @@
-"""Gates held at a constant, against networks in which they are constant by their parameters."""
+"""Gate ablation, compared with networks whose gates are constant by construction."""
 
 import dataclasses
 
@@ -9,20 +9,20 @@ from nmbench.analysis import ablate_gates, hold_gate, record
 from nmbench.support.errors import NmbenchError
 
 
-def test_a_held_gate_is_what_it_was_held_at_and_no_other_parameter_moved(make_network, inputs):
+def test_a_held_gate_has_its_value_and_the_other_gates_do_not_change(make_network, inputs):
     network = make_network("nmrnn", N=8, M=4, K=3)
     before = record(network, inputs)
     for value in (0.0, 0.3, 1.0):
         after = record(hold_gate(network, 1, value), inputs)
         np.testing.assert_allclose(after["s"][..., 1], value, atol=1e-7)
-        # Without feedback, z and the other gates do not notice.
+        # Without feedback, the other gates do not depend on it.
         np.testing.assert_array_equal(after["s"][..., [0, 2]], before["s"][..., [0, 2]])
         assert np.abs(after["y"] - before["y"]).max() > 1e-4
     assert np.ptp(before["s"][..., 1]) > 1e-3
 
 
-def test_a_gate_held_at_zero_is_a_network_without_that_component(make_network, inputs):
-    """Columns of L and R gone: with feedback, where L is taken as it is."""
+def test_a_gate_held_at_zero_removes_its_component(make_network, inputs):
+    """Compare with a network without these columns of L and R; with feedback, L is not orthonormalised."""
     network = make_network("nmrnn", N=8, M=4, K=3, feedback=True)
     ((module, p),) = network.params.items()
     without = {**p, **{name: np.delete(np.asarray(p[name]), 1, axis=1) for name in ("L", "R")}}
@@ -32,7 +32,7 @@ def test_a_gate_held_at_zero_is_a_network_without_that_component(make_network, i
 
 
 @pytest.mark.parametrize("to", ["zero", pytest.param("mean", marks=pytest.mark.slow)])
-def test_ablations_are_judged_by_the_task(make_network, toy_task, to):
+def test_ablations_have_the_metrics_of_the_task(make_network, toy_task, to):
     network = dataclasses.replace(make_network("nmrnn", toy_task.spec, N=8, M=4, K=2), task=toy_task)
     intact, *held = ablate_gates(network, to)
     arrays = toy_task.frozen("test").arrays
@@ -50,9 +50,9 @@ def test_refusals(make_network, toy_task):
     for call, message in (
         (lambda: hold_gate(network, 3, 0), "has gates 0 to 2, none with number 3"),
         (lambda: hold_gate(network, 0, 1.5), "cannot be held at 1.5"),
-        (lambda: hold_gate(make_network("lstm", N=3), 0, 0), "'lstm' has no gates that could be held"),
+        (lambda: hold_gate(make_network("lstm", N=3), 0, 0), "'lstm' has no gates"),
         (lambda: ablate_gates(network, "means"), "'zero' or 'mean', not 'means'; did you mean 'mean'"),
-        (lambda: ablate_gates(network), "without a task"),
+        (lambda: ablate_gates(network), "has no task"),
     ):
         with pytest.raises(NmbenchError, match=message):
             call()

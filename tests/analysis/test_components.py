@@ -1,4 +1,4 @@
-"""Components and ranks of states whose answer is known."""
+"""Principal components and ranks of states with known answers."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_components_of_a_rotation():
     assert principal_components(-states, 4).directions == pytest.approx(found.directions, abs=1e-6)
 
 
-def test_components_equal_the_eigenvectors_of_the_covariance_and_heed_the_mask():
+def test_components_are_the_eigenvectors_of_the_masked_covariance():
     states = np.random.RandomState(1).randn(6, 5, 4) * [3, 1, 2, 0.5]
     mask = np.arange(6)[:, None] < np.array([6, 3, 4, 5, 2])[None]
     found = principal_components(states, mask=mask)

@@ -1,4 +1,4 @@
-"""Fixed points of systems that have them where one knows."""
+"""Fixed points of systems with known fixed points."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def test_a_double_well_has_two_stable_points_and_a_saddle():
 
 
 def test_a_line_attractor_is_many_marginal_points_on_one_line():
-    step = lambda x: x + 0.2 * (jnp.array([x.sum() / 2, x.sum() / 2]) - x)  # the diagonal stays, what is across decays
+    step = lambda x: x + 0.2 * (jnp.array([x.sum() / 2, x.sum() / 2]) - x)  # the diagonal is fixed, deviations from it decay
     found = find_fixed_points(step, STARTS, apart=1e-2)
     assert len(found) > 20 and set(found.kinds) == {"marginal"}
     np.testing.assert_allclose(found.points[:, 0], found.points[:, 1], atol=1e-7)
@@ -41,7 +41,7 @@ def test_a_line_attractor_is_many_marginal_points_on_one_line():
     assert len(find_fixed_points(step, STARTS, apart=0.5)) < 12
 
 
-def test_a_limit_cycle_has_only_the_point_it_turns_about():
+def test_a_limit_cycle_has_one_unstable_fixed_point():
     # Radius r -> r + 0.1 r (1 - r^2), angle + 0.3: a cycle at r = 1 about an unstable focus.
     turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     step = lambda x: (1 + 0.1 * (1 - jnp.sum(x**2))) * (jnp.asarray(turn) @ x)
@@ -52,7 +52,7 @@ def test_a_limit_cycle_has_only_the_point_it_turns_about():
     np.testing.assert_allclose(np.abs(np.angle(found.eigenvalues)), [[0.3, 0.3]])
 
 
-def test_a_ghost_is_a_slow_point():
+def test_a_saddle_node_ghost_is_a_slow_point():
     """x + 0.01 (x^2 + 1e-2): no fixed point, slowest at 0 with a speed of 1e-4."""
     step = lambda x: x + 0.01 * (x**2 + 1e-2)
     found = find_fixed_points(step, STARTS[:, :1])
@@ -62,7 +62,7 @@ def test_a_ghost_is_a_slow_point():
     assert len(find_fixed_points(step, STARTS[:, :1], slow_speed=9e-5)) == 0
 
 
-def test_speeds_and_distances_are_in_the_units_asked_for():
+def test_speeds_and_distances_use_the_given_units():
     step = lambda x: x + 0.01 * (x**2 + 1e-2)
     found = find_fixed_points(step, STARTS[:, :1], units=np.array([[3.0], [4.0]]))
     np.testing.assert_allclose(found.speeds, [5e-4], rtol=1e-6)
@@ -95,7 +95,7 @@ def test_refusals(make_network):
     network = make_network("rnn", SPEC, N=3)
     with pytest.raises(NmbenchError, match="the constant input has shapes"):
         fixed_points(network, {"sensory": np.zeros(3)}, {"sensory": np.zeros((2, 1, 2))})
-    with pytest.raises(NmbenchError, match="starts are finite"):
+    with pytest.raises(NmbenchError, match="starts must be finite"):
         find_fixed_points(lambda x: x, np.full((2, 2), np.nan))
     with pytest.raises(NmbenchError, match="must be positive"):
         find_fixed_points(lambda x: x, STARTS, slow_speed=0)

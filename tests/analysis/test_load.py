@@ -1,4 +1,4 @@
-"""Networks out of run folders; slow, because one is trained."""
+"""Networks from run folders; slow, because a network is trained."""
 
 import shutil
 
@@ -23,15 +23,15 @@ def run(tmp_path_factory, toy_maker):
     root = tmp_path_factory.mktemp("load")
     task = toy_maker(root / "testsets")
     with TASKS.restored():
-        TASKS.register("toy", task, origin="tests/conftest.py:1", tags=("testing",), summary=task.summary)
-        cell = resolution.resolve(Request(model="nmrnn", task="toy", hparams={"N": 6, "M": 2, "K": 2}, devices=1))
+        TASKS.register("toy", task, origin="tests/support/toys.py:1", tags=("testing",), summary=task.summary)
+        experiment = resolution.resolve(Request(model="nmrnn", task="toy", hparams={"N": 6, "M": 2, "K": 2}, devices=1))
         store = Store(root / "results")
         store.prepare()
-        (row,) = running.run_seeds(cell, [0], store)
+        (row,) = running.run_seeds(experiment, [0], store)
         yield root / "results", row
 
 
-def test_a_loaded_network_scores_what_its_row_says(run):
+def test_a_loaded_network_has_the_score_of_its_row(run):
     folder, row = run
     network = analysis.load(str(folder), row["run_id"])
     assert network.task is not None and network.hparams["K"] == 2
@@ -43,16 +43,16 @@ def test_a_loaded_network_scores_what_its_row_says(run):
     assert {name: values.shape[-1] for name, values in recorded.items()} == {"x": 6, "z": 2, "s": 2, "y": 1}
 
 
-def test_a_changed_model_is_taken_only_if_it_scores_the_same(run, tmp_path, monkeypatch):
+def test_a_changed_model_is_loaded_only_if_its_score_is_the_same(run, tmp_path, monkeypatch):
     folder, row = run
-    monkeypatch.setattr(fingerprints, "sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(fingerprints, "of_module", lambda path: "0" * 64)
     assert analysis.load(str(folder), row["run_id"]).row == row
     shutil.copytree(folder, tmp_path / "results")
     file = tmp_path / "results" / "runs" / row["run_id"] / PARAMS
     params = analysis.load(str(folder), row["run_id"]).params
     ((module, leaves),) = params.items()
     parameter_files.save_params(file, {module: {**leaves, "C": np.asarray(leaves["C"]) + 1}})
-    with pytest.raises(NmbenchError, match="file of the model nmrnn is another one.* no longer scores"):
+    with pytest.raises(NmbenchError, match="source of the model nmrnn has changed.* no longer scores"):
         analysis.load(str(tmp_path / "results"), row["run_id"])
 
 
@@ -64,6 +64,6 @@ def test_runs_without_a_network_are_refused(run, tmp_path):
         analysis.load(str(tmp_path / "none"), row["run_id"])
     shutil.copytree(folder, tmp_path / "results")
     (tmp_path / "results" / "runs" / row["run_id"] / PARAMS).unlink()
-    with pytest.raises(NmbenchError, match="cannot read parameters") as caught:
+    with pytest.raises(NmbenchError, match="the parameters of nmrnn.toy.matched.* are not here") as caught:
         analysis.load(str(tmp_path / "results"), row["run_id"])
     assert "\n" not in str(caught.value)

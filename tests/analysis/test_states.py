@@ -1,4 +1,4 @@
-"""Recorded states against plain NumPy loops over trials and steps, written from the equations and nothing else."""
+"""Recorded states, compared with NumPy loops over trials and steps that follow the equations."""
 
 import dataclasses
 
@@ -90,7 +90,7 @@ def test_recorded_states_are_those_of_the_equations(make_network, inputs, name, 
             np.testing.assert_allclose(values[:, trial], [step[key] for step in seen], rtol=2e-6, atol=2e-6, err_msg=key)
 
 
-def test_other_models_show_their_carried_state_and_a_plugin_says_what_is_in_its_own(make_network, inputs):
+def test_models_show_their_carried_state_unless_they_have_an_observer(make_network, inputs):
     with BASELINES.restored(), jax.numpy_rank_promotion("allow"):
         register_baseline("row_gru", free_size="N")(RowGRU)
         network = make_network("row_gru", N=6)
@@ -134,11 +134,11 @@ def test_other_models_show_their_carried_state_and_a_plugin_says_what_is_in_its_
 
         assert isinstance(observer_of(Summing), Difference)
         np.testing.assert_allclose(record(dataclasses.replace(network), inputs)["difference"], total, rtol=1e-5, atol=1e-5)
-        with pytest.raises(NmbenchError, match="Summing has an observer already, Difference"):
+        with pytest.raises(NmbenchError, match="Summing already has an observer, Difference"):
             register_observer(Summing)(Difference)
 
 
-def test_what_cannot_be_seen_is_said_in_one_line(make_network, inputs):
+def test_states_that_cannot_be_recorded_give_one_line(make_network, inputs):
     with BASELINES.restored():
 
         @register_baseline("pair", free_size="N")
@@ -148,7 +148,7 @@ def test_what_cannot_be_seen_is_said_in_one_line(make_network, inputs):
             return (lambda key: {"a": jnp.ones((N, 1))[0]}), apply
 
         network = make_network("pair", N=1)
-        with pytest.raises(NmbenchError, match="'pair' brings its own apply: there are no states to see"):
+        with pytest.raises(NmbenchError, match="'pair' brings its own apply: its states cannot be recorded"):
             record(network, inputs)
-    with pytest.raises(NmbenchError, match="comes without a task; give the inputs"):
+    with pytest.raises(NmbenchError, match="has no task; give the inputs"):
         record(make_network("rnn", N=3))

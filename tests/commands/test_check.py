@@ -1,4 +1,4 @@
-"""The command `check` and the test cases to inherit."""
+"""The command `check`, and the test cases to inherit."""
 
 import unittest
 
@@ -29,7 +29,7 @@ def plugin(tmp_path):
     return write
 
 
-def test_findings_name_rule_sight_and_fix(nmbench, toy_task, plugin):
+def test_findings_name_rule_observation_and_fix(nmbench, toy_task, plugin):
     code, out, err = nmbench("check", plugin(BACKWARDS), "--model=pair", "--task=toy", "--rules=M07")
     assert (code, err) == (1, "")
     lines = out.splitlines()
@@ -43,11 +43,11 @@ def test_findings_name_rule_sight_and_fix(nmbench, toy_task, plugin):
         ["FAIL", "M07-causal"],
     ]
     assert lines[7].startswith("        seen: outputs of toy up to step 0 change by ")
-    assert lines[8].startswith("        fix:  the axes are [T, B, C]: run forwards over the first")
+    assert lines[8].startswith("        fix:  the axes are [T, B, C]: scan forwards over the first")
     assert lines[9].startswith("6 rules: 5 passed, 1 failed; ")
 
 
-def test_what_a_plugin_registers_is_checked_without_naming_it(nmbench, toy_task, plugin):
+def test_everything_that_a_plugin_registers_is_checked(nmbench, toy_task, plugin):
     code, out, err = nmbench("check", plugin(CAUSAL), "--rules=M01,M13,T01")
     assert (code, err) == (0, "") and "model pair" in out and "tasks\n" in out and "T01" not in out
     code, out, _ = nmbench("check", "--task=toy", "--rules=T01,T09")
@@ -64,13 +64,13 @@ def test_what_a_plugin_registers_is_checked_without_naming_it(nmbench, toy_task,
         (["--task=element_finder", "--rules=T99"], "--rules: there is no rule 'T99'"),
     ],
 )
-def test_bad_input_is_one_line(nmbench, argv, message):
+def test_bad_input_gives_one_line(nmbench, argv, message):
     code, out, err = nmbench("check", *argv)
     assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
 
 
 def test_the_rules_as_test_cases(toy_task, plugin, tmp_path):
-    """One test per rule; one that needs a broken one is skipped; the base class itself is not run."""
+    """There is one test per rule. The base class itself is not run."""
     plugin(BACKWARDS)
 
     class Mine(conformance.ModelConformance):
@@ -96,7 +96,7 @@ def test_the_rules_as_test_cases(toy_task, plugin, tmp_path):
             unittest.TestSuite([Sets("test_t10_protocols")]).run(unittest.TestResult())
 
 
-# That every model trains on every task is tested elsewhere.
+# Training of all models and tasks is tested in test_smoke.py.
 @pytest.mark.slow
 def test_all_built_in_models_and_tasks_pass(nmbench):
     for entry in BASELINES.entries():

@@ -1,4 +1,4 @@
-"""`nmbench.claims`: the same verdicts in both forms, pages that hold nothing foreign, and what it refuses."""
+"""`nmbench.claims`: equal verdicts in both formats, escaped and self-contained pages, and refused input."""
 
 import html.parser
 import os
@@ -9,12 +9,12 @@ import pytest
 
 from nmbench.paper.ledger import page
 from nmbench.paper.ledger.publication import CLAIMS, Claim, LedgerEntry
-from nmbench.paper.ledger.verdicts import Finding, Measured, Verdict
+from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
 from support.claimed import make_rows, write_csv, write_folder
 
 TASK = "element_finder"
 ONLY = "--only=selection_lstm,selection_code,selection"
-# What the rows of `csv` lead to, under `paper` and `matched`; None where the claim is not one.
+# Verdicts for the rows of `csv` under `paper` and `matched`; None if the claim is not tested under a protocol.
 EXPECTED = {
     "selection_lstm": ("no data", "cannot tell (does not hold after 3000 of 20000 steps)"),
     "selection_code": ("no data", None),
@@ -23,7 +23,7 @@ EXPECTED = {
 
 
 def some_rows(**more):
-    """On one task under one protocol, trained shorter than it asks for: nmrnn ahead of two models and behind the third."""
+    """Rows of one task and protocol with shortened training: nmrnn is better than two models and worse than the third."""
     errors = {"nmrnn": 0.5, "lrrnn": 5.0, "rnn": 6.0, "lstm": 0.05}
     each = [make_rows(m, TASK, [e + 0.001 * i for i in range(8)], steps=3000, **more) for m, e in errors.items()]
     return [row for rows in each for row in rows]
@@ -39,7 +39,7 @@ def cells_of(line):
 
 
 def of_markdown(text):
-    """Claim to its verdicts under `paper` and `matched`, from the table on top."""
+    """Claim to its verdicts under `paper` and `matched`, from the first table."""
     lines = text.split("\n\n| claim", 1)[1].split("\n\n", 1)[0].split("\n")[2:]
     found = {}
     for line in lines:
@@ -49,7 +49,7 @@ def of_markdown(text):
 
 
 class Page(html.parser.HTMLParser):
-    """Tags with their attributes, the rows of all tables, and the headings of a page."""
+    """Tags with attributes, rows of all tables, and headings of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -81,7 +81,7 @@ class Page(html.parser.HTMLParser):
 
 
 def with_qualifier(text):
-    """A verdict as Markdown has it."""
+    """A verdict as written in Markdown."""
     verdict, _, qualifier = (part.strip() for part in text.partition("|"))
     return (f"{verdict} ({qualifier})" if qualifier else verdict) or None
 
@@ -90,7 +90,7 @@ def of_html(text):
     return {name: tuple(map(with_qualifier, verdicts)) for name, _, *verdicts in Page(text).tables[0][1:]}
 
 
-def test_both_forms_hold_the_same(nmbench, csv, tmp_path):
+def test_both_formats_have_the_same_contents(nmbench, csv, tmp_path):
     code, out, err = nmbench("claims", csv, ONLY)
     assert (code, err) == (0, "") and out.startswith("# Ledger of claims\n")
     assert of_markdown(out) == EXPECTED and list(of_markdown(out)) == list(EXPECTED)
@@ -120,14 +120,14 @@ def test_a_file_of_markdown_and_the_command_that_made_it(nmbench, csv, tmp_path)
     code, out, _ = nmbench("claims", csv, ONLY, f"--out={tmp_path}/claims.md")
     text = (tmp_path / "claims.md").read_text(encoding="utf-8")
     assert (code, out) == (0, "") and text.replace(f" --out={tmp_path}/claims.md", "") == printed
-    # A claim that is named twice is there once; a folder says what its CSV does.
+    # A claim that is named twice is listed once; a folder gives the same verdicts as its CSV.
     folder = write_folder(tmp_path / "results", some_rows())
     code, out, _ = nmbench("claims", folder, "--only=selection,,selection ")
     assert code == 0 and of_markdown(out) == {"selection": EXPECTED["selection"]}
 
 
 def test_claims_without_any_data(nmbench, tmp_path):
-    """Rows of nothing that is claimed: every claim that needs data says so."""
+    """Rows that no claim needs: every claim that needs data has verdict "no data"."""
     other = write_csv(tmp_path / "other.csv", [{**row, "protocol": "smoke"} for row in some_rows()])
     names = [claim.name for claim in CLAIMS if claim.name not in ("sizes", "proposition")]
     code, out, _ = nmbench("claims", other, f"--only={','.join(names)}")
@@ -141,14 +141,14 @@ def test_claims_without_any_data(nmbench, tmp_path):
 HOSTILE = "\"'><script>alert(1)</script><img src=https://example.org/x>|`a`*b*\x1b[31m${1}"
 
 
-def everything(text):
-    """An entry that holds a text wherever there is text."""
-    finding = Finding(Verdict.HOLDS, text, (Measured(text, text, text, text),), text, (text,))
+def entries_of(text):
+    """A ledger entry with the same text in every field."""
+    finding = ClaimFinding(Verdict.HOLDS, text, (MeasuredValue(text, text, text, text),), text, (text,))
     return [LedgerEntry(Claim("name", text, text, text, lambda *_: finding), {"paper": finding, "matched": finding})]
 
 
-def test_a_page_escapes_what_it_shows():
-    text = page.html(everything(HOSTILE), HOSTILE)
+def test_a_page_escapes_its_contents():
+    text = page.html(entries_of(HOSTILE), HOSTILE)
     shown = Page(text)
     tags = {tag for tag, _ in shown.tags}
     assert not tags & {"script", "img", "link", "iframe", "object", "base", "form"}
@@ -156,8 +156,8 @@ def test_a_page_escapes_what_it_shows():
     assert not [name for _, attrs in shown.tags for name in attrs if name.startswith("on")]
 
 
-def test_markdown_escapes_what_it_shows():
-    text = page.markdown(everything(HOSTILE.replace("\x1b", "")), "x")
+def test_markdown_escapes_its_contents():
+    text = page.markdown(entries_of(HOSTILE.replace("\x1b", "")), "x")
     outside = re.sub(r"```.*?```", "", text, flags=re.S)
     assert "<script" not in outside and "&#60;script&#62;" in outside
     tables = [line for line in outside.split("\n") if line.startswith("|") and "script" in line]
@@ -165,7 +165,7 @@ def test_markdown_escapes_what_it_shows():
 
 
 def test_a_page_loads_nothing(nmbench, csv, tmp_path):
-    """Text of rows that could be hostile does not come into it; the folder's name does."""
+    """Free text of rows is not shown; the name of the folder is, escaped."""
     folder = tmp_path / "<script>alert(1)<"
     folder.mkdir()
     odd = dict.fromkeys(("model_origin", "platform", "device_kind", "git_sha", "xla_flags"), "<script>alert(2)</script>")
@@ -188,7 +188,7 @@ def test_a_page_loads_nothing(nmbench, csv, tmp_path):
     assert not re.search(r"@import|url\(|https?://", text)
 
 
-def test_a_path_cannot_command_the_terminal(nmbench, tmp_path):
+def test_control_characters_in_a_path_are_escaped(nmbench, tmp_path):
     folder = tmp_path / "a\x1b[31m\n```\n# b"
     folder.mkdir()
     table = write_csv(folder / "rows.csv", some_rows())
@@ -199,7 +199,7 @@ def test_a_path_cannot_command_the_terminal(nmbench, tmp_path):
 BAD = {
     "an unknown claim": (["{csv}", "--only=selecton"], "there is no claim 'selecton'; did you mean 'selection'?"),
     "an unknown claim among others": (["{csv}", "--only=sizes,x"], "there is no claim 'x' (known: "),
-    "a page for the terminal": (["{csv}", "--format=html"], "--out is missing; give the file that the page is written to"),
+    "a page for the terminal": (["{csv}", "--format=html"], "--out is missing; give the file of the page"),
     "an unknown form": (["{csv}", "--format=pdf"], "--format"),
     "a folder to write to": (["{csv}", "--out={folder}"], "is a folder; name a file"),
     "no file to write to": (["{csv}", "--out="], "is a folder; name a file"),
@@ -209,12 +209,15 @@ BAD = {
     "into a folder that is read": (["{folder}/tables", "--out={folder}/tables/a.csv"], "is read from; name another file"),
     "no such file": (["{csv}", "nothing.csv"], "no such file or folder: nothing.csv"),
     "no results folder": ([], "no such file or folder: results"),
-    "an empty folder": (["{folder}/empty"], "holds no runs and no CSV"),
+    "an empty folder": (["{folder}/empty"], "no runs and no CSV"),
     "another CSV": (["{folder}/tables"], "a.csv"),
     "no CSV": (["{folder}/text"], "text"),
     "another test set": (["{folder}/other.csv"], "has testset_sha256 bbbb"),
     "an unknown flag": (["{csv}", "--onyl=sizes"], "Unknown command line flag 'onyl'"),
-    "a page without its format": (("{csv}", "--out=page.html"), "--out=page.html would hold Markdown; give --format=html"),
+    "a page without its format": (
+        ("{csv}", "--out=page.html"),
+        "--out=page.html would contain Markdown; give --format=html",
+    ),
 }
 
 
@@ -234,7 +237,7 @@ def test_bad_input_is_one_line_code_two_and_writes_nothing(nmbench, csv, tmp_pat
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_what_was_there_stays_where_the_rows_are_refused(nmbench, tmp_path):
+def test_an_existing_file_is_kept_if_the_rows_are_refused(nmbench, tmp_path):
     page = tmp_path / "page.html"
     page.write_text("mine")
     other = write_csv(tmp_path / "other.csv", some_rows(task_version=99))
@@ -242,7 +245,7 @@ def test_what_was_there_stays_where_the_rows_are_refused(nmbench, tmp_path):
     assert page.read_text() == "mine" and sorted(os.listdir(tmp_path)) == ["other.csv", "page.html"]
 
 
-def test_a_missing_library_is_named_with_its_remedy(nmbench, csv, tmp_path, monkeypatch):
+def test_a_missing_library_is_named_with_its_installation(nmbench, csv, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     code, _, err = nmbench("claims", csv, "--format=html", f"--out={tmp_path}/page.html")
     assert code == 2 and "the page needs jinja2: pip install 'nmbench[report]'" in err

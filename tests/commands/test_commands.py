@@ -1,9 +1,13 @@
-"""Every command as a user types it, in process: what it prints, its exit code, and what it writes."""
+"""Commands as a user types them, called in process: their output, exit codes and files."""
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -11,89 +15,108 @@ import pytest
 from nmbench import __main__
 from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import TASKS
-from nmbench.results import schema
+from nmbench.results import csv_files
+from nmbench.support import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
+# A small run: the toy task of tests/support/toys.py, or a frozen set of 10,000 trials.
+SMALL = ("--model=rnn", "--task=toy", "--steps=20", "--seeds=2", "--hparams=N=4")
+ELEMENT_FINDER = ("--model=rnn", "--task=element_finder", "--steps=20", "--seeds=2", "--hparams=N=4")
 
 
-SMALL = ("--steps=20", "--seeds=2", "--hparams=N=4,M=2,K=2")
+def call(name, *argv):
+    """Exit code, stdout and stderr of a command; see the fixture `nmbench`, which needs a test."""
+    module = importlib.import_module(f"nmbench.{name}")
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
+    return code, out.getvalue(), err.getvalue()
 
 
-def run_small(nmbench, folder, *extra):
-    return nmbench("run", "--model=nmrnn", "--task=element_finder", f"--results_dir={folder}", *SMALL, *extra)
-
-
-def test_run_trains_records_prints_and_skips(nmbench, tmp_path):
-    code, out, err = run_small(nmbench, tmp_path)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A results folder with two runs on element_finder, and what the command printed. Tests may not change the folder."""
+    folder = tmp_path_factory.mktemp("finished")
+    code, out, err = call("run", *ELEMENT_FINDER, f"--results_dir={folder}")
     assert code == 0, err
+    return folder, out
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path):
+    """A copy of the folder of `finished` to change."""
+    return pathlib.Path(shutil.copytree(finished[0], tmp_path / "results"))
+
+
+def test_run_trains_and_records(finished):
+    folder, out = finished
     assert "element_finder v1, protocol matched, given sizes" in out
     assert "(chance (always 0))" in out and "(perfect)" in out
-    runs = sorted((tmp_path / "runs").iterdir())
+    runs = sorted((folder / "runs").iterdir())
     assert [re.sub(r"[0-9a-f]{12}$", "", p.name) for p in runs] == [
-        "nmrnn.element_finder.matched.s0.",
-        "nmrnn.element_finder.matched.s1.",
+        "rnn.element_finder.matched.s0.",
+        "rnn.element_finder.matched.s1.",
     ]
-    rows = schema.read_csv(tmp_path / "results.csv")
+    rows = csv_files.read_csv(folder / "results.csv")
     assert [row["seed"] for row in rows] == [0, 1]
-    for row, folder in zip(rows, runs, strict=True):
+    for row, run in zip(rows, runs, strict=True):
         config = json.loads(row["config_json"])
         assert config["hparams"]["N"] == 4 and config["protocol"]["phases"][0]["steps"] == 20
         assert row["params_target"] is None and row["train_steps"] == row["selected_step"] == 20
         assert len(json.loads(row["conditions_json"])["mse"]) == 25
-        with np.load(folder / "per_trial.npz", allow_pickle=False) as file:
+        with np.load(run / "per_trial.npz", allow_pickle=False) as file:
             assert file["mse"].shape == (10000,)
             assert file["mse"].mean() == pytest.approx(row["value"], rel=1e-12)
     assert rows[0]["value"] != rows[1]["value"]
+
+
+def test_finished_runs_are_skipped_unless_forced(nmbench, toy_task, tmp_path):
+    run = ("run", *SMALL, f"--results_dir={tmp_path}")
+    assert nmbench(*run)[0] == 0
+    rows = csv_files.read_csv(tmp_path / "results.csv")
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("row.json")}
-    code, out, err = run_small(nmbench, tmp_path)
+    code, out, err = nmbench(*run)
     assert code == 0 and "2 of 2 runs are in" in err and "protocol matched" in out
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("row.json")} == before
-    code, out, err = run_small(nmbench, tmp_path, "--force")
-    assert code == 0
-    again = schema.read_csv(tmp_path / "results.csv")
-    assert [r["value"] for r in again] == [r["value"] for r in rows]
+    assert nmbench(*run, "--force")[0] == 0
+    assert [r["value"] for r in csv_files.read_csv(tmp_path / "results.csv")] == [r["value"] for r in rows]
     assert all(p.stat().st_mtime_ns != before[p] for p in tmp_path.rglob("row.json"))
-    # More seeds go on with the rest.
-    code, out, err = nmbench(
-        "run", "--model=nmrnn", "--task=element_finder", f"--results_dir={tmp_path}", "--steps=20", "--seeds=3", SMALL[2]
-    )
+    code, _, err = nmbench(*run, "--seeds=3")
     assert code == 0 and "2 of 3 runs are in" in err
-    assert len(schema.read_csv(tmp_path / "results.csv")) == 3
+    assert len(csv_files.read_csv(tmp_path / "results.csv")) == 3
 
 
-def test_tune_chooses_on_validation_data_and_is_recorded(nmbench, tmp_path):
-    code, _, err = run_small(nmbench, tmp_path, "--tune")
+def test_tune_chooses_on_validation_data_and_records_it(nmbench, toy_task, tmp_path):
+    code, _, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--tune")
     assert code == 0, err
     (record_file,) = (tmp_path / "tuning").glob("*.json")
     record = json.loads(record_file.read_text())
-    assert record["grid"] == [0.001, 0.003, 0.01, 0.03, 0.1] and record["seeds"] == [1000, 1001, 1002]
+    assert record["grid"] == [0.001, 0.01] and record["seeds"] == [1000, 1001]
     losses = np.array(record["validation_losses"])
-    assert losses.shape == (5, 3)
-    # Rates matter: no two rates end alike.
-    assert len({tuple(row) for row in losses.tolist()}) == 5
+    assert losses.shape == (2, 2) and not np.array_equal(*losses)
     assert record["chosen"] == record["grid"][int(np.argmin(losses.mean(axis=1)))]
-    rows = schema.read_csv(tmp_path / "results.csv")
+    rows = csv_files.read_csv(tmp_path / "results.csv")
     assert {row["learning_rate"] for row in rows} == {record["chosen"]}
-    assert {row["tuning_trials"] for row in rows} == {15}
+    assert {row["tuning_trials"] for row in rows} == {4}
     assert json.loads(rows[0]["tuning_json"])["grid"] == record["grid"]
     stamp = record_file.stat().st_mtime_ns
-    code, _, err = run_small(nmbench, tmp_path, "--tune")
+    code, _, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--tune")
     assert code == 0 and "2 of 2 runs are in" in err
     assert record_file.stat().st_mtime_ns == stamp
 
 
-def test_divergence_is_a_row_and_exit_code_one(nmbench, tmp_path):
-    code, out, err = run_small(nmbench, tmp_path, "--learning_rate=1e30")
+def test_divergence_is_a_row_and_exit_code_one(nmbench, toy_task, tmp_path):
+    code, out, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--learning_rate=1e30")
     assert code == 1
     assert "2 (2 diverged)" in out and "seed 0: diverged: the loss was not a number or above 1e+08" in err
-    rows = schema.read_csv(tmp_path / "results.csv")
+    rows = csv_files.read_csv(tmp_path / "results.csv")
     assert [row["status"] for row in rows] == ["diverged"] * 2 and rows[0]["value"] is None
 
 
-def test_leaderboard_and_validate_read_what_run_wrote(nmbench, tmp_path):
-    assert run_small(nmbench, tmp_path)[0] == 0
-    csv_file = str(tmp_path / "results.csv")
-    for path in (csv_file, str(tmp_path)):
+def test_leaderboard_and_validate_read_the_results_of_run(nmbench, finished):
+    folder, _ = finished
+    csv_file = str(folder / "results.csv")
+    for path in (csv_file, str(folder)):
         code, out, _ = nmbench("leaderboard", path)
         assert code == 0 and "497" not in out and "(perfect)" in out
         code, out, _ = nmbench("validate", path)
@@ -118,10 +141,10 @@ BAD_RUNS = {
     "seeds in words": (["--seeds=ten"], "--seeds"),
     "half a step": (["--steps=1.5"], "--steps"),
     "negative first seed": (["--first_seed=-1"], "--first_seed"),
-    "rate in words": (["--learning_rate=fast"], "--learning_rate"),
-    "rate zero": (["--learning_rate=0"], "--learning_rate must be positive"),
-    "rate nan": (["--learning_rate=nan"], "--learning_rate must be positive"),
-    "rate and tune": (["--learning_rate=0.1", "--tune"], "one of --tune and --learning_rate"),
+    "learning rate in words": (["--learning_rate=fast"], "--learning_rate"),
+    "learning rate zero": (["--learning_rate=0"], "--learning_rate must be positive"),
+    "learning rate nan": (["--learning_rate=nan"], "--learning_rate must be positive"),
+    "learning rate and tune": (["--learning_rate=0.1", "--tune"], "one of --tune and --learning_rate"),
     "tuning a fixed recipe": (["--protocol=paper", "--tune"], "declares no grid"),
     "seeds that tuning uses": (["--tune", "--first_seed=995"], "seed 1000 is one that tuning uses"),
     "unknown flag": (["--modle=nmrnn"], "Unknown command line flag 'modle'"),
@@ -142,7 +165,7 @@ BAD_RUNS = {
 
 
 @pytest.mark.parametrize("label", BAD_RUNS)
-def test_bad_input_is_one_line_code_two_and_writes_nothing(nmbench, tmp_path, monkeypatch, label):
+def test_bad_input_gives_one_line_and_code_two_and_writes_nothing(nmbench, tmp_path, monkeypatch, label):
     monkeypatch.chdir(tmp_path)
     argv, message = BAD_RUNS[label]
     code, out, err = nmbench("run", "--model=nmrnn", "--task=element_finder", *argv)
@@ -156,7 +179,7 @@ def test_bad_input_is_one_line_code_two_and_writes_nothing(nmbench, tmp_path, mo
     ("text", "message"),
     [("def f(:\n", "syntax error in line 1"), ("x = 1\n", "registers nothing"), ("1/0\n", "ZeroDivisionError in line 1")],
 )
-def test_bad_plugins_are_one_line_in_every_command(nmbench, tmp_path, text, message):
+def test_bad_plugins_give_one_line_in_every_command(nmbench, tmp_path, text, message):
     plugin = tmp_path / "bad.py"
     plugin.write_text(text)
     for name, argv in [("run", ["--model=nmrnn", "--task=element_finder"]), ("list", []), ("describe", ["nmrnn"])]:
@@ -175,7 +198,7 @@ def test_a_corrupt_test_set_stops_a_run_before_it_starts(nmbench, tmp_path, monk
     broken["query"] = (broken["query"] + 1) % 25
     np.savez(folder / "element_finder-v1-test.npz", **broken)
     monkeypatch.setitem(task.__dict__, "sets_folder", folder)
-    code, out, err = run_small(nmbench, tmp_path / "results")
+    code, out, err = nmbench("run", *ELEMENT_FINDER, f"--results_dir={tmp_path / 'results'}")
     assert code == 2 and out == "" and err.count("\n") == 1
     assert "the test set of element_finder does not match its manifest" in err
     assert not (tmp_path / "results").exists()
@@ -186,7 +209,7 @@ def test_a_corrupt_test_set_stops_a_run_before_it_starts(nmbench, tmp_path, monk
     ("text", "message"),
     [(None, "no such file"), ("", "is empty"), ("a,b\n1,2\n", "not an nmbench results CSV"), ("\x00", "CSV")],
 )
-def test_foreign_files_are_refused(nmbench, tmp_path, command, text, message):
+def test_other_files_are_refused(nmbench, tmp_path, command, text, message):
     path = tmp_path / "foreign.csv"
     if text is not None:
         path.write_text(text)
@@ -194,9 +217,8 @@ def test_foreign_files_are_refused(nmbench, tmp_path, command, text, message):
     assert code == 2 and out == "" and err.count("\n") == 1 and message in err
 
 
-def test_truncated_results_are_refused(nmbench, tmp_path):
-    assert run_small(nmbench, tmp_path)[0] == 0
-    path = tmp_path / "results.csv"
+def test_truncated_results_are_refused(nmbench, finished_copy):
+    path = finished_copy / "results.csv"
     text = path.read_text()
     for cut in (1, 30, 700):
         path.write_text(text[:-cut])
@@ -205,9 +227,8 @@ def test_truncated_results_are_refused(nmbench, tmp_path):
             assert code == 2 and out == "" and err.count("\n") == 1 and "results.csv" in err
 
 
-def test_validate_names_row_and_column(nmbench, tmp_path):
-    assert run_small(nmbench, tmp_path)[0] == 0
-    path = tmp_path / "results.csv"
+def test_validate_names_row_and_column(nmbench, finished_copy):
+    path = finished_copy / "results.csv"
     path.write_text(path.read_text().replace(",true,", ",perhaps,").replace(",false,", ",perhaps,"))
     code, _, err = nmbench("validate", str(path))
     assert code == 2 and re.search(r"results.csv, row 1, column '\w+': 'perhaps' is not a bool", err)
@@ -246,12 +267,12 @@ def test_every_command_is_listed_once():
         assert re.search(rf"^  {command} +\S", text, re.M)
 
 
-def test_freeze_checks_and_rebuilds(nmbench):
+def test_freeze_checks_the_shipped_sets(nmbench):
     code, out, _ = nmbench("freeze", "--task=element_finder", "--check")
     assert code == 0 and out == "element_finder validation: identical\nelement_finder test: identical\n"
 
 
-def test_a_very_long_flag_or_file_name_is_one_line(nmbench):
+def test_a_very_long_flag_or_file_name_gives_one_line(nmbench):
     code, _, err = nmbench("list", "--" + "x" * 3000 + "=1")
     assert code == 2 and err.startswith("nmbench.list: unknown flag '--xxx") and len(err) < 200
     for command in ("validate", "leaderboard", "compare"):
@@ -269,7 +290,7 @@ def test_a_very_long_flag_or_file_name_is_one_line(nmbench):
         ("[" * 100_000, "recursion"),
     ],
 )
-def test_a_damaged_tuning_record_beside_a_model_is_one_line(nmbench, tmp_path, record, message):
+def test_a_damaged_tuning_record_of_a_model_gives_one_line(nmbench, tmp_path, record, message):
     (tmp_path / "mine.py").write_text(
         (ROOT / "baselines" / "rnn.py").read_text().replace('"rnn"', '"mine"').replace("from .", "from nmbench.baselines.")
     )

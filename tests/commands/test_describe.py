@@ -1,4 +1,4 @@
-"""`describe`: what it says of a task, and its pictures."""
+"""`describe`: its text about a task, and its pictures."""
 
 import os
 
@@ -17,8 +17,8 @@ def test_describe_names_channels_epochs_and_every_phase(nmbench):
         "training data retrain: 1000 fixed trials",
         "validation_retrain set: 300 trials",
         "old_tasks: floor 10, ceiling 100, higher is better, also per task, also before_retraining",
-        "moves neuromodulatory_subnetwork or else input_weights, weights of context/3 start at 0.1",
-        "10 times the run's rate",
+        "trains neuromodulatory_subnetwork or else input_weights, weights of context/3 start at 0.1",
+        "10 times the run's learning rate",
         "moments restart every 1000 steps",
         "for nmrnn instead:",
         "epochs of test trial 0: fixation 0..14, measure 15..26, wait 27..36, go 37..48, hold 49..109",
@@ -27,8 +27,8 @@ def test_describe_names_channels_epochs_and_every_phase(nmbench):
         assert fact in out, fact
 
 
-@pytest.mark.parametrize("task", [e.name for e in TASKS.entries()])
-def test_describe_draws_the_trials_of_every_task(nmbench, tmp_path, task):
+@pytest.mark.parametrize("task", ["element_finder", "mwg_rank3", "delay_anti", "multitask"])
+def test_describe_draws_trials(nmbench, tmp_path, task):
     code, out, err = nmbench("describe", task, f"--plot={tmp_path / 'trials.png'}")
     assert code == 0, err
     assert out.endswith(f"trials drawn in {tmp_path / 'trials.png'}\n")
@@ -36,8 +36,8 @@ def test_describe_draws_the_trials_of_every_task(nmbench, tmp_path, task):
     assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
 
 
-def test_pictures_show_the_trials(tmp_path):
-    """What is drawn is the set's arrays, and every epoch is shaded where it lies."""
+def test_pictures_show_inputs_targets_and_epochs(tmp_path):
+    """The lines are the arrays of the set, and every epoch is shaded."""
     task = TASKS.get("mwg_rank3")
     batch = task.unpack(task.frozen("test").arrays)
     axes = plot_trials(task, trials=2).axes
@@ -58,13 +58,11 @@ def test_pictures_show_the_trials(tmp_path):
         (["nmrnn"], "a.png", "--plot draws the trials of one task, not of nmrnn"),
         (["mwg_rank1", "mwg_rank3"], "a.png", "--plot draws the trials of one task"),
         (["mwg_rank1"], "a.jpeg", "the name of a picture ends in .png, .svg, .pdf"),
-        (["mwg_rank1"], "no/such/folder/a.png", "is not a folder"),
+        (["mwg_rank1"], "no/such/folder/a.png", "there is no folder no/such/folder"),
         (["mwg_rank1"], "/proc/a.png", "cannot be written"),
     ],
 )
-def test_pictures_that_cannot_be_drawn_are_refused_before_anything_is_printed(
-    nmbench, tmp_path, monkeypatch, names, plot, message
-):
+def test_impossible_pictures_are_refused_before_any_output(nmbench, tmp_path, monkeypatch, names, plot, message):
     monkeypatch.chdir(tmp_path)
     code, out, err = nmbench("describe", *names, f"--plot={plot}")
     assert (code, out) == (2, "") and err.count("\n") == 1 and message in err

@@ -1,4 +1,4 @@
-"""Any framework: a task's sets as plain arrays, and rows of models trained elsewhere, from their predictions."""
+"""`export` and `score`: a task's sets as plain arrays, and rows from predictions of models trained elsewhere."""
 
 import json
 import os
@@ -10,7 +10,8 @@ import tree
 
 from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import TASKS
-from nmbench.results import schema
+from nmbench.exchange import exported_sets
+from nmbench.results import csv_files, schema
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 from support.rows import tables_of
@@ -21,11 +22,10 @@ SHAPE = (5, 12, 1)  # of the toy task
 
 @pytest.fixture
 def score(nmbench, toy_task, tmp_path):
-    """Score a .npz of predictions on the toy task; `None` for a file of the caller's own."""
+    """Score a .npz of predictions on the toy task."""
 
     def call(predictions, *argv, model="mine", params=100):
-        if predictions is not None:
-            np.savez(tmp_path / "p.npz", predictions=predictions)
+        np.savez(tmp_path / "p.npz", predictions=predictions)
         file = f"--predictions={tmp_path / 'p.npz'}"
         base = ["--task=toy", file, f"--model={model}", f"--params={params}", f"--results_dir={tmp_path / 'results'}"]
         return nmbench("score", *base, *argv)
@@ -42,17 +42,23 @@ def read(path):
         return {name: file[name] for name in file.files}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_exported_arrays_are_those_of_the_sets_and_the_description_says_so(nmbench, tmp_path, name):
-    task = TASKS.get(name)
-    code, out, err = nmbench("export", f"--task={name}", f"--out={tmp_path / 'data'}")
-    assert code == 0, err
-    description = json.loads((tmp_path / "data" / "task.json").read_text())
+@pytest.fixture(scope="module", params=NAMES)
+def exported(request, tmp_path_factory):
+    """(task, folder of its export), for every task."""
+    task, folder = TASKS.get(request.param), tmp_path_factory.mktemp(request.param) / "data"
+    sampled = any(not hasattr(source, "make") for source in task.training.values())
+    exported_sets.export(task, folder, 300 if sampled else None, 0)
+    return task, folder
+
+
+def test_exported_arrays_and_description_match_the_sets(exported):
+    task, folder = exported
+    description = json.loads((folder / "task.json").read_text())
     files = {file["file"]: file for file in description["files"]}
-    assert {p.name for p in (tmp_path / "data").iterdir()} == {*files, "task.json", "README.md"}
+    assert {p.name for p in folder.iterdir()} == {*files, "task.json", "README.md"}
     assert set(files) == {f"{split}.npz" for split in (*task.training, *task.set_sizes)}
     for split in (*task.training, *task.set_sizes):
-        arrays, file = read(tmp_path / "data" / f"{split}.npz"), files[f"{split}.npz"]
+        arrays, file = read(folder / f"{split}.npz"), files[f"{split}.npz"]
         assert {key: list(a.shape) for key, a in arrays.items()} == file["arrays"]
         assert {a.dtype for a in arrays.values()} == {np.dtype("float32")}
         assert file["arrays_sha256"] == frozen_sets.digest(arrays)
@@ -63,7 +69,7 @@ def test_exported_arrays_are_those_of_the_sets_and_the_description_says_so(nmben
         elif hasattr(task.training[split], "make"):
             batch = task.training[split].arrays()
         else:
-            assert file["trials"] == 20_000 and file["data_seed"] == 0
+            assert file["trials"] == 300 and file["data_seed"] == 0
             continue
         inputs = {"_".join(("inputs", *path)): leaf for path, leaf in tree.flatten_with_path(batch.inputs)}
         assert {*inputs, "targets", "mask"} == set(arrays) and set(inputs) == set(description["inputs"])
@@ -72,12 +78,42 @@ def test_exported_arrays_are_those_of_the_sets_and_the_description_says_so(nmben
         np.testing.assert_array_equal(arrays["mask"], np.broadcast_to(batch.mask, batch.targets.shape))
     assert [m["name"] for m in description["metrics"]] == [m.name for m in task.metrics]
     assert [m["floor"] for m in description["metrics"]] == [m.floor for m in task.metrics]
-    text = (tmp_path / "data" / "README.md").read_text()
+    text = (folder / "README.md").read_text()
     for fact in (task.summary, task.frozen("test").sha256, description["score"]["command"], "test targets are here"):
         assert fact in text
     assert all(f"`{m.name}`" in text for m in task.metrics)
-    assert "test.npz" in out and "README.md" in out
-    assert os.listdir(tmp_path) == ["data"]
+
+
+def test_exported_targets_as_predictions_score_the_ceiling(nmbench, exported, tmp_path):
+    """A round trip that uses only the exported folder and NumPy between the two commands."""
+    task, folder = exported
+    np.savez(tmp_path / "p.npz", predictions=read(folder / "test.npz")["targets"])
+    np.save(tmp_path / "v.npy", read(folder / "validation.npz")["targets"])
+    command = json.loads((folder / "task.json").read_text())["score"]["command"]
+    command = command.replace("predictions.npz", f"{tmp_path}/p.npz").replace("NAME", "oracle")
+    argv = command.replace("=N ", f"={task.default_budget} ").split()[3:]
+    code, out, err = nmbench(
+        "score",
+        *argv,
+        f"--results_dir={tmp_path / 'r'}",
+        f"--validation_predictions={tmp_path / 'v.npy'}",
+        "--origin=a test",
+    )
+    assert code == 0, err
+    (row,) = csv_files.read_csv(tmp_path / "r" / "results.csv")
+    assert (row["value"], row["score"], row["validation_loss"]) == (task.primary.ceiling, 100.0, 0.0)
+    assert row["protocol"] == "external" and row["model_origin"] == "external: a test" and row["params_dev"] == 0
+    assert row["testset_sha256"] == task.frozen("test").sha256 and row["n_test"] == task.frozen("test").n
+    assert f"{task.name} v1, protocol external, budget {task.default_budget}" in out and "oracle" in out
+    # A metric can use only part of the trials, so the other metrics need not be at their ceilings.
+    perfect = task.evaluate(targets(task), task.frozen("test").arrays)
+    for metric in task.metrics[1:]:
+        assert row[f"metrics.{metric.name}"] == perfect["values"][metric.name]
+    (run,) = (tmp_path / "r" / "runs").iterdir()
+    assert sorted(p.name for p in run.iterdir()) == ["per_trial.npz", "row.json"]
+    assert {key: a.shape for key, a in read(run / "per_trial.npz").items()} == {
+        m.name: (row["n_test"],) for m in task.metrics
+    }
 
 
 def test_drawn_training_data_depend_on_the_data_seed_alone(nmbench, tmp_path):
@@ -92,9 +128,10 @@ def test_drawn_training_data_depend_on_the_data_seed_alone(nmbench, tmp_path):
     assert not np.array_equal(a["inputs_sensory"], c["inputs_sensory"])
 
 
-def test_an_empty_folder_is_taken(nmbench, toy_task, tmp_path):
+def test_export_accepts_an_empty_folder_and_creates_parents(nmbench, toy_task, tmp_path):
     (tmp_path / "data").mkdir()
-    assert nmbench("export", "--task=toy", f"--out={tmp_path / 'data'}")[0] == 0
+    code, out, _ = nmbench("export", "--task=toy", f"--out={tmp_path / 'data'}")
+    assert code == 0 and "test.npz" in out and "README.md" in out
     assert nmbench("export", "--task=toy", f"--out={tmp_path / 'some' / 'where' / 'data'}")[0] == 0
     assert read(tmp_path / "data" / "test.npz").keys() == {"inputs_context", "inputs_sensory", "targets", "mask"}
 
@@ -117,7 +154,7 @@ BAD_EXPORTS = {
 
 
 @pytest.mark.parametrize("label", BAD_EXPORTS)
-def test_an_export_that_cannot_be_is_one_line_and_writes_nothing(nmbench, toy_task, tmp_path, monkeypatch, label):
+def test_a_refused_export_gives_one_line_and_writes_nothing(nmbench, toy_task, tmp_path, monkeypatch, label):
     home = tmp_path / "home"
     (home / "full").mkdir(parents=True)
     (home / "full" / "file").write_text("precious")
@@ -128,54 +165,20 @@ def test_an_export_that_cannot_be_is_one_line_and_writes_nothing(nmbench, toy_ta
     assert [p.name for p in home.rglob("*")] == ["full", "file"] and (home / "full" / "file").read_text() == "precious"
 
 
-def test_an_export_that_fails_halfway_leaves_nothing(nmbench, toy_task, tmp_path):
+def test_an_export_of_a_damaged_set_writes_nothing(nmbench, toy_task, tmp_path):
     next((tmp_path / "testsets").glob("*test.npz")).write_bytes(b"broken")
     code, out, err = nmbench("export", "--task=toy", f"--out={tmp_path / 'new' / 'data'}")
     assert (code, out) == (2, "") and err.count("\n") == 1 and "is corrupt" in err
     assert os.listdir(tmp_path) == ["testsets"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_exported_targets_as_predictions_score_the_ceiling(nmbench, tmp_path, name):
-    """Round trip, with nothing but the exported folder and NumPy between the two commands."""
-    task = TASKS.get(name)
-    assert nmbench("export", f"--task={name}", f"--out={tmp_path / 'data'}")[0] == 0
-    np.savez(tmp_path / "p.npz", predictions=read(tmp_path / "data" / "test.npz")["targets"])
-    np.save(tmp_path / "v.npy", read(tmp_path / "data" / "validation.npz")["targets"])
-    command = json.loads((tmp_path / "data" / "task.json").read_text())["score"]["command"]
-    command = command.replace("predictions.npz", f"{tmp_path}/p.npz").replace("NAME", "oracle")
-    argv = command.replace("=N ", f"={task.default_budget} ").split()[3:]
-    code, out, err = nmbench(
-        "score",
-        *argv,
-        f"--results_dir={tmp_path / 'r'}",
-        f"--validation_predictions={tmp_path / 'v.npy'}",
-        "--origin=a test",
-    )
-    assert code == 0, err
-    (row,) = schema.read_csv(tmp_path / "r" / "results.csv")
-    assert (row["value"], row["score"], row["validation_loss"]) == (task.primary.ceiling, 100.0, 0.0)
-    assert row["protocol"] == "external" and row["model_origin"] == "external: a test" and row["params_dev"] == 0
-    assert row["testset_sha256"] == task.frozen("test").sha256 and row["n_test"] == task.frozen("test").n
-    assert f"{name} v1, protocol external, budget {task.default_budget}" in out and "oracle" in out
-    # Where a metric does not see all there is, perfect answers are those that `references` shows.
-    perfect = task.evaluate(targets(task), task.frozen("test").arrays)
-    for metric in task.metrics[1:]:
-        assert row[f"metrics.{metric.name}"] == perfect["values"][metric.name]
-    (run,) = (tmp_path / "r" / "runs").iterdir()
-    assert sorted(p.name for p in run.iterdir()) == ["per_trial.npz", "row.json"]
-    assert {key: a.shape for key, a in read(run / "per_trial.npz").items()} == {
-        m.name: (row["n_test"],) for m in task.metrics
-    }
-
-
-def test_a_constant_answer_gets_the_numbers_of_the_reference_row(nmbench, tmp_path):
+def test_a_constant_answer_scores_as_its_reference_row(nmbench, tmp_path):
     task = TASKS.get("element_finder")
     np.save(tmp_path / "zeros.npy", np.zeros((26, 10000, 1), np.float32))
     argv = ["--task=element_finder", f"--predictions={tmp_path / 'zeros.npy'}", "--model=zeros", "--params=500"]
     code, _, err = nmbench("score", *argv, f"--results_dir={tmp_path / 'r'}")
     assert code == 0, err
-    (row,) = schema.read_csv(tmp_path / "r" / "results.csv")
+    (row,) = csv_files.read_csv(tmp_path / "r" / "results.csv")
     frozen = task.frozen("test")
     values = task.evaluate(task.references["chance (always 0)"](frozen.arrays), frozen.arrays)["values"]
     assert (row["value"], row["metrics.exact_match"]) == (values["mse"], values["exact_match"])
@@ -185,11 +188,11 @@ def test_a_constant_answer_gets_the_numbers_of_the_reference_row(nmbench, tmp_pa
     assert (zeros.median, zeros.score, zeros.others) == (chance.median, chance.score, chance.others)
 
 
-def test_a_row_has_what_is_known_and_blanks_for_what_is_not(score, toy_task, nmbench, tmp_path):
+def test_columns_about_training_are_empty(score, toy_task, nmbench, tmp_path):
     half = targets(toy_task) / 2
     code, out, err = score(half, "--seed=3", params=98)
     assert code == 0, err
-    (row,) = schema.read_csv(tmp_path / "results" / "results.csv")
+    (row,) = csv_files.read_csv(tmp_path / "results" / "results.csv")
     (folder,) = (tmp_path / "results" / "runs").iterdir()
     assert schema.check_row(json.loads((folder / "row.json").read_text()), "x") == row
     assert folder.name == row["run_id"] and row["run_id"].startswith("mine.toy.external.s3.")
@@ -210,47 +213,47 @@ def test_a_row_has_what_is_known_and_blanks_for_what_is_not(score, toy_task, nmb
     assert (entry.last, entry.learning_rate, entry.tuning_trials, entry.train_s) == (None, None, None, None)
 
 
-def test_seeds_form_a_cell_and_external_rows_have_tables_of_their_own(score, toy_task, nmbench, tmp_path):
+def test_seeds_are_grouped_and_external_rows_have_separate_tables(score, toy_task, nmbench, tmp_path):
     for seed in range(3):
         assert score(targets(toy_task) + seed, f"--seed={seed}")[0] == 0
     code, _, err = score(targets(toy_task), model="other", params=101)
     assert code == 0 and "4 rows in" in err
-    rows = schema.read_csv(tmp_path / "results" / "results.csv")
+    rows = csv_files.read_csv(tmp_path / "results" / "results.csv")
     (table,) = tables_of(rows)
     assert (table.task, table.protocol, table.budget) == ("toy", "external", 100)
     entries = {entry.label: entry for entry in table.entries}
     assert (len(entries["mine"].run_ids), entries["other"].rank) == (3, 1)
     assert entries["mine"].median.value == pytest.approx(1.0, rel=1e-6)
     assert score(targets(toy_task), "--budget=200", params=200)[0] == 0
-    shown = tables_of(schema.read_csv(tmp_path / "results" / "results.csv"))
+    shown = tables_of(csv_files.read_csv(tmp_path / "results" / "results.csv"))
     assert [(t.protocol, t.budget) for t in shown] == [("external", 100), ("external", 200)]
-    # Sizes of one model are told apart.
+    # Sizes of one model are separate entries.
     assert score(targets(toy_task), "--allow_budget_miss", params=150)[0] == 0
-    shown = tables_of(schema.read_csv(tmp_path / "results" / "results.csv"))[0].entries
+    shown = tables_of(csv_files.read_csv(tmp_path / "results" / "results.csv"))[0].entries
     assert {"mine [params=100]", "mine [params=150]"} <= {entry.label for entry in shown}
 
 
-def test_the_same_row_twice_is_skipped_and_force_makes_it_again(score, toy_task, tmp_path):
+def test_an_existing_row_is_skipped_unless_forced(score, toy_task, tmp_path):
     assert score(targets(toy_task))[0] == 0
     (file,) = (tmp_path / "results").rglob("row.json")
     before = file.stat().st_mtime_ns
     code, out, err = score(targets(toy_task).astype(np.float64))
-    assert code == 0 and "are in" in err and "--force" in err and "mine" in out
+    assert code == 0 and "are already in" in err and "--force" in err and "mine" in out
     assert file.stat().st_mtime_ns == before
     code, _, err = score(targets(toy_task), "--force", "--origin=now with a remark")
     assert code == 0, err
     (file,) = (tmp_path / "results").rglob("row.json")
     assert json.loads(file.read_text())["model_origin"] == "external: now with a remark"
-    # Other predictions of the same seed would make a seed count twice.
+    # Other predictions of the same seed are refused, since the seed would count twice.
     code, out, err = score(targets(toy_task) + 1, "--force")
-    assert (code, out) == (2, "") and err.count("\n") == 1 and "other predictions of mine with seed 0 are in" in err
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "other predictions of mine with seed 0 are already in" in err
     assert len(list((tmp_path / "results").rglob("row.json"))) == 1
 
 
 def test_validation_predictions_give_the_validation_loss(score, toy_task, tmp_path):
     np.savez(tmp_path / "v.npz", predictions=targets(toy_task, "validation") + 2)
     assert score(targets(toy_task), f"--validation_predictions={tmp_path / 'v.npz'}")[0] == 0
-    (row,) = schema.read_csv(tmp_path / "results" / "results.csv")
+    (row,) = csv_files.read_csv(tmp_path / "results" / "results.csv")
     assert row["validation_loss"] == pytest.approx(4, rel=1e-6)
 
 
@@ -261,8 +264,8 @@ def with_nan():
 
 
 BAD_ARRAYS = {
-    "transposed": (np.zeros((12, 5, 1)), "have shape (12, 5, 1), not [T, B, O] = (5, 12, 1); trials come first"),
-    "no last axis": (np.zeros((5, 12)), "index it with [..., None]"),
+    "transposed": (np.zeros((12, 5, 1)), "have shape (12, 5, 1), not [T, B, O] = (5, 12, 1); its trials come first"),
+    "no last axis": (np.zeros((5, 12)), "add it with [..., None]"),
     "too few trials": (np.zeros((5, 11, 1)), "the set has 12 trials"),
     "too many outputs": (np.zeros((5, 12, 2)), "have shape (5, 12, 2)"),
     "a number": (np.zeros(()), "have shape ()"),
@@ -278,14 +281,10 @@ BAD_ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("form", ["npz", "npy"])
 @pytest.mark.parametrize("label", BAD_ARRAYS)
-def test_bad_predictions_are_one_line_and_write_nothing(score, tmp_path, label, form):
+def test_bad_predictions_give_one_line_and_write_nothing(score, tmp_path, label):
     array, message = BAD_ARRAYS[label]
-    if form == "npy":
-        with open(tmp_path / "p.npz", "wb") as file:
-            np.save(file, array)
-    code, out, err = score(array if form == "npz" else None)
+    code, out, err = score(array)
     assert (code, out) == (2, "") and err.count("\n") == 1 and err.startswith("nmbench.score: ") and message in err, err
     assert sorted(os.listdir(tmp_path)) == ["p.npz", "testsets"]
 
@@ -301,7 +300,7 @@ BAD_SCORES = {
     "a home that nobody has": (["--predictions=~nobody_here/p.npz"], "no such file"),
     "no such validation file": (["--validation_predictions=missing.npz"], "--validation_predictions=missing.npz: no such"),
     "no model": (["--model="], "--model is missing"),
-    "a model of nmbench": (["--model=nmrnn"], "nmrnn is a model that nmbench trains itself; give yours another name"),
+    "a model of nmbench": (["--model=nmrnn"], "nmrnn is a model of nmbench itself; give yours another name"),
     "a name with a space": (["--model=my model"], "'my model' cannot name a model"),
     "a name with a path": (["--model=../x"], "'../x' cannot name a model"),
     "a long name": ([f"--model={'x' * 65}"], "cannot name a model"),
@@ -332,7 +331,7 @@ BAD_SCORES = {
 
 
 @pytest.mark.parametrize("label", BAD_SCORES)
-def test_bad_scores_are_one_line_and_write_nothing(score, toy_task, tmp_path, monkeypatch, label):
+def test_bad_flags_of_score_give_one_line_and_write_nothing(score, toy_task, tmp_path, monkeypatch, label):
     monkeypatch.chdir(tmp_path)
     argv, message = BAD_SCORES[label]
     code, out, err = score(targets(toy_task), *argv)
@@ -340,7 +339,7 @@ def test_bad_scores_are_one_line_and_write_nothing(score, toy_task, tmp_path, mo
     assert sorted(os.listdir(tmp_path)) == ["p.npz", "testsets"]
 
 
-def test_a_plain_row_may_not_leave_out_its_training(score, toy_task, tmp_path):
+def test_rows_of_other_protocols_need_the_columns_about_training(score, toy_task, tmp_path):
     assert score(targets(toy_task))[0] == 0
     (row,) = Store(tmp_path / "results").rows()
     with pytest.raises(NmbenchError, match="column 'data_seed': empty"):
@@ -349,12 +348,12 @@ def test_a_plain_row_may_not_leave_out_its_training(score, toy_task, tmp_path):
         schema.check_row({**row, "seed": None}, "x")
 
 
-def test_the_example_is_short_and_needs_only_what_is_exported():
+def test_the_pytorch_example_is_short_and_does_not_import_nmbench():
     source = (pathlib.Path(__file__).parents[2] / "examples" / "pytorch_element_finder.py").read_text()
     assert len(source.splitlines()) <= 80 and "import nmbench" not in source and "from nmbench" not in source
 
 
-def test_export_into_the_sibling_of_a_folder_that_is_not_there(nmbench, tmp_path):
+def test_export_resolves_dots_after_a_missing_folder(nmbench, tmp_path):
     code, out, err = nmbench("export", "--task=element_finder", f"--out={tmp_path}/absent/../data")
     assert code == 0, err
     assert os.listdir(tmp_path) == ["data"] and f"{tmp_path}/data/test.npz" in out

@@ -48,46 +48,45 @@ def refused(process, message):
     return lines[0]
 
 
-def check_intact_then_go_on(folder, uninterrupted):
+def check_intact_then_run_again(folder, uninterrupted):
     code, out, err = finish(start("nmbench.validate", "out", "out/results.csv", cwd=folder))
     assert (code, out) == (0, "out: 1 valid row\nout/results.csv: 1 valid row\n"), err
-    assert len(checkpoints(folder / "out")) == 2
     code, _, err = finish(start(*BASE, *STEPS, "--results_dir=out", cwd=folder))
-    # It is stored from where it was: nothing is trained again.
-    assert code == 0 and "2 runs resumed at step 8000 of 8000" in err, err
+    assert code == 0, err
     assert outcome(folder / "out") == uninterrupted
     assert checkpoints(folder / "out") == []
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_during_training_costs_nothing(small_disk, tmp_path, uninterrupted):
+def test_a_disk_that_fills_up_during_training_is_one_line(small_disk, tmp_path, uninterrupted):
+    """Stored runs stay as they are, and the same command succeeds when there is room again."""
     folder = small_disk or tmp_path
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=folder))[0] == 0
     if small_disk is None:
-        # Without the right to mount: a limit that the parameters and the checkpoints keep and the trials do not.
-        process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder, longest_file=50_000)
+        # Without the right to mount: a limit on the size of files, which the scores per trial exceed.
+        process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder, longest_file=70_000)
     else:
         process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder)
-        while not any((folder / "out").glob("checkpoints/.tmp-*")):
-            assert process.poll() is None
+        process.stderr.readline()  # the line on what is trained, printed after the folder was found writable
         fill(folder / "filler")
         assert os.statvfs(folder).f_bavail == 0
     line = refused(process, "cannot store run rnn.element_finder.matched.s0.")
-    assert "2 runs kept at step 8000 in out/checkpoints; the same command goes on from there" in line
-    assert (small_disk is None) or "No space left on device" in line
+    assert (small_disk is None) or "no checkpoint could be written" in line
     with contextlib.suppress(FileNotFoundError):
         (folder / "filler").unlink()
-    check_intact_then_go_on(folder, uninterrupted)
+    check_intact_then_run_again(folder, uninterrupted)
 
 
 @pytest.mark.slow
-def test_a_file_that_grows_too_large_costs_nothing(tmp_path, uninterrupted):
+def test_a_file_that_grows_too_large_is_one_line(tmp_path, uninterrupted):
+    """The checkpoint is smaller than the limit, so the runs are saved and nothing is trained again."""
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))[0] == 0
-    process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path, longest_file=50_000)
+    process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path, longest_file=70_000)
     line = refused(process, "cannot store run rnn.element_finder.matched.s0.")
-    assert "File too large; 2 runs kept at step 8000" in line
+    assert "File too large; 2 runs saved at step 8000 in out/checkpoints; run the same command again to resume" in line
     assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
-    check_intact_then_go_on(tmp_path, uninterrupted)
+    assert len(checkpoints(tmp_path / "out")) == 2
+    check_intact_then_run_again(tmp_path, uninterrupted)
 
 
 @pytest.mark.slow
@@ -97,6 +96,5 @@ def test_without_room_nothing_is_trained(small_disk, tmp_path):
     if small_disk is not None:
         fill(folder / "out" / "filler")
     options = {} if small_disk is not None else {"longest_file": 5_000}
-    line = refused(start(*BASE, *STEPS, "--results_dir=out", cwd=folder, **options), "no room for results in out")
-    assert "nothing was trained" in line
+    refused(start(*BASE, *STEPS, "--results_dir=out", cwd=folder, **options), "--results_dir=out cannot be written")
     assert not [p for p in (folder / "out").rglob("*") if p.is_file() and p.name != "filler"]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from nmbench.results import schema
+from nmbench.results import csv_files, schema
 from support.rows import make_row
 
 TASKS, MODELS, BUDGETS, SEEDS = 8, 12, 10, 104
@@ -30,7 +30,7 @@ def large(tmp_path_factory):
     """Rows as long as real ones: 1.2 KB of configuration, 0.6 KB of conditions."""
     path = tmp_path_factory.mktemp("large") / "large.csv"
     drawn = random.Random(0)
-    columns = schema.header([make_row()])
+    columns = csv_files.header([make_row()])
     protocol = {"name": "matched", "phases": [{f"setting_{i}": i * 1.5 for i in range(50)}]}
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -53,7 +53,7 @@ def large(tmp_path_factory):
                         row["config_json"] = text.replace('"SEED"', str(seed))
                         row["conditions_json"] = json.dumps({"mse": {str(i): drawn.random() for i in range(25)}})
                         row["train_s"], row["eval_s"] = drawn.random(), drawn.random()
-                        writer.writerow([schema._text(row[name]) for name in columns])
+                        writer.writerow([csv_files.cell_text(row[name]) for name in columns])
     return path
 
 

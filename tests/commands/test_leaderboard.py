@@ -1,4 +1,4 @@
-"""`nmbench leaderboard` as a user types it: formats, files, refusals."""
+"""The command `leaderboard`: formats, files and errors."""
 
 import functools
 import os
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nmbench.results import schema
+from nmbench.results import csv_files
 from support.rows import make_row
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -20,7 +20,7 @@ def call(nmbench, tmp_path, monkeypatch):
     rows = [
         make_row(m, s, 1 + s / 8 + (m == "b"), task=t, run_id=f"{m}{t}{s}") for m in "ab" for t in "xy" for s in range(8)
     ]
-    (tmp_path / "r.csv").write_text(schema.to_csv(rows))
+    (tmp_path / "r.csv").write_text(csv_files.to_csv(rows))
     return functools.partial(nmbench, "leaderboard")
 
 
@@ -42,7 +42,7 @@ def test_tables_of_one_kind(call):
     assert (code, out) == (2, "") and "no two models share results of two tasks" in err
 
 
-def test_out_writes_the_same_whole(call):
+def test_out_writes_the_printed_text_to_a_file(call):
     (_, printed, _), before = call("r.csv", "--format=csv"), set(os.listdir())
     pathlib.Path("old.csv").write_text("old")
     assert call("r.csv", "--format=csv", "--out=old.csv") == (0, "", "")
@@ -66,16 +66,16 @@ def test_out_writes_the_same_whole(call):
 )
 def test_bad_input_is_one_line_and_writes_nothing(call, argv, message):
     other = [make_row("a", 0, 1.0, task="x", testset_sha256="b" * 64)]
-    pathlib.Path("other.csv").write_text(schema.to_csv(other))
+    pathlib.Path("other.csv").write_text(csv_files.to_csv(other))
     before = {name: pathlib.Path(name).read_text() for name in os.listdir()}
     code, out, err = call(*argv)
     assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
     assert {name: pathlib.Path(name).read_text() for name in os.listdir()} == before
 
 
-def test_ladders_alone_in_a_picture_and_where_there_are_none(call, monkeypatch):
+def test_ladders_alone_as_a_picture_and_if_there_are_none(call, monkeypatch):
     rows = [make_row("a", 0, 1.0, params_target=b, run_id=f"a{b}") for b in (250, 500)]
-    pathlib.Path("l.csv").write_text(schema.to_csv(rows))
+    pathlib.Path("l.csv").write_text(csv_files.to_csv(rows))
     code, out, err = call("l.csv", "--tables=ladders", "--plot=l.png")
     assert (code, err) == (0, "ladders drawn in l.png\n") and out.startswith(
         "made_up v1, protocol matched, budgets 250, 500"
@@ -88,7 +88,7 @@ def test_ladders_alone_in_a_picture_and_where_there_are_none(call, monkeypatch):
         (["r.csv", "--plot=l.png"], "no ladder: no model has results at two budgets or more"),
         (["r.csv", "--tables=ladders"], "no ladder: no model has results at two budgets or more"),
         (["l.csv", "--plot=l.gif"], "the name of a picture ends in .png"),
-        (["l.csv", "--plot=no/such/l.png"], "no/such is not a folder"),
+        (["l.csv", "--plot=no/such/l.png"], "there is no folder no/such"),
     ):
         code, out, err = call(*argv)
         assert (code, out) == (2, "") and err.count("\n") == 1 and message in err

@@ -1,18 +1,18 @@
-"""`nmbench.leaderboard --format=html`: what it checks before it computes, and what it leaves where."""
+"""The command `leaderboard --format=html`: checks before it computes, and the files that it writes."""
 
 import os
 import sys
 
 import pytest
 
-from nmbench.results import schema
+from nmbench.results import csv_files
 from support.rows import make_row
 
 
 @pytest.fixture
 def csv(tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text(schema.to_csv([make_row(run_id="a"), make_row("lstm", 1, 0.5, run_id="b")]))
+    path.write_text(csv_files.to_csv([make_row(run_id="a"), make_row("lstm", 1, 0.5, run_id="b")]))
     return str(path)
 
 
@@ -32,11 +32,11 @@ def test_a_page_is_written_into_a_folder_that_need_not_exist(nmbench, csv, tmp_p
     ("argv", "message"),
     [
         ([], "--out is missing; give the folder that the page is written into"),
-        (["--out={csv}"], "is no folder; name one"),
-        (["--out="], "is no folder; name one"),
+        (["--out={csv}"], "is not a folder; name a folder for index.html"),
+        (["--out="], "is not a folder; name a folder for index.html"),
         (["--out={csv}/below"], "cannot be written"),
-        (["--out={folder}/own"], "index.html is there and is no page of nmbench"),
-        (["--out={folder}/page", "--tables=overall"], "the page holds all tables; leave out --tables"),
+        (["--out={folder}/own"], "index.html exists and is not a page of nmbench"),
+        (["--out={folder}/page", "--tables=overall"], "the page contains all tables; leave out --tables"),
         (["--out={folder}/page", "nothing.csv"], "no such file or folder: nothing.csv"),
     ],
 )
@@ -51,7 +51,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(nmbench, csv, tmp_path, ar
 
 
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
-def test_a_missing_library_is_named_with_its_remedy(nmbench, csv, tmp_path, monkeypatch, library):
+def test_a_missing_library_is_named_with_the_command_that_installs_it(nmbench, csv, tmp_path, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
     code, _, err = nmbench("leaderboard", csv, "--format=html", f"--out={tmp_path}/page")
     assert code == 2 and f"the page needs {library}: pip install 'nmbench[report]'" in err

@@ -1,4 +1,4 @@
-"""The leaderboard page in a real browser: Chromium, headless, driven as a reader would, by mouse and by keyboard.
+"""The leaderboard page in a real browser: headless Chromium, operated by mouse and keyboard.
 
 Chromium and its driver are Debian's `chromium` and `chromium-driver`; without them these tests fail.
 """
@@ -9,9 +9,10 @@ import shutil
 import pytest
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.experiments.row_commands import Reruns
+from nmbench.experiments.row_commands import RowCommands
 from nmbench.report import page
-from nmbench.results import experiment_rows, ranking, schema
+from nmbench.results import csv_files, experiment_rows, ranking
+from nmbench.results.overall import overall_rankings
 from support.rows import diverged, make_row
 
 pytestmark = pytest.mark.slow
@@ -42,11 +43,11 @@ def leaderboard(tmp_path_factory):
                 rows.append(make_row(model, seed, value, **facts, train_s=float(100 - len(rows))))
     rows.append(diverged(model="rnn", seed=3, run_id="lost", task="beta"))
     csv = folder / "results.csv"
-    csv.write_text(schema.to_csv(rows))
-    tables = ranking.standings([experiment_rows.read(str(csv))])
+    csv.write_text(csv_files.to_csv(rows))
+    tables = ranking.rank_tables([experiment_rows.read(str(csv))])
     with TASKS.restored():
         out = page.check_out(str(folder / "out"))
-        index = page.write(out, tables, ranking.overall(tables), [str(csv)], Reruns().of)
+        index = page.write(out, tables, overall_rankings(tables), [str(csv)], RowCommands().of)
     return index.as_uri()
 
 
@@ -200,7 +201,7 @@ def test_no_error_in_the_console_and_nothing_fetched(browser, leaderboard):
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     assert set(asked) <= {leaderboard, "data:,"} and leaderboard in asked
-    # The policy holds: what a page from elsewhere might slip in does not run.
+    # The content security policy blocks scripts that are not part of the page.
     browser.execute_script(
         "const s = document.createElement('script'); s.textContent = 'window.slipped = 1'; document.body.append(s)"
     )

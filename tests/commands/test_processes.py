@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from nmbench.results import schema
+from nmbench.results import csv_files
 from support.processes import finish, start
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -55,11 +55,11 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_call_goes_on(tmp_path):
     assert code == 130 and out == ""
     assert err.strip().splitlines()[-1].startswith("nmbench.run: interrupted")
     assert "Traceback" not in err
-    assert len(schema.read_csv(tmp_path / "out" / "results.csv")) == 1
+    assert len(csv_files.read_csv(tmp_path / "out" / "results.csv")) == 1
     assert len(list((tmp_path / "out" / "runs").iterdir())) == 1
     code, _, err = finish(start(*base, "--steps=10", "--seeds=2", cwd=tmp_path))
     assert code == 0 and "1 of 2 runs are in" in err
-    assert [row["seed"] for row in schema.read_csv(tmp_path / "out" / "results.csv")] == [0, 1]
+    assert [row["seed"] for row in csv_files.read_csv(tmp_path / "out" / "results.csv")] == [0, 1]
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_progress_shows_loss_and_time_left_on_a_terminal_only(tmp_path):
 
 
 def values_of(folder):
-    return {row["seed"]: (row["value"], row["validation_loss"]) for row in schema.read_csv(folder / "results.csv")}
+    return {row["seed"]: (row["value"], row["validation_loss"]) for row in csv_files.read_csv(folder / "results.csv")}
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_one_two_and_eight_devices_give_the_same_results(tmp_path):
     for process in processes:
         code, _, err = finish(process)
         assert code == 0, err
-    rows = [schema.read_csv(tmp_path / f"out{n}" / "results.csv") for n in (1, 2, 8)]
+    rows = [csv_files.read_csv(tmp_path / f"out{n}" / "results.csv") for n in (1, 2, 8)]
     # As many as there are seeds, at most.
     assert [r[0]["n_devices"] for r in rows] == [1, 2, 5]
     one, two, eight = (values_of(tmp_path / f"out{n}") for n in (1, 2, 8))
@@ -123,7 +123,8 @@ def test_one_two_and_eight_devices_give_the_same_results(tmp_path):
 
 @pytest.mark.slow
 def test_compiled_programs_are_kept_and_give_the_same_results(tmp_path, monkeypatch):
-    monkeypatch.delenv("JAX_ENABLE_COMPILATION_CACHE", raising=False)
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     base = ["nmbench.run", "--model=nmrnn", "--task=element_finder", "--protocol=smoke", "--seeds=2"]
     assert finish(start(*base, "--results_dir=first", cwd=tmp_path))[0] == 0

@@ -1,5 +1,6 @@
-"""What is shipped is true: tuning records follow the declared grid, tables are those that the shipped rows make."""
+"""The shipped results: tuning records follow the declared grid, and the tables agree with the shipped rows."""
 
+import importlib.util
 import json
 import pathlib
 
@@ -13,7 +14,8 @@ from nmbench.paper.ledger import page, publication
 from nmbench.paper.ledger.evidence import Evidence
 from nmbench.paper.ledger.verdicts import Verdict
 from nmbench.report import leaderboard
-from nmbench.results import ranking, schema
+from nmbench.results import csv_files, schema
+from nmbench.results.overall import overall_rankings
 from support.rows import tables_of
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -39,13 +41,13 @@ def test_a_tuning_record_follows_the_declared_grid(path):
     losses = np.array([[np.inf if v is None else v for v in row] for row in record["validation_losses"]])
     assert losses.shape == (len(record["grid"]), len(record["seeds"]))
     assert record["chosen"] == record["grid"][int(np.argmin(losses.mean(axis=1)))]
-    cell = resolution.resolve(Request(model=record["model"], task=record["task"], protocol=record["protocol"]))
-    assert cell.sizing.hparams == record["hparams"] and cell.sizing.actual == record["params"]
-    assert cell.tuning.rate == record["chosen"] and cell.tuning.trials == losses.size
+    experiment = resolution.resolve(Request(model=record["model"], task=record["task"], protocol=record["protocol"]))
+    assert experiment.sizing.hparams == record["hparams"] and experiment.sizing.actual == record["params"]
+    assert experiment.learning_rate.value == record["chosen"] and experiment.learning_rate.tuning_runs == losses.size
 
 
-def test_reference_rows_are_valid_and_of_todays_test_sets():
-    rows = schema.read_csv(ROOT / "results" / "reference.csv")
+def test_reference_rows_are_valid_and_of_the_current_test_sets():
+    rows = csv_files.read_csv(ROOT / "results" / "reference.csv")
     for row in rows:
         task = TASKS.get(row["task"])
         assert (row["task_version"], row["testset_sha256"]) == (task.version, task.frozen("test").sha256)
@@ -53,29 +55,37 @@ def test_reference_rows_are_valid_and_of_todays_test_sets():
     assert {row["model"] for row in rows} == {e.name for e in BASELINES.entries("paper")}
 
 
-def test_reference_runs_are_those_that_a_user_would_make_today():
-    """The configuration of every reference row is what `run` resolves to; only the text of a model's file may have moved."""
-    for row in schema.read_csv(ROOT / "results" / "reference.csv"):
+def test_run_resolves_to_the_configurations_of_the_reference_rows():
+    """The configuration of every reference row is that of `run`, except for fingerprints of source code."""
+    for row in csv_files.read_csv(ROOT / "results" / "reference.csv"):
         request = Request(model=row["model"], task=row["task"], protocol=row["protocol"])
-        then, now = json.loads(row["config_json"]), resolution.resolve(request).config(row["seed"])
-        assert {**then, "model_sha256": ""} == {**json.loads(schema.canonical_json(now)), "model_sha256": ""}
+        then, now = json.loads(row["config_json"]), resolution.resolve(request).configuration(row["seed"]).to_dict()
+        source = dict.fromkeys(("model_sha256", "training_sha256"))
+        assert {**then, **source} == {**json.loads(schema.canonical_json(now)), **source}
 
 
-def test_the_published_tables_are_those_of_the_reference_rows():
-    tables = tables_of(schema.read_csv(ROOT / "results" / "reference.csv"))
-    text = leaderboard.render(tables, ranking.overall(tables), "markdown", wide=True)
+def test_the_leaderboard_file_is_current():
+    tables = tables_of(csv_files.read_csv(ROOT / "results" / "reference.csv"))
+    text = leaderboard.render(tables, overall_rankings(tables), "markdown", wide=True)
     assert text in (ROOT / "results" / "LEADERBOARD.md").read_text()
-    readme = (ROOT / "README.md").read_text()
-    matched = [table for table in tables if table.protocol == "matched"]
-    assert {table.task for table in matched} == {"element_finder", "mwg_rank3"}
-    for table in matched:
-        assert leaderboard.render([table], [], "markdown").split("\n\n")[1] in readme
-    overall = leaderboard.render([], ranking.overall(matched), "markdown").split("\n\n")[1]
-    assert overall in readme
 
 
-def test_the_published_ledger_is_that_of_its_rows():
-    """All but what needs parameters, which no CSV holds."""
+def test_the_tables_of_the_readme_are_current(tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("generated_tables", ROOT / "docs" / "generated_tables.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = script.README.read_text(encoding="utf-8")
+    assert text.count("<!-- table: ") == text.count("<!-- end -->") == 3
+    assert script.main(["--check"]) == 0
+    stale = tmp_path / "README.md"
+    stale.write_text(text.replace("| nmrnn ", "| rnn ", 1), encoding="utf-8")
+    monkeypatch.setattr(script, "README", stale)
+    assert script.main(["--check"]) == 1 and "run python docs/generated_tables.py" in capsys.readouterr().err
+    assert script.main([]) == 0 and stale.read_text(encoding="utf-8") == text
+
+
+def test_the_published_ledger_is_current():
+    """Except for the claims that need parameters, which no CSV contains."""
     rows = [str(ROOT / "results" / name) for name in ("reference.csv", "claims/rows.csv", "claims/long_rows.csv")]
     evidence = Evidence.read(rows, publication.wanted())
     text = (ROOT / "results" / "claims" / "CLAIMS.md").read_text()

@@ -1,5 +1,6 @@
 """`reproduce`: a row trained again from itself, its parameters scored again, and what it refuses to compare."""
 
+import hashlib
 import json
 import pathlib
 import re
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from nmbench.experiments import rebuild
-from nmbench.experiments.request import run_id_of
-from nmbench.results import schema
+from nmbench.experiments.configuration import Configuration
+from nmbench.experiments.row_commands import command_of
+from nmbench.results import csv_files, schema
 from support.processes import finish, start
 from support.rows import make_row
 
@@ -32,26 +33,33 @@ def everything(folder):
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
 
 
+def run_id_of(config):
+    """The run id of a configuration, valid or not."""
+    key = hashlib.sha256(schema.canonical_json(config).encode()).hexdigest()[:12]
+    protocol = config.get("protocol", {})
+    return f"{config.get('model')}.{config.get('task')}.{protocol.get('name')}.s{config.get('seed')}.{key}"
+
+
 def rewrite(results, tmp_path, change, keep_id=False):
     """A CSV whose first row is changed; its run id follows its configuration unless `keep_id`."""
-    rows = schema.read_csv(results / "results.csv")
+    rows = csv_files.read_csv(results / "results.csv")
     config = json.loads(rows[0]["config_json"])
     change(rows[0], config)
     rows[0]["config_json"] = schema.canonical_json(config)
     if not keep_id:
         rows[0]["run_id"] = run_id_of(config)
     path = tmp_path / "changed.csv"
-    path.write_text(schema.to_csv(rows))
+    path.write_text(csv_files.to_csv(rows))
     return f"{path}:1"
 
 
 def test_a_row_is_trained_again_from_itself_and_nothing_is_written(nmbench, results, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    before, row = everything(results), schema.read_csv(results / "results.csv")[1]
+    before, row = everything(results), csv_files.read_csv(results / "results.csv")[1]
     code, out, err = nmbench("reproduce", f"{results}/results.csv:2")
     assert code == 0, out + err
     lines = out.splitlines()
-    command = rebuild.command_of(json.loads(row["config_json"]))
+    command = command_of(Configuration.from_json(row["config_json"]))
     assert lines[0] == f"{row['run_id']}, made {row['started_utc']}: {command}"
     assert f"  mse              {row['value']!r} in the row, {row['value']!r} here" in lines
     assert lines[-1] == "reproduced exactly"
@@ -59,7 +67,7 @@ def test_a_row_is_trained_again_from_itself_and_nothing_is_written(nmbench, resu
 
 
 def test_every_way_to_name_a_row(nmbench, results, tmp_path):
-    run_id = schema.read_csv(results / "results.csv")[1]["run_id"]
+    run_id = csv_files.read_csv(results / "results.csv")[1]["run_id"]
     shutil.copy(results / "results.csv", tmp_path / "alone.csv")
     ways = [
         [run_id, f"--results_dir={results}"],
@@ -76,7 +84,7 @@ def test_every_way_to_name_a_row(nmbench, results, tmp_path):
 
 def test_other_parameters_do_not_reproduce_the_row(nmbench, results, tmp_path):
     shutil.copytree(results, tmp_path / "other")
-    row = schema.read_csv(results / "results.csv")[0]
+    row = csv_files.read_csv(results / "results.csv")[0]
     path = tmp_path / "other" / "runs" / row["run_id"] / "params.safetensors"
     tensors = {k: np.array(v) for k, v in safetensors.numpy.load_file(str(path)).items()}
     name = next(iter(tensors))
@@ -124,8 +132,8 @@ def test_a_changed_model_or_engine_is_said_and_tried(nmbench, results, tmp_path)
         config["model_sha256"], config["engine"] = "0" * 64, 0
 
     code, out, err = nmbench("reproduce", rewrite(results, tmp_path, change))
-    assert "the file of the model rnn is another one: 000000000000..." in err
-    assert "the engine version is another one: 0 in the row, 1 here" in err
+    assert "the source of the model rnn has changed: 000000000000..." in err
+    assert "the engine version has changed: 0 in the row, 1 here" in err
     assert code == 0 and out.endswith("\nreproduced exactly\n")
 
 
@@ -150,8 +158,12 @@ REFUSED = {
     "a configuration changed by hand": (set_in("data_seed", 7), True, "is not the run id of its own config_json"),
     "a column changed by hand": (lambda row, c: row.update(testset_sha256="0" * 64), False, "disagree on testset_sha256"),
     "a model that is not here": (set_in("model", "nowhere"), False, "unknown model 'nowhere'"),
-    "a generator that does not exist": (lambda row, c: row.update(prng_impl="dice"), False, "generator 'dice' is of no use"),
-    "no configuration": (lambda row, c: c.clear() or c.update(a=1), True, "config_json is not that of a run"),
+    "a generator that does not exist": (
+        lambda row, c: row.update(prng_impl="dice"),
+        False,
+        "generator 'dice' is not available",
+    ),
+    "no configuration": (lambda row, c: c.clear() or c.update(a=1), True, "config_json is not the configuration of a run"),
     "trained elsewhere": (lambda row, c: row.update(protocol="external"), True, "is of a model trained elsewhere"),
 }
 
@@ -206,7 +218,7 @@ def test_a_diverged_run_diverges_again_and_out_stores_it(nmbench, tmp_path):
     assert nmbench("run", *argv, f"--results_dir={tmp_path}/a")[0] == 1
     code, out, err = nmbench("reproduce", f"{tmp_path}/a/results.csv:1", f"--out={tmp_path}/b")
     assert code == 0 and out.endswith("\nreproduced: it diverges again\n"), err
-    rows = [schema.read_csv(tmp_path / name / "results.csv") for name in "ab"]
+    rows = [csv_files.read_csv(tmp_path / name / "results.csv") for name in "ab"]
     assert [r[0]["run_id"] for r in rows] == [rows[0][0]["run_id"]] * 2
     assert (tmp_path / "b" / "runs" / rows[0][0]["run_id"] / "params.safetensors").is_file()
     code, _, err = nmbench("reproduce", f"{tmp_path}/a/results.csv:1", "--from=params", f"--results_dir={tmp_path}/a")
@@ -217,11 +229,11 @@ def test_rows_of_other_kinds_have_nothing_to_reproduce(nmbench, tmp_path):
     failed = dict.fromkeys(("value", "score", "conditions_json", "last_value", "validation_loss"))
     path = tmp_path / "r.csv"
     path.write_text(
-        schema.to_csv([make_row(**failed, status="failed", error="out of memory"), make_row(seed=1, run_id="x")])
+        csv_files.to_csv([make_row(**failed, status="failed", error="out of memory"), make_row(seed=1, run_id="x")])
     )
     for n in (1, 2):
         code, out, err = nmbench("reproduce", f"{path}:{n}")
-        assert (code, out) == (2, "") and err.count("\n") == 1 and "config_json is not that of a run" in err
+        assert (code, out) == (2, "") and err.count("\n") == 1 and "config_json is not the configuration of a run" in err
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Nothing is lost: real processes, killed, interrupted and short of room, and then the same command again."""
+"""Interrupted runs resume: real processes are killed and interrupted, and the same command is run again."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ import safetensors.numpy
 
 from nmbench.experiments import resolution, running
 from nmbench.experiments.request import Request
-from nmbench.results import schema
+from nmbench.results import csv_files
 from nmbench.results.store import Store
 from nmbench.training.checkpoints import Checkpoints
 from support.outcomes import BASE, checkpoints, outcome
@@ -86,7 +86,7 @@ def test_told_to_stop_it_keeps_everything_and_goes_on(tmp_path, uninterrupted, n
     code, out, err = finish(process)
     assert (code, out) == (expected, "")
     last = err.strip().splitlines()[-1]
-    assert last.startswith("nmbench.run: interrupted; 2 runs kept at step ") and "the same command goes on" in last
+    assert last.startswith("nmbench.run: interrupted; 2 runs saved at step ") and "the same command again" in last
     assert "Traceback" not in err
     step = int(last.split("step ")[1].split()[0])
     assert min(p.stat().st_mtime for p in checkpoints(tmp_path / "out")) > written
@@ -110,7 +110,7 @@ def test_other_seeds_resume_what_they_share_with_the_checkpoint(tmp_path, cut_sh
     # The mean training loss in the curve is summed in another order in other company.
     assert found[shared[0]][:3] == uninterrupted[shared[0]][:3]
     assert [".s0." in p.name for p in checkpoints(tmp_path / "out")] == [True]
-    # --force begins anew.
+    # --force starts from the beginning.
     code, _, err = finish(start(*BASE, "--steps=20000", "--seeds=1", "--force", "--results_dir=out", cwd=tmp_path))
     assert code == 0 and "resumed" not in err and checkpoints(tmp_path / "out") == []
 
@@ -152,17 +152,17 @@ HOW = [
 @pytest.mark.slow
 @pytest.mark.parametrize("how", HOW)
 def test_a_spoilt_checkpoint_is_set_aside_with_one_line(tmp_path, cut_short, how):
-    """In process: the other seed goes on, this one starts anew."""
+    """In process: the other seed resumes, this one starts from the beginning."""
     shutil.copytree(cut_short, tmp_path / "out")
     spoilt, whole = checkpoints(tmp_path / "out")
     spoil(spoilt, how)
-    told = []
+    said = []
     store = Store(tmp_path / "out")
     request = Request(model="rnn", task="element_finder", hparams={"N": 3}, steps=20000)
-    plan = running.plan(resolution.resolve(request), [0, 1], store, Checkpoints(store.checkpoints, tell=told.append))
-    assert len(told) == 1 and "\n" not in told[0]
-    assert f"{spoilt.name} cannot be used: it" in told[0] and "the run starts anew" in told[0]
-    assert [(group.places, group.step > 0, len(group.snapshots)) for group in plan.groups] == [
+    plan = running.plan(resolution.resolve(request), [0, 1], store, Checkpoints(store.checkpoints, say=said.append))
+    assert len(said) == 1 and "\n" not in said[0]
+    assert f"{spoilt.name} cannot be used: it" in said[0] and "the run starts from step 0" in said[0]
+    assert [(group.indices, group.step > 0, len(group.snapshots)) for group in plan.groups] == [
         ([1], True, 1),
         ([0], False, 0),
     ]
@@ -204,7 +204,7 @@ import pathlib, sys
 sys.path.insert(0, sys.argv[2])
 from support.rows import make_row
 import numpy as np
-from nmbench import checkpoint
+from nmbench.training import parameter_files
 from nmbench.results.store import Store
 store = Store(sys.argv[1])
 store.prepare()
@@ -213,8 +213,8 @@ params = {"m": {"w": np.arange(30000.0)}}
 for seed in range(1 << 20):
     # Every run is written, replaced by itself, and collected.
     row = make_row(seed=seed % 7, run_id=f"r{seed % 7}")
-    store.write(row, lambda path: checkpoint.save_params(path, params), {"mse": np.arange(5000.0)}, [(1, 2.0, 3.0)] * 500,
-                ("step", "train_loss", "validation_loss"))
+    save = lambda path: parameter_files.save_params(path, params)
+    store.write(row, save, {"mse": np.arange(5000.0)}, [(1, 2.0, 3.0)] * 500, ("step", "train_loss", "validation_loss"))
     store.collect()
 """
 
@@ -250,7 +250,7 @@ def test_killed_while_storing_there_is_no_half_run(tmp_path):
     assert code == 0, err
     assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
     assert {p.name for p in (tmp_path / "out" / "runs").glob("r?")} >= before
-    assert len(schema.read_csv(tmp_path / "out" / "results.csv")) == len(list((tmp_path / "out" / "runs").iterdir()))
+    assert len(csv_files.read_csv(tmp_path / "out" / "results.csv")) == len(list((tmp_path / "out" / "runs").iterdir()))
 
 
 @pytest.mark.slow
@@ -271,7 +271,7 @@ def test_sixteen_runs_into_one_folder_lose_nothing(tmp_path):
     for process in processes:
         code, _, err = finish(process)
         assert code == 0, err
-    rows = schema.read_csv(tmp_path / "out" / "results.csv")
+    rows = csv_files.read_csv(tmp_path / "out" / "results.csv")
     assert sorted(row["seed"] for row in rows) == list(range(8))
     assert len(outcome(tmp_path / "out")) == 8
     assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []

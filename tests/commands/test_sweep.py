@@ -1,4 +1,4 @@
-"""`nmbench sweep` as a user types it."""
+"""The command `nmbench sweep`."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from nmbench.results import schema
+from nmbench.results import csv_files
 from nmbench.sweeps import configfile, worker
 from support.outcomes import checkpoints
 from support.processes import finish, start
@@ -18,31 +18,31 @@ from support.processes import finish, start
 TWO = ("--models=rnn,lstm", "--tasks=element_finder", "--budgets=250", "--seeds=2", "--protocols=smoke")
 
 
-def test_a_dry_run_shows_what_there_is_to_do_and_writes_nothing(nmbench, tmp_path, monkeypatch):
+def test_dry_run_lists_pending_runs_and_skipped_combinations_and_writes_nothing(nmbench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = nmbench(
         "sweep", "--models=rnn,lstm", "--tasks=all", "--budgets=default,250,5", "--seeds=3", "--dry_run"
     )
     assert (code, err) == (0, "")
     lines = {line.split()[0]: line.split() for line in out.splitlines() if line and line[0] not in "-l"}
-    # Two models at two budgets; at a budget of 5 neither fits, and on the multitask 250 is more than 5% off for both.
+    # Two models at two budgets; neither meets a budget of 5, and on the multitask both miss 250 by more than 5%.
     assert lines["element_finder"][1:6] == ["4", "12", "0", "0", "2"]
     assert lines["multitask"][1:6] == ["2", "6", "0", "0", "4"]
     assert lines["all"][1:6] == ["34", "102", "0", "0", "20"]
     assert 0.01 < float(lines["element_finder"][6]) < float(lines["all"][6]) < 20
-    assert out.count("\nleft out: ") == 20
-    assert "left out: lstm on multitask, budget 250: lstm with N=5 has 275 parameters, +10.0% off the budget" in out
+    assert out.count("\nskipped: ") == 20
+    assert "skipped: lstm on multitask, budget 250: lstm with N=5 has 275 parameters, +10.0% off the budget" in out
     assert os.listdir(tmp_path) == []
 
 
 def test_shards_of_a_dry_run_add_up(nmbench, tmp_path):
     argv = ("--models=rnn,lstm", "--tasks=all", "--seeds=3", "--dry_run", f"--results_dir={tmp_path}")
-    cells = []
+    experiments = []
     for i in (1, 2):
         code, out, _ = nmbench("sweep", *argv, f"--shard={i}/2")
         assert code == 0
-        cells.append(int(next(line for line in out.splitlines() if line.startswith("all")).split()[1]))
-    assert sorted(cells) == [9, 9]
+        experiments.append(int(next(line for line in out.splitlines() if line.startswith("all")).split()[1]))
+    assert sorted(experiments) == [9, 9]
 
 
 BAD = {
@@ -56,7 +56,7 @@ BAD = {
     "budget zero": (["--budgets=0"], "--budgets: '0' is not"),
     "budgets that nothing meets": (
         ["--budgets=1"],
-        "nothing can be run: rnn on element_finder, protocol smoke, budget 1: a budget of 1 is too small",
+        "nothing can be trained: rnn on element_finder, protocol smoke, budget 1: a budget of 1 is too small",
     ),
     "no seeds": (["--seeds=0"], "--seeds"),
     "shard zero": (["--shard=0/4"], "--shard=0/4: shards are counted from 1"),
@@ -67,7 +67,7 @@ BAD = {
     "time not a number": (["--timeout_minutes=nan"], "--timeout_minutes must be positive, got nan"),
     "untuned protocol": (["--tune"], "protocol 'smoke' of element_finder declares no grid of learning rates to tune"),
     "no such file": (["--sweep=missing.toml"], "cannot read --sweep=missing.toml"),
-    "another kind of file": (["--sweep=missing.json"], "a sweep is a .toml, .yaml or .yml file"),
+    "unsupported kind of file": (["--sweep=missing.json"], "a sweep is a .toml, .yaml or .yml file"),
     "no such plugin": (["--plugin=missing.py"], "no such Python file"),
     "results folder is a file": (["--results_dir=/etc/passwd"], "cannot be written"),
     "results folder in /proc": (["--results_dir=/proc/results"], "cannot be written"),
@@ -92,7 +92,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_holds_flags_and_the_command_line_wins(nmbench, tmp_path, monkeypatch, name):
+def test_flags_of_the_command_line_take_precedence_over_a_file(nmbench, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(FILES[name])
     code, out, err = nmbench("sweep", f"--sweep={name}")
@@ -122,14 +122,14 @@ def test_a_file_holds_flags_and_the_command_line_wins(nmbench, tmp_path, monkeyp
         ("s.toml", "x = " + "[" * 100_000, "cannot read --sweep=s.toml"),
     ],
 )
-def test_files_that_are_none(nmbench, tmp_path, monkeypatch, name, text, message):
+def test_malformed_files_are_refused(nmbench, tmp_path, monkeypatch, name, text, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(text)
     code, out, err = nmbench("sweep", f"--sweep={name}", "--dry_run")
     assert (code, out) == (2, "") and message in err and err.count("\n") == 1, err
 
 
-def test_a_large_file_and_one_that_multiplies_itself(nmbench, tmp_path, monkeypatch):
+def test_a_large_file_and_a_yaml_bomb_are_refused(nmbench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.yaml").write_text("#" * (configfile.LARGEST_BYTES + 1))
     assert "is larger than 1 MB" in nmbench("sweep", "--sweep=s.yaml")[2]
@@ -138,7 +138,7 @@ def test_a_large_file_and_one_that_multiplies_itself(nmbench, tmp_path, monkeypa
     assert "'b' holds a list" in nmbench("sweep", "--sweep=s.yaml")[2]
 
 
-def test_a_table_is_a_prefix(tmp_path):
+def test_the_name_of_a_table_is_a_prefix_of_its_flags(tmp_path):
     from nmbench.support import cli
 
     values = cli.new_flags()
@@ -149,26 +149,25 @@ def test_a_table_is_a_prefix(tmp_path):
     assert values.slurm_partition == "short"
 
 
-def test_what_is_done_is_skipped_and_failed_runs_are_done_again_when_told(nmbench, tmp_path, monkeypatch):
-    """With processes that die at once."""
+def test_stored_runs_are_skipped_and_failed_runs_are_trained_again_on_request(nmbench, tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "COMMAND", (sys.executable, "-I", "-c", "import os; os.abort()"))
     out_dir = f"--results_dir={tmp_path}"
     code, out, err = nmbench("sweep", *TWO, out_dir, "--workers=2")
-    assert code == 1 and "2 of 2 cells to run, 4 runs, about " in err and "0 runs are there already" in err
+    assert code == 1 and "2 of 2 experiments to train, 4 runs, about " in err and "0 runs are stored already" in err
     assert re.search(
         r"^\[1/2\] \w+\.element_finder\.smoke\.b250\.[0-9a-f]{10}: its process was killed by SIGABRT; see logs/", err, re.M
     )
     assert "budget 250: mse" in out and "2 (2 diverged)" in out
-    assert {row["status"] for row in schema.read_csv(tmp_path / "results.csv")} == {"failed"}
+    assert {row["status"] for row in csv_files.read_csv(tmp_path / "results.csv")} == {"failed"}
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("row.json")}
     code, out, err = nmbench("sweep", *TWO, out_dir)
     assert code == 1 and err.startswith(
-        "0 of 2 cells to run, 0 runs; 4 runs are there already, 4 of them failed (--retry_failed"
+        "0 of 2 experiments to train, 0 runs; 4 runs are stored already, 4 of them failed (--retry_failed"
     )
     assert err.count(": failed: its process was killed by SIGABRT; see logs/sweep/") == 4
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("row.json")} == stamps
     code, out, err = nmbench("sweep", *TWO, out_dir, "--retry_failed")
-    assert code == 1 and err.startswith("2 of 2 cells to run, 4 runs")
+    assert code == 1 and err.startswith("2 of 2 experiments to train, 4 runs")
     assert all(path.stat().st_mtime_ns != stamps[path] for path in tmp_path.rglob("row.json"))
     code, out, err = nmbench("sweep", *TWO, out_dir, "--seeds=3", "--dry_run")
     assert code == 0 and out.splitlines()[2].split()[:6] == ["element_finder", "2", "6", "0", "4", "0"]
@@ -199,28 +198,28 @@ def crash(spec, N):
 
 
 @pytest.mark.slow
-def test_a_sweep_with_a_crash_then_stopped_and_gone_on_with(tmp_path):
+def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
     (tmp_path / "crash.py").write_text(CRASH)
     argv = ["nmbench.sweep", *TWO, "--results_dir=out", "--workers=2"]
     code, out, err = finish(start(*argv, "--models=rnn,lstm,crash", "--plugin=crash.py", cwd=tmp_path))
     assert code == 1 and "\n[3/3] " in err, err
     assert "budget 250: mse" in out and "crash" in out
-    rows = schema.read_csv(tmp_path / "out" / "results.csv")
+    rows = csv_files.read_csv(tmp_path / "out" / "results.csv")
     assert sorted((row["model"], row["seed"], row["status"]) for row in rows) == [
         ("crash", 0, "failed"), ("crash", 1, "failed"),
         ("lstm", 0, "ok"), ("lstm", 1, "ok"), ("rnn", 0, "ok"), ("rnn", 1, "ok"),
     ]  # fmt: skip
     assert {row["error"] for row in rows if row["model"] == "crash"} == {
-        f"its process was killed by SIGKILL, perhaps for want of memory; see logs/sweep/{p.name}"
+        f"its process was killed by SIGKILL, perhaps because memory ran out; see logs/sweep/{p.name}"
         for p in (tmp_path / "out" / "logs" / "sweep").glob("crash.*.log")
     }
-    # Each kept to its share of the cores, and is the run that `nmbench run` makes.
+    # Each used its part of the cores, and `nmbench run` finds the same runs.
     assert {row["n_cpu"] for row in rows if row["model"] != "crash"} == {max(1, len(os.sched_getaffinity(0)) // 2)}
     code, _, err = finish(start("nmbench.run", "--model=rnn", *TWO[3:4], "--task=element_finder", "--budget=250",
                                 "--protocol=smoke", "--results_dir=out", cwd=tmp_path))  # fmt: skip
     assert code == 0 and "2 of 2 runs are in" in err
 
-    # Two cells of more, stopped in the middle of training, and gone on with.
+    # Two more experiments, interrupted in the middle of training, and continued.
     more = [a.replace("smoke", "matched") for a in argv] + ["--steps=8000", "--checkpoint_minutes=0", "--seeds=1"]
     process = start(*more, cwd=tmp_path)
     deadline = time.monotonic() + 120
@@ -229,10 +228,10 @@ def test_a_sweep_with_a_crash_then_stopped_and_gone_on_with(tmp_path):
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert code == 130 and out == ""
-    assert err.splitlines()[-1] == "nmbench.sweep: interrupted; 0 of 2 cells done; the same command goes on"
-    assert len(checkpoints(tmp_path / "out")) in (1, 2)  # one may have been starting up still
+    assert err.splitlines()[-1] == "nmbench.sweep: interrupted; 0 of 2 experiments done; the same command continues"
+    assert len(checkpoints(tmp_path / "out")) in (1, 2)  # one may still have been starting
     code, out, err = finish(start(*more, cwd=tmp_path))
-    assert code == 0 and "2 of 2 cells to run, 2 runs" in err
+    assert code == 0 and "2 of 2 experiments to train, 2 runs" in err
     logs = [p.read_text() for p in (tmp_path / "out" / "logs" / "sweep").glob("*.matched.*.log")]
     assert len(logs) == 2 and any(re.search(r"1 run resumed at step \d+ of 8000", log) for log in logs)
     assert checkpoints(tmp_path / "out") == []
@@ -241,13 +240,12 @@ def test_a_sweep_with_a_crash_then_stopped_and_gone_on_with(tmp_path):
 
 
 @pytest.mark.slow
-def test_tuning_then_training_then_nothing(tmp_path):
-    """Run ids are known once rates have been chosen, and then what is done is skipped."""
+def test_a_tuned_sweep_trains_once(tmp_path):
     argv = ["nmbench.sweep", "--models=rnn", "--tasks=element_finder", "--budgets=250", "--tune", "--steps=20", "--seeds=1"]
     code, _, err = finish(start(*argv, "--results_dir=out", cwd=tmp_path))
     assert code == 0, err
     (record,) = pathlib.Path(tmp_path, "out", "tuning").glob("*.json")
-    (row,) = schema.read_csv(tmp_path / "out" / "results.csv")
+    (row,) = csv_files.read_csv(tmp_path / "out" / "results.csv")
     assert row["learning_rate"] == json.loads(record.read_text())["chosen"] and row["tuning_trials"] == 15
     code, out, err = finish(start(*argv, "--results_dir=out", cwd=tmp_path))
-    assert code == 0 and err.startswith("0 of 1 cells to run, 0 runs; 1 runs are there already") and "rnn" in out
+    assert code == 0 and err.startswith("0 of 1 experiments to train, 0 runs; 1 runs are stored already") and "rnn" in out

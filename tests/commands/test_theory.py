@@ -1,14 +1,11 @@
-"""The command on made networks, on a trained one, and on rows that it has to refuse."""
+"""`nmbench.theory` on random networks, on trained ones, and on input that it refuses."""
 
 import os
 import re
-import shutil
 
 import pytest
 
-RUN = ("--model=nmrnn_linear", "--task=mwg_rank1", "--seeds=1", "--devices=1")
-BOTH = "--hparams=tau_x=1,linear_z=true,feedback=true"
-NUMBER = r"[\d.e+-]+"
+from support.claimed import make_rows, write_csv, write_untrained
 
 
 def columns(text, heading):
@@ -24,7 +21,7 @@ def columns(text, heading):
     return rows[2:]
 
 
-def test_made_networks(nmbench, tmp_path):
+def test_random_networks(nmbench, tmp_path):
     code, out, err = nmbench("theory", "--instances=20", f"--plot={tmp_path}/ramps.svg")
     assert (code, err) == (0, "")
     rows = columns(out, "Proposition 1")
@@ -34,11 +31,11 @@ def test_made_networks(nmbench, tmp_path):
     assert [row[:2] for row in rows] == [["linear", "no"], ["linear", "yes"], ["tanh", "no"], ["tanh", "yes"]]
     assert all(0 < float(error) < 1e-10 for row in rows for error in row[2:4])
     assert [(row[0], row[4]) for row in columns(out, "Ramp from")] == [("7", "0.123"), ("15", "0.0541"), ("23", "0.0346")]
-    assert "No trained network was asked for" in out
+    assert "No trained network was given" in out
     assert "python -m nmbench.run --model=nmrnn_linear --task=mwg_rank1 --seeds=1 --hparams=tau_x=1," in out
     picture = (tmp_path / "ramps.svg").read_text()
-    assert "<svg" in picture and out.rstrip().endswith(f"drawn in {tmp_path}/ramps.svg")
-    assert nmbench("theory", "--instances=20")[1] == out.split("\n\nsignal and state drawn")[0] + "\n"
+    assert "<svg" in picture and out.rstrip().endswith(f"plotted in {tmp_path}/ramps.svg")
+    assert nmbench("theory", "--instances=20")[1] == out.split("\n\nsignal and state plotted")[0] + "\n"
     assert columns(nmbench("theory", "--instances=20", "--seed=1")[1], "Proposition 1") != columns(out, "Proposition 1")
 
 
@@ -54,7 +51,7 @@ def test_made_networks(nmbench, tmp_path):
         (["--run=x y"], "neither a run id nor FILE.csv:N nor FILE.csv#RUN_ID"),
         (["--run=missing.csv:1"], "missing.csv"),
         (["--plot=theory.txt"], "ends in .png, .svg, .pdf"),
-        (["--plot=missing/theory.png"], "is not a folder"),
+        (["--plot=missing/theory.png"], "there is no folder missing"),
         (["--plugin=missing.py"], "no such Python file"),
         (["x"], "unexpected argument 'x'"),
     ],
@@ -66,39 +63,37 @@ def test_bad_input_is_one_line_code_two_and_writes_nothing(nmbench, tmp_path, mo
     assert os.listdir(tmp_path) == []
 
 
-def run_ids(folder):
-    return sorted(p.name for p in (folder / "runs").iterdir())
-
-
-@pytest.mark.slow
 def test_trained_networks(nmbench, tmp_path):
-    """300 steps with the hypotheses of Proposition 1, 300 with the published time constant, which has a part in one half."""
-    for extra in ((BOTH,), ()):
-        assert nmbench("run", *RUN, *extra, "--steps=300", f"--results_dir={tmp_path}")[0] == 0
+    """One run meets the hypotheses of Proposition 1, one has the published time constant. Their parameters are random."""
+    settings = (("tau_x", "1"), ("linear_z", "true"), ("feedback", "true"))
+    rows = [write_untrained(tmp_path, "nmrnn_linear", "mwg_rank1", settings=s) for s in (settings, ())]
     texts = {}
-    for run_id in run_ids(tmp_path):
+    for row in rows:
+        run_id = row["run_id"]
         code, out, err = nmbench("theory", f"--run={run_id}", f"--results_dir={tmp_path}", f"--plot={tmp_path}/t.png")
         assert (code, err) == (0, ""), err
         texts[re.search(r"tau_x=(\d)", out)[1]] = out
         assert (tmp_path / "t.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-        rows = columns(out, "from the network's own output")
-        assert [row[:2] for row in rows] == [["7", "10"], ["15", "10"], ["23", "10"]]
-        for _, _, share, s, x in rows:
+        table = columns(out, "from the network's own output")
+        assert [line[:2] for line in table] == [["7", "10"], ["15", "10"], ["23", "10"]]
+        for _, _, share, s, x in table:
             assert float(share) > 0.05 and 0 < float(s) < 1e-10 and 0 < float(x) < 1e-10
-        rows = columns(out, "from the task's target")
-        assert [row[0] for row in rows] == ["7", "15", "23"]
-        assert all(0 < float(row[5]) < 1 for row in rows)
+        table = columns(out, "from the task's target")
+        assert [line[0] for line in table] == ["7", "15", "23"]
+        assert all(float(line[5]) > 0 for line in table)
     ((z, y),) = columns(texts["1"], "Proposition 1: semilinear LSTM with H=24")
     assert 0 < float(z) < 1e-12 and 0 < float(y) < 1e-12
-    assert "Not shown: Proposition 1 is for tau_x = 1, a network without a leak (Eq. 1); this one has 2" in texts["2"]
-    # A row without its folder, as one gets from others.
-    (tmp_path / "alone").mkdir()
-    shutil.copy(tmp_path / "results.csv", tmp_path / "alone")
-    code, _, err = nmbench("theory", f"--run={tmp_path}/alone/results.csv:1", f"--results_dir={tmp_path}/alone")
+    assert (
+        "Not shown: Proposition 1 applies to networks without a leak, tau_x = 1 (Eq. 1); this one has tau_x = 2"
+        in texts["2"]
+    )
+
+
+def test_rows_that_the_theory_cannot_use(nmbench, tmp_path):
+    """A row without its run folder, and a run of another model."""
+    table = write_csv(tmp_path / "alone.csv", make_rows("nmrnn_linear", "mwg_rank1", [0.1]))
+    code, _, err = nmbench("theory", f"--run={table}:1", f"--results_dir={tmp_path}")
     assert code == 2 and "a CSV does not hold them" in err and err.count("\n") == 1
-    # Parameters of a model that is no linearised NM-RNN.
-    small = ("--model=nmrnn", "--task=mwg_rank1", "--steps=2", "--hparams=N=8,K=1", "--seeds=1", "--devices=1")
-    assert nmbench("run", *small, f"--results_dir={tmp_path}/other")[0] == 0
-    (run_id,) = run_ids(tmp_path / "other")
-    code, out, err = nmbench("theory", f"--run={run_id}", f"--results_dir={tmp_path}/other")
+    row = write_untrained(tmp_path / "other", "nmrnn", "mwg_rank1", settings=(("N", "8"), ("K", "1")))
+    code, out, err = nmbench("theory", f"--run={row['run_id']}", f"--results_dir={tmp_path}/other")
     assert (code, out) == (2, "") and "these are not the parameters of a linearised NM-RNN" in err and err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Rules for models: a sound model breaks none, and each broken one breaks exactly the rule that it is made to break."""
+"""Rules for models: a correct model passes all; each broken model fails exactly one rule."""
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,11 @@ BROKEN = {
         {},
         "shape (1, 5, 1) for 1 trials of toy, not [T, B, O] = (5, 1, 1)",
     ),
-    "M04-repeats": (model(apply=lambda p, u: apply(p, u) * np.random.RandomState().rand()), {}, "apply on toy is another"),
+    "M04-repeats": (
+        model(apply=lambda p, u: apply(p, u) * np.random.RandomState().rand()),
+        {},
+        "apply on toy gives another program",
+    ),
     "M05-trials": (model(apply=centred(1)), {}, "the outputs of trial 0 of toy change"),
     "M06-batch-size": (model(apply=lambda p, u: apply(p, u) / u["sensory"].shape[1]), {}, "between batches of 2 and 4"),
     "M07-causal": (model(apply=centred(0)), {}, "up to step 0 change"),
@@ -96,12 +100,12 @@ def judged(toy_task, factory, rules=MODEL_RULES, **arguments):
     return {outcome.rule.id: outcome for outcome in judge(rules, subject)}
 
 
-def test_every_rule_has_a_case():
+def test_every_rule_has_a_broken_model():
     assert sorted(BROKEN) == IDS == sorted(IDS)
 
 
 @pytest.mark.slow
-def test_a_sound_model_breaks_no_rule(toy_task):
+def test_a_correct_model_passes_all_rules(toy_task):
     outcomes = judged(toy_task, model(), input_weights={"B": InputWeights(axis=0)})
     assert {id_: o.verdict for id_, o in outcomes.items()} == dict.fromkeys(IDS, "PASS")
 
@@ -121,21 +125,21 @@ def check_broken(toy_task, id_, rules):
 
 
 def needed(id_):
-    """A rule and those that it needs, directly or not."""
+    """A rule and the rules that it needs, directly or indirectly."""
     (rule,) = (rule for rule in MODEL_RULES if rule.id == id_)
     return {id_}.union(*map(needed, rule.needs))
 
 
-# Without the short training run, which takes most of the time, and what leads to it.
+# Without the rules that take most of the time.
 @pytest.mark.parametrize("id_", [i for i in IDS if i not in (SMOKE, "M06-batch-size", "M07-causal", "M08-seeded")])
-def test_a_broken_model_is_caught(toy_task, id_):
+def test_a_broken_model_fails_its_rule(toy_task, id_):
     check_broken(toy_task, id_, [rule for rule in MODEL_RULES if rule.id in needed(id_)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("id_", IDS)
-def test_a_broken_model_breaks_exactly_its_rule(toy_task, id_):
-    # The short training run takes most of the time and looks at nothing that the others look at.
+def test_a_broken_model_fails_only_its_rule(toy_task, id_):
+    # The short training run takes most of the time and checks nothing that other rules check.
     check_broken(toy_task, id_, [rule for rule in MODEL_RULES if id_ == SMOKE or rule.id != SMOKE])
 
 
@@ -146,7 +150,7 @@ def test_a_parameter_without_a_gradient_is_a_warning(toy_task):
     assert [f.seen for f in outcome.findings] == ["parameter '|idle' has no gradient on toy"]
 
 
-def test_a_readout_that_starts_at_zero_hides_no_gradient(toy_task):
+def test_a_readout_that_starts_at_zero_gives_no_gradient_warning(toy_task):
     rules = [rule for rule in MODEL_RULES if rule.id in ("M01-builds", "M02-parameters", "M03-outputs", "M09-gradient")]
     zero = lambda key, *sizes: {**init(key, *sizes), "C": jnp.zeros((sizes[1], 1))}
     assert judged(toy_task, model(zero), rules)["M09-gradient"].verdict == "PASS"

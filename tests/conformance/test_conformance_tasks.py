@@ -1,4 +1,4 @@
-"""Rules for tasks: a sound task breaks none, and each broken one breaks exactly the rule that it is made to break."""
+"""Rules for tasks: a correct task passes all; each broken task fails exactly one rule."""
 
 import dataclasses
 import itertools
@@ -26,7 +26,7 @@ def metric(per_trial=squared_error, **changes):
 
 
 def arrays_of(random):
-    """What the generator of the toy task draws."""
+    """The arrays that the generator of the toy task draws."""
     inputs = random.randn(STEPS, TRIALS, 2).astype(np.float32)
     targets = 0.5 * np.cumsum(inputs.sum(axis=2, keepdims=True), axis=0)
     return {"inputs": inputs, "targets": targets.astype(np.float32), "mask": np.ones((STEPS, 1, 1), np.float32)}
@@ -47,7 +47,7 @@ def fixed(**changes):
 
 
 def numbered():
-    """Fixed data that count the calls."""
+    """Fixed data that differ at every call."""
     calls = itertools.count()
     return {"train": FixedData(lambda: unpack(arrays_of(np.random.RandomState(next(calls)))))}
 
@@ -73,12 +73,12 @@ BROKEN = {
         {"spec": SequenceSpec(STEPS, {"sensory": ArraySpec(1), "context": ArraySpec(1)}, ArraySpec(1, "int32"))},
         "outputs has dtype int32",
     ),
-    "T02-frozen-sets": ({"set_sizes": {"validation": TRIALS, "test": 11}}, "test holds 12 trials, set_sizes says 11"),
+    "T02-frozen-sets": ({"set_sizes": {"validation": TRIALS, "test": 11}}, "test holds 12 trials, set_sizes declares 11"),
     "T03-generator": (
         {"draw_set": lambda split: arrays_of(np.random.RandomState(9))},
         "draw_set('validation') makes sha256",
     ),
-    "T04-seeds": ({"draw_set": from_global_state}, "draw_set('validation') draws from np.random"),
+    "T04-seeds": ({"draw_set": from_global_state}, "draw_set('validation') draws from the global np.random"),
     "T05-batches": (
         {"unpack": lambda arrays: unpack(arrays)._replace(targets=np.swapaxes(arrays["targets"], 0, 1))},
         "the validation set: outputs have shape (12, 5, 1)",
@@ -116,12 +116,12 @@ def judged(tmp_path, toy_maker):
     return run
 
 
-def test_every_rule_has_a_case():
+def test_every_rule_has_a_broken_task():
     assert sorted(BROKEN) == IDS == sorted(IDS)
 
 
 @pytest.mark.slow
-def test_a_sound_task_breaks_no_rule(judged):
+def test_a_correct_task_passes_all_rules(judged):
     assert {id_: o.verdict for id_, o in judged().items()} == dict.fromkeys(IDS, "PASS")
 
 
@@ -136,15 +136,15 @@ def check_broken(judged, id_, rules):
 
 
 @pytest.mark.parametrize("id_", [i for i in IDS if i not in (SMOKE, "T07-training-data", "T08-repeats")])
-def test_a_broken_task_is_caught(judged, id_):
+def test_a_broken_task_fails_its_rule(judged, id_):
     rules = [rule for rule in TASK_RULES if rule.id not in (SMOKE, "T07-training-data", "T08-repeats")]
     check_broken(judged, id_, rules)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("id_", IDS)
-def test_a_broken_task_breaks_exactly_its_rule(judged, id_):
-    # The short training run takes most of the time and looks at nothing that the others look at.
+def test_a_broken_task_fails_only_its_rule(judged, id_):
+    # The short training run takes most of the time and checks nothing that other rules check.
     check_broken(judged, id_, [rule for rule in TASK_RULES if id_ == SMOKE or rule.id != SMOKE])
 
 
@@ -155,7 +155,7 @@ def test_missing_sets_are_one_finding(judged, tmp_path):
     assert outcomes["T03-generator"].because == "T02-frozen-sets"
 
 
-def test_advice_is_a_warning(judged):
+def test_a_missing_grid_and_a_missing_smoke_protocol_are_warnings(judged):
     (rule,) = (rule for rule in TASK_RULES if rule.id == "T10-protocols")
     outcome = judged([rule], protocols=(dataclasses.replace(MATCHED, learning_rate_grid=()),))["T10-protocols"]
     assert outcome.verdict == "WARN" and len(outcome.findings) == 2

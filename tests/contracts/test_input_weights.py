@@ -78,7 +78,7 @@ def test_a_model_without_the_partition_that_a_protocol_trains_is_refused():
     # Nothing is asked of it where no protocol needs it.
     assert resolve_rows(task="delay_pro").sizing.actual > 0
     by_hand = {"neuromodulatory_subnetwork": lambda module, name: name == "w"}
-    with pytest.raises(NmbenchError, match="does not say which they are: give register_baseline input_weights="):
+    with pytest.raises(NmbenchError, match="does not declare which they are: give register_baseline input_weights="):
         resolve_rows(partitions=by_hand)
 
 

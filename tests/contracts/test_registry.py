@@ -133,7 +133,7 @@ def test_entry_points_are_announced_and_imported_on_lookup(tmp_path, monkeypatch
     real = importlib.metadata.entry_points
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == "acme" else real(group=group))
     registry = Registry("model", register_name="register_baseline", package="nmbench.report", group="acme")
-    monkeypatch.setattr("nmbench.contracts.model.BASELINES", registry)
+    monkeypatch.setattr("nmbench.contracts.registration.BASELINES", registry)
     assert [e.origin for e in registry.entries()] == [
         "acme (acme_broken)",
         "acme (acme_models)",

@@ -12,7 +12,7 @@ from nmbench import __main__
 from nmbench.conformance import MODEL_RULES, TASK_RULES, ModelUnderTest, TaskUnderTest, judge
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.results import schema
+from nmbench.results import csv_files
 from nmbench.support import cli
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
@@ -71,7 +71,7 @@ def test_a_model_trains_tunes_logs_and_is_reproduced(nmbench, tmp_path, model, f
     argv = [plugin, task, f"--model={model}", "--task=flip_flop", "--devices=1", f"--results_dir={tmp_path}/r"]
     code, _, err = nmbench("run", *argv, "--seeds=1", "--steps=10", "--tune", "--log=tensorboard")
     assert code == 0 and "chosen" in err, err
-    (row,) = schema.read_csv(tmp_path / "r" / "results.csv")
+    (row,) = csv_files.read_csv(tmp_path / "r" / "results.csv")
     assert row["status"] == "ok" and row["tuning_trials"] == 15
     assert list((tmp_path / "r" / "logs").glob("**/events*"))
     stored = safetensors.numpy.load_file(tmp_path / "r" / "runs" / row["run_id"] / "params.safetensors")

@@ -1,4 +1,4 @@
-"""Predictions of models trained elsewhere: files of any kind are read or refused in one line."""
+"""Predictions of models trained elsewhere: every file is either read or refused with a one-line error."""
 
 import dataclasses
 import io
@@ -50,8 +50,8 @@ BAD_FILES = {
     "empty": (b"", "is neither a .npz nor a .npy file"),
     "text": (b"1,2,3\n", "is neither a .npz nor a .npy file"),
     "a pickle": (b"\x80\x04N.", "is neither a .npz nor a .npy file"),
-    "another key": (npz(arr_0=np.zeros(SHAPE)), "holds no array 'predictions' but 'arr_0'; save it with numpy.savez("),
-    "no array": (npz(), "holds no array 'predictions' but nothing"),
+    "another key": (npz(arr_0=np.zeros(SHAPE)), "has no array 'predictions' (arrays: 'arr_0'); save it with numpy.savez("),
+    "no array": (npz(), "has no array 'predictions' (arrays: none)"),
     "half a zip": (npz(predictions=np.zeros(SHAPE))[:200], "neither"),
     "half an array": (GOOD[:200], "cannot be read"),
     "half an array in a zip": (zipped(GOOD[:200]), "cannot be read"),
@@ -66,7 +66,7 @@ BAD_FILES = {
         with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000, 1)}"),
         "have shape (1000000, 1000000, 1)",
     ),
-    "a version to come": (b"\x93NUMPY\x09\x00" + GOOD[8:], ".npy format (9, 0) is not one"),
+    "a version to come": (b"\x93NUMPY\x09\x00" + GOOD[8:], ".npy format (9, 0) is not a format of plain arrays"),
     "objects in a zip": (npz(predictions=np.full(SHAPE, None)), "pickled Python objects"),
 }
 
@@ -83,7 +83,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path, label):
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @example(data=None)
-def test_any_file_is_read_or_refused_but_never_crashes(tmp_path, data):
+def test_any_file_is_read_or_refused_in_one_line(tmp_path, data):
     path = tmp_path / "any"
     start = st.sampled_from([b"", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x02\x00", b"PK\x03\x04", GOOD[:128], GOOD])
     if data is None:
@@ -108,7 +108,7 @@ def test_any_file_is_read_or_refused_but_never_crashes(tmp_path, data):
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "f2", "f8", "i1", "u8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_real_numbers_of_any_kind_are_taken_as_float32(tmp_path, dtype, order):
+def test_real_numbers_of_any_dtype_are_read_as_float32(tmp_path, dtype, order):
     array = np.asarray(np.arange(60).reshape(SHAPE), dtype, order=order)
     np.savez_compressed(tmp_path / "p.npz", predictions=array, other=np.zeros(3))
     np.save(tmp_path / "p.npy", array)
@@ -118,7 +118,7 @@ def test_real_numbers_of_any_kind_are_taken_as_float32(tmp_path, dtype, order):
         np.testing.assert_array_equal(found, np.arange(60, dtype=np.float32).reshape(SHAPE))
 
 
-def test_the_validation_loss_is_weighed_by_the_mask():
+def test_the_validation_loss_is_weighted_by_the_mask():
     task = TASKS.get("element_finder")
     batch = task.unpack(task.frozen("validation").arrays)
     off = np.asarray(batch.targets + np.where(batch.mask > 0, 3, 100), np.float32)
@@ -128,7 +128,7 @@ def test_the_validation_loss_is_weighed_by_the_mask():
     assert external_rows._validation_loss(submission) == pytest.approx(9, rel=1e-6)
 
 
-def test_no_task_may_call_a_protocol_external(toy_task):
+def test_a_task_cannot_have_a_protocol_named_external(toy_task):
     (first, *_) = toy_task.protocols
-    with pytest.raises(NmbenchError, match="the protocol 'external' is that of models trained elsewhere"):
+    with pytest.raises(NmbenchError, match="the protocol 'external' is reserved for models trained elsewhere"):
         dataclasses.replace(toy_task, protocols=(dataclasses.replace(first, name="external"),))

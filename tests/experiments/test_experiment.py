@@ -67,7 +67,7 @@ def test_stages_are_judged_on_the_test_set_and_recorded(toy_task, register, tmp_
     (row,) = running.run_seeds(cell, [0], store)
     early = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}))
     early = dataclasses.replace(early, phases=early.phases[:1])
-    (trained,), _ = early.train([trainer.TrainingRun(0, cell.tuning.rate)], lambda step, losses: None)
+    (trained,), _ = trainer.train(early.training_setup(), [trainer.TrainingRun(0, cell.learning_rate.value)])
     arrays = task.frozen("test").arrays
     predictions = np.asarray(cell.model.apply(trained.params, task.unpack(arrays).inputs))
     expected = task.evaluate(predictions, arrays)

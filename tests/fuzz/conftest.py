@@ -1,4 +1,4 @@
-"""Folders to fuzz in, away from everything else."""
+"""Folders for fuzzing, separate from everything else."""
 
 import pytest
 
@@ -13,8 +13,8 @@ def toy_sets(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guard(tmp_path_factory, toy_sets, toy_maker):
-    """A guard in folders of its own, with the toy task registered."""
-    import matplotlib.font_manager  # noqa: F401, which keeps a list of fonts in the home folder
+    """A guard with its own folders, with the toy task registered."""
+    import matplotlib.font_manager  # noqa: F401, writes its list of fonts before the guard watches
 
     root = tmp_path_factory.mktemp("fuzz")
     for name in ("work", "home", "given"):
@@ -23,5 +23,5 @@ def guard(tmp_path_factory, toy_sets, toy_maker):
     with pytest.MonkeyPatch.context() as patch, TASKS.restored(), BASELINES.restored():
         patch.setenv("HOME", str(root / "home"))
         patch.chdir(root / "work")
-        TASKS.register("toy", task, origin="tests/conftest.py:1", tags=("testing",), summary=task.summary)
+        TASKS.register("toy", task, origin="tests/support/toys.py:1", tags=("testing",), summary=task.summary)
         yield Guard(root)

@@ -1,7 +1,4 @@
-"""Every way of having nmbench works: from the checkout without installing, `pip install .`, a wheel in an empty folder.
-
-(An editable install is what the tests themselves run from.)
-"""
+"""nmbench works from any folder: not installed, installed editable or regular, and as a wheel in an empty folder."""
 
 import os
 import pathlib
@@ -17,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ["--model=nmrnn", "--task=element_finder", "--steps=20", "--seeds=2", "--results_dir=out"]
+WHERE = "import nmbench.tasks, nmbench.baselines as b; print(b.__file__)"
 
 
 def run(*command, cwd, timeout=900):
@@ -26,73 +24,94 @@ def run(*command, cwd, timeout=900):
     return done.stdout
 
 
-@pytest.fixture
-def checkout(tmp_path):
-    """A copy of the checkout, so that building leaves nothing behind in this one."""
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the checkout called `nmbench`, in which builds may leave files. A script lies beside it."""
+    folder = tmp_path_factory.mktemp("clones")
+    (folder / "beside.py").write_text(WHERE)
     ignored = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", "runs", ".*_cache")
-    return pathlib.Path(shutil.copytree(ROOT, tmp_path / "checkout", ignore=ignored))
+    return pathlib.Path(shutil.copytree(ROOT, folder / "nmbench", ignore=ignored))
 
 
-@pytest.fixture
-def bare(tmp_path):
-    """Python of an environment that has the dependencies and nothing else: nmbench itself is not installed there."""
-    folder = tmp_path / "bare"
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Python of an environment that has the dependencies but not nmbench."""
+    folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     dependencies = [p for p in site.getsitepackages() if p.endswith("site-packages")]
     # A .pth line adds a folder but does not run that folder's own .pth files, so the editable install stays out.
     (packages / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
-    python = folder / "bin" / "python"
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def python(environment, tmp_path):
+    run(environment, "-m", "pip", "uninstall", "--quiet", "--yes", "nmbench", cwd=tmp_path)
     code = "import importlib.util as u; print(u.find_spec('nmbench'), u.find_spec('jax') is not None)"
-    assert run(python, "-c", code, cwd=tmp_path).split() == ["None", "True"]
-    return python
+    assert run(environment, "-c", code, cwd=tmp_path).split() == ["None", "True"]
+    return environment
 
 
-def works(python, cwd, expected_root):
-    """Names, sets and a small run, and that the package used is the expected one. Returns the CSV that the run made."""
-    where = run(python, "-c", "import nmbench.tasks, nmbench.baselines as b; print(b.__file__)", cwd=cwd)
-    assert pathlib.Path(where.strip()).resolve().is_relative_to(expected_root.resolve()), where
+def finds(python, cwd, root, *script):
+    """Python started in `cwd` imports nmbench from below `root`."""
+    where = run(python, *(script or ("-c", WHERE)), cwd=cwd)
+    assert pathlib.Path(where.strip()).resolve().is_relative_to(root.resolve()), where
     assert "element_finder" in run(python, "-m", "nmbench.list", cwd=cwd)
+    assert "element_finder" in run(python, "-m", "nmbench", "list", cwd=cwd)
+
+
+def trains(python, cwd):
     assert run(python, "-m", "nmbench.freeze", "--task=element_finder", "--check", cwd=cwd).count("identical") == 2
     assert "nmrnn" in run(python, "-m", "nmbench.run", *SMALL, cwd=cwd)
-    return cwd / "out" / "results.csv"
+    assert (cwd / "out" / "results.csv").is_file()
 
 
-def test_from_the_root_of_a_checkout_without_installing(checkout, bare):
-    assert works(bare, checkout, checkout).is_file()
+def test_from_the_root_of_a_checkout_without_installing(checkout, python):
+    finds(python, checkout, checkout)
+    finds(python, checkout.parent, checkout, "beside.py")
+    trains(python, checkout)
 
 
-def test_pip_install_then_run_from_the_root_and_from_elsewhere(checkout, bare, tmp_path):
-    run(bare, "-m", "pip", "install", "--quiet", "--no-deps", ".", cwd=checkout)
-    assert works(bare, checkout, checkout).is_file()
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    assert works(bare, elsewhere, bare.parent.parent).is_file()
-    assert "usage: nmbench" in run(bare.parent / "nmbench", "--help", cwd=elsewhere)
+def test_editable_install(checkout, python, tmp_path):
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "-e", ".", cwd=checkout)
+    finds(python, checkout, checkout)
+    finds(python, checkout.parent, checkout, "beside.py")
+    finds(python, tmp_path, checkout)
+    finds(python, tmp_path, checkout, checkout.parent / "beside.py")
 
 
-def interpreters():
-    """This Python, and 3.13 where it is present."""
-    found = [sys.executable]
-    for candidate in [shutil.which("python3.13"), *pathlib.Path.home().glob(".pyenv/versions/3.13*/bin/python")]:
-        works_ = candidate and subprocess.run([candidate, "--version"], capture_output=True).returncode == 0
-        if works_ and sys.version_info[:2] != (3, 13):
-            return [*found, str(candidate)]
-    return found
+def test_regular_install(checkout, python, tmp_path):
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", ".", cwd=checkout)
+    finds(python, checkout, checkout)
+    finds(python, checkout.parent, checkout, "beside.py")
+    finds(python, tmp_path, python.parent.parent)
+    trains(python, tmp_path)
+    assert "usage: nmbench" in run(python.parent / "nmbench", "--help", cwd=tmp_path)
 
 
-@pytest.mark.parametrize("interpreter", interpreters())
-def test_wheel_in_an_empty_folder_with_the_newest_dependencies(checkout, tmp_path, interpreter):
+def other_python():
+    """Python 3.13 or 3.12 where one is present and this is another version; else this one."""
+    for version in ("3.13", "3.12"):
+        installed = pathlib.Path.home().glob(f".pyenv/versions/{version}*/bin/python")
+        for candidate in filter(None, [shutil.which(f"python{version}"), *map(str, installed)]):
+            command = [candidate, "-c", "import sys, venv, ensurepip; print(sys.version)"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode == 0 and done.stdout.startswith(version) and not sys.version.startswith(version):
+                return candidate
+    return sys.executable
+
+
+def test_wheel_in_an_empty_folder_with_the_newest_dependencies(checkout, tmp_path):
     run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "wheels", cwd=checkout)
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     folder = tmp_path / "empty"
     folder.mkdir()
-    run(interpreter, "-m", "venv", tmp_path / "fresh", cwd=tmp_path)
+    run(other_python(), "-m", "venv", tmp_path / "fresh", cwd=tmp_path)
     python = tmp_path / "fresh" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
-    csv = works(python, folder, tmp_path / "fresh")
-    assert csv.is_file()
-    # The page's template, style sheet and script are in the wheel as well.
     run(python, "-m", "pip", "install", "--quiet", f"{wheel}[report]", cwd=folder)
+    finds(python, folder, tmp_path / "fresh")
+    trains(python, folder)
+    # The page's templates, style sheet and script are in the wheel as well.
     run(python, "-m", "nmbench.leaderboard", "out", "--format=html", "--out=page", cwd=folder)
     assert (folder / "page" / "index.html").stat().st_size > 30_000

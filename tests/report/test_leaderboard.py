@@ -6,8 +6,7 @@ import io
 import pytest
 
 from nmbench.report import leaderboard
-from nmbench.report.text import number
-from nmbench.results import ranking
+from nmbench.results.overall import overall_rankings
 from support.rows import diverged, make_row, tables_of
 
 A = [1.0, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.875]
@@ -19,7 +18,7 @@ def rows(model, values, task="made_up", **changes):
 
 def render(made, form, wide=False):
     tables = tables_of(made)
-    return leaderboard.render(tables, ranking.overall(tables), form, wide)
+    return leaderboard.render(tables, overall_rankings(tables), form, wide)
 
 
 def test_the_terminals_table_is_literal():
@@ -49,13 +48,13 @@ def test_wide_tables_fit_a_terminal():
     assert all(f"other_metric_{i}" in text for i in range(12))
 
 
-def test_few_seeds_are_said():
+def test_few_seeds_are_mentioned():
     assert "With so few seeds no difference" in render(rows("a", A[:3]) + rows("b", A[:3]), "terminal")
     assert "With so few seeds" not in render(rows("a", A) + rows("b", A), "terminal")
     assert "With so few seeds" not in render(rows("a", A[:3]), "terminal")
 
 
-def test_an_overall_table_follows_where_there_are_two_tasks():
+def test_an_overall_table_follows_if_there_are_two_tasks():
     made = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)] + rows("c", A, "t1")
     text = render(made, "terminal")
     assert "Overall, protocol matched: mean score over t1 (500), t2 (500)" in text
@@ -82,7 +81,7 @@ def test_csv_has_a_line_per_entry_in_full_precision():
     assert lines[1]["run_ids"].split() == [f"r{s}" for s in range(8)] and lines[1]["reference"] == "false"
     assert (lines[0]["metrics.exact_match"], lines[0]["solved"], lines[0]["lost"]) == ("0.5", "", "0")
     both = tables_of([row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)])
-    lines = list(csv.DictReader(io.StringIO(leaderboard.render([], ranking.overall(both), "csv"))))
+    lines = list(csv.DictReader(io.StringIO(leaderboard.render([], overall_rankings(both), "csv"))))
     assert [(line["label"], line["score"], line["tasks"]) for line in lines] == [
         ("a", "64.0625", "2"),
         ("b", "64.0625", "2"),
@@ -123,11 +122,6 @@ def test_latex_tables_are_environments_with_caption_and_label_of_their_own():
 
 
 def test_latex_shows_intervals_of_shares(toy_task):
-    judge = {"task": "toy", "testset_sha256": toy_task.frozen("test").sha256, "floor": 1.0}
-    text = render([make_row("a", s, v, **judge) for s, v in enumerate([0.05, 0.5])], "latex", wide=True)
+    facts = {"task": "toy", "testset_sha256": toy_task.frozen("test").sha256, "floor": 1.0}
+    text = render([make_row("a", s, v, **facts) for s, v in enumerate([0.05, 0.5])], "latex", wide=True)
     assert r"& [9\%, 91\%] &" in text and r"& 1/2 &" in text and "mse \\ensuremath{<}= 0.1." in text
-
-
-def test_numbers_have_four_digits():
-    shown = [number(v) for v in (0.0, 12.3456, 36.66667, 0.00123456, 1e-7, 123456.0)]
-    assert shown == ["0", "12.35", "36.67", "0.001235", "1.000e-07", "1.235e+05"]

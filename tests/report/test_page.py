@@ -1,4 +1,4 @@
-"""The leaderboard page: what is in it, what it says where something is missing, what it refuses to overwrite."""
+"""The leaderboard page: its contents, its notes on missing files, and which files it does not overwrite."""
 
 import dataclasses
 import html.parser
@@ -13,10 +13,13 @@ import pytest
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import resolution, running
 from nmbench.experiments.request import Request
-from nmbench.experiments.row_commands import Reruns
+from nmbench.experiments.row_commands import RowCommands
 from nmbench.report import page
-from nmbench.report.page import figures, runs, svg
-from nmbench.results import experiment_rows, ranking, schema, store
+from nmbench.report.page import figures, svg
+from nmbench.report.page.outputs import outputs
+from nmbench.results import csv_files, experiment_rows, ranking, schema, store
+from nmbench.results.curves import read_curve
+from nmbench.results.overall import overall_rankings
 from nmbench.support.errors import NmbenchError
 from nmbench.training import prediction
 from support.rows import diverged, make_row
@@ -25,23 +28,23 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    return tmp_path_factory.mktemp("shelf") / "results"
+def trained_once(tmp_path_factory):
+    return tmp_path_factory.mktemp("trained_once") / "results"
 
 
 @pytest.fixture
-def trained(toy_task, tmp_path, shelf):
+def trained(toy_task, tmp_path, trained_once):
     """A results folder with two real runs of the toy task, trained once."""
-    if not shelf.exists():
-        place = store.Store(shelf)
-        place.prepare()
-        cell = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}, steps=20))
-        running.run_seeds(cell, [0, 1], place)
-    return store.Store(shutil.copytree(shelf, tmp_path / "results"))
+    if not trained_once.exists():
+        folder = store.Store(trained_once)
+        folder.prepare()
+        experiment = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}, steps=20))
+        running.run_seeds(experiment, [0, 1], folder)
+    return store.Store(shutil.copytree(trained_once, tmp_path / "results"))
 
 
 def toy_rows(task):
-    """Rows of models that are not there, one of them with a name that is a script."""
+    """Rows of models that are not registered, one of them with a name that is a script."""
     frozen = task.frozen("test")
     facts = {
         "task": "toy",
@@ -64,15 +67,15 @@ def toy_rows(task):
 
 
 def write_csv(path, rows):
-    path.write_text(schema.to_csv(rows))
+    path.write_text(csv_files.to_csv(rows))
     return str(path)
 
 
 def make_page(folder, *paths):
     """The page's text."""
-    tables = ranking.standings([experiment_rows.read(path) for path in paths])
+    tables = ranking.rank_tables([experiment_rows.read(path) for path in paths])
     page.check_size(tables)
-    index = page.write(page.check_out(str(folder)), tables, ranking.overall(tables), paths, Reruns().of)
+    index = page.write(page.check_out(str(folder)), tables, overall_rankings(tables), paths, RowCommands().of)
     assert [p.name for p in folder.iterdir()] == ["index.html"]
     return index.read_text(encoding="utf-8")
 
@@ -101,10 +104,10 @@ class Parsed(html.parser.HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def test_a_page_of_real_runs_is_whole_and_needs_nothing_else(trained, toy_task, tmp_path):
+def test_a_page_of_real_runs_is_complete_and_self_contained(trained, toy_task, tmp_path):
     text = make_page(tmp_path / "out", str(trained.root), write_csv(tmp_path / "more.csv", toy_rows(toy_task)))
     found = Parsed(text)
-    # A name is text, wherever it stands, and the only script is the page's own.
+    # Names are text everywhere, and the only script is the page's own.
     assert len(found.all("script")) == 1 and SCRIPT not in text and found.text.count(SCRIPT) >= 4
     assert "a$b_{c}$" in found.text
     # Nothing is loaded.
@@ -113,7 +116,7 @@ def test_a_page_of_real_runs_is_whole_and_needs_nothing_else(trained, toy_task, 
     assert all(a["href"] == "data:," for a in found.all("link"))
     policy = next(a["content"] for a in found.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'") and "sha256-" in policy and "unsafe-eval" not in policy
-    # Ids are there once, and whatever refers to one finds it.
+    # Ids are unique, and every reference to an id has a target.
     ids = [a["id"] for _, a in found.elements if "id" in a]
     assert len(ids) == len(set(ids)) and all(re.fullmatch(r"\S+", i) for i in ids)
     for tag, attributes in found.elements:
@@ -123,12 +126,12 @@ def test_a_page_of_real_runs_is_whole_and_needs_nothing_else(trained, toy_task, 
             assert attributes["href"][1:] in ids
     for reference in re.findall(r"url\(#([^)]+)\)", text):
         assert reference in ids
-    # Tables and figures can be read without eyes.
+    # Tables and figures are accessible to screen readers.
     tables = len(found.all("table"))
     assert tables == len(found.all("caption")) >= 4
     assert all(a.get("scope") in ("col", "row") for a in found.all("th"))
     plots = [a for a in found.all("svg") if a.get("class") == "plot"]
-    # Strips, scores and curves; three examples; the answers of the one model that has parameters.
+    # Strips, scores and curves; three examples; the outputs of the one model that has parameters.
     assert len(plots) == 3 + 3 + 1 and all(a["role"] == "img" for a in plots)
     assert len(found.all("desc")) == len(plots) == len([t for t in found.all("title") if "id" in t])
     assert "rnn: 2 seeds, lowest validation loss" in found.text
@@ -137,35 +140,35 @@ def test_a_page_of_real_runs_is_whole_and_needs_nothing_else(trained, toy_task, 
     for row in trained.rows():
         assert row["run_id"] in found.text and row["testset_sha256"] in found.text
         assert row["started_utc"] in found.text and row["jax_version"] in found.text
-    assert "No command makes it: config_json is not that of a run" in found.text
+    assert "No command makes it: config_json is not the configuration of a run" in found.text
     assert "loss was not a number at step 3" in found.text
     size = int(re.search(r"This page is (\d+) kB", found.text)[1])
     assert abs(size - len(text.encode()) / 1000) < 1
 
 
-def test_outputs_are_those_of_the_stored_parameters(trained, toy_task):
-    cell = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}, steps=20))
+def test_outputs_match_the_stored_parameters(trained, toy_task):
+    experiment = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}, steps=20))
     (row, _), chosen = trained.rows(), np.array([0, 6, 11])
-    outputs, remark = runs.outputs(toy_task, row, trained.runs / row["run_id"], chosen)
+    answered, remark = outputs(toy_task, row, trained.runs / row["run_id"], chosen)
     import jax
 
     from nmbench.training.parameter_files import load_params
 
-    like = jax.eval_shape(cell.model.init, jax.random.key(0))
+    like = jax.eval_shape(experiment.model.init, jax.random.key(0))
     params = load_params(trained.runs / row["run_id"] / store.PARAMS, like)
-    everything = prediction.predictor(cell.model, toy_task, toy_task.frozen("test"))(params)
-    np.testing.assert_allclose(outputs, everything[:, chosen], rtol=1e-5, atol=1e-6)
+    everything = prediction.predictor(experiment.model, toy_task, toy_task.frozen("test"))(params)
+    np.testing.assert_allclose(answered, everything[:, chosen], rtol=1e-5, atol=1e-6)
     assert toy_task.evaluate(everything, toy_task.frozen("test").arrays)["values"]["mse"] == pytest.approx(
         row["value"], rel=1e-5
     )
     assert remark == ""
     older = {**row, "config_json": row["config_json"].replace('"model_sha256":"', '"model_sha256":"0')}
-    assert "has changed since this run" in runs.outputs(toy_task, older, trained.runs / row["run_id"], [0])[1]
-    curve = runs.curve(trained.runs / row["run_id"])
+    assert "has changed since this run" in outputs(toy_task, older, trained.runs / row["run_id"], [0])[1]
+    curve = read_curve(trained.runs / row["run_id"])
     assert curve[:, 0].tolist() == [10, 20] and curve[:, 2].min() == pytest.approx(row["validation_loss"])
 
 
-def test_what_a_run_folder_lacks_is_said_on_the_page(trained, toy_task, tmp_path):
+def test_the_page_names_missing_files_of_run_folders(trained, toy_task, tmp_path):
     first, second = trained.folders()
     (first / store.CURVE).write_text("step,loss\n1,2\n")
     (second / store.CURVE).unlink()
@@ -173,14 +176,14 @@ def test_what_a_run_folder_lacks_is_said_on_the_page(trained, toy_task, tmp_path
     (second / store.PARAMS).write_bytes(b"")
     text = Parsed(make_page(tmp_path / "out", str(trained.root))).text
     assert f"curve.csv of {first.name} cannot be read" in text
-    assert f"the folder of {second.name} holds no curve.csv" in text
+    assert f"the folder of {second.name} has no curve.csv" in text
     assert "No outputs of rnn: cannot read parameters from params.safetensors" in text and str(tmp_path) not in text
 
 
-def test_a_model_that_is_gone_or_has_other_sizes_is_said_on_the_page(trained, toy_task, tmp_path, monkeypatch):
+def test_the_page_names_models_that_are_missing_or_have_other_sizes(trained, toy_task, tmp_path, monkeypatch):
     row = trained.rows()[0]
     with pytest.raises(NmbenchError, match="does not hold this model's parameters"):
-        runs.outputs(
+        outputs(
             toy_task,
             {**row, "config_json": row["config_json"].replace('"N":5', '"N":6')},
             trained.runs / row["run_id"],
@@ -192,20 +195,20 @@ def test_a_model_that_is_gone_or_has_other_sizes_is_said_on_the_page(trained, to
     assert "Example trials" in text
 
 
-def test_a_csv_alone_says_what_run_folders_would_give(toy_task, tmp_path):
+def test_the_page_of_a_csv_mentions_run_folders(toy_task, tmp_path):
     found = Parsed(make_page(tmp_path / "out", write_csv(tmp_path / "a.csv", toy_rows(toy_task))))
     assert "Training curves and outputs need the run folders" in found.text
-    assert "--format=html --out=DIR" in found.text and "What trained networks answer" not in found.text
+    assert "--format=html --out=DIR" in found.text and "Outputs of trained networks" not in found.text
 
 
-def test_a_task_that_fails_is_said_on_the_page(trained, toy_task, tmp_path, monkeypatch):
+def test_the_page_names_a_task_that_fails(trained, toy_task, tmp_path, monkeypatch):
     broken = dataclasses.replace(toy_task, epochs=lambda arrays, trial: arrays["no such array"])
     monkeypatch.setitem(TASKS._entries, "toy", dataclasses.replace(TASKS.entry("toy"), value=broken))
     text = Parsed(make_page(tmp_path / "out", str(trained.root))).text
     assert "Its trials cannot be drawn: KeyError: 'no such array'." in text and "half the running sum" in text
 
 
-def test_rows_of_an_unknown_task_and_from_elsewhere(tmp_path):
+def test_rows_of_an_unknown_task_and_of_models_trained_elsewhere(tmp_path):
     elsewhere = {c.name: None for c in schema.COLUMNS if c.training} | {
         "protocol": "external",
         "model_origin": "external: torch",
@@ -215,7 +218,7 @@ def test_rows_of_an_unknown_task_and_from_elsewhere(tmp_path):
     found = Parsed(make_page(tmp_path / "out", write_csv(tmp_path / "a.csv", rows)))
     assert "Its trials cannot be drawn: unknown task 'gone task'" in found.text
     assert "Trained outside nmbench, which has only scored the predictions" in found.text
-    # A name with a space is no part of a link.
+    # A name with a space cannot be part of a link.
     assert {"#task-gone-task", "#task-1"} <= {a.get("href") for a in found.all("a")}
 
 
@@ -229,16 +232,16 @@ def test_too_many_rows_are_refused_before_anything_is_drawn(tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def test_the_folder_is_checked_and_foreign_files_are_left_alone(tmp_path, monkeypatch):
+def test_the_folder_is_checked_and_other_files_are_not_replaced(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(NmbenchError, match="is no folder; name one"):
+    with pytest.raises(NmbenchError, match="is not a folder; name a folder for index.html"):
         page.check_out(str(tmp_path / "file"))
     with pytest.raises(NmbenchError, match="cannot be written"):
         page.check_out(str(tmp_path / "file" / "below"))
     other = tmp_path / "other"
     other.mkdir()
     (other / "index.html").write_text("<!doctype html><title>my own page</title>")
-    with pytest.raises(NmbenchError, match="is no page of nmbench; move it away"):
+    with pytest.raises(NmbenchError, match="is not a page of nmbench; move it away"):
         page.check_out(str(other))
     assert (other / "index.html").read_text().endswith("my own page</title>")
     # A page of nmbench is replaced.

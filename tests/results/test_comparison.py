@@ -12,7 +12,7 @@ import pandas
 import pytest
 
 from nmbench.report import comparison as report
-from nmbench.results import experiment_rows, schema
+from nmbench.results import csv_files, schema
 from nmbench.results.comparison import COLUMNS, compare_results
 from nmbench.support.errors import NmbenchError
 from support.rows import diverged, make_row
@@ -36,7 +36,7 @@ def config(row, **changes):
 def write(tmp_path):
     def to(name, *parts):
         path = tmp_path / name
-        path.write_text(schema.to_csv([row for part in parts for row in part]))
+        path.write_text(csv_files.to_csv([row for part in parts for row in part]))
         return str(path)
 
     return to
@@ -80,7 +80,7 @@ def test_verdicts_by_model(write):
     assert one.difference == pytest.approx(0.1 - 1.4375) and np.isnan(one.low) and np.isnan(one.p) and np.isnan(one.p_holm)
 
 
-def test_higher_is_better_turns_the_verdict(write):
+def test_higher_is_better_reverses_the_verdict(write):
     up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0, "score": 50.0}
     frame = compare_results([write("a.csv", rows("m", A, **up)), write("b.csv", rows("m", [v + 1 for v in A], **up))])
     assert verdicts(frame) == {"m": "better"} and frame.improvement[0] == 1.0 and frame.higher_is_better[0]
@@ -94,7 +94,7 @@ def test_diverged_seeds_count_as_the_floor_and_are_counted(write):
     assert "8 (8 diverged)" in report.render(frame, "terminal")
 
 
-def test_seeds_that_only_one_file_has_do_not_enter_the_test(write):
+def test_the_test_uses_only_seeds_of_both_files(write):
     base = write("a.csv", rows("m", A))
     late = write("b.csv", [make_row("m", s, 9.0 if s > 7 else A[s] - 0.1) for s in range(6, 12)])
     frame = compare_results([base, late])
@@ -105,7 +105,7 @@ def test_seeds_that_only_one_file_has_do_not_enter_the_test(write):
     assert (frame.shared[0], frame.pairing[0], frame.verdict[0]) == (0, "unpaired", "better")
 
 
-def test_nothing_shared_is_listed(write):
+def test_models_of_one_file_are_listed(write):
     frame = compare_results([write("a.csv", rows("a", A)), write("b.csv", rows("b", A))])
     assert frame.verdict.tolist() == ["only in A", "only in B"]
     for form in report.FORMATS:
@@ -142,7 +142,7 @@ def test_three_files_are_each_compared_with_the_first_in_one_family(write):
     assert frame.p_holm.tolist() == pytest.approx([4 / 256] * 2)
 
 
-def test_holm_takes_verdicts_back_where_there_are_many_lines(write):
+def test_holm_corrects_for_the_number_of_lines(write):
     names = [f"m{i:02}" for i in range(8)]
     paths = [write("a.csv", *(rows(n, A) for n in names)), write("b.csv", *(rows(n, [v + 1 for v in A]) for n in names))]
     frame = compare_results(paths)
@@ -174,21 +174,6 @@ def test_configurations_of_a_model_are_told_apart_and_matched(write):
     assert list(zip(frame.model_a, frame.model_b, strict=True)) == [("m [N=5]", "m [N=9]")]
 
 
-def test_configurations_without_their_seed_are_those_of_parsing():
-    known = {}
-    for text, seed, expected in [
-        ('{"a":1,"seed":3}', 3, '{"a":1}'),
-        ('{"a":1,"seed":35}', 35, '{"a":1}'),
-        ('{"a":1,"seed":3}', 35, '{"a":1}'),
-        ('{"seed": 3, "a": 1}', 3, '{"a":1}'),
-        ('{"a":{"seed":3}}', 3, '{"a":{"seed":3}}'),
-        ('{"a":{"seed":4}}', 4, '{"a":{"seed":4}}'),
-        ('{"a":{"seed":3},"seed":3}', 3, '{"a":{"seed":3}}'),
-        ('{"a":"\\"seed\\":3,","seed":4}', 4, '{"a":"\\"seed\\":3,"}'),
-    ]:
-        assert experiment_rows._without_seed(text, seed, known) == expected, text
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -200,7 +185,7 @@ def test_configurations_without_their_seed_are_those_of_parsing():
         ("ceiling", -1.0),
     ],
 )
-def test_rows_judged_differently_are_refused(write, field, value):
+def test_rows_that_were_evaluated_differently_are_refused(write, field, value):
     base, other = write("a.csv", rows("m", A)), write("b.csv", rows("m", A, **{field: value}))
     with pytest.raises(NmbenchError) as caught:
         compare_results([base, other])
@@ -210,7 +195,7 @@ def test_rows_judged_differently_are_refused(write, field, value):
     mixed = write("c.csv", rows("m", A), rows("n", A, **{field: value}))
     with pytest.raises(NmbenchError, match=f"n.made_up.* has {field}"):
         compare_results(mixed)
-    # Another task's rows are none of its business.
+    # Rows of another task may differ.
     other = write("d.csv", rows("m", A, task="elsewhere", **{field: value}))
     assert set(compare_results([base, other]).verdict) == {"only in A", "only in B"}
     assert compare_results([base, other], task="made_up").verdict.tolist() == ["only in A"]
@@ -228,7 +213,7 @@ def test_two_results_of_one_seed_are_refused_and_copies_are_not(write, tmp_path)
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("a.csv", "b.csv"):
-        (folder / name).write_text(schema.to_csv(rows("m", A)))
+        (folder / name).write_text(csv_files.to_csv(rows("m", A)))
     assert compare_results([folder, folder]).seeds_a.tolist() == [8]
 
 
@@ -283,7 +268,7 @@ def test_too_many_pairs_are_refused(write):
         compare_results(path)
 
 
-def test_the_same_files_give_the_same_answer_whatever_else_they_hold(write):
+def test_results_do_not_depend_on_other_rows_of_the_files(write):
     random = np.random.RandomState(0)
     a, b, c = random.rand(3, 20).tolist()
     base, new = write("a.csv", rows("m", a)), write("b.csv", rows("m", b))
@@ -293,14 +278,6 @@ def test_the_same_files_give_the_same_answer_whatever_else_they_hold(write):
     drawn = ["low", "high", "median_low", "median_high", "p"]
     assert wide.set_index("model_a").loc["m", drawn].tolist() == frame.loc[0, drawn].tolist()
     assert frame.low[0] < frame.difference[0] < frame.high[0]
-
-
-def test_the_public_name_is_the_function_and_the_module_stays_a_module():
-    import nmbench
-    from nmbench import compare
-
-    assert nmbench.compare_results is compare_results
-    assert callable(compare.main)
 
 
 def test_tables_are_literal(write, tmp_path):
@@ -323,7 +300,8 @@ def test_tables_are_literal(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("form", "escaped"), [("markdown", "&#60;b&#62;&#124;\\_%\\$"), ("latex", r"\ensuremath{<}b\ensuremath{>}|\_\%\$")]
+    ("form", "escaped"),
+    [("markdown", "&#60;b&#62;&#124;\\_%\\$"), ("latex", r"\ensuremath{<}b\ensuremath{>}\ensuremath{|}\_\%\$")],
 )
 def test_names_are_escaped(write, form, escaped):
     name = "<b>|_%$"
@@ -354,7 +332,7 @@ def test_a_hundred_thousand_rows_fit_into_a_gigabyte(tmp_path):
         with open(tmp_path / name, "w") as file:
             for first in range(0, 5000, 500):
                 made = [r for m in range(first, first + 500) for r in rows(f"m{m}", random.rand(10).tolist())]
-                text = schema.to_csv(made)
+                text = csv_files.to_csv(made)
                 file.write(text if first == 0 else text.split("\n", 1)[1])
     command = [sys.executable, "-W", "error", "-c", SCALE, str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -362,8 +340,8 @@ def test_a_hundred_thousand_rows_fit_into_a_gigabyte(tmp_path):
     assert float(done.stdout) < 1000
 
 
-def test_seeds_of_a_model_trained_elsewhere_are_one_cell(write):
-    """Their configurations hold a hash of predictions each, which belongs to a run and not to the cell."""
+def test_seeds_of_a_model_trained_elsewhere_are_one_experiment(write):
+    """Their configurations hold a hash of predictions each, which belongs to the run."""
     files = []
     for name, shift in (("a.csv", 0.0), ("b.csv", 1.0)):
         made = rows("mine", [v + shift for v in A])

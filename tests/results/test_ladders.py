@@ -1,4 +1,4 @@
-"""Ladders of budgets: which budget first reaches the threshold, and what tables, CSV, page and picture say of it."""
+"""Ladders of budgets: the budget that first reaches the threshold, in tables, CSV, page and picture."""
 
 import csv
 import dataclasses
@@ -12,8 +12,9 @@ from nmbench.report import ladder_figures, leaderboard
 from nmbench.report.axes import Style
 from nmbench.report.ladder_text import reached_at
 from nmbench.report.page import sections
-from nmbench.results import ranking, schema
+from nmbench.results import schema
 from nmbench.results.ladders import ladders
+from nmbench.results.overall import overall_rankings
 from support.rows import diverged, make_row, tables_of
 
 
@@ -91,7 +92,7 @@ def test_one_budget_or_given_sizes_are_no_ladder(row):
     assert "reached at" not in leaderboard.of_rows([row("a", 250, 0, 0.5)])
 
 
-def test_models_trained_otherwise_at_another_budget_are_named(row):
+def test_models_trained_differently_at_another_budget_are_named(row):
     def config(steps, rate, n):
         return schema.canonical_json(
             {
@@ -159,10 +160,10 @@ def test_csv_has_a_line_per_model_and_budget(made):
     assert len(lines) == 3 + 3 + 2 + 2 and float(lines[3]["median"]) == 0.5
 
 
-def test_ladders_of_few_models_do_not_turn_others_out_of_the_overall_ranking(row):
+def test_ladders_of_few_models_do_not_exclude_others_from_the_overall_ranking(row):
     made = [row(m, 250, s, 0.5, task=t, run_id=f"{m}{t}{s}") for m in "abc" for t in ("x", "y") for s in range(2)]
     made += [row(m, b, s, 0.1, task="x") for m in "ab" for b in (500, 1000, 2000) for s in range(2)]
-    (overall,) = ranking.overall(tables_of(made))
+    (overall,) = overall_rankings(tables_of(made))
     assert [e.label for e in overall.entries] == ["a", "b", "c"]
     assert overall.left_out == {} and overall.unused == (("x", 500), ("x", 1000), ("x", 2000))
 
@@ -177,10 +178,12 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
     assert all(p["title"] != "Score and size" for p in group["plots"])
     assert "up: score 65.0" in ladder["plots"][0]["svg"] and "threshold reached at budget: 500" in ladder["plots"][0]["svg"]
     assert "Threshold: 0.1. back: median mse 0.05" in ladder["plots"][1]["svg"]
-    assert ladder["columns"] == [("Model", False), *((f"Budget {b}", True) for b in (250, 500, 1000)), ("Reached at", True)]
-    cells = ladder["lines"][1]
-    assert [c["text"] for c in cells] == ["up", "65.0", "*76.7", "*99.0", "500"]
-    assert (cells[2]["small"], cells[4]["value"], ladder["lines"][3][4]["value"]) == ("0.1, 2/3", "500.0", "")
+    table = ladder["table"]
+    assert [h.text for h in table.headings] == ["Model", "Budget 250", "Budget 500", "Budget 1000", "Reached at"]
+    assert [h.numeric for h in table.headings] == [False, True, True, True, True]
+    cells = table.rows[1].cells
+    assert [c.text for c in cells] == ["up", "65.0", "*76.7", "*99.0", "500"]
+    assert (cells[2].small, cells[4].value, table.rows[3].cells[4].value) == ("0.1, 2/3", "500.0", "")
     # One budget: the figure of scores, and no ladder.
     alone = tables_of([r for r in made if r["params_target"] == 500])
     group = sections._group(alone, "here", 1, rows, {}, None, styles)

@@ -1,4 +1,4 @@
-"""Standings: literal numbers from literal rows."""
+"""Ranking tables: literal numbers from literal rows."""
 
 import dataclasses
 import json
@@ -57,7 +57,7 @@ def test_an_entry_by_hand():
     assert "seed" not in json.loads(a.config) and json.loads(a.config)["model"] == "a"
 
 
-def test_higher_is_better_turns_the_order():
+def test_higher_is_better_reverses_the_order():
     up = {"higher_is_better": True, "floor": 0.0, "ceiling": 2.0}
     table, by = entries(rows("low", [v - 1 for v in A], **up) + rows("high", A, **up))
     assert [(e.rank, e.label) for e in table.entries] == [(1, "high"), (2, "low")]
@@ -85,7 +85,7 @@ def test_one_seed_has_no_interval_and_no_rank_below_the_first():
     assert by["a"].median == by["a"].iqm == Estimate(1.0, None, None) and by["b"].score == Estimate(25.0, None, None)
 
 
-def test_only_shared_seeds_enter_the_test_and_all_the_rest():
+def test_the_test_uses_shared_seeds_and_the_estimates_all_seeds():
     table, by = entries(rows("a", A) + rows("b", [v + 1 for v in A], first=2))
     # Six shared seeds, 2 .. 7; b is later in the row, so all six differences have one sign: 2 / 64.
     assert table.least_p == 2 / 64 and (by["a"].rank, by["b"].rank) == (1, 2)
@@ -102,7 +102,7 @@ def test_lost_seeds_count_as_the_floor():
     assert by["a"].median == Estimate(4.0, 4.0, 4.0) and (by["a"].last, by["a"].others) == (None, {})
 
 
-def test_configurations_of_a_model_are_entries_of_their_own():
+def test_each_configuration_of_a_model_has_an_entry():
     small, large = rows("m", A), rows("m", [v + 1 for v in A])
     for row in large:
         row["config_json"] = schema.canonical_json(json.loads(row["config_json"]) | {"hparams": {"N": 9}})
@@ -110,7 +110,7 @@ def test_configurations_of_a_model_are_entries_of_their_own():
     assert [(e.label, e.model, e.rank) for e in table.entries] == [("m [N=5]", "m", 1), ("m [N=9]", "m", 2)]
 
 
-def test_external_rows_have_blanks_for_what_is_not_known():
+def test_external_rows_may_lack_training_columns():
     blank = dict.fromkeys([c.name for c in schema.COLUMNS if c.training] + ["last_value", "params_target", "params_dev"])
     made = [schema.check_row(row | blank, "x") for row in rows("mine", A[:2], protocol="external")]
     table, by = entries(made)
@@ -119,13 +119,13 @@ def test_external_rows_have_blanks_for_what_is_not_known():
     assert (mine.learning_rate, mine.tuning_trials, mine.train_s, mine.last) == (None, None, None, None)
 
 
-def test_references_stand_where_their_value_puts_them(toy_task):
+def test_references_are_placed_by_their_value(toy_task):
     frozen = toy_task.frozen("test")
     zero = float((frozen.arrays["targets"].astype(float) ** 2).mean())
-    judge = {"task": "toy", "testset_sha256": frozen.sha256, "n_test": 12, "floor": 1.0}
+    facts = {"task": "toy", "testset_sha256": frozen.sha256, "n_test": 12, "floor": 1.0}
     better, worse = (
-        [make_row("good", s, v, **judge) for s, v in enumerate([0.05, 0.1])],
-        [make_row("bad", 0, 2 * zero, **judge)],
+        [make_row("good", s, v, **facts) for s, v in enumerate([0.05, 0.1])],
+        [make_row("bad", 0, 2 * zero, **facts)],
     )
     table, by = entries(better + worse)
     assert [e.label for e in table.entries] == ["good", "zero", "bad"] and table.threshold == 0.1
@@ -135,13 +135,13 @@ def test_references_stand_where_their_value_puts_them(toy_task):
     assert (by["good"].solved, by["bad"].solved, reference.solved) == (2, 0, None)
     # Two of two, Wilson by hand: 1 / (1 + z**2 / 2).
     assert by["good"].success.low == pytest.approx(1 / (1 + 1.959964**2 / 2), abs=1e-6) and by["good"].success.high == 1.0
-    # Rows of another test set are none of this task's business.
+    # The references and the threshold do not apply to rows of another test set.
     table, _ = entries([row | {"testset_sha256": "b" * 64} for row in better])
     assert [e.label for e in table.entries] == ["good"] and table.threshold is None
 
 
 @pytest.mark.parametrize(("field", "value"), [("testset_sha256", "b" * 64), ("task_version", 2), ("floor", 5.0)])
-def test_rows_judged_differently_do_not_share_a_table(field, value):
+def test_rows_that_were_evaluated_differently_are_refused(field, value):
     mine, other = rows("a", A), rows("b", A, **{field: value})
     with pytest.raises(NmbenchError, match=f"1.csv: b.made_up.s0 has {field} {value}"):
         tables_of(mine + other)
@@ -149,7 +149,7 @@ def test_rows_judged_differently_do_not_share_a_table(field, value):
         tables_of(mine, other)
 
 
-def test_a_run_in_several_files_counts_once_as_in_the_last():
+def test_the_last_file_counts_for_a_run_in_several():
     _, by = entries(rows("a", A[:4]), rows("a", [9.0, 9.5], first=3, **{"metrics.more": 1.0}))
     a = by["a"]
     assert a.sample.seeds.tolist() == [0, 1, 2, 3, 4] and a.sample.values.tolist() == [1.0, 1.125, 1.25, 9.0, 9.5]
@@ -176,51 +176,6 @@ def test_too_many_entries_are_refused(monkeypatch):
     monkeypatch.setattr(ranking, "MOST_ENTRIES", 2)
     with pytest.raises(NmbenchError, match="3 models and configurations of made_up, protocol matched: at most 2"):
         tables_of([row for m in "abc" for row in rows(m, A[:1])])
-
-
-def test_overall_by_hand():
-    # Two tasks of four seeds: neither alone tells a from b (2 / 16), eight differences of one sign do (2 / 256).
-    made = [row for task in ("t1", "t2") for row in rows("a", A[:4], task) + rows("b", [v + 1 for v in A[:4]], task)]
-    assert {e.rank for table in tables_of(made) for e in table.entries} == {1}
-    (overall,) = ranking.overall(tables_of(made))
-    assert (overall.protocol, [t.task for t in overall.tables]) == ("matched", ["t1", "t2"])
-    assert [(e.label, e.rank, e.group, e.tied, e.seeds) for e in overall.entries] == [
-        ("a", 1, "a", (), (4, 4)),
-        ("b", 2, "b", (), (4, 4)),
-    ]
-    a, b = overall.entries
-    assert a.score.value == 70.3125 and a.scores == (70.3125, 70.3125)  # mean of A[:4] is 1.1875
-    assert b.score.value == 45.3125 and b.score.low < 45.3125 < b.score.high
-    # Resampling within tables: the interval of one table's mean, narrower by sqrt(2).
-    alone = tables_of(made)[0].entries[0].score
-    assert (a.score.high - a.score.low) / (alone.high - alone.low) == pytest.approx(2**-0.5, abs=0.1)
-    assert (overall.left_out, overall.unused) == ({}, ())
-
-
-def test_overall_gives_tasks_equal_weight_whatever_their_budgets():
-    made = rows("a", [4.0] * 2, "t1") + rows("a", [0.0] * 2, "t2") + rows("a", [0.0] * 2, "t2", params_target=900)
-    made += [row | {"model": "b", "run_id": f"b{i}"} for i, row in enumerate(made)]
-    (overall,) = ranking.overall(tables_of(made))
-    assert [e.score for e in overall.entries] == [Estimate(50.0, 50.0, 50.0)] * 2
-    assert [e.scores for e in overall.entries] == [(0.0, 100.0, 100.0)] * 2
-
-
-def test_overall_leaves_out_and_says_so():
-    made = [row for m in "abc" for task in ("t1", "t2") for row in rows(m, A, task)]
-    made += rows("partial", A, "t1") + rows("a", A, "t3")
-    (overall,) = ranking.overall(tables_of(made))
-    assert [e.label for e in overall.entries] == ["a", "b", "c"]
-    assert overall.left_out == {"partial": (("t2", 500),)} and overall.unused == (("t3", 500),)
-    assert ranking.overall(tables_of(rows("a", A, "t1") + rows("b", A, "t1"))) == []
-    assert ranking.overall(tables_of(rows("a", A, "t1") + rows("a", A, "t2"))) == []
-
-
-def test_overall_does_not_tell_apart_what_shares_no_seeds():
-    made = [row for task in ("t1", "t2") for row in rows("a", A, task) + rows("b", [v + 1 for v in A], task, first=100)]
-    (overall,) = ranking.overall(tables_of(made))
-    assert [(e.label, e.rank, e.tied) for e in overall.entries] == [("a", 1, ("b",)), ("b", 1, ("a",))]
-    single = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, [1.0], task)]
-    assert [e.score for e in ranking.overall(tables_of(single))[0].entries] == [Estimate(75.0, None, None)] * 2
 
 
 def test_the_numbers_are_plain_python():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from nmbench.results import schema
+from nmbench.results import csv_files, schema
 from nmbench.support.errors import NmbenchError
 from support.rows import diverged, make_row
 
@@ -15,21 +15,21 @@ from support.rows import diverged, make_row
 @pytest.fixture
 def path(tmp_path):
     file = tmp_path / "results.csv"
-    file.write_text(schema.to_csv([make_row(), diverged(seed=1, run_id="nmrnn.made_up.s1")]))
+    file.write_text(csv_files.to_csv([make_row(), diverged(seed=1, run_id="nmrnn.made_up.s1")]))
     return file
 
 
 def test_rows_survive_the_csv(path):
     rows = [make_row(), diverged(seed=1, run_id="nmrnn.made_up.s1")]
-    assert schema.read_csv(path) == [schema.check_row(row, "x") for row in rows]
+    assert csv_files.read_csv(path) == [schema.check_row(row, "x") for row in rows]
 
 
-def test_nested_json_is_told_from_brackets_in_texts():
+def test_brackets_in_texts_are_not_nested_json():
     for config in ('{"a":' * 400 + "1" + "}" * 400, '{"a":"' + "[" * 500 + '"}', "{" + '"a":[],' * 200 + '"b":"\\""}'):
         assert schema.check_row(make_row(config_json=config), "x")["config_json"] == config
 
 
-def test_every_column_says_what_it_means():
+def test_every_column_has_a_meaning():
     assert all(c.meaning and c.kind in schema._PARSERS for c in schema.COLUMNS)
     assert len(schema.BY_NAME) == len(schema.COLUMNS)
 
@@ -99,7 +99,7 @@ def test_missing_columns_are_named():
 def test_damaged_files_are_refused_in_one_line(path, damage, message):
     path.write_text(damage(path.read_text()))
     with pytest.raises(NmbenchError, match=message) as caught:
-        schema.read_csv(path)
+        csv_files.read_csv(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
@@ -107,19 +107,19 @@ def test_files_that_are_not_text(path, tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     for bad in (path, tmp_path, tmp_path / "missing.csv"):
         with pytest.raises(NmbenchError, match="cannot read"):
-            schema.read_csv(bad)
+            csv_files.read_csv(bad)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mangled_files_are_read_or_refused_but_never_crash(path, data):
-    text = schema.to_csv([make_row(), make_row(seed=1, run_id="b")])
+    text = csv_files.to_csv([make_row(), make_row(seed=1, run_id="b")])
     start = data.draw(st.integers(0, len(text)))
     length = data.draw(st.integers(0, 60))
     insert = data.draw(st.text(max_size=12))
     path.write_text(text[:start] + insert + text[start + length :], encoding="utf-8", newline="")
     try:
-        rows = schema.read_csv(path)
+        rows = csv_files.read_csv(path)
     except NmbenchError as error:
         assert "\n" not in str(error)
     else:
@@ -131,23 +131,19 @@ def test_mangled_files_are_read_or_refused_but_never_crash(path, data):
 def test_any_printable_model_name_survives(model):
     assume(not schema.CONTROL.search(model))
     row = schema.check_row(make_row(model=model, run_id="r"), "x")
-    text = schema.to_csv([row])
+    text = csv_files.to_csv([row])
     (again,) = csv.DictReader(io.StringIO(text))
     assert schema.check_row(again, "y") == row
 
 
-@pytest.mark.parametrize("remembered", [0, 1, 10_000])
-def test_reading_a_file_is_checking_its_rows(tmp_path, monkeypatch, remembered):
-    """What is remembered of earlier rows changes nothing, be it much or little."""
-    monkeypatch.setattr(schema, "_REMEMBERED", {})
-    monkeypatch.setattr(schema, "_REMEMBERED_OTHERS", remembered)
+def test_reading_a_file_checks_its_rows(tmp_path):
     training = dict.fromkeys(c.name for c in schema.COLUMNS if c.training)
     rows = [make_row("a", s, s / 7, run_id=f"r{s}") for s in range(5)] + [diverged(run_id="lost")]
     rows += [make_row("mine", 9, 1.0, run_id="e", protocol="external", **training), make_row("a", 6, 1.0, run_id="after")]
     path = tmp_path / "a.csv"
-    path.write_text(schema.to_csv(rows))
-    assert schema.read_csv(path) == [schema.check_row(row, "x") for row in rows]
+    path.write_text(csv_files.to_csv(rows))
+    assert csv_files.read_csv(path) == [schema.check_row(row, "x") for row in rows]
     rows.append(make_row("a", 7, 1.0, run_id="last") | training)
-    path.write_text(schema.to_csv(rows))
+    path.write_text(csv_files.to_csv(rows))
     with pytest.raises(NmbenchError, match=r"row 9, column 'data_seed': empty, wants a int"):
-        schema.read_csv(path)
+        csv_files.read_csv(path)

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from nmbench.results import schema, store
+from nmbench.results import csv_files, store
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 from support.rows import make_row
@@ -66,7 +66,7 @@ def test_collecting_writes_the_rows_of_all_runs(folder):
         write(folder, seed)
     (folder / "runs" / ".tmp-left-over").mkdir()
     assert [row["seed"] for row in Store(folder).collect()] == [0, 1, 2]
-    assert [row["seed"] for row in schema.read_csv(folder / "results.csv")] == [0, 1, 2]
+    assert [row["seed"] for row in csv_files.read_csv(folder / "results.csv")] == [0, 1, 2]
     assert not [p for p in folder.iterdir() if p.name.startswith(".results-")]
 
 
@@ -75,7 +75,7 @@ def write_and_collect(folder, seed):
     Store(folder).collect()
 
 
-def test_sixteen_processes_lose_nothing(folder):
+def test_sixteen_processes_write_all_their_runs(folder):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=write_and_collect, args=(folder, seed)) for seed in range(16)]
     for process in processes:
@@ -83,7 +83,7 @@ def test_sixteen_processes_lose_nothing(folder):
     for process in processes:
         process.join()
     assert [p.exitcode for p in processes] == [0] * 16
-    assert sorted(row["seed"] for row in schema.read_csv(folder / "results.csv")) == list(range(16))
+    assert sorted(row["seed"] for row in csv_files.read_csv(folder / "results.csv")) == list(range(16))
 
 
 def test_a_folder_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path):
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_preparing_leaves_no_probe_behind(folder):
+def test_preparing_leaves_no_temporary_file(folder):
     Store(folder).prepare()
     assert [p.name for p in folder.iterdir()] == ["runs"]
 

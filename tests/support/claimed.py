@@ -1,4 +1,4 @@
-"""Rows on the publication's models and tasks, as `nmbench.run` would write them, with values of a test's choice."""
+"""Rows on the publication's models and tasks with given values, as `nmbench.run` would write them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
+import numpy as np
+
 from nmbench.contracts.catalog import TASKS
-from nmbench.paper.ledger.evidence import Evidence, Key, resolved
+from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, resolved
 from nmbench.paper.ledger.publication import wanted
-from nmbench.results import schema
+from nmbench.results import csv_files, schema
 from nmbench.results.store import Store
+from nmbench.training.parameter_files import save_params
+from nmbench.training.snapshot import CurvePoint
 from support.rows import diverged, make_row
 
 
@@ -31,38 +36,46 @@ def make_rows(
     config: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> list[dict[str, Any]]:
-    """A row per value of the primary metric, of seeds that count up; None diverged.
+    """One row per value of the primary metric, for consecutive seeds; None is a diverged run.
 
-    steps: of training in all, those of the protocol by default. settings: as --hparams has them. others: the task's other
-    metrics. conditions: metric to label to value. config: changes to the configuration. changes: to the rows.
+    Args:
+      model, task, protocol: registered names.
+      values: of the primary metric.
+      first_seed: seed of the first row.
+      steps: total number of training steps; the protocol's by default.
+      settings: hyperparameters, as for --hparams.
+      others: values of the task's other metrics.
+      conditions: metric to label to value.
+      config: changes to the configuration.
+      changes: changes to the rows.
     """
-    cell = resolved(Key(model, task, protocol, settings))
+    experiment = resolved(ExperimentKey(model, task, protocol, settings))
     primary, sha256, rows = TASKS.get(task).metrics[0], _sha256(task), []
     for seed, value in enumerate(values, start=first_seed):
-        told = {**json.loads(schema.canonical_json(cell.config(seed))), **(config or {})}
+        configuration = {**json.loads(experiment.configuration(seed).to_json()), **(config or {})}
         if steps is not None:
-            phases = told["protocol"]["phases"]
+            phases = configuration["protocol"]["phases"]
             for i, phase in enumerate(phases):
                 phase["steps"] = steps // len(phases) + (i < steps % len(phases))
-        text = schema.canonical_json(told)
+        text = schema.canonical_json(configuration)
         columns = {
             "model": model,
             "task": task,
             "protocol": protocol,
             "seed": seed,
             "run_id": f"{model}.{task}.{protocol}.s{seed}.{hashlib.sha256(text.encode()).hexdigest()[:12]}",
-            "task_version": cell.task.version,
+            "task_version": experiment.task.version,
             "testset_sha256": sha256,
             "config_json": text,
-            "params_target": cell.task.default_budget,
-            "params_actual": cell.sizing.actual,
+            "params_target": experiment.task.default_budget,
+            "params_actual": experiment.sizing.actual,
             "metric": primary.name,
             "higher_is_better": primary.higher_is_better,
             "floor": primary.floor,
             "ceiling": primary.ceiling,
             "train_steps": 1,
-            "learning_rate": cell.tuning.rate,
-            "tuning_trials": cell.tuning.trials,
+            "learning_rate": experiment.learning_rate.value,
+            "tuning_trials": experiment.learning_rate.tuning_runs,
         }
         if value is None:
             rows.append({**diverged(**columns), "metrics.exact_match": None, **changes})
@@ -81,13 +94,13 @@ def _sha256(task: str) -> str:
 
 
 def write_csv(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> str:
-    """A results CSV of rows; returns its path."""
-    path.write_text(schema.to_csv([row for rows in groups for row in rows]), encoding="utf-8")
+    """Write a results CSV of rows; returns its path."""
+    path.write_text(csv_files.to_csv([row for rows in groups for row in rows]), encoding="utf-8")
     return str(path)
 
 
 def write_folder(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> str:
-    """A results folder of runs without parameters; returns its path."""
+    """Write a results folder of runs without parameters; returns its path."""
     store = Store(path)
     store.prepare()
     for rows in groups:
@@ -96,5 +109,25 @@ def write_folder(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> st
     return str(path)
 
 
+def write_untrained(path: pathlib.Path, model: str, task: str, **more: Any) -> dict[str, Any]:
+    """Write a run with random parameters, which need no compilation, and a training curve; returns its row.
+
+    Args:
+      path: results folder, created if needed.
+      model, task: registered names.
+      more: further arguments of `make_rows`.
+    """
+    (row,) = make_rows(model, task, [0.1], **more)
+    key = ExperimentKey(model, task, more.get("protocol", "matched"), more.get("settings", ()))
+    random, shapes = np.random.RandomState(0), jax.eval_shape(resolved(key).model.init, jax.random.key(0))
+    params = jax.tree.map(lambda a: (0.3 * random.randn(*a.shape)).astype(a.dtype), shapes)
+    store = Store(path)
+    store.prepare()
+    curve = [CurvePoint(step, 1.0, 10.0 / step) for step in (10, 20)]
+    store.write(row, lambda file: save_params(file, params), {}, curve, CurvePoint._fields)
+    return row
+
+
 def read(*paths: str) -> Evidence:
+    """The evidence in results files and folders."""
     return Evidence.read(paths, wanted())

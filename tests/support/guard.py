@@ -1,4 +1,4 @@
-"""Fuzzing: the guard that every mangled input is given to, the folders it watches, and the loop over cases."""
+"""Fuzzing: a guard that calls commands and watches their folders, and the loop over cases."""
 
 import contextlib
 import importlib
@@ -19,7 +19,7 @@ from nmbench.support import cli
 from nmbench.support.errors import NmbenchError
 
 SECONDS = 20
-# Cases of each kind in the fast suite, and in the slow one.
+# Number of cases of each kind in the fast and in the slow suite.
 FEW = 5
 COUNTS = {
     "csv": 900,
@@ -33,8 +33,8 @@ COUNTS = {
     "sweep files": 150,
     "plugins": 350,
 }
-# What a terminal obeys instead of showing: control characters, and those that turn the direction of text.
-OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Characters that a terminal does not show as they are: control characters and changes of text direction.
+UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class TooLong(BaseException):
@@ -43,10 +43,10 @@ class TooLong(BaseException):
 
 @contextlib.contextmanager
 def time_limit():
-    rung = []
+    alarms = []
 
     def ring(signum, frame):
-        rung.append(frame)
+        alarms.append(frame)
         raise TooLong(f"no answer within {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, ring)
@@ -56,11 +56,11 @@ def time_limit():
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-        assert not rung, f"no answer within {SECONDS} s"
+        assert not alarms, f"no answer within {SECONDS} s"
 
 
 def tree_of(folder: pathlib.Path, without: pathlib.Path | None = None) -> dict[str, tuple]:
-    """Path to (kind, size, time of change) of all that lies below `folder`, links not followed, `without` left out."""
+    """Path to (mode, size, time of change) of everything below `folder` except `without`; links are not followed."""
     found = {}
     for parent, folders, files in os.walk(folder):
         folders[:] = [f for f in folders if f != "__pycache__" and pathlib.Path(parent, f) != without]
@@ -72,28 +72,28 @@ def tree_of(folder: pathlib.Path, without: pathlib.Path | None = None) -> dict[s
 
 
 class Guard:
-    """Calls commands in process and fails on anything but a clean answer.
+    """Calls commands in process and fails unless they end cleanly.
 
     Args:
-      root: holds `work` (the current folder), `home` and `given`, where a case's files are; all of it is watched.
+      root: watched folder with `work` (the current folder), `home`, and `given` for the files of a case.
     """
 
     def __init__(self, root: pathlib.Path):
         self.root, self.given = root, root / "given"
 
     def folder(self) -> pathlib.Path:
-        """A new folder for one case; that of the case before is removed."""
+        """A new folder for one case; the folder of the previous case is removed."""
         shutil.rmtree(self.given / "case", ignore_errors=True)
         (self.given / "case").mkdir()
         for name in [name for name in sys.modules if name.startswith("nmbench_plugin_")]:
-            del sys.modules[name]  # a file of the same path is another plugin in the next case
+            del sys.modules[name]  # the next case may write another plugin to the same path
         return self.given / "case"
 
     def call(self, name: str, *argv: str, may_write: pathlib.Path | None = None) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a command that may write below `may_write` alone.
+        """Exit code, stdout and stderr of a command that may write only below `may_write`.
 
-        Fails on an exception, more than one line of error, another exit code than 0, 1 and 2, a step outside `may_write`, no
-        answer in 20 s, and text that the terminal would obey.
+        Fails on an exception, an error of several lines, an exit code other than 0, 1 and 2, a change outside `may_write`, a
+        duration of more than 20 s, and unprintable characters.
         """
         module = importlib.import_module(f"nmbench.{name}")
         out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
@@ -113,15 +113,15 @@ class Guard:
         assert code in (0, 1, 2), f"exit code {code}"
         assert "Traceback" not in stderr
         if code == 2:
-            assert stdout == "", "bad input, and yet output"
+            assert stdout == "", "output in spite of bad input"
             assert stderr.startswith(f"nmbench.{name}: ") and stderr.endswith("\n"), stderr
             assert len(stderr.splitlines()) == 1, stderr
         for text in (stdout, stderr):
-            assert not OBEYED.search(text), f"control characters in {text!r}"
+            assert not UNPRINTABLE.search(text), f"control characters in {text!r}"
         return code, stdout, stderr
 
     def answers(self, function, *args):
-        """What `function` returns, or the one line that it refuses its arguments with."""
+        """The result of `function`, or the one-line message of its `NmbenchError`."""
         with time_limit():
             try:
                 return function(*args)
@@ -131,14 +131,14 @@ class Guard:
 
 
 def cases(kind: str):
-    """Decorator of a test with the argument `count`: few cases of a kind in the fast suite, all in the slow one."""
+    """Decorator for a test with the argument `count`: few cases in the fast suite, all in the slow suite."""
     return pytest.mark.parametrize("count", [FEW, pytest.param(COUNTS[kind], marks=pytest.mark.slow)])
 
 
 def fuzz(count: int, strategy, check) -> list:
-    """Give at least `count` cases of `strategy` to `check` and return its answers.
+    """Call `check` with at least `count` cases of `strategy`; return its results.
 
-    They are the same ones every time, and others with FUZZ_AT_RANDOM=1 in the environment.
+    The cases are the same every time, unless FUZZ_AT_RANDOM is set in the environment.
     """
     answers = []
 

@@ -1,4 +1,4 @@
-"""Strategies for input that has been damaged, or made to do harm."""
+"""Strategies for damaged or malicious input."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import json
 
 from hypothesis import strategies as st
 
-from nmbench.results import schema
+from nmbench.results import csv_files, schema
 from support.rows import diverged, make_row
 
 DEEP = (3, 25, 200, 390, 900, 3000, 100_000)
@@ -39,7 +39,7 @@ values = st.recursive(
 
 
 def base_rows():
-    """Valid rows of two models, a lost seed and a model trained elsewhere."""
+    """Valid rows of two models, a seed that diverged and a model trained elsewhere."""
     elsewhere = dict.fromkeys((c.name for c in schema.COLUMNS if c.training), None)
     external = {"protocol": "external", "run_id": "theirs.made_up.external.s0.0", "model_origin": "external: a, b"}
     return [
@@ -51,20 +51,20 @@ def base_rows():
 
 
 def _table():
-    return list(csv.reader(io.StringIO(schema.to_csv(base_rows()))))
+    return list(csv.reader(io.StringIO(csv_files.to_csv(base_rows()))))
 
 
 def _cell(draw, table):
     row = draw(st.integers(1, len(table) - 1)) if len(table) > 1 else 0
     column = draw(st.integers(0, max(0, len(table[row]) - 1)))
     name = table[0][column] if column < len(table[0]) else ""
-    if draw(st.booleans()):  # those that are parsed furthest
+    if draw(st.booleans()):  # columns that are parsed in detail
         column = draw(st.sampled_from([1, 8, 10, 11, 17]))
         name = table[0][column] if column < len(table[0]) else ""
     kind = schema.BY_NAME[name].kind if name in schema.BY_NAME else "float"
     fitting = {"json": st.sampled_from(JSONS), "str": texts, "float": numbers, "int": numbers}.get(kind, cells)
     value = draw(fitting if draw(st.integers(0, 3)) else cells)
-    # One value in one row, or in a whole column: what all rows agree on gets further.
+    # One value in one row or in a whole column: a value that all rows share passes more checks.
     rows = draw(st.sampled_from([[row], range(1, len(table))]))
     for r in rows:
         if column < len(table[r]):
@@ -91,7 +91,7 @@ def _rename_column(draw, table):
 def _repeat_row(draw, table):
     row = draw(st.integers(0, len(table) - 1))
     table.append(list(table[row]))
-    if draw(st.booleans()):  # another run of that name
+    if draw(st.booleans()):  # another run id
         table[-1][1] += "x"
 
 
@@ -104,7 +104,7 @@ _TABLE_CHANGES = (_cell, _cell, _cell, _cell, _drop_column, _repeat_column, _ren
 
 @st.composite
 def bytes_of(draw, good: bytes) -> bytes:
-    """`good` with bytes flipped, cut, put in or said again."""
+    """`good` with bytes flipped, removed, inserted or repeated."""
     data = bytearray(good)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
@@ -128,7 +128,7 @@ def bytes_of(draw, good: bytes) -> bytes:
 
 @st.composite
 def csvs(draw) -> bytes:
-    """A results CSV with one to three changes of cells, rows or columns, or of its bytes, or in another encoding."""
+    """A results CSV with one to three changed cells, rows or columns, with damaged bytes, or in another encoding."""
     table = _table()
     if draw(st.integers(0, 3)):
         for _ in range(draw(st.integers(1, 3))):
@@ -142,7 +142,7 @@ def csvs(draw) -> bytes:
 
 @st.composite
 def row_files(draw) -> bytes:
-    """A row.json with values of any kind in the place of some, or damaged."""
+    """A row.json with some values replaced by arbitrary ones, or with damaged bytes."""
     row = dict(draw(st.sampled_from(base_rows())))
     for _ in range(draw(st.integers(0, 3))):
         name = draw(st.sampled_from([*row, "metrics.x", "metrics.", "unknown"]))

@@ -1,4 +1,4 @@
-"""Models that a third party might bring."""
+"""Examples of third-party models."""
 
 import haiku as hk
 

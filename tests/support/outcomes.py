@@ -1,19 +1,19 @@
-"""What a results folder holds, for tests of runs that are cut short."""
+"""Contents of results folders, for tests of interrupted runs."""
 
 import json
 
 import numpy as np
 import safetensors.numpy
 
-from nmbench.results import schema
+from nmbench.results import csv_files
 
 BASE = ("nmbench.run", "--model=rnn", "--task=element_finder", "--hparams=N=3", "--devices=1")
-# Of a run that was cut short these may differ: they say how long it took, when and where.
+# Columns about duration, time and machine, which may differ after an interruption.
 CIRCUMSTANCES = {"compile_s", "train_s", "eval_s", "peak_rss_mb", "started_utc", "seeds_together", "n_devices"}
 
 
 def outcome(folder):
-    """Everything in a results folder that must not depend on how often its command was cut short."""
+    """Everything in a results folder that must not depend on interruptions."""
     runs = {}
     for run in sorted((folder / "runs").iterdir()):
         row = json.loads((run / "row.json").read_text())
@@ -22,7 +22,7 @@ def outcome(folder):
             trials = {name: file[name].tobytes() for name in file.files}
         row = {k: v for k, v in row.items() if k not in CIRCUMSTANCES}
         runs[run.name] = (row, params, trials, (run / "curve.csv").read_text())
-    assert sorted(runs) == sorted(row["run_id"] for row in schema.read_csv(folder / "results.csv"))
+    assert sorted(runs) == sorted(row["run_id"] for row in csv_files.read_csv(folder / "results.csv"))
     return runs
 
 

@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-# `python -m ...` with interrupts heeded: a shell starts background jobs with them ignored, and children inherit that.
-HEED = """
+# `python -m ...` that reacts to interrupts: a shell starts background jobs with interrupts ignored; children inherit that.
+INTERRUPTIBLE = """
 import os, runpy, signal, sys
 if "LONGEST_FILE" in os.environ:
     import resource
@@ -21,7 +21,8 @@ def start(*argv, cwd, longest_file=None, **options):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     if longest_file is not None:
         environment["LONGEST_FILE"] = str(longest_file)
-    command = [sys.executable, "-c", HEED, *argv]
+        environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # it would keep incomplete programs
+    command = [sys.executable, "-c", INTERRUPTIBLE, *argv]
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=-1, stderr=-1, text=True, **options)
 
 

@@ -76,5 +76,5 @@ def diverged(**changes: Any) -> dict[str, Any]:
 
 
 def tables_of(*files: list[dict[str, Any]]) -> list[ranking.Table]:
-    """Standings of rows as they would stand in files 1.csv, 2.csv, ..."""
-    return ranking.standings([experiment_rows.gather(f"{i}.csv", rows) for i, rows in enumerate(files, start=1)])
+    """Ranking tables of rows that are named as if they came from files 1.csv, 2.csv, ..."""
+    return ranking.rank_tables([experiment_rows.gather(f"{i}.csv", rows) for i, rows in enumerate(files, start=1)])

@@ -1,6 +1,6 @@
-"""A real Slurm of one node, this machine, started for a test with a configuration of its own and stopped without a trace.
+"""A real Slurm whose only node is this machine, started for a test with its own configuration and removed after it.
 
-It needs Debian's package slurm-wlm (20.11 or newer), no munge, no accounting and no other service, and runs as any user.
+It needs Debian's package slurm-wlm (20.11 or newer) and no munge, accounting or other service. Any user can run it.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 
-# cred_expire: a requeued job starts again so many seconds later; Slurm's default is two minutes.
+# cred_expire: seconds until a requeued job starts again; Slurm's default is two minutes.
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -48,7 +48,7 @@ PartitionName=main Nodes=node Default=YES MaxTime=120 State=UP
 PartitionName=short Nodes=node MaxTime=2 State=UP
 """
 NEEDED = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
-# Where daemons lie that are not in everybody's PATH.
+# Folders of daemons, which are not in every user's PATH.
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
@@ -56,7 +56,7 @@ class Slurm:
     """Started by `cluster`.
 
     Attributes:
-      environment: what commands need to find it; to be added to theirs.
+      environment: variables that Slurm commands need to find it.
     """
 
     def __init__(self, folder: pathlib.Path, longest_array: int):
@@ -129,7 +129,7 @@ class Slurm:
                 os.kill(pid, signal.SIGKILL)
 
     def processes(self) -> list[int]:
-        """Ids of all processes that belong to it: those with its configuration in their environment."""
+        """Ids of all processes that have its configuration in their environment."""
         mark = f"SLURM_CONF={self._file}".encode()
         found = []
         for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
@@ -139,7 +139,7 @@ class Slurm:
         return found
 
     def logs(self) -> str:
-        """The last lines of what the daemons wrote."""
+        """The last lines of the output of the daemons."""
         texts = []
         for path in sorted([*self._folder.glob("*.log"), *self._folder.glob("*.out")]):
             texts.append(f"== {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-15:]))
@@ -158,7 +158,7 @@ def cluster(folder: pathlib.Path, longest_array: int = 1001):
 
 
 def _credentials() -> str:
-    """The setting that does without munge, which older versions call by another name."""
+    """The setting for authentication without munge; its name depends on the version of Slurm."""
     version = subprocess.run(
         [shutil.which("slurmctld", path=PATH), "-V"], capture_output=True, text=True, check=True
     ).stdout.split()[-1]

@@ -1,4 +1,4 @@
-"""The message of an error is one line that a terminal shows and does not obey."""
+"""The message of an error is one line of printable characters."""
 
 from nmbench.support.errors import NmbenchError, printable
 

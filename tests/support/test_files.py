@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what killed processes leave."""
+"""Atomic files, temporary files of killed processes, and signals."""
 
 import os
 import resource
@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from nmbench.results import schema
+from nmbench.results import csv_files
 from nmbench.results.store import Store
 from nmbench.support import files, interrupts
 from nmbench.support.errors import NmbenchError
@@ -28,22 +28,22 @@ def dead_process():
 
 
 def of_process(path, pid):
-    """The temporary name that another process would have given."""
+    """The temporary path that another process would use."""
     return path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{pid}-"))
 
 
-def test_what_a_dead_process_left_is_known_and_what_a_living_one_writes_is_left_alone(tmp_path):
-    mine, parents = files.temporary(tmp_path), of_process(files.temporary(tmp_path), os.getppid())
-    dead, foreign, old = of_process(files.temporary(tmp_path), dead_process()), tmp_path / ".tmp-x", tmp_path / ".tmp-y"
+def test_temporary_files_of_ended_processes_are_abandoned(tmp_path):
+    mine, parents = files.temporary_path(tmp_path), of_process(files.temporary_path(tmp_path), os.getppid())
+    dead, foreign, old = of_process(files.temporary_path(tmp_path), dead_process()), tmp_path / ".tmp-x", tmp_path / ".tmp-y"
     for path in (mine, parents, dead, foreign, old):
         path.mkdir()
     yesterday = time.time() - 2 * files.OLD_S
     os.utime(old, (yesterday, yesterday))
-    assert files.leftovers(tmp_path) == sorted([dead, old])
-    assert files.leftovers(tmp_path / "missing") == []
+    assert files.abandoned(tmp_path) == sorted([dead, old])
+    assert files.abandoned(tmp_path / "missing") == []
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+def test_replacing_a_file_is_atomic(tmp_path):
     path = tmp_path / "a"
     files.replace(path, b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -56,7 +56,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a"]
 
 
-def test_a_table_that_cannot_be_written_stays_as_it_was(tmp_path):
+def test_a_results_csv_that_cannot_be_written_is_unchanged(tmp_path):
     store = Store(tmp_path)
     store.prepare()
     put(store, 0)
@@ -73,7 +73,7 @@ def test_a_table_that_cannot_be_written_stays_as_it_was(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert store.csv.read_bytes() == before
     assert [p for p in tmp_path.rglob(".*") if p.name != ".lock"] == []
-    assert len(store.collect()) == len(schema.read_csv(store.csv)) == 9
+    assert len(store.collect()) == len(csv_files.read_csv(store.csv)) == 9
 
 
 def test_a_run_that_was_about_to_be_replaced_goes_back(tmp_path):
@@ -82,12 +82,12 @@ def test_a_run_that_was_about_to_be_replaced_goes_back(tmp_path):
     store.prepare()
     put(store, 0)
     put(store, 1)
-    aside = of_process(files.temporary(store.runs), dead_process())
+    aside = of_process(files.temporary_path(store.runs), dead_process())
     (store.runs / "r0").rename(aside.with_name(aside.name + "-old"))
     aside.mkdir()
     (aside / "row.json").write_text("{")
     # That of a run which is in its place again is not needed.
-    other = of_process(files.temporary(store.runs), dead_process())
+    other = of_process(files.temporary_path(store.runs), dead_process())
     put(store, 2)
     (store.runs / "r2").rename(other.with_name(other.name + "-old"))
     put(store, 2, value=2.0)
@@ -97,7 +97,7 @@ def test_a_run_that_was_about_to_be_replaced_goes_back(tmp_path):
     assert sorted(os.listdir(store.runs)) == ["r0", "r1", "r2"]
 
 
-def test_two_that_replace_the_same_run_do_not_disturb_each_other(tmp_path):
+def test_concurrent_replacements_of_a_run_succeed(tmp_path):
     store = Store(tmp_path)
     store.prepare()
     errors = []
@@ -118,19 +118,19 @@ def test_two_that_replace_the_same_run_do_not_disturb_each_other(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_waits_while_work_is_held_and_a_second_one_does_not(number, code):
+def test_a_first_signal_is_deferred_and_a_second_one_is_not(number, code):
     before = signal.signal(number, signal.SIG_DFL)  # in a background job of a shell it would be ignored
     try:
-        with interrupts.watched() as watch:
-            watch.heed()
+        with interrupts.watch_signals() as watch:
+            watch.raise_if_signalled()
             with pytest.raises(interrupts.Interrupted) as caught:
                 os.kill(os.getpid(), number)
             assert caught.value.code == code
-        with interrupts.watched() as watch, watch.held():
+        with interrupts.watch_signals() as watch, watch.deferred():
             os.kill(os.getpid(), number)
-            assert watch.asked
+            assert watch.signalled
             with pytest.raises(interrupts.Interrupted) as caught:
-                watch.heed("kept")
+                watch.raise_if_signalled("kept")
             assert (caught.value.code, str(caught.value)) == (code, "kept")
             with pytest.raises(interrupts.Interrupted):
                 os.kill(os.getpid(), number)
@@ -142,8 +142,8 @@ def test_a_signal_waits_while_work_is_held_and_a_second_one_does_not(number, cod
 def test_signals_that_are_ignored_stay_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with interrupts.watched() as watch:
+        with interrupts.watch_signals() as watch:
             os.kill(os.getpid(), signal.SIGINT)
-            assert not watch.asked
+            assert not watch.signalled
     finally:
         signal.signal(signal.SIGINT, before)

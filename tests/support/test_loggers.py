@@ -1,16 +1,21 @@
-"""`--log`: what the loggers are told, read back with the packages' own readers, and what happens when one fails."""
+"""`--log`: the logs of runs, read with the packages' own readers, and loggers that fail."""
 
+import contextlib
+import dataclasses
 import errno
+import io
 import json
 import os
 import pathlib
 import struct
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
+from nmbench.contracts.catalog import TASKS
 from nmbench.experiments import resolution, running
 from nmbench.experiments.request import Request
 from nmbench.results.store import Store
@@ -37,7 +42,7 @@ def read_events(folder):
 
 
 def run(folder, *argv, **environment):
-    """The command in a process of its own; folder: where it runs and where its home is."""
+    """Run the command in a child process, with `folder` as current folder and home."""
     code = "import warnings; warnings.simplefilter('error'); import nmbench.__main__ as m; m.main()"
     where = {"PYTHONPATH": str(ROOT), "HOME": str(folder), "JAX_ENABLE_COMPILATION_CACHE": "false"}
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "XDG"))}
@@ -50,17 +55,72 @@ def run(folder, *argv, **environment):
     )
 
 
-@pytest.fixture
-def cell(toy_task):
-    return resolution.resolve(
-        Request(model="rnn", task="toy", steps=40, hparams={"N": "4"}, learning_rate=0.01, allow_budget_miss=True)
-    )
+class Recorder:
+    """A logger that records its calls, and fails at a given step."""
+
+    def __init__(self, calls, fails_at=None):
+        self.calls, self.fails_at = calls, fails_at
+
+    def start(self, run_id, config):
+        self.calls.append(("start", run_id, config["seed"]))
+
+    def scalars(self, step, values):
+        if step == self.fails_at:
+            raise OSError(errno.ENOSPC, "No space left\non device")
+        self.calls.append(("scalars", step, sorted(values)))
+
+    def finish(self, row):
+        self.calls.append(("finish", row and row["status"]))
 
 
-def test_event_files_hold_curve_configuration_and_outcome(cell, tmp_path):
-    store = Store(tmp_path / "r")
-    store.prepare()
-    rows = running.run_seeds(cell, [0, 1], store, loggers=loggers.Loggers(["tensorboard"], store.root / "logs"))
+def recording(patch, name, fails_at=None):
+    """Register a kind of logger that records; returns the list of calls of every run."""
+    runs = []
+
+    def make(folder):
+        runs.append([])
+        return Recorder(runs[-1], fails_at)
+
+    patch.setitem(loggers.KINDS, name, loggers.Kind(make, "json"))
+    return runs
+
+
+def resolved():
+    request = Request(model="rnn", task="toy", steps=40, hparams={"N": "4"}, learning_rate=0.01, allow_budget_miss=True)
+    return resolution.resolve(request)
+
+
+@dataclasses.dataclass
+class Logged:
+    """Two runs that were trained together with three kinds of loggers, one of which fails at step 20."""
+
+    experiment: Any
+    store: Store
+    rows: list
+    stderr: str
+    recorded: list
+    failing: list
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory, toy_maker):
+    root = tmp_path_factory.mktemp("logged")
+    task = toy_maker(root / "testsets")
+    with pytest.MonkeyPatch.context() as patch, TASKS.restored():
+        TASKS.register("toy", task, origin="tests/support/toys.py:1", tags=("testing",), summary=task.summary)
+        experiment, store = resolved(), Store(root / "r")
+        store.prepare()
+        recorded, failing = recording(patch, "recorder"), recording(patch, "failing", fails_at=20)
+        names = ["recorder", "failing", "tensorboard"]
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            rows = running.run_seeds(experiment, [0, 1], store, loggers=loggers.Loggers(names, store.root / "logs"))
+            # Finished runs are not logged again.
+            running.run_seeds(experiment, [0, 1], store, loggers=loggers.Loggers(names, store.root / "logs"))
+    return Logged(experiment, store, rows, err.getvalue(), recorded, failing)
+
+
+def test_event_files_hold_curve_configuration_and_outcome(logged):
+    store, rows = logged.store, logged.rows
     assert sorted(os.listdir(store.root / "logs")) == sorted(row["run_id"] for row in rows)
     for row in rows:
         scalars, texts = read_events(store.root / "logs" / row["run_id"])
@@ -74,103 +134,63 @@ def test_event_files_hold_curve_configuration_and_outcome(cell, tmp_path):
         assert texts["config"] == {"run_id": row["run_id"], **json.loads(row["config_json"])}
         assert texts["outcome"]["status"] == "ok"
     assert rows[0]["value"] != rows[1]["value"]
-    # Done again, a run replaces its log instead of doubling every point.
-    running.run_seeds(cell, [0], store, force=True, loggers=loggers.Loggers(["tensorboard"], store.root / "logs"))
-    scalars, _ = read_events(store.root / "logs" / rows[0]["run_id"])
-    assert [step for step, _ in scalars["train_loss"]] == [10, 20, 30, 40] and len(scalars["test/mse"]) == 1
 
 
-@pytest.mark.slow
-def test_rows_do_not_depend_on_loggers_and_none_writes_by_default(cell, tmp_path):
-    plain, logged = Store(tmp_path / "a"), Store(tmp_path / "b")
-    values = []
-    for store, kinds in ((plain, []), (logged, ["tensorboard"])):
-        store.prepare()
-        rows = running.run_seeds(cell, [3], store, loggers=loggers.Loggers(kinds, store.root / "logs"))
-        values.append((rows[0]["run_id"], rows[0]["value"]))
-    assert values[0] == values[1]
-    assert set(os.listdir(logged.root)) - set(os.listdir(plain.root)) == {"logs"} and not (plain.root / "logs").exists()
-
-
-class Recorder:
-    """A logger that notes what it is told, and fails at a given step."""
-
-    made: list = []  # noqa: RUF012, one list on purpose
-
-    def __init__(self, folder, fails_at=None):
-        self.told, self.fails_at = [], fails_at
-        self.made.append(self)
-
-    def start(self, run_id, config):
-        self.told.append(("start", run_id, config["seed"]))
-
-    def scalars(self, step, values):
-        if step == self.fails_at:
-            raise OSError(errno.ENOSPC, "No space left\non device")
-        self.told.append(("scalars", step, sorted(values)))
-
-    def finish(self, row):
-        self.told.append(("finish", row and row["status"]))
-
-
-@pytest.fixture
-def recorder(monkeypatch):
-    """Make a recording logger that fails at a step; returns the instances, one per run."""
-
-    def install(fails_at=None):
-        monkeypatch.setattr(Recorder, "made", [])
-        kind = loggers.Kind(lambda folder: Recorder(folder, fails_at), "json")
-        monkeypatch.setitem(loggers.KINDS, "recorder", kind)
-        return Recorder.made
-
-    return install
-
-
-def test_protocol_order_per_seed(cell, tmp_path, recorder):
-    made, store = recorder(), Store(tmp_path)
-    store.prepare()
-    running.run_seeds(cell, [5, 6], store, loggers=loggers.Loggers(["recorder"], tmp_path))
+def test_every_run_has_a_logger_that_is_called_in_order(logged):
     scalars = [("scalars", step, ["train_loss", "validation_loss"]) for step in (10, 20, 30, 40)]
-    assert [r.told for r in made] == [[("start", cell.run_id(s), s), *scalars, ("finish", "ok")] for s in (5, 6)]
-    # What is in the store already is not logged again.
-    running.run_seeds(cell, [5, 6], store, loggers=loggers.Loggers(["recorder"], tmp_path))
-    assert len(made) == 2
+    expected = [[("start", logged.experiment.run_id(s), s), *scalars, ("finish", "ok")] for s in (0, 1)]
+    assert logged.recorded == expected
 
 
-def test_a_logger_that_fails_in_mid_run_costs_one_line_and_no_run(cell, tmp_path, recorder, capsys):
-    made, store = recorder(fails_at=20), Store(tmp_path)
-    store.prepare()
-    rows = running.run_seeds(cell, [0, 1], store, loggers=loggers.Loggers(["recorder", "tensorboard"], tmp_path / "logs"))
-    assert [row["status"] for row in rows] == ["ok", "ok"]
-    err = capsys.readouterr().err
-    assert (
-        err == "nmbench: --log=recorder failed and is left out from here on: OSError: [Errno 28] No space left on device\n"
-    )
-    assert [r.told[-1] for r in made] == [("finish", None)] * 2 and all(len(r.told) == 3 for r in made)
-    # The other kind goes on to the end.
-    assert [step for step, _ in read_events(tmp_path / "logs" / rows[1]["run_id"])[0]["train_loss"]] == [10, 20, 30, 40]
+def test_a_logger_that_fails_is_switched_off_and_training_continues(logged):
+    assert [row["status"] for row in logged.rows] == ["ok", "ok"]
+    line = "nmbench: --log=failing failed and is switched off: OSError: [Errno 28] No space left on device\n"
+    assert logged.stderr == line
+    assert [calls[-1] for calls in logged.failing] == [("finish", None)] * 2
+    assert all(len(calls) == 3 for calls in logged.failing)
 
 
-def test_a_logger_that_cannot_start_stops_before_training(cell, tmp_path):
+def test_a_repeated_run_replaces_its_events(tmp_path):
+    for steps in ((10, 20), (10,)):
+        logger = loggers.TensorBoard(tmp_path)
+        logger.start("run", {})
+        for step in steps:
+            logger.scalars(step, {"train_loss": 1.0})
+        logger.finish(None)
+    scalars, _ = read_events(tmp_path / "run")
+    assert scalars == {"train_loss": [(10, 1.0)]}
+
+
+def test_an_interrupt_finishes_the_log(tmp_path, monkeypatch):
+    runs = recording(monkeypatch, "recorder")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        loggers.Loggers(["recorder"], tmp_path).started([("a", {"seed": 0}), ("b", {"seed": 1})]) as log,
+    ):
+        log.finish(0, {"status": "ok"})
+        raise KeyboardInterrupt
+    assert [calls[-1] for calls in runs] == [("finish", "ok"), ("finish", None)]
+
+
+def test_a_logger_that_cannot_start_stops_before_training(toy_task, tmp_path):
     store = Store(tmp_path)
     store.prepare()
     (tmp_path / "logs").write_text("in the way")
     with pytest.raises(NmbenchError, match="--log=tensorboard cannot start: .*Error"):
-        running.run_seeds(cell, [0], store, loggers=loggers.Loggers(["tensorboard"], tmp_path / "logs"))
+        running.run_seeds(resolved(), [0], store, loggers=loggers.Loggers(["tensorboard"], tmp_path / "logs"))
     assert store.folders() == []
 
 
-def test_an_interrupt_finishes_the_log(cell, tmp_path, recorder):
-    made, store = recorder(), Store(tmp_path)
-    store.prepare()
-
-    def interrupt(step, losses):
-        if step == 20:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        running.run_seeds(cell, [0], store, report=interrupt, loggers=loggers.Loggers(["recorder"], tmp_path))
-    assert made[0].told[-1] == ("finish", None)
+@pytest.mark.slow
+def test_rows_do_not_depend_on_loggers_and_none_writes_by_default(toy_task, tmp_path):
+    plain, logged = Store(tmp_path / "a"), Store(tmp_path / "b")
+    values = []
+    for store, kinds in ((plain, []), (logged, ["tensorboard"])):
+        store.prepare()
+        rows = running.run_seeds(resolved(), [3], store, loggers=loggers.Loggers(kinds, store.root / "logs"))
+        values.append((rows[0]["run_id"], rows[0]["value"]))
+    assert values[0] == values[1]
+    assert set(os.listdir(logged.root)) - set(os.listdir(plain.root)) == {"logs"} and not (plain.root / "logs").exists()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +201,7 @@ def test_an_interrupt_finishes_the_log(cell, tmp_path, recorder):
         ("none", r"unknown logger 'none' \(known: tensorboard, wandb\)"),
     ],
 )
-def test_bad_names_are_one_line(text, message):
+def test_bad_names_give_one_line(text, message):
     with pytest.raises(NmbenchError, match=message):
         loggers.parse(text)
 
@@ -193,23 +213,24 @@ def test_names_are_parsed():
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_a_missing_package_names_its_extra(name, monkeypatch):
-    monkeypatch.setitem(sys.modules, loggers.KINDS[name].module, None)  # what Python takes for "cannot be imported"
+    monkeypatch.setitem(sys.modules, loggers.KINDS[name].module, None)  # makes the import fail
     with pytest.raises(NmbenchError) as caught:
         loggers.parse(name)
     assert str(caught.value) == f"--log={name} needs a package that is missing: pip install 'nmbench[{name}]'"
 
 
-def test_a_folder_of_its_name_is_not_the_package(tmp_path, monkeypatch):
-    (tmp_path / "logs_of_that_name").mkdir()  # as the folder wandb/ that Weights & Biases itself makes
+def test_a_folder_of_the_same_name_is_not_the_package(tmp_path, monkeypatch):
+    (tmp_path / "logs_of_that_name").mkdir()  # like the folder wandb/ that Weights & Biases creates
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(loggers.KINDS, "absent", loggers.Kind(Recorder, "logs_of_that_name"))
+    monkeypatch.setitem(loggers.KINDS, "absent", loggers.Kind(lambda folder: Recorder([]), "logs_of_that_name"))
     with pytest.raises(NmbenchError, match=r"pip install 'nmbench\[absent\]'"):
         loggers.parse("absent")
 
 
 USES_TENSORBOARD = """
 import pathlib, sys
-from nmbench import loggers, run
+from nmbench import run
+from nmbench.support import loggers
 assert not {"tensorboard", "wandb"} & {*sys.modules}
 loggers.parse("tensorboard")
 logger = loggers.TensorBoard(pathlib.Path(sys.argv[1]))

@@ -1,7 +1,6 @@
-"""Sweeps on a real Slurm of one node: cells cancelled, killed, preempted and queued again, and none lost or twice."""
+"""Sweeps on a real Slurm of one node: jobs cancelled, killed, preempted and queued again; none is lost or trained twice."""
 
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -10,10 +9,12 @@ import time
 
 import pytest
 
-from nmbench.results import schema
+from nmbench.results import csv_files
 from support.outcomes import checkpoints
 from support.processes import finish, start
 from support.slurm import cluster
+
+submitit = pytest.importorskip("submitit")
 
 BUDGETS = [40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160, 170, 180, 190, 200, 210, 220, 230, 240, 250, 260, 270]
 SWEEP = (
@@ -33,7 +34,7 @@ SWEEP = (
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    """Arrays of at most 16 jobs, so that 24 cells take two."""
+    """Arrays have at most 16 jobs, so 24 experiments need two."""
     with cluster(tmp_path_factory.mktemp("slurm"), longest_array=16) as slurm, pytest.MonkeyPatch.context() as patch:
         for name, value in slurm.environment.items():
             patch.setenv(name, value)
@@ -42,10 +43,10 @@ def slurm(tmp_path_factory):
 
 
 class Sweep:
-    """The cells of a results folder, in Slurm and on the disk.
+    """The experiments of a results folder, in Slurm and on disk.
 
     Attributes:
-      names: run id to the name of its job, of all that were ever submitted.
+      names: run id to the name of its job, for all jobs submitted so far.
     """
 
     def __init__(self, slurm, folder: pathlib.Path):
@@ -56,20 +57,20 @@ class Sweep:
         return start(*SWEEP, *more, cwd=self.folder)
 
     def queued(self) -> dict[str, str]:
-        """Run id to Slurm's id, of all that are in the queue; each is there once."""
-        places = {}
-        for path in (self.out / "logs" / "sweep" / "slurm").glob("nmbench-*.json"):
-            for index, job in enumerate(json.loads(path.read_text())["jobs"]):
-                (run_id,) = job["run_ids"]
-                places[path.stem, str(index)] = run_id
-                self.names[run_id] = job["name"]
-        lines = [line.split() for line in self._slurm.call("squeue", "-h", "--array", "--format=%j %K %F").splitlines()]
-        ids = [places[name, index] for name, index, _ in lines]
-        assert len(set(ids)) == len(ids), "a cell is in the queue twice"
-        return {run_id: f"{array}_{index}" for run_id, (_, index, array) in zip(ids, lines, strict=True)}
+        """Run id to Slurm's job id, for all jobs in the queue. Asserts that no experiment is there twice."""
+        run_ids = {}
+        for path in (self.out / "logs" / "sweep" / "slurm").glob("*_submitted.pkl"):
+            job = submitit.core.utils.DelayedSubmission.load(path).args[0]
+            (run_id,) = job.run_ids
+            run_ids[path.name.removesuffix("_submitted.pkl")] = run_id
+            self.names[run_id] = job.name
+        slurm_ids = self._slurm.call("squeue", "-h", "--array", "--format=%i").split()
+        queued = {run_ids[slurm_id]: slurm_id for slurm_id in slurm_ids}
+        assert len(queued) == len(slurm_ids), "an experiment is in the queue twice"
+        return queued
 
     def next_in_training(self, besides) -> tuple[str, int]:
-        """Run id and process of a cell that is in training and has a checkpoint; the process is held with SIGSTOP."""
+        """Run id and process of an experiment in training that has a checkpoint; SIGSTOP holds the process."""
         for _ in range(9000):
             for path in checkpoints(self.out):
                 pid = None if path.stem in besides else self._process_of(path.stem)
@@ -79,7 +80,7 @@ class Sweep:
                         return path.stem, pid
                     os.kill(pid, signal.SIGCONT)
             time.sleep(0.02)
-        raise AssertionError(f"no cell in training within three minutes: {self._slurm.logs()}")
+        raise AssertionError(f"no experiment in training within three minutes: {self._slurm.logs()}")
 
     def log(self, run_id) -> str:
         return (self.out / "logs" / "sweep" / f"{self.names[run_id]}.log").read_text()
@@ -99,7 +100,7 @@ class Sweep:
 
 
 def hold(pid):
-    """Stop a process; when this returns it has stopped: on a busy machine, a signal sent meanwhile would come first."""
+    """Hold a process with SIGSTOP, and wait until it has stopped, so that a later signal cannot overtake."""
     os.kill(pid, signal.SIGSTOP)
     for _ in range(3000):
         if pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TZ":
@@ -108,8 +109,8 @@ def hold(pid):
     raise AssertionError(f"process {pid} does not stop")
 
 
-def go_on_when_told_to_stop(pid):
-    """Let a process that is held go on once SIGTERM has come for it, so that it cannot be too late."""
+def continue_on_sigterm(pid):
+    """Let a held process continue once SIGTERM is pending for it, so that SIGTERM cannot arrive after its end."""
     for _ in range(3000):
         pending = re.findall(r"^S..Pnd:\s*(\w+)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         if any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in pending):
@@ -121,21 +122,21 @@ def go_on_when_told_to_stop(pid):
 
 
 @pytest.mark.slow
-def test_cancelled_killed_preempted_and_queued_again_every_cell_is_there_once(slurm, tmp_path):
+def test_jobs_that_are_cancelled_killed_preempted_or_requeued_give_every_row_once(slurm, tmp_path):
     sweep = Sweep(slurm, tmp_path)
     code, _, err = finish(sweep.start("--nowait"))
-    assert code == 0 and "24 cells left in Slurm's queue; the same command watches them" in err, err
-    assert len(re.findall("^(16|8) cells submitted to Slurm as job ", err, re.MULTILINE)) == 2
+    assert code == 0 and "24 experiments left in Slurm's queue; the same command monitors them" in err, err
+    assert len(re.findall("^(16|8) experiments submitted to Slurm as job ", err, re.MULTILINE)) == 2
     slurm_ids = sweep.queued()
     assert len(slurm_ids) == 24
-    watching = sweep.start()
+    monitoring = sweep.start()
     harmed = []
     for harm in ("requeue", "preempt", "cancel", "kill"):
         run_id, pid = sweep.next_in_training(harmed)
         harmed.append(run_id)
         if harm == "requeue":
             slurm.call("scontrol", "requeue", slurm_ids[run_id])
-        elif harm == "preempt":  # as Slurm does before the time limit, and before preemption where it is told to warn
+        elif harm == "preempt":  # as Slurm does before the time limit, and before preemption on clusters that warn
             parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
             os.kill(int(parent), signal.SIGUSR2)
         elif harm == "cancel":
@@ -143,15 +144,15 @@ def test_cancelled_killed_preempted_and_queued_again_every_cell_is_there_once(sl
         else:
             os.kill(pid, signal.SIGKILL)
             continue
-        go_on_when_told_to_stop(pid)
+        continue_on_sigterm(pid)
     requeued, preempted, cancelled, killed = harmed
-    code, _, err = finish(watching, timeout=900)
+    code, _, err = finish(monitoring, timeout=900)
     assert code == 1, err
-    already = re.search(r"^(\d+) of (\d+) cells are in Slurm's queue already$", err, re.MULTILINE)
+    already = re.search(r"^(\d+) of (\d+) experiments are in Slurm's queue already$", err, re.MULTILINE)
     assert already and already.group(1) == already.group(2) and "submitted" not in err
-    assert f"{sweep.names[cancelled]}: told to stop; the same sweep goes on from its checkpoint" in err
+    assert f"{sweep.names[cancelled]}: stopped by a signal or lost; the same sweep continues from its checkpoint" in err
     assert f"{sweep.names[killed]}: its process was killed by SIGKILL" in err
-    rows = {row["run_id"]: row for row in schema.read_csv(sweep.out / "results.csv")}
+    rows = {row["run_id"]: row for row in csv_files.read_csv(sweep.out / "results.csv")}
     assert set(rows) == set(sweep.names) - {cancelled}
     assert {run_id for run_id, row in rows.items() if row["status"] != "ok"} == {killed}
     assert rows[killed]["status"] == "failed" and rows[killed]["error"].startswith("its process was killed by SIGKILL")
@@ -161,8 +162,8 @@ def test_cancelled_killed_preempted_and_queued_again_every_cell_is_there_once(sl
 
     code, _, err = finish(sweep.start(), timeout=900)
     assert code == 0, err
-    assert "2 cells submitted to Slurm as job " in err
-    rows = schema.read_csv(sweep.out / "results.csv")
+    assert "2 experiments submitted to Slurm as job " in err
+    rows = csv_files.read_csv(sweep.out / "results.csv")
     assert sorted(row["params_target"] for row in rows) == BUDGETS
     assert all(row["status"] == "ok" for row in rows)
     assert sorted(path.name for path in (sweep.out / "runs").iterdir()) == sorted(sweep.names) and len(sweep.names) == 24

@@ -1,4 +1,4 @@
-"""Jobs as processes: what becomes of one that crashes, is killed, or takes too long. Nothing is trained here."""
+"""Jobs as processes: crashes, kills, time limits and stops. Nothing is trained."""
 
 import os
 import signal
@@ -9,27 +9,31 @@ import pytest
 from nmbench.results.store import Store
 from nmbench.support import devices
 from nmbench.support.interrupts import Interrupted
-from nmbench.sweeps import losses, worker
-from nmbench.sweeps.local import LocalExecutor, shares
+from nmbench.sweeps import lost_runs, worker
+from nmbench.sweeps.local import LocalExecutor, divide_cores
 
 
 def run(job, **options):
-    child = worker.Child(job, **options)
-    while not child.ended():
+    process = worker.JobProcess(job, **options)
+    while not process.ended():
         time.sleep(0.01)
-    return child.outcome()
+    return process.outcome()
 
 
 def statuses(job):
-    return [row and (row["status"], row["error"]) for row in losses.rows_of(job)]
+    return [row and (row["status"], row["error"]) for row in lost_runs.rows_of(job)]
 
 
 @pytest.mark.parametrize(
     ("text", "code", "error"),
     [
-        ("import os; os.kill(os.getpid(), 9)", -9, "its process was killed by SIGKILL, perhaps for want of memory; see "),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            -9,
+            "its process was killed by SIGKILL, perhaps because memory ran out; see ",
+        ),
         ("import os; os.abort()", -6, "its process was killed by SIGABRT; see "),
-        ("import os; os._exit(137)", 137, "its process was killed by SIGKILL, perhaps for want of memory; see "),
+        ("import os; os._exit(137)", 137, "its process was killed by SIGKILL, perhaps because memory ran out; see "),
         ("import os; os._exit(0)", 0, "its process ended with exit code 0; see "),
         ("raise ValueError('no\\x1b[31m')", 1, "its process ended with exit code 1: ValueError: no\\x1b[31m; see "),
     ],
@@ -46,7 +50,7 @@ def test_a_crash_becomes_failed_rows(jobs, child, text, code, error):
 
 
 @pytest.mark.parametrize(("code", "stopped"), [(2, False), (130, True), (143, True)])
-def test_bad_conditions_and_a_stop_leave_the_runs_for_later(jobs, child, code, stopped):
+def test_bad_conditions_and_signals_leave_no_rows(jobs, child, code, stopped):
     child(f"import sys; print('no room'); sys.exit({code})")
     outcome = run(jobs[0])
     assert (outcome.code, outcome.stopped) == (code, stopped)
@@ -54,8 +58,7 @@ def test_bad_conditions_and_a_stop_leave_the_runs_for_later(jobs, child, code, s
     assert statuses(jobs[0]) == [None] * 3
 
 
-def test_runs_that_are_stored_are_left_as_they_are(jobs, child):
-    """A later crash says what is lost of the others, and says it anew of those that were lost before."""
+def test_a_crash_replaces_only_rows_of_lost_runs(jobs, child):
     child("import os; os.abort()")
     run(jobs[0])
     store = Store(jobs[0].results_dir)
@@ -63,12 +66,12 @@ def test_runs_that_are_stored_are_left_as_they_are(jobs, child):
     store.write(row, None, {}, [], ())
     child("import os; os.kill(os.getpid(), 9)")
     run(jobs[0])
-    assert [row["status"] for row in losses.rows_of(jobs[0])] == ["failed", "diverged", "failed"]
-    assert "SIGKILL" in losses.rows_of(jobs[0])[0]["error"]
+    assert [row["status"] for row in lost_runs.rows_of(jobs[0])] == ["failed", "diverged", "failed"]
+    assert "SIGKILL" in lost_runs.rows_of(jobs[0])[0]["error"]
 
 
-def test_a_job_whose_runs_are_all_there_is_judged_by_them(jobs, child):
-    assert losses.record(jobs[0], "failed", "x", "2026-01-01T00:00:00+00:00") == [0, 1, 2]
+def test_outcome_of_a_finished_job_comes_from_its_rows(jobs, child):
+    assert lost_runs.record(jobs[0], "failed", "x", "2026-01-01T00:00:00+00:00") == [0, 1, 2]
     store = Store(jobs[0].results_dir)
     for run_id in jobs[0].run_ids:
         store.write({**store.row(run_id), "status": "diverged", "error": "x"}, None, {}, [], ())
@@ -77,8 +80,8 @@ def test_a_job_whose_runs_are_all_there_is_judged_by_them(jobs, child):
     assert (outcome.code, outcome.error) == (1, "3 of 3 seeds diverged")
 
 
-def test_out_of_time(jobs, child, monkeypatch):
-    """It is told to stop; one that does not is killed."""
+def test_time_limit(jobs, child, monkeypatch):
+    """The process is stopped, or killed if it does not stop."""
     child("import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); time.sleep(60)")
     outcome = run(jobs[0], timeout_s=0.3)
     error = "stopped after 0.005 minutes, the time limit; its checkpoint is kept"
@@ -92,7 +95,7 @@ def test_out_of_time(jobs, child, monkeypatch):
     assert statuses(jobs[1]) == [("timeout", error)] * 3
 
 
-def test_children_see_the_users_flags_of_xla_and_their_share_of_the_cores(jobs, child, monkeypatch):
+def test_children_get_the_users_xla_flags_and_their_part_of_the_cores(jobs, child, monkeypatch):
     monkeypatch.setattr(devices, "_users_flags", None)  # a worker of pytest-xdist inherits what its parent has set
     child("import os; print(sorted(os.sched_getaffinity(0)), os.environ.get('XLA_FLAGS'), flush=True); os._exit(2)")
     cores = sorted(os.sched_getaffinity(0))
@@ -101,14 +104,14 @@ def test_children_see_the_users_flags_of_xla_and_their_share_of_the_cores(jobs, 
     assert sorted(os.sched_getaffinity(0)) == cores
 
 
-def test_cores_are_shared_out(monkeypatch):
+def test_cores_are_divided_among_workers(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 3, 5, 7, 8})
-    assert shares(1) == [[2, 3, 5, 7, 8]]
-    assert shares(2) == [[2, 3], [5, 7, 8]]
-    assert shares(7) == [[2], [3], [5], [7], [8], [2], [3]]
+    assert divide_cores(1) == [[2, 3, 5, 7, 8]]
+    assert divide_cores(2) == [[2, 3], [5, 7, 8]]
+    assert divide_cores(7) == [[2], [3], [5], [7], [8], [2], [3]]
 
 
-def test_the_sweep_goes_on_after_a_crash(jobs, child):
+def test_the_sweep_continues_after_a_crash(jobs, child):
     child("import os, sys; sys.exit(2) if '--model=rnn' in sys.argv else os.abort()")
     events = []
     outcomes = LocalExecutor(workers=2).run(jobs, events.append)
@@ -118,27 +121,27 @@ def test_the_sweep_goes_on_after_a_crash(jobs, child):
     assert sorted(e.job.name for e in events if e.kind == "ended") == sorted(job.name for job in jobs)
 
 
-def test_at_most_so_many_at_a_time(jobs, child):
+def test_number_of_workers_limits_jobs_at_a_time(jobs, child):
     child("import time; time.sleep(0.3)")
     running, most = set(), 0
 
-    def tell(event):
+    def report(event):
         nonlocal most
         if event.kind in ("started", "ended"):
             (running.add if event.kind == "started" else running.discard)(event.job.name)
             most = max(most, len(running))
 
-    LocalExecutor(workers=1).run(jobs, tell)
+    LocalExecutor(workers=1).run(jobs, report)
     assert most == 1 and not running
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_told_to_stop(jobs, child, number, code):
-    """Children are told, and waited for; what has not been started is not."""
+def test_signals_stop_the_sweep(jobs, child, number, code):
+    """Running children are stopped and waited for; other jobs are not started."""
     child("import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); print('up', flush=True); time.sleep(60)")
     outcomes, sent = [], []
 
-    def tell(event):
+    def report(event):
         if event.kind == "waiting" and not sent and "\nup" in jobs[0].log.read_text():
             sent.append(True)
             os.kill(os.getpid(), number)
@@ -147,8 +150,8 @@ def test_told_to_stop(jobs, child, number, code):
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(Interrupted, match="0 of 2 cells done; the same command goes on") as stopped:
-            LocalExecutor().run(jobs, tell)
+        with pytest.raises(Interrupted, match="0 of 2 experiments done; the same command continues") as stopped:
+            LocalExecutor().run(jobs, report)
     finally:
         signal.signal(signal.SIGINT, before)
     assert stopped.value.code == code
@@ -156,7 +159,7 @@ def test_told_to_stop(jobs, child, number, code):
     assert statuses(jobs[0]) == [None] * 3
 
 
-def test_a_job_that_cannot_be_started_is_not_the_end(jobs, child):
+def test_the_sweep_continues_after_a_job_that_cannot_be_started(jobs, child):
     child("import os; os._exit(2)")
     jobs[0].log.parent.mkdir(parents=True)
     jobs[0].log.mkdir()

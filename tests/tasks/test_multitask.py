@@ -8,7 +8,7 @@ from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import resolution
 from nmbench.experiments.request import Request
 from nmbench.tasks import _pro_anti_trials as trials
-from nmbench.training.trainer import TrainingRun
+from nmbench.training.trainer import TrainingRun, train
 from support.pro_anti import check_trials
 
 SPLITS = ("train", "validation", "test", "retrain", "validation_retrain")
@@ -149,5 +149,5 @@ def test_retraining_moves_only_part_of_every_model(task):
 
 def test_both_phases_train(task):
     cell = resolution.resolve(Request(model="rnn", task="multitask", protocol="smoke", steps=4, hparams={"N": 3}, devices=1))
-    (trained,), _ = cell.train([TrainingRun(0, 1e-2)], lambda step, losses: None)
+    (trained,), _ = train(cell.training_setup(), [TrainingRun(0, 1e-2)])
     assert trained.diverged_at is None and [point.step for point in trained.curve] == [2, 4]

@@ -1,4 +1,4 @@
-"""The training engine against a plain Python loop, and what it promises about lanes, phases, selection and divergence."""
+"""The trainer against a plain Python loop; independence of runs, phases, selection and divergence."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from nmbench.contracts.task import Sampler
 from nmbench.support.errors import NmbenchError
 from nmbench.training import phase_program
 from nmbench.training.phase_program import masked_mse
-from nmbench.training.trainer import TrainingRun, train
+from nmbench.training.trainer import Trainer, TrainingRun, TrainingSetup
 
 
 def setup(task, name="rnn"):
@@ -23,9 +23,17 @@ def setup(task, name="rnn"):
     return baseline, baseline.build(task.spec, {**baseline.hparams, baseline.free_size: 6})
 
 
-def run(task, phases, lanes, name="rnn", validate_every=10, **options):
+def trainer_of(task, phases, runs, name="rnn", validate_every=10, **options):
     baseline, model = setup(task, name)
-    return train(model, task, baseline, phases, lanes, validate_every=validate_every, **options)[0]
+    options |= {"task": task, "phases": phases, "validate_every": validate_every}
+    return Trainer(TrainingSetup(model=model, baseline=baseline, **options), runs)
+
+
+def run(task, phases, runs, name="rnn", validate_every=10, **options):
+    trainer = trainer_of(task, phases, runs, name, validate_every, **options)
+    for _ in trainer:
+        pass
+    return trainer.results()
 
 
 def plain_loop(task, phase, seed, optimizer):
@@ -90,7 +98,7 @@ def test_engine_equals_a_plain_loop_in_float64(toy_task, label):
 
 
 def test_optimizer_restarts_every_so_many_steps(toy_task):
-    """Two stretches of ten steps with one reset equal a loop whose optimiser state is made anew at step ten."""
+    """Two stretches of ten steps with one reset equal a loop whose optimiser state is reset at step ten."""
     with jax.enable_x64(True):
         (trained,) = run(toy_task, [Phase(steps=20, reset_optimizer_every=10)], [TrainingRun(0, 1e-2)])
         (fresh,) = run(toy_task, [Phase(steps=10)] * 2, [TrainingRun(0, 1e-2)], selection="last")
@@ -98,13 +106,13 @@ def test_optimizer_restarts_every_so_many_steps(toy_task):
         np.testing.assert_allclose(flatten(trained.last_params)[name], leaf, rtol=1e-10, atol=1e-12)
 
 
-def test_lanes_do_not_depend_on_their_neighbours(toy_task):
-    """Parameters and validation losses of each of five lanes are, bit for bit, what they are alone."""
+def test_runs_do_not_depend_on_the_runs_beside_them(toy_task):
+    """Parameters and validation losses of each of five runs are equal to the bit when it is trained alone."""
     phase = Phase(steps=30)
-    lanes = [TrainingRun(0, 1e-2), TrainingRun(1, 1e-2), TrainingRun(2, 1e-3), TrainingRun(0, 1e-3), TrainingRun(4, 3e-2)]
-    together = run(toy_task, [phase], lanes)
-    for lane, trained in zip(lanes, together, strict=True):
-        (alone,) = run(toy_task, [phase], [lane])
+    runs = [TrainingRun(0, 1e-2), TrainingRun(1, 1e-2), TrainingRun(2, 1e-3), TrainingRun(0, 1e-3), TrainingRun(4, 3e-2)]
+    together = run(toy_task, [phase], runs)
+    for one, trained in zip(runs, together, strict=True):
+        (alone,) = run(toy_task, [phase], [one])
         assert alone.selected_step == trained.selected_step
         assert [p.validation_loss for p in alone.curve] == [p.validation_loss for p in trained.curve]
         # Only the mean training loss that is reported is summed in another order.
@@ -114,17 +122,17 @@ def test_lanes_do_not_depend_on_their_neighbours(toy_task):
 
 
 def test_one_device_and_two_give_the_same(toy_task):
-    lanes = [TrainingRun(seed, 1e-2) for seed in range(3)]
-    one = run(toy_task, [Phase(steps=20)], lanes, max_devices=1)
-    two = run(toy_task, [Phase(steps=20)], lanes, max_devices=2)
+    runs = [TrainingRun(seed, 1e-2) for seed in range(3)]
+    one = run(toy_task, [Phase(steps=20)], runs, max_devices=1)
+    two = run(toy_task, [Phase(steps=20)], runs, max_devices=2)
     for a, b in zip(one, two, strict=True):
         for name, leaf in flatten(a.params).items():
             np.testing.assert_array_equal(flatten(b.params)[name], leaf)
 
 
 def test_the_same_program_repeats_exactly(toy_task):
-    lanes = [TrainingRun(seed, 1e-2) for seed in range(4)]
-    a, b = (run(toy_task, [Phase(steps=20)], lanes) for _ in range(2))
+    runs = [TrainingRun(seed, 1e-2) for seed in range(4)]
+    a, b = (run(toy_task, [Phase(steps=20)], runs) for _ in range(2))
     for x, y in zip(a, b, strict=True):
         assert x.curve == y.curve
         for name, leaf in flatten(x.params).items():
@@ -187,11 +195,14 @@ def test_weights_of_a_new_input_start_its_phase_at_the_value_given(toy_task, nam
 def test_fixed_numbers_never_move(toy_task):
     baseline = BASELINES.get("lstm")
     model = baseline.build(toy_task.spec, {"N": 4, "drawn_start": True})
-    lanes = [TrainingRun(7, 1e-2), TrainingRun(8, 1e-2)]
-    results, _ = train(model, toy_task, baseline, [Phase(steps=10, weight_decay=0.5)], lanes, validate_every=5)
+    runs = [TrainingRun(7, 1e-2), TrainingRun(8, 1e-2)]
+    options = {"task": toy_task, "baseline": baseline, "validate_every": 5}
+    trainer = Trainer(TrainingSetup(model=model, phases=[Phase(steps=10, weight_decay=0.5)], **options), runs)
+    assert len(list(trainer)) == 3  # the start of the phase and two chunks
+    results = trainer.results()
     starts = []
-    for lane, trained in zip(lanes, results, strict=True):
-        before = flatten(jax.jit(model.init)(jax.random.key(lane.seed)))
+    for one, trained in zip(runs, results, strict=True):
+        before = flatten(jax.jit(model.init)(jax.random.key(one.seed)))
         np.testing.assert_array_equal(flatten(trained.last_params)["lstm|fixed_h0"], before["lstm|fixed_h0"])
         starts.append(before["lstm|fixed_h0"])
     assert not np.array_equal(*starts)
@@ -236,14 +247,13 @@ def test_runaway_loss_counts_as_diverged(toy_task):
     assert trained.diverged_at == 1
 
 
-def test_training_stops_when_every_lane_has_diverged(toy_task):
-    seen = []
-    run(toy_task, [Phase(steps=500, optimizer="sgd")], [TrainingRun(0, 1e12)], report=lambda step, losses: seen.append(step))
-    assert seen[-1] < 100
+def test_training_stops_when_every_run_has_diverged(toy_task):
+    trainer = trainer_of(toy_task, [Phase(steps=500, optimizer="sgd")], [TrainingRun(0, 1e12)])
+    assert [piece.step for piece in trainer][-1] < 100
 
 
 def test_training_data_depends_on_its_own_seed_only(toy_task):
-    """A sampler is called with keys that change with the step and the data seed, and not with the lane."""
+    """A sampler is called with keys that change with the step and the data seed, and not with the run."""
 
     def sample(key, batch_size):
         batch = toy_task.training["train"].make()
@@ -280,18 +290,17 @@ def test_a_phase_that_cannot_run_is_refused_before_anything_is_computed(toy_task
         Phase(steps=0)
 
 
-def test_training_ends_with_the_phase_in_which_every_lane_diverged(toy_task):
-    seen = []
+def test_training_ends_with_the_phase_in_which_every_run_diverged(toy_task):
     phases = [Phase(steps=20, optimizer="sgd"), Phase(steps=20, relative_rate=0.0)]
-    (trained,) = run(toy_task, phases, [TrainingRun(0, 1e12)], log=lambda step, *_: seen.append(step))
-    assert trained.diverged_at is not None and seen == [10]
+    trainer = trainer_of(toy_task, phases, [TrainingRun(0, 1e12)])
+    assert [piece.step for piece in trainer if piece.validation_losses is not None] == [10]
+    assert trainer.results()[0].diverged_at is not None
 
 
 def test_memory_of_the_program_does_not_grow_with_steps(toy_task):
     """Buffers alive during training are as many after forty chunks as after four."""
-    counts = []
-    report = lambda step, losses: counts.append(len(jax.live_arrays()))
-    run(toy_task, [Phase(steps=40)], [TrainingRun(0, 1e-2)], validate_every=1, report=report)
+    trainer = trainer_of(toy_task, [Phase(steps=40)], [TrainingRun(0, 1e-2)], validate_every=1)
+    counts = [len(jax.live_arrays()) for piece in trainer if piece.validation_losses is not None]
     assert len(counts) == 40
     assert max(counts[3:]) == min(counts[3:])
 

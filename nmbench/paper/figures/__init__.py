@@ -1,1 +1,7 @@
-""""""
+"""The figures of the publication and its supplement, drawn from the runs of a results folder.
+
+May import `paper.runs`, `paper.theory` and the rooms below `paper`; not the ledger. Public: `gallery` (list of figures) and
+`drawing` (finds or trains the runs, draws, writes).
+"""
+
+__all__ = ["drawing", "gallery"]

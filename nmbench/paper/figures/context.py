@@ -1,4 +1,4 @@
-"""The multitask: gates in every task (S3), states in their first three components (S4), percent correct."""
+"""The multitask: gates in each task (S3), states in three principal components (S4), percent correct (percent)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 TASK = "multitask"
 MODELS = ("nmrnn", "lrrnn", "rnn", "lstm")
 ANGLES = 8
-# When the stimulus of the trials shown comes and, in the tasks that ask for memory, goes, and when the answer is due: steps.
+# Steps at which the stimulus of the trials shown appears, disappears (memory tasks only), and the answer is due.
 ONSET, OFFSET, GO = 20, 45, 75
 
 
 def gates(found: Found) -> Figure:
-    """Supplement Fig. 3: s(t) in every task, a row per network; thin the single angles, bold their median."""
+    """Supplement Fig. 3: s(t) in each task, a row per network; thin lines are angles, bold lines their median."""
     from nmbench.analysis import record
 
     (runs,) = found.values()
-    trials = _Trials(task_of(found))
+    trials = AngleTrials(task_of(found))
     figure, axes = style.panels(len(runs), len(trials.names), sharex=True, sharey=True)
     count = 0
     for row, network in zip(axes, networks(runs), strict=True):
@@ -44,13 +44,13 @@ def gates(found: Found) -> Figure:
 
 
 def components(found: Found) -> Figure:
-    """Supplement Fig. 4: the first three principal components of x until readout, one network each; a colour per task."""
+    """Supplement Fig. 4: the first three principal components of x until readout, a panel per network, a colour per task."""
     from matplotlib.figure import Figure
 
     from nmbench.analysis import principal_components, record
 
     (runs,) = found.values()
-    trials = _Trials(task_of(found))
+    trials = AngleTrials(task_of(found))
     columns = min(3, len(runs))
     rows = -(-len(runs) // columns)
     figure = Figure(figsize=(2.9 * columns, 2.7 * rows + 0.5), layout="constrained")
@@ -91,20 +91,20 @@ def percent(found: Found) -> Figure:
     return figure
 
 
-class _Trials:
-    """Trials of every task with the same times, at `ANGLES` angles evenly around the circle.
+class AngleTrials:
+    """Trials of every task with the same event times, at `ANGLES` angles evenly around the circle.
 
     Attributes:
-      inputs: of the task's spec, leaves `[T, B, channels]`.
+      inputs: as in the task's spec, leaves `[T, B, channels]`.
       task: number of each trial's task, `[B]`.
-      names: of the tasks.
+      names: names of the tasks.
     """
 
     def __init__(self, task: Task):
         arrays = task.frozen("test").arrays
         self.names = _names(task)
         self.task = np.repeat(np.arange(len(self.names)), ANGLES)
-        # A task whose stimulus stays on to the end has it so in the test set.
+        # In some tasks the stimulus stays on until the end of the trial, in the test set as well.
         stays = np.array([arrays["offset"][arrays["task"] == i].min() >= task.spec.steps for i in range(len(self.names))])
         self._stays = stays
         self._arrays = {
@@ -118,12 +118,12 @@ class _Trials:
         self.inputs = task.unpack(self._arrays).inputs
 
     def boundaries(self, task: int) -> list[int]:
-        """First steps of the epochs of a task's trials, but for the first."""
+        """First steps of all epochs of a task's trials except the first epoch."""
         return [ONSET, GO] if self._stays[task] else [ONSET, OFFSET, GO]
 
 
 def _names(task: Task) -> list[str]:
-    """Of the tasks, in the order of their numbers."""
+    """Names of the tasks, in the order of their numbers."""
     from nmbench.contracts.specs import ArraySpec
 
     context = task.spec.inputs["context"]

@@ -1,4 +1,4 @@
-"""Rank-1 theory against a trained network (3B)."""
+"""Rank-1 theory compared with a trained network (3B)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NETWORK, PREDICTED, EXACT = style.colour(0), style.colour(1), style.INK
 
 
 def signal_and_state(found: Found) -> Figure:
-    """Main text Fig. 3B: s, w and output of the network and of the theory; a column per interval, its first test trial."""
+    """Main text Fig. 3B: s, w and output of the network and of the theory; a column per interval (first test trial)."""
     from nmbench.paper.theory import trained
 
     ((run, *_),) = found.values()
@@ -28,15 +28,15 @@ def signal_and_state(found: Found) -> Figure:
     figure, axes = style.panels(3, len(labels), 2.3, 1.4, sharex=True, sharey="row")
     for column, label in zip(axes.T, labels, strict=True):
         trial = int(np.flatnonzero(network.conditions == label)[0])
-        # What the target asks for is said where it moves; what the output implies, where it can be told.
-        moves, told = (np.where(where[:, trial], 1.0, np.nan) for where in (traces.moves, traces.told))
+        # Predictions from the target are shown where it changes, those from the output where s affects the output.
+        moves, identifiable = (np.where(where[:, trial], 1.0, np.nan) for where in (traces.moves, traces.identifiable))
         for axis, own, target in ((column[0], traces.s, traces.target_s), (column[1], traces.w, traces.target_w)):
             axis.plot(own[:, trial], color=NETWORK, linewidth=style.BOLD, alpha=0.6)
             axis.plot(moves * target[:, trial], color=PREDICTED, linewidth=1.4)
-        column[0].plot(told * traces.own_s[:, trial], color=EXACT, linewidth=0.9, linestyle=":")
+        column[0].plot(identifiable * traces.own_s[:, trial], color=EXACT, linewidth=0.9, linestyle=":")
         column[2].plot(output[:, trial], color=NETWORK, linewidth=style.BOLD, alpha=0.6)
         column[2].plot(network.targets[:, trial, 0], color=PREDICTED, linewidth=1.2, linestyle="--")
-    # A prediction outside (0, 1) is of a signal that no sigmoid gives.
+    # No sigmoid produces a signal outside (0, 1).
     axes[0, 0].set_ylim(-0.1, 1.1)
     style.name_panels(axes, ["s(t)", "w(t)", "output"], [f"{network.condition} {label}" for label in labels], "step")
     entries = {

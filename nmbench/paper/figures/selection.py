@@ -1,4 +1,4 @@
-"""The Element Finder: states by element and by query (S5, S6), errors by model (5B), training curves (5C)."""
+"""The Element Finder: states by element and by query (S5, S6), test errors by model (5B), training curves (5C)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ QUERIES, VALUE = (0, 5, 10, 15, 20), 5
 
 
 def by_value(found: Found) -> Figure:
-    """Supplement Fig. 5: s, x and y for five values of the element at query 10."""
+    """Supplement Fig. 5: s, x and y for query 10 and five values of the queried element."""
     return _states(found, [(QUERY, value) for value in VALUES], [f"element {value}" for value in VALUES])
 
 
 def by_query(found: Found) -> Figure:
-    """Supplement Fig. 6: s, x and y for five queries whose element is 5."""
+    """Supplement Fig. 6: s, x and y for five queries; the queried element is 5."""
     return _states(found, [(query, VALUE) for query in QUERIES], [f"query {query}" for query in QUERIES])
 
 
@@ -49,7 +49,7 @@ def errors(found: Found) -> Figure:
 
 
 def curves(found: Found) -> Figure:
-    """Main text Fig. 5C: validation error while training; thin the seeds, bold their median."""
+    """Main text Fig. 5C: validation error during training; thin lines are seeds, bold lines their median."""
     figure, axes = style.panels(1, 1, 5.4, 3.2)
     axis = axes[0, 0]
     for i, runs in enumerate(found.values()):
@@ -67,7 +67,7 @@ def curves(found: Found) -> Figure:
 
 
 def _states(found: Found, conditions: Sequence[tuple[int, int]], labels: Sequence[str]) -> Figure:
-    """All components of s, x and y over time, a row per condition: mean of the trials, standard error shaded."""
+    """All components of s, x and y over time, a row per condition: mean over trials, standard error shaded."""
     from nmbench.analysis import record
 
     (runs,) = found.values()
@@ -78,7 +78,7 @@ def _states(found: Found, conditions: Sequence[tuple[int, int]], labels: Sequenc
         recorded = record(network, trials(task, query, value))
         for axis, name in zip(row, ("s", "x", "y"), strict=True):
             _mean_and_error(axis, recorded[name])
-            # Step 0 is the query; element q comes at step q + 1.
+            # Step 0 shows the query; element q comes at step q + 1.
             axis.axvline(query + 1, color=style.GUIDE, linewidth=1.0, linestyle="--")
     style.name_panels(axes, labels, ["s(t)", "x(t)", "y(t)"], "step")
     entries: dict[str, Any] = {
@@ -91,7 +91,7 @@ def _states(found: Found, conditions: Sequence[tuple[int, int]], labels: Sequenc
 
 
 def trials(task: Task, query: int, value: int) -> Any:
-    """Inputs of `TRIALS` trials with this query and this element there; the other elements are those of the test set."""
+    """Inputs of `TRIALS` trials with this query and this value of the queried element; other elements as in the test set."""
     arrays = {name: np.array(array[..., :TRIALS]) for name, array in task.frozen("test").arrays.items()}
     arrays["query"][:] = query
     arrays["elements"][query] = value
@@ -99,7 +99,7 @@ def trials(task: Task, query: int, value: int) -> Any:
 
 
 def _mean_and_error(axis: Any, values: np.ndarray) -> None:
-    """values: `[T, B, features]`."""
+    """Plot mean and standard error over trials of values `[T, B, features]`."""
     mean, steps = values.mean(axis=1), np.arange(len(values))
     error = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
     for k in range(values.shape[-1]):

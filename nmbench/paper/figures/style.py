@@ -1,4 +1,4 @@
-"""How the figures look: one typeface, Okabe and Ito's colours, single seeds thin and their median bold."""
+"""The common style of the figures: one typeface, the colours of Okabe and Ito, thin lines for seeds, bold for medians."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from nmbench.support.errors import NmbenchError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = ("png", "svg")
+FORMATS, DPI = ("png", "svg"), 200
 INK, MUTED, GUIDE, BAND = "#222222", "#777777", "#c0392b", "#00b7c7"
 THIN, BOLD = 0.7, 2.2
-# Trained intervals purple, shorter ones red, longer ones blue, as published; told apart by lightness as well.
+# Trained intervals purple, shorter ones red, longer ones blue, as published. They also differ in lightness.
 TRAINED, SHORTER, LONGER = "#4b1d6b", "#d55e00", "#3aa0dd"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -50,7 +50,7 @@ STYLE: dict[Any, Any] = {
 
 
 def panels(rows: int, columns: int, width: float = 1.9, height: float = 1.35, **options: Any) -> tuple[Figure, np.ndarray]:
-    """A figure and its axes `[rows, columns]`; width and height of one panel in inches."""
+    """A figure and its axes `[rows, columns]`; width and height are those of a panel in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * columns + 0.8, height * rows + 0.8), layout="constrained")
@@ -63,7 +63,7 @@ def colour(number: int) -> str:
 
 
 def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
-    """Below the panels: label to colour, or to keywords of a line."""
+    """Add a legend below the panels; entries: label to a colour or to the keywords of a line."""
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], **({"color": c, "linewidth": BOLD} if isinstance(c, str) else c)) for c in entries.values()]
@@ -71,7 +71,7 @@ def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
 
 
 def name_panels(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str], x_label: str) -> None:
-    """Titles over the columns, names at the left of the rows, and what the x axis is under the last row."""
+    """Set titles over the columns, names to the left of the rows, and the x label under the last row."""
     for axis, title in zip(axes[0], columns, strict=True):
         axis.set_title(title)
     for axis, label in zip(axes[:, 0], rows, strict=True):
@@ -81,14 +81,14 @@ def name_panels(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str], x
 
 
 def seeds_and_median(axis: Any, x: np.ndarray, curves: np.ndarray, colour: str) -> None:
-    """Curves `[seeds, X]` thin, and their median bold; NaN is left out."""
+    """Plot curves `[seeds, X]` thin and their median bold, without NaN."""
     for curve in curves:
         axis.plot(x, curve, color=colour, linewidth=THIN, alpha=0.45)
     axis.plot(x, _median(curves), color=colour, linewidth=BOLD)
 
 
 def strip(axis: Any, position: float, values: np.ndarray, colour: str, *, width: float = 0.28, hollow: bool = False) -> None:
-    """Values of the seeds as points around a position, and their median as a bold bar."""
+    """Plot the values of seeds as points around a position, and their median as a bold bar."""
     values = np.asarray(values, float)
     offsets = 0.6 * width * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.zeros(1)
     inside = "none" if hollow else colour
@@ -97,22 +97,22 @@ def strip(axis: Any, position: float, values: np.ndarray, colour: str, *, width:
 
 
 def logarithmic(axis: Any) -> None:
-    """The y axis, with plain numbers at the powers of ten."""
+    """Make the y axis logarithmic, with plain numbers at the powers of ten."""
     axis.set_yscale("log")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def save(figure: Figure, folder: pathlib.Path, name: str, caption: str) -> list[pathlib.Path]:
-    """Write NAME.png and NAME.svg, each whole or not at all; the same figure gives the same bytes.
+    """Write NAME.png and NAME.svg, each atomically; the same figure gives the same bytes.
 
     Raises:
-      NmbenchError: the disk refuses.
+      NmbenchError: a file cannot be written.
     """
     written = []
     for kind in FORMATS:
         about = {"Description": caption} | ({"Software": None} if kind == "png" else {"Date": None})
         picture = io.BytesIO()
-        figure.savefig(picture, format=kind, dpi=200, metadata=about)
+        figure.savefig(picture, format=kind, dpi=DPI, metadata=about)
         path = folder / f"{name}.{kind}"
         try:
             files.replace(path, picture.getvalue())
@@ -123,8 +123,8 @@ def save(figure: Figure, folder: pathlib.Path, name: str, caption: str) -> list[
 
 
 def _median(curves: np.ndarray) -> np.ndarray:
-    """Over seeds, NaN only where all are."""
-    there = np.isfinite(curves).any(axis=0)
+    """Median over seeds, NaN only where all seeds are NaN."""
+    any_seed = np.isfinite(curves).any(axis=0)
     median = np.full(curves.shape[1], np.nan)
-    median[there] = np.nanmedian(curves[:, there], axis=0)
+    median[any_seed] = np.nanmedian(curves[:, any_seed], axis=0)
     return median

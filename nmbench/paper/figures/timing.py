@@ -1,4 +1,4 @@
-"""Measure-Wait-Go: outputs and gates by interval (S1, S2), errors by interval (intervals), gates at 0 (ablation)."""
+"""Measure-Wait-Go: outputs and gates by interval (S1, S2), errors by interval (intervals), gates held at 0 (ablation)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TASK = "mwg_rank3"
 MODELS = ("nmrnn", "lrrnn", "rnn", "lstm")
-# Trials shown: those with this start and this delay, or as close to them as there are.
+# Event times of the trials shown; where the test set has no such trial, the closest one is shown.
 SHOWN = {"t_measure": 15, "delay": 15}
 _LEGEND = {"shorter than trained": style.SHORTER, "trained": style.TRAINED, "longer": style.LONGER}
 
@@ -28,7 +28,7 @@ def outputs(found: Found) -> Figure:
     figure, axes = style.panels(len(found), columns, sharex=True, sharey=True)
     for row, runs in zip(axes, found.values(), strict=True):
         _blank(row[len(runs) :])
-        trials = _Trials(task_of(found))
+        trials = IntervalTrials(task_of(found))
         for axis, network in zip(row, networks(runs), strict=False):
             _by_interval(axis, network.apply(trials.inputs)[..., 0], trials)
             axis.plot(trials.targets[..., 0], color=style.MUTED, linewidth=0.5, linestyle=":", zorder=1)
@@ -43,7 +43,7 @@ def gates(found: Found) -> Figure:
     from nmbench.analysis import record
 
     (runs,) = found.values()
-    trials = _Trials(task_of(found))
+    trials = IntervalTrials(task_of(found))
     recorded = [record(network, trials.inputs)["s"] for network in networks(runs)]
     count = recorded[0].shape[-1]
     figure, axes = style.panels(len(runs), count, sharex=True, sharey=True)
@@ -57,7 +57,7 @@ def gates(found: Found) -> Figure:
 
 
 def intervals(found: Found) -> Figure:
-    """Error on trained (hollow) and on extrapolated intervals (filled), by model; yardsticks that need no training."""
+    """Error on trained (hollow) and on extrapolated intervals (filled), by model; dashed: answers without training."""
     figure, axes = style.panels(1, 1, 5.4, 3.2)
     axis = axes[0, 0]
     for i, runs in enumerate(found.values()):
@@ -82,32 +82,31 @@ def intervals(found: Found) -> Figure:
 
 def ablation(found: Found) -> Figure:
     """Outputs by interval, intact and with each component of s held at 0; a row per network."""
-    from nmbench.analysis import hold_gate
-    from nmbench.analysis.ablation import count_gates
+    from nmbench.analysis import count_gates, hold_gate
 
     (runs,) = found.values()
-    intact, trials = networks(runs), _Trials(task_of(found))
+    intact, trials = networks(runs), IntervalTrials(task_of(found))
     count = count_gates(intact[0])
     figure, axes = style.panels(len(runs), count + 1, sharex=True, sharey=True)
     for row, network in zip(axes, intact, strict=True):
-        held = [network, *(hold_gate(network, k, 0.0) for k in range(count))]
-        for axis, network in zip(row, held, strict=True):
-            _by_interval(axis, network.apply(trials.inputs)[..., 0], trials)
+        variants = [network, *(hold_gate(network, k, 0.0) for k in range(count))]
+        for axis, variant in zip(row, variants, strict=True):
+            _by_interval(axis, variant.apply(trials.inputs)[..., 0], trials)
     titles = ["intact", *(f"s_{k + 1} = 0" for k in range(count))]
     style.name_panels(axes, [f"network {i + 1}" for i in range(len(runs))], titles, "step")
-    # What a network answers without a gate may lie anywhere; the ramp's own range and as much again is shown.
+    # Without a gate the outputs may have any value; shown is twice the range of the ramp.
     axes[0, 0].set_ylim(-1.5, 1.5)
     style.legend(figure, _LEGEND)
     return figure
 
 
-class _Trials:
+class IntervalTrials:
     """One test trial per interval, trained or extrapolated.
 
     Attributes:
-      inputs: of the task's spec, leaves `[T, I, channels]`.
+      inputs: as in the task's spec, leaves `[T, I, channels]`.
       targets: `[T, I, 1]`.
-      colours: of each interval, `[I]`: shorter, trained or longer; fainter the closer to the trained ones.
+      colours: one per interval, `[I]`: shorter, trained or longer; paler closer to the trained intervals.
     """
 
     def __init__(self, task: Task):
@@ -137,8 +136,8 @@ def _shade(interval: int, least: int, most: int, all_intervals: np.ndarray) -> A
     return tuple(1 - float(share) * (1 - channel) for channel in to_rgb(base))
 
 
-def _by_interval(axis: Any, values: np.ndarray, trials: _Trials) -> None:
-    """Lines `[T, I]` in the colours of their intervals."""
+def _by_interval(axis: Any, values: np.ndarray, trials: IntervalTrials) -> None:
+    """Plot lines `[T, I]` in the colours of their intervals."""
     for i, colour in enumerate(trials.colours):
         axis.plot(values[:, i], color=colour, linewidth=1.1)
 

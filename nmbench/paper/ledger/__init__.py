@@ -1,1 +1,7 @@
-"""The publication's claims, each held against measured values: `publication` lists them, `verdicts` judges."""
+"""The ledger: each claim of the publication, the values measured for it, and the verdict that follows from them.
+
+May import `paper.runs`, `paper.theory` and the rooms below `paper`. Public: `publication` (the claims), `evidence` (rows
+that test them), `verdicts` (rules) and `page` (Markdown and HTML).
+"""
+
+__all__ = ["evidence", "page", "publication", "verdicts"]

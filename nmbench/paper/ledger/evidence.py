@@ -1,4 +1,4 @@
-"""Rows that claims are held against: of default sizes, and of networks trained equally long."""
+"""Rows that test the claims: of the models' default sizes, grouped by experiment, from equally long trainings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import numpy as np
 
 from nmbench.contracts.catalog import TASKS
 from nmbench.experiments import resolution
+from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.experiment import Experiment
 from nmbench.experiments.request import Request
 from nmbench.results import experiment_rows, store
-from nmbench.results.experiment_rows import shared_config
+from nmbench.results.config_json import shared_config
+from nmbench.results.experiment_rows import EvaluatedRow, Evaluation
 from nmbench.results.schema import LARGEST_FLOAT, METRIC_PREFIX, canonical_json
 from nmbench.results.statistics import Sample
 from nmbench.support.errors import NmbenchError
@@ -24,8 +26,8 @@ from nmbench.support.errors import NmbenchError
 Row = Mapping[str, Any]
 
 
-class Key(NamedTuple):
-    """A model, a task and a protocol; hparams: settings as --hparams of `nmbench.run` has them, none for the protocol's."""
+class ExperimentKey(NamedTuple):
+    """A model, a task, a protocol, and hyperparameters that differ from the protocol's, as --hparams of `nmbench.run`."""
 
     model: str
     task: str
@@ -34,57 +36,57 @@ class Key(NamedTuple):
 
 
 @functools.cache
-def resolved(key: Key) -> Experiment:
-    """What `nmbench.run` would do."""
+def resolved(key: ExperimentKey) -> Experiment:
+    """The experiment that `nmbench.run` would run."""
     request = Request(model=key.model, task=key.task, protocol=key.protocol, hparams=dict(key.hparams))
     return resolution.resolve(request)
 
 
 @dataclasses.dataclass(frozen=True)
-class Group:
-    """Seeds of one configuration.
+class SeedGroup:
+    """All seeds of one experiment.
 
     Attributes:
-      rows: by seed.
-      sources: where each row comes from, file or folder.
-      steps: of training, that were asked for.
-      whole: the steps that the protocol asks for.
+      rows: sorted by seed.
+      sources: file or folder of each row.
+      steps: requested number of training steps.
+      full_steps: number of training steps of the protocol.
     """
 
     rows: tuple[Row, ...]
     sources: tuple[str, ...]
     steps: int
-    whole: int
+    full_steps: int
 
     @property
-    def is_whole(self) -> bool:
-        return self.steps == self.whole
-
-    @property
-    def told(self) -> str:
-        """How many seeds, how many parameters, how they were trained."""
-        row, lost = self.rows[0], sum(row["status"] != "ok" for row in self.rows)
-        seeds = f"{len(self.rows)} seed{'s' * (len(self.rows) > 1)}" + (f" ({lost} lost)" if lost else "")
-        tuned = "tuned " if row["tuning_trials"] else ""
-        rate = "" if row["learning_rate"] is None else f", {tuned}rate {row['learning_rate']:g}"
-        return f"{seeds}, {row['params_actual']} parameters, {self.steps} steps{rate}"
+    def is_full(self) -> bool:
+        return self.steps == self.full_steps
 
     @property
     def is_short(self) -> bool:
-        return self.steps < self.whole
+        return self.steps < self.full_steps
+
+    @property
+    def description(self) -> str:
+        """Number of seeds and parameters, steps and learning rate."""
+        row, lost = self.rows[0], sum(row["status"] != "ok" for row in self.rows)
+        seeds = f"{len(self.rows)} seed{'s' * (len(self.rows) > 1)}" + (f" ({lost} lost)" if lost else "")
+        tuned = "tuned " if row["tuning_trials"] else ""
+        rate = "" if row["learning_rate"] is None else f", {tuned}learning rate {row['learning_rate']:g}"
+        return f"{seeds}, {row['params_actual']} parameters, {self.steps} steps{rate}"
 
     @property
     def trained(self) -> str:
-        """How long."""
-        return f"after {self.steps} of {self.whole} steps"
+        """Text on the length of training."""
+        return f"after {self.steps} of {self.full_steps} steps"
 
     @property
-    def weight(self) -> tuple[int, int]:
-        """What is preferred: more seeds, then a rate that more trials chose."""
+    def priority(self) -> tuple[int, int]:
+        """Sorting key of groups: more seeds, then more tuning runs for the learning rate."""
         return len(self.rows), self.rows[0]["tuning_trials"] or 0
 
     def sample(self, metric: str, condition: str | None = None) -> Sample:
-        """A metric of the task per seed, or its mean over the trials of one condition; its floor where a seed was lost."""
+        """A metric of the task per seed, or its mean over the trials of one condition; its floor for a lost seed."""
         task = TASKS.get(self.rows[0]["task"])
         (found,) = (m for m in task.metrics if m.name == metric.partition(".")[0])
         lost = np.array([row["status"] != "ok" for row in self.rows])
@@ -93,7 +95,7 @@ class Group:
 
 
 def _value(row: Row, metric: str, condition: str | None) -> float:
-    """A metric of a finished run; raises `NmbenchError` if its row lacks it."""
+    """A metric of a finished run; raises `NmbenchError` if its row does not have it."""
     if condition is not None:
         by_condition = json.loads(row["conditions_json"]).get(metric)
         value = by_condition.get(condition) if isinstance(by_condition, dict) else None
@@ -101,7 +103,9 @@ def _value(row: Row, metric: str, condition: str | None) -> float:
         value = row["value"] if metric == row["metric"] else row.get(METRIC_PREFIX + metric)
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST_FLOAT:
         of = "" if condition is None else f" of {condition}"
-        raise NmbenchError(f"{row['run_id']} has no {metric}{of}, which a claim is about; it was not made by this nmbench")
+        raise NmbenchError(
+            f"{row['run_id']} has no {metric}{of}, which a claim needs; another version of nmbench made the row"
+        )
     return value
 
 
@@ -109,21 +113,21 @@ class Evidence:
     """Rows of results files and folders on models and tasks of the publication.
 
     Args:
-      groups: what was asked for to groups of seeds, one for each configuration.
+      groups: key to groups of seeds, one group for each experiment.
     """
 
-    def __init__(self, groups: Mapping[Key, Sequence[Group]] | None = None):
+    def __init__(self, groups: Mapping[ExperimentKey, Sequence[SeedGroup]] | None = None):
         self._groups = groups or {}
 
     @classmethod
-    def read(cls, paths: Sequence[str], wanted: Iterable[Key]) -> Evidence:
-        """Rows of these models, tasks and protocols, with the sizes and settings that the keys ask for.
+    def read(cls, paths: Sequence[str], wanted: Iterable[ExperimentKey]) -> Evidence:
+        """Rows of these models, tasks and protocols, with the sizes and settings of the keys.
 
         Raises:
-          NmbenchError: no such file, a row is not valid, or rows of a task were not judged alike or not by the test set that
-            is here.
+          NmbenchError: no such file, an invalid row, or a row whose test set or metric differs from another row's or from
+            the installed task's.
         """
-        kept: dict[Key, dict[str, dict[int, tuple[Row, str]]]] = defaultdict(lambda: defaultdict(dict))
+        found: dict[ExperimentKey, dict[str, dict[int, tuple[Row, str]]]] = defaultdict(lambda: defaultdict(dict))
         keys = defaultdict(list)
         for key in wanted:
             keys[key[:3]].append(key)
@@ -133,81 +137,81 @@ class Evidence:
                 for key in keys.get((row["model"], row["task"], row["protocol"]), ()):
                     if not _steps(row, resolved(key)):
                         continue
-                    # Of several sources the one with the run's own folder counts, where its parameters are, else the last.
-                    there = kept[key][shared_config(row["config_json"])]
-                    before = there.get(row["seed"])
+                    # Of several sources with the same run, prefer one with the run folder, then the last.
+                    by_seed = found[key][shared_config(row["config_json"])]
+                    before = by_seed.get(row["seed"])
                     if before is None or has_folder(path, row) or not has_folder(before[1], before[0]):
-                        there[row["seed"]] = row, path
+                        by_seed[row["seed"]] = row, path
                     yield row
 
         sources = [experiment_rows.gather(path, rows(path)) for path in paths]
-        experiment_rows.check_alike(sources)
+        experiment_rows.check_evaluations(sources)
         _check_test_sets(sources)
         groups = {}
-        for key, configs in kept.items():
-            whole = sum(phase.steps for phase in resolved(key).phases)
+        for key, configs in found.items():
+            full_steps = sum(phase.steps for phase in resolved(key).phases)
             groups[key] = []
             for by_seed in configs.values():
                 rows_, paths_ = zip(*(by_seed[seed] for seed in sorted(by_seed)), strict=True)
-                groups[key].append(Group(rows_, paths_, _steps(rows_[0], resolved(key)), whole))
+                groups[key].append(SeedGroup(rows_, paths_, _steps(rows_[0], resolved(key)), full_steps))
         return cls(groups)
 
-    def alike(self, protocols: Mapping[str, str], task: str) -> dict[str, Group]:
-        """A group of each model, all trained in full, or, failing that, all for the same number of steps, the largest.
+    def equally_trained(self, protocols: Mapping[str, str], task: str) -> dict[str, SeedGroup]:
+        """One group per model, all fully trained, or else all trained for the same number of steps, the largest available.
 
-        Models of which there is no such group are missing; if no length is that of all models, the one that most share.
+        If no length of training is available for all models, the length that most models share is used; the other models are
+        missing from the result.
 
-        protocols: model to the protocol it was trained under.
+        Args:
+          protocols: model to the protocol of its training.
+          task: name of the task.
         """
-        by_length: dict[float, dict[str, Group]] = defaultdict(dict)
+        by_length: dict[float, dict[str, SeedGroup]] = defaultdict(dict)
         for model, protocol in protocols.items():
-            for group in self._groups.get(Key(model, task, protocol), ()):
-                length = np.inf if group.is_whole else group.steps
+            for group in self._groups.get(ExperimentKey(model, task, protocol), ()):
+                length = np.inf if group.is_full else group.steps
                 before = by_length[length].get(model)
-                if before is None or group.weight > before.weight:
+                if before is None or group.priority > before.priority:
                     by_length[length][model] = group
         return max(by_length.items(), key=lambda item: (len(item[1]), item[0]), default=(0, {}))[1]
 
-    def longest(self, key: Key) -> list[Group]:
-        """All groups: those trained in full, then those trained longest, those with more seeds first."""
-        return sorted(self._groups.get(key, ()), key=lambda group: (group.is_whole, group.steps, group.weight), reverse=True)
+    def longest_trained(self, key: ExperimentKey) -> list[SeedGroup]:
+        """All groups, fully trained ones first, then by length of training and number of seeds."""
+        order = lambda group: (group.is_full, group.steps, group.priority)
+        return sorted(self._groups.get(key, ()), key=order, reverse=True)
 
 
 def has_folder(path: str, row: Row) -> bool:
-    """Whether a source is a results folder that holds the run of a row, and not only the row."""
+    """Whether a source is a results folder with the run folder of a row."""
     return (store.Store(path).runs / row["run_id"] / store.ROW).is_file()
 
 
-def _steps(row: Row, cell: Experiment) -> int:
-    """Steps that a row's run was asked for; 0 if its model has other sizes than the protocol gives it by default.
-
-    So it is with a run of another learning rate than that of a protocol whose rates are fixed.
-    """
-    config = json.loads(row["config_json"])
-    if canonical_json(config.get("hparams")) != canonical_json(cell.sizing.hparams):
-        return 0
-    if not cell.protocol.learning_rate_grid and row["learning_rate"] != cell.tuning.rate:
-        return 0
+def _steps(row: Row, experiment: Experiment) -> int:
+    """Requested training steps of a row; 0 if its hyperparameters or its fixed learning rate are not the experiment's."""
     try:
-        steps = [phase["steps"] for phase in config["protocol"]["phases"]]
-    except (KeyError, TypeError):  # a configuration that nmbench did not write
+        configuration = Configuration.from_json(row["config_json"])
+    except NmbenchError:  # not written by nmbench
         return 0
-    return sum(steps) if all(type(n) is int and 0 <= n < 2**53 for n in steps) else 0
+    if canonical_json(configuration.hparams) != canonical_json(experiment.sizing.hparams):
+        return 0
+    if not experiment.protocol.learning_rate_grid and row["learning_rate"] != experiment.learning_rate.value:
+        return 0
+    return configuration.steps
 
 
 def _check_test_sets(sources: Sequence[experiment_rows.Source]) -> None:
-    """Refuse rows that were judged otherwise than the tasks here would judge them; raises `NmbenchError`."""
+    """Raise `NmbenchError` for rows that were evaluated differently from how the installed tasks would evaluate them."""
     for source in sources:
-        for name, judge in source.judges.items():
+        for name, row in source.evaluated.items():
             task = TASKS.get(name)
-            primary, here = task.metrics[0], dict(zip(experiment_rows.JUDGED_BY, judge[1], strict=True))
-            here |= {
-                "task_version": task.version,
-                "testset_sha256": task.frozen("test").sha256,
-                "metric": primary.name,
-                "higher_is_better": primary.higher_is_better,
-                "floor": primary.floor,
-                "ceiling": primary.ceiling,
-            }
-            expected = "the task", tuple(here[column] for column in experiment_rows.JUDGED_BY)
-            experiment_rows.check_judges(name, source.path, judge, "this nmbench", expected)
+            primary = task.metrics[0]
+            today = Evaluation(
+                schema_version=row.evaluation.schema_version,
+                task_version=task.version,
+                testset_sha256=task.frozen("test").sha256,
+                metric=primary.name,
+                higher_is_better=primary.higher_is_better,
+                floor=primary.floor,
+                ceiling=primary.ceiling,
+            )
+            experiment_rows.check_evaluation(name, source.path, row, "this nmbench", EvaluatedRow("the task", today))

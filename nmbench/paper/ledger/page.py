@@ -1,32 +1,34 @@
-"""The ledger of claims as Markdown and as a page of HTML that needs nothing else."""
+"""The ledger of claims as Markdown and as a self-contained HTML page."""
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Sequence
 
 import tabulate
 
 import nmbench
 from nmbench.paper.ledger.publication import MATCHED, PAPER, LedgerEntry
-from nmbench.paper.ledger.verdicts import Finding
-from nmbench.report.page import TEMPLATES, environment
+from nmbench.paper.ledger.verdicts import ClaimFinding
+from nmbench.report import page as leaderboard_page
 from nmbench.report.text import escape_markdown
 from nmbench.support.errors import NmbenchError
 
-# What the two columns are called.
+# Titles of the two columns of verdicts.
 CONDITIONS = {PAPER: "as published (paper)", MATCHED: "equal conditions (matched)"}
-_COLUMNS = ("measured", "value", "interval", "of what")
+_COLUMNS = ("measured", "value", "interval", "notes")
+_TEMPLATES = pathlib.Path(__file__).parent / "templates"
 TITLE = "Ledger of claims"
 ABOUT = (
-    "What Costacurta, Bhandarkar, Zoltowski and Linderman (NeurIPS 2024) claim, held against rows that were measured. Every "
-    "verdict is computed from the values below it, by the rule beside it. A training shorter than the protocol's decides "
-    "only what more training could not undo. Intervals are 95% bootstrap intervals over seeds where nothing else is said; "
-    "of fewer than six seeds they are hardly more than the range, and cover less."
+    "The claims of Costacurta, Bhandarkar, Zoltowski and Linderman (NeurIPS 2024), compared with measured results. Each "
+    "verdict is computed from the values listed for it, by the rule of its claim. A training shorter than the protocol's "
+    "decides only what more training could not change. Intervals are 95% bootstrap intervals over seeds unless stated "
+    "otherwise; with fewer than six seeds they are little more than the range, and their coverage is lower."
 )
 
 
 def markdown(entries: Sequence[LedgerEntry], command: str) -> str:
-    """The ledger as Markdown: a table of verdicts, then every claim with its rule, its values and its commands."""
+    """The ledger as Markdown: a table of verdicts, then each claim with its rule, values and commands."""
     head = ["claim", "", *CONDITIONS.values()]
     lines = [
         [f"[{escape_markdown(e.claim.name)}](#{e.claim.name})", escape_markdown(e.claim.statement), *_verdicts(e)]
@@ -34,7 +36,7 @@ def markdown(entries: Sequence[LedgerEntry], command: str) -> str:
     ]
     parts = [
         f"# {TITLE}",
-        f"{ABOUT} Made by",
+        f"{ABOUT} Command:",
         f"```\n{command}\n```",
         tabulate.tabulate(lines, head, tablefmt="pipe", disable_numparse=True),
     ]
@@ -42,7 +44,7 @@ def markdown(entries: Sequence[LedgerEntry], command: str) -> str:
 
 
 def section(entry: LedgerEntry) -> str:
-    """A claim with its rule, its values and the commands that test it, as Markdown."""
+    """One claim with its rule, values and commands, as Markdown."""
     claim = entry.claim
     parts = [
         f"## {claim.name}",
@@ -54,8 +56,8 @@ def section(entry: LedgerEntry) -> str:
     return "\n\n".join(parts)
 
 
-def _details(condition: str, finding: Finding) -> list[str]:
-    parts = [f"### {condition}: {_verdict(finding)}", f"{escape_markdown(finding.because)}."]
+def _details(condition: str, finding: ClaimFinding) -> list[str]:
+    parts = [f"### {condition}: {_verdict(finding)}", f"{escape_markdown(finding.reason)}."]
     if finding.measured:
         rows = [list(map(escape_markdown, line)) for line in finding.measured]
         parts.append(tabulate.tabulate(rows, _COLUMNS, tablefmt="pipe", disable_numparse=True, colalign=("left",) * 4))
@@ -68,12 +70,12 @@ def _verdicts(entry: LedgerEntry) -> list[str]:
     return [_verdict(entry.findings[p]) if p in entry.findings else "" for p in CONDITIONS]
 
 
-def _verdict(finding: Finding) -> str:
+def _verdict(finding: ClaimFinding) -> str:
     return finding.verdict.value + (f" ({escape_markdown(finding.qualifier)})" if finding.qualifier else "")
 
 
 def check_library() -> None:
-    """Raise `NmbenchError` if what the page needs is missing."""
+    """Raise `NmbenchError` if jinja2 is missing."""
     try:
         import jinja2  # noqa: F401
     except ImportError as error:
@@ -81,11 +83,20 @@ def check_library() -> None:
 
 
 def html(entries: Sequence[LedgerEntry], command: str) -> str:
-    """The same as one page of HTML; see `check_library`."""
+    """The ledger as one HTML page; call `check_library` first."""
+    import jinja2
     from markupsafe import Markup
 
-    styles = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "ledger.css"))
-    template = environment().get_template("ledger.html.j2")
+    files = (leaderboard_page.TEMPLATES / "page.css", _TEMPLATES / "ledger.css")
+    styles = "".join(path.read_text(encoding="utf-8") for path in files)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("ledger.html.j2")
     return template.render(
         entries=entries,
         conditions=CONDITIONS,

@@ -1,4 +1,4 @@
-"""Verdicts on claims, computed from measured values: what a finding is, and the rules that lead to its verdict."""
+"""Findings on claims, and the rules that compute their verdicts from measured values."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nmbench.results import statistics
+from nmbench.results import significance, statistics
 from nmbench.results.statistics import Estimate, Sample
 
-# On a par: the interval of the ratio of two errors lies between one half and two.
+# Two errors are on a par if the interval of their ratio lies between one half and two.
 FACTOR = 2.0
 
 
 class Verdict(enum.Enum):
-    """What the measured values say about a claim."""
+    """The verdict on a claim."""
 
     HOLDS = "holds"
     MORE = "more than holds"
@@ -27,62 +27,69 @@ class Verdict(enum.Enum):
     NO_DATA = "no data"
 
 
-class Measured(NamedTuple):
-    """A line of a finding.
+class MeasuredValue(NamedTuple):
+    """One line of a finding, as text.
 
-    what: what was measured. value, interval: text, with the 95% interval if there is one. told: of how many seeds, and what
-    else belongs to it.
+    what: name of the measured quantity.
+    value: the value.
+    interval: its 95% interval, "" if there is none.
+    note: number of seeds and further information.
     """
 
     what: str
     value: str
     interval: str = ""
-    told: str = ""
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
-    """A claim held against data.
+class ClaimFinding:
+    """The result of testing a claim.
 
     Attributes:
-      verdict: see `Verdict`.
-      because: the reason, in a sentence.
-      measured: the values behind it.
-      qualifier: what limits it, such as a shortened training; "" for nothing.
-      commands: lines for a shell that make the data, or the missing part of it.
+      verdict: the verdict.
+      reason: one sentence.
+      measured: the values that lead to the verdict.
+      qualifier: a limitation, such as a shortened training; "" for none.
+      commands: shell commands that produce the data, or the missing part of it.
     """
 
     verdict: Verdict
-    because: str
-    measured: tuple[Measured, ...] = ()
+    reason: str
+    measured: tuple[MeasuredValue, ...] = ()
     qualifier: str = ""
     commands: tuple[str, ...] = ()
 
 
-def held_back(finding: Finding, short: bool, trained: str, decides: Iterable[Verdict] = ()) -> Finding:
-    """A finding on networks that were not trained for the steps that their protocol asks for, which the qualifier says.
+def qualify_length(finding: ClaimFinding, short: bool, trained: str, decides: Iterable[Verdict] = ()) -> ClaimFinding:
+    """A finding on networks that were not trained for the steps of their protocol, with a qualifier that says so.
 
-    A shortened training leads to no verdict, but to those of `decides`: what it seems to say becomes part of the qualifier.
+    A shortened training leads to "cannot tell", and its apparent verdict becomes part of the qualifier.
 
-    short: for fewer steps. trained: for how many.
+    Args:
+      finding: computed as if the networks were fully trained.
+      short: whether the training was shorter than the protocol's.
+      trained: text on the number of steps.
+      decides: verdicts that a shortened training can lead to, because more training could not change them.
     """
-    said, verdict = trained, finding.verdict
+    note, verdict = trained, finding.verdict
     if short and verdict not in (Verdict.UNDECIDED, Verdict.NO_DATA, *decides):
-        said, verdict = f"{verdict.value} {trained}", Verdict.UNDECIDED
-    return dataclasses.replace(finding, verdict=verdict, qualifier="; ".join(filter(None, [finding.qualifier, said])))
+        note, verdict = f"{verdict.value} {trained}", Verdict.UNDECIDED
+    return dataclasses.replace(finding, verdict=verdict, qualifier="; ".join(filter(None, [finding.qualifier, note])))
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict on a claim that has several parts: what all share, else that it holds in part, does not, or is open.
+    """The verdict on a claim with several parts.
 
-    A part that fails outweighs those that are open, and a part that holds beside one that does not makes it hold in part.
+    Equal verdicts: that verdict. Different ones: "no data" if a part has no data; "holds in part" if some parts hold and
+    others do not or are undecided; "does not hold" if parts fail and the others are undecided.
     """
-    given = set(verdicts)
-    if not given:
+    distinct = set(verdicts)
+    if not distinct:
         raise ValueError("there is no part to combine")
-    if len(given) == 1:
-        return given.pop()
-    parts = {Verdict.HOLDS if verdict is Verdict.MORE else verdict for verdict in given}
+    if len(distinct) == 1:
+        return distinct.pop()
+    parts = {Verdict.HOLDS if verdict is Verdict.MORE else verdict for verdict in distinct}
     for verdict in (Verdict.NO_DATA, Verdict.PARTLY):
         if verdict in parts:
             return verdict
@@ -91,10 +98,10 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
     return Verdict.FAILS
 
 
-class Rival(NamedTuple):
-    """A comparison with a rival.
+class RivalComparison(NamedTuple):
+    """A comparison of our model with a rival.
 
-    difference: mean over seeds, ours - the rival's. p: corrected by Holm, None for one seed.
+    difference: mean over seeds, ours minus the rival's. p: corrected by Holm, None for one seed. pairing: of the seeds.
     """
 
     verdict: Verdict
@@ -103,30 +110,29 @@ class Rival(NamedTuple):
     pairing: str
 
 
-def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, Rival]:
-    """Whether we are significantly better than each rival: it holds or fails where p < 0.05, corrected over the rivals."""
-    found = [statistics.compare(rival, ours) for rival in rivals.values()]
+def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalComparison]:
+    """Whether our model is significantly better than each rival: holds or fails if p < 0.05, corrected over the rivals."""
+    found = [significance.compare(rival, ours) for rival in rivals.values()]
     verdicts = {}
-    for name, comparison, p in zip(rivals, found, statistics.holm([c.p for c in found]), strict=True):
+    for name, comparison, p in zip(rivals, found, significance.holm([c.p for c in found]), strict=True):
         verdict = Verdict.UNDECIDED
-        if p is not None and p < statistics.ALPHA and comparison.favours_b is not None:
+        if p is not None and p < significance.ALPHA and comparison.favours_b is not None:
             verdict = Verdict.HOLDS if comparison.favours_b else Verdict.FAILS
-        verdicts[name] = Rival(verdict, comparison.mean, p, comparison.pairing)
+        verdicts[name] = RivalComparison(verdict, comparison.mean, p, comparison.pairing)
     return verdicts
 
 
 def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
-    """Whether our error is that of a rival, and the geometric mean of the ratio of errors, ours / theirs, over seeds.
+    """Whether our error is on a par with a rival's, and the geometric mean over seeds of the ratio of errors, ours / theirs.
 
-    It holds where the ratio's 95% interval lies within 1/2 .. 2. Otherwise, where the interval is all above 1, it fails, and
-    where it is all below 1 we are better than claimed; else the data cannot tell. Ratios are paired over shared seeds if
-    there are two or more.
+    Holds if the 95% interval of the ratio lies within 1/2 .. 2. Otherwise it fails if the interval lies above 1, more than
+    holds if it lies below 1, and is undecided if it contains 1. Ratios are paired over shared seeds if there are two.
 
     Raises:
-      ValueError: an error is not positive, or the metric is no error.
+      ValueError: an error is not positive, or the metric is not an error.
     """
     if ours.higher_is_better or min(ours.values.min(), theirs.values.min()) <= 0:
-        raise ValueError("ratios are for errors above 0")
+        raise ValueError("ratios need positive errors")
     shared, i, j = np.intersect1d(ours.seeds, theirs.seeds, assume_unique=True, return_indices=True)
     a, b = np.log(ours.values), np.log(theirs.values)
     log = statistics.mean(a[i] - b[j]) if len(shared) >= 2 else statistics.mean_of_means((a, b), (1.0, -1.0))
@@ -142,7 +148,7 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
 
 
 def reaches(estimate: Estimate, threshold: float) -> Verdict:
-    """Whether a quantity, higher being better, reaches a threshold: by its 95% interval, open where that holds it."""
+    """Whether a quantity reaches a threshold (higher is better): undecided if its 95% interval contains the threshold."""
     if estimate.low is None or estimate.high is None:
         return Verdict.UNDECIDED
     if estimate.low >= threshold:
@@ -151,7 +157,7 @@ def reaches(estimate: Estimate, threshold: float) -> Verdict:
 
 
 def stays_below(estimate: Estimate, limit: float) -> Verdict:
-    """Whether a quantity, lower being better, stays at or below a limit: by its 95% interval, as `reaches`."""
+    """Whether a quantity is at or below a limit (lower is better): undecided if its 95% interval contains the limit."""
     if estimate.low is None or estimate.high is None:
         return Verdict.UNDECIDED
     if estimate.high <= limit:

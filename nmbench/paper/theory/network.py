@@ -1,4 +1,4 @@
-"""A neuromodulated low-rank network as plain float64 arrays, its states, and where its numbers come from.
+"""A neuromodulated low-rank network as plain float64 arrays: its states, random instances, and trained parameters.
 
   z_t = (1 - 1/tau_z) z_{t-1} + (1/tau_z) [W_z phi_z(z_{t-1}) + B_z u_t + B_zx phi_x(x_{t-1})]
   s_t = sigmoid(A_z z_t + b_z), from the new z
@@ -21,7 +21,7 @@ from nmbench.contracts.specs import SequenceSpec
 from nmbench.support.errors import NmbenchError
 
 Phi = Callable[[np.ndarray], np.ndarray]
-# What initial states hold where they are not drawn.
+# Every entry of an initial state that is neither random nor learned.
 START = 0.1
 
 
@@ -29,8 +29,8 @@ def identity(x: np.ndarray) -> np.ndarray:
     return x
 
 
-class States(NamedTuple):
-    """What a network does on inputs `[T, B, P]`: z `[T, B, M]`, s `[T, B, K]`, x `[T, B, N]`, y `[T, B, O]`."""
+class StateTrajectories(NamedTuple):
+    """States and outputs on inputs `[T, B, P]`: z `[T, B, M]`, s `[T, B, K]`, x `[T, B, N]`, y `[T, B, O]`."""
 
     z: np.ndarray
     s: np.ndarray
@@ -39,8 +39,8 @@ class States(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Network:
-    """Parameters of the equations above; whatever is given becomes float64.
+class NeuromodulatedNetwork:
+    """Parameters of the equations above; all arrays are converted to float64.
 
     Attributes:
       L, R: factors `[N, K]`.
@@ -53,7 +53,7 @@ class Network:
       phi_x, phi_z: transfer functions, elementwise.
 
     Raises:
-      NmbenchError: shapes that do not fit, numbers that are not finite, a time constant below one step.
+      NmbenchError: shapes that do not fit together, numbers that are not finite, or a time constant below one step.
     """
 
     L: np.ndarray
@@ -83,11 +83,11 @@ class Network:
             value = np.asarray(value, np.float64)
             for axis, size in zip(axes, value.shape, strict=False):
                 sizes.setdefault(axis, size)
-            wanted = tuple(sizes.get(axis, -1) for axis in axes)
-            if value.shape != wanted:
-                raise NmbenchError(f"{name} has shape {value.shape}, not [{', '.join(axes)}] = {wanted}")
+            expected = tuple(sizes.get(axis, -1) for axis in axes)
+            if value.shape != expected:
+                raise NmbenchError(f"{name} has shape {value.shape}, not [{', '.join(axes)}] = {expected}")
             if not np.isfinite(value).all():
-                raise NmbenchError(f"{name} holds numbers that are not finite")
+                raise NmbenchError(f"{name} contains numbers that are not finite")
             object.__setattr__(self, name, value)
         for name in ("tau_x", "tau_z"):
             if not 1 <= getattr(self, name) < np.inf:
@@ -101,21 +101,21 @@ class Network:
         (N, K), (M, P) = self.L.shape, self.B_z.shape
         return {"N": N, "M": M, "K": K, "P": P, "O": len(self.d)}
 
-    def run(self, u: np.ndarray) -> States:
-        """States and outputs after every step, from inputs `[T, B, P]`; raises `NmbenchError` if P is another."""
+    def run(self, u: np.ndarray) -> StateTrajectories:
+        """States and outputs after every step, from inputs `[T, B, P]`; raises `NmbenchError` for another shape."""
         u = check_inputs(u, self.B_z.shape[1])
         x, z = (np.tile(start, (u.shape[1], 1)) for start in (self.x_start, self.z_start))
         states: tuple[list[np.ndarray], ...] = ([], [], [])
         L = self.prefactor * self.L
         for v_x, v_z in zip(u @ self.B_x.T, u @ self.B_z.T, strict=True):
-            seen = self.phi_x(x)
-            z = (1 - 1 / self.tau_z) * z + (self.phi_z(z) @ self.W_z.T + v_z + seen @ self.B_zx.T) / self.tau_z
+            x_active = self.phi_x(x)
+            z = (1 - 1 / self.tau_z) * z + (self.phi_z(z) @ self.W_z.T + v_z + x_active @ self.B_zx.T) / self.tau_z
             s = expit(z @ self.A_z.T + self.b_z)
-            x = (1 - 1 / self.tau_x) * x + ((s * (seen @ self.R)) @ L.T + v_x) / self.tau_x
-            for kept, state in zip(states, (z, s, x), strict=True):
-                kept.append(state)
-        zs, ss, xs = (np.stack(kept) for kept in states)
-        return States(zs, ss, xs, xs @ self.C.T + self.d)
+            x = (1 - 1 / self.tau_x) * x + ((s * (x_active @ self.R)) @ L.T + v_x) / self.tau_x
+            for history, state in zip(states, (z, s, x), strict=True):
+                history.append(state)
+        zs, ss, xs = (np.stack(history) for history in states)
+        return StateTrajectories(zs, ss, xs, xs @ self.C.T + self.d)
 
 
 _AXES = {
@@ -128,20 +128,20 @@ def check_inputs(u: np.ndarray, channels: int) -> np.ndarray:
     """`u` as float64 `[T, B, channels]`; raises `NmbenchError` unless it has that shape, T >= 1 and finite numbers."""
     u = np.asarray(u, np.float64)
     if u.ndim != 3 or u.shape[2] != channels or not len(u):
-        raise NmbenchError(f"inputs have shape {u.shape}, want [T, B, {channels}] with at least one step")
+        raise NmbenchError(f"inputs have shape {u.shape}; they must be [T, B, {channels}] with at least one step")
     if not np.isfinite(u).all():
-        raise NmbenchError("the inputs hold numbers that are not finite")
+        raise NmbenchError("the inputs contain numbers that are not finite")
     return u
 
 
-def draw(random: np.random.RandomState, *, N: int, M: int, K: int, P: int, O: int, tau_z: float) -> Network:  # noqa: E741
-    """A random network that meets the hypotheses of Proposition 1: Eqs. 1-3, R = L, R^T R = N I, x started in span(R).
+def draw(random: np.random.RandomState, *, N: int, M: int, K: int, P: int, O: int, tau_z: float) -> NeuromodulatedNetwork:  # noqa: E741
+    """A random network that meets the hypotheses of Proposition 1: Eqs. 1-3, R = L, R^T R = N I, initial x in span(R).
 
-    W_z has spectral norm 0.9, so that z stays bounded.
+    W_z has spectral norm 0.9, which keeps z bounded.
     """
     R = np.sqrt(N) * np.linalg.qr(random.randn(N, K))[0]
     W_z = random.randn(M, M)
-    return Network(
+    return NeuromodulatedNetwork(
         L=R,
         R=R,
         prefactor=1 / N,
@@ -159,43 +159,43 @@ def draw(random: np.random.RandomState, *, N: int, M: int, K: int, P: int, O: in
     )
 
 
-def from_parameters(params: Mapping[str, Any], hparams: Mapping[str, Any], spec: SequenceSpec) -> Network:
-    """The network in a Haiku parameter dict with one module, as a linearised NM-RNN stores it.
+def from_parameters(params: Mapping[str, Any], hparams: Mapping[str, Any], spec: SequenceSpec) -> NeuromodulatedNetwork:
+    """The network from the Haiku parameters of a linearised NM-RNN, which has one module.
 
-    Its input is the concatenation of all of the task's inputs; columns of B_x for channels that the output network does not
-    see are 0. A factor that the model orthonormalises in every forward pass is orthonormalised here, in float64, and
-    has prefactor 1; otherwise it is 1/N.
+    Its input is the concatenation of all inputs of the task; B_x has zero columns for channels that the output network does
+    not receive. If the model orthonormalises its factor in every forward pass, the factor is orthonormalised here in float64
+    and the prefactor is 1; otherwise the prefactor is 1/N.
 
     Args:
-      params: module to parameter to array: L `[N, K]`, B_x, W_z, B_z, A_z, C, columns b_z, d, perhaps B_zx, and
-        perhaps `fixed_x0`, `fixed_z0`.
+      params: module to parameter to array: L `[N, K]`, B_x, W_z, B_z, A_z, C, columns b_z and d; optionally B_zx,
+        `fixed_x0` and `fixed_z0`.
       hparams: `tau_x`, `tau_z`, `linear_z`, `orthonormal`.
-      spec: of the task.
+      spec: input and output shapes of the task.
 
     Raises:
-      NmbenchError: not the parameters of such a network.
+      NmbenchError: the parameters are not those of such a network.
     """
     if len(params) != 1 or not all(isinstance(leaves, Mapping) for leaves in params.values()):
         raise NmbenchError("these are not the parameters of a linearised NM-RNN, which is one module")
     (leaves,) = params.values()
     p = {name: np.asarray(leaf, np.float64) for name, leaf in leaves.items()}
-    wanted, known = {"L", "B_x", "W_z", "B_z", "A_z", "b_z", "C", "d"}, {"B_zx", "fixed_x0", "fixed_z0"}
+    required, optional = {"L", "B_x", "W_z", "B_z", "A_z", "b_z", "C", "d"}, {"B_zx", "fixed_x0", "fixed_z0"}
     options = {"tau_x", "tau_z", "linear_z", "orthonormal"}
-    wrong = (wanted - p.keys()) | (p.keys() - wanted - known) | (options - hparams.keys())
+    wrong = (required - p.keys()) | (p.keys() - required - optional) | (options - hparams.keys())
     if wrong:
         raise NmbenchError(
-            f"these are not the parameters of a linearised NM-RNN: {sorted(wrong)[0]!r} is missing or one too many"
+            f"these are not the parameters of a linearised NM-RNN: {sorted(wrong)[0]!r} is missing or unexpected"
         )
     (N, _), (M, _) = p["L"].shape, p["W_z"].shape
     channels = [name.split("/")[0] for name in channel_names(spec)]
-    sees = [channel == "sensory" for channel in channels] if "sensory" in channels else [True] * len(channels)
+    received = [channel == "sensory" for channel in channels] if "sensory" in channels else [True] * len(channels)
     B_x = np.zeros((N, len(channels)))
-    if p["B_x"].shape != B_x[:, sees].shape:
-        raise NmbenchError(f"B_x has shape {p['B_x'].shape}, the task has {sum(sees)} input channels for it")
-    B_x[:, sees] = p["B_x"]
+    if p["B_x"].shape != B_x[:, received].shape:
+        raise NmbenchError(f"B_x has shape {p['B_x'].shape}, the task has {sum(received)} input channels for it")
+    B_x[:, received] = p["B_x"]
     factor = np.linalg.qr(p["L"])[0] if hparams["orthonormal"] else p["L"]
     start = lambda name, size: p[f"fixed_{name}"][:, 0] if f"fixed_{name}" in p else np.full(size, START)
-    return Network(
+    return NeuromodulatedNetwork(
         L=factor,
         R=factor,
         prefactor=1.0 if hparams["orthonormal"] else 1 / N,

@@ -1,4 +1,4 @@
-"""Figures: a ramp under the two forms of the signal, and a trained network's signal and state beside the theory's."""
+"""Plots: a ramp under the two forms of the signal, and signal and state of a trained network compared with the theory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmbench.paper.theory.synthetic import RAMP_D, RAMP_TAU, Ramp
-from nmbench.paper.theory.trained import Traces, TrainedNetwork
+from nmbench.paper.theory.synthetic import RAMP_D, RAMP_TAU, RampSignal
+from nmbench.paper.theory.trained import SignalTraces, TrainedNetwork
 from nmbench.report.trials import COLOURS
 
 if TYPE_CHECKING:
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 NETWORK, EXACT, OTHER = COLOURS[0], COLOURS[6], COLOURS[1]
 
 
-def ramps(made: Sequence[Ramp]) -> Figure:
-    """A column per ramp: the signal by the discrete form and by Eq. 16, and what a network puts out under each."""
-    figure, axes = _grid(2, len(made))
-    for column, ramp in enumerate(made):
+def ramps(signals: Sequence[RampSignal]) -> Figure:
+    """A column per ramp: the signal by the discrete form and by Eq. 16, and the output of a network under each."""
+    figure, axes = _grid(2, len(signals))
+    for column, ramp in enumerate(signals):
         steps = np.arange(ramp.interval + 1)
         signal, output = axes[:, column]
         signal.set_title(f"ramp of {ramp.interval} steps", fontsize=9)
         signal.plot(steps[1:], ramp.exact, color=NETWORK, label="discrete form")
         signal.plot(steps[1:], ramp.continuous, color=OTHER, linestyle="--", label="Eq. 16")
         output.plot(steps, ramp.f, color="#bbbbbb", linewidth=4, label="ramp")
-        output.plot(steps, ramp.made_exact, color=NETWORK, label="made by the discrete form")
-        output.plot(steps, ramp.made_continuous, color=OTHER, linestyle="--", label="made by Eq. 16")
+        output.plot(steps, ramp.output_exact, color=NETWORK, label="output, discrete form")
+        output.plot(steps, ramp.output_continuous, color=OTHER, linestyle="--", label="output, Eq. 16")
         output.set_xlabel("steps since go", fontsize=8)
     _finish(figure, axes, ("s", "output"), f"Signal for a ramp, linear rank-1 network, tau = {RAMP_TAU:g}, d = {RAMP_D:g}")
     return figure
 
 
-def signal_and_state(found: TrainedNetwork, traces: Traces) -> Figure:
-    """A column per condition, its first trial: s, w and output of the network, and what the theory says."""
+def signal_and_state(found: TrainedNetwork, traces: SignalTraces) -> Figure:
+    """A column per condition, for its first trial: s, w and output of the network, and the predictions of the theory."""
     labels = np.unique(found.conditions)
     figure, axes = _grid(3, len(labels))
     output = found.network.run(found.inputs).y[..., 0]
@@ -48,8 +48,8 @@ def signal_and_state(found: TrainedNetwork, traces: Traces) -> Figure:
         for axis, own, target in ((s, traces.s, traces.target_s), (w, traces.w, traces.target_w)):
             axis.plot(steps, own[:, trial], color=NETWORK, label="network")
             axis.plot(steps, moves * target[:, trial], color=OTHER, label="theory, from the target's ramp")
-        told = np.where(traces.told[:, trial], traces.own_s[:, trial], np.nan)
-        s.plot(steps, told, color=EXACT, linestyle=":", label="theory, from the network's output")
+        identifiable = np.where(traces.identifiable[:, trial], traces.own_s[:, trial], np.nan)
+        s.plot(steps, identifiable, color=EXACT, linestyle=":", label="theory, from the network's output")
         s.set_ylim(-0.05, 1.05)
         y.plot(steps, found.targets[:, trial, 0], color="#bbbbbb", linewidth=4, label="target")
         y.plot(steps, output[:, trial], color=NETWORK, label="network")

@@ -1,22 +1,23 @@
-"""The neuromodulatory signal that a rank-1 network must have, given its output f: supplement B, exact and corrected.
+"""The neuromodulatory signal s of a rank-1 network as a function of its output f: supplement B, corrected and exact.
 
-Discrete network, L with any prefactor of the recurrence in it, step t = 1..T from x_0:
+Discrete network for steps t = 1..T from x_0; L includes the prefactor of the recurrence:
 
   x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L s_t R^T phi(x_{t-1}) + B_x u_t],  f_t = c^T x_t + d
 
-Split x_t = w_t Lhat + p_t, Lhat = L/|L|, p_t orthogonal to L. Of the update, the part orthogonal to L holds no s:
+Split x_t = w_t Lhat + p_t with Lhat = L/|L| and p_t orthogonal to L. The part of the update orthogonal to L is free of s:
 
   p_t = (1 - 1/tau) p_{t-1} + (1/tau) (I - Lhat Lhat^T) B_x u_t,  p_0 = (I - Lhat Lhat^T) x_0
 
-and the readout gives w, which with p is the whole state (the discrete Eq. 12):  w_t = (f_t - d - c^T p_t) / (c^T Lhat).
-c^T times the update, solved for s (the discrete Eq. 14), any phi:
+The readout gives w, and w and p are the whole state (the discrete Eq. 12):  w_t = (f_t - d - c^T p_t) / (c^T Lhat).
+Multiply the update by c^T and solve for s (the discrete Eq. 14); this holds for any phi:
 
   s_t = [f_{t-1} + tau (f_t - f_{t-1}) - d - c^T B_x u_t] / [c^T L * R^T phi(w_{t-1} Lhat + p_{t-1})]
 
 For phi = identity, u = 0, p = 0:  s_t = (1 / R^T L) [1 + tau (f_t - f_{t-1}) / (f_{t-1} - d)].
 
-The supplement's continuous network, tau x' = -x + L s R^T phi(x) + B_x u, has the same with p(t) = p(0) e^{-t/tau} + J(t)
-and f + tau f' for f_{t-1} + tau (f_t - f_{t-1}). There f' and f are of one time; in discrete time they are one step apart.
+The supplement's continuous network, tau x' = -x + L s R^T phi(x) + B_x u, has the same form
+with p(t) = p(0) e^{-t/tau} + J(t), and f + tau f' instead of f_{t-1} + tau (f_t - f_{t-1}). There f' and f are taken at the
+same time; in discrete time they are one step apart.
 """
 
 from __future__ import annotations
@@ -26,27 +27,27 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nmbench.paper.theory.network import Network, check_inputs, identity
+from nmbench.paper.theory.network import NeuromodulatedNetwork, check_inputs, identity
 from nmbench.support.errors import NmbenchError
 
-# Sensitivity from which on s can be told: rounding of the output then makes errors of 1e-13 or so.
+# Least sensitivity at which s is computed: rounding of the output then causes errors in s of about 1e-13.
 SENSITIVE = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rank1:
+class Rank1Network:
     """Output network of rank 1 with one output.
 
     Attributes:
-      L, R: `[N]`, L with the prefactor of the recurrence in it.
+      L, R: `[N]`; L includes the prefactor of the recurrence.
       B_x: `[N, P]`.
-      c, d: readout `[N]` and number.
+      c, d: readout, `[N]` and a number.
       tau: time constant, steps.
       x_start: x_0, `[N]`.
       phi: transfer function, elementwise.
 
     Raises:
-      NmbenchError: the readout does not see L, so that the output says nothing about s.
+      NmbenchError: the readout is orthogonal to L, so the output does not depend on s.
     """
 
     L: np.ndarray
@@ -63,11 +64,11 @@ class Rank1:
             raise NmbenchError("the readout is orthogonal to L: the output of this network does not depend on its signal s")
 
     @classmethod
-    def of(cls, network: Network) -> Rank1:
-        """The output network of a `Network`; raises `NmbenchError` unless its rank and its number of outputs are 1."""
+    def of(cls, network: NeuromodulatedNetwork) -> Rank1Network:
+        """The output network of a network; raises `NmbenchError` unless it has rank 1 and one output."""
         if network.sizes["K"] != 1 or network.sizes["O"] != 1:
             raise NmbenchError(
-                f"the signal follows from the output for rank 1 and one output; this network has rank "
+                f"the output determines the signal only for rank 1 and one output; this network has rank "
                 f"{network.sizes['K']} and {network.sizes['O']} output(s)"
             )
         return cls(
@@ -96,7 +97,7 @@ class Rank1:
         return x - (x @ self.direction)[..., None] * self.direction
 
 
-def residual_mode(network: Rank1, u: np.ndarray) -> np.ndarray:
+def residual_mode(network: Rank1Network, u: np.ndarray) -> np.ndarray:
     """p_0 .. p_T, `[T + 1, B, N]`, from inputs `[T, B, P]`."""
     u = check_inputs(u, network.B_x.shape[1])
     driven = network.off_direction(u @ network.B_x.T)
@@ -107,13 +108,15 @@ def residual_mode(network: Rank1, u: np.ndarray) -> np.ndarray:
     return p
 
 
-def state(network: Rank1, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The state that the output implies: w `[T + 1, B]` and x `[T + 1, B, N]`, from the initial one on.
+def state(
+    network: Rank1Network, f: np.ndarray, u: np.ndarray, f_start: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The state computed from the output: w `[T + 1, B]` and x `[T + 1, B, N]`, beginning with the initial state.
 
     Args:
       f: outputs after every step, `[T, B]`.
       u: inputs, `[T, B, P]`.
-      f_start: output before the first step, for an f that is not the network's own; by default that of its initial state.
+      f_start: output before the first step, for an f that is not the network's own; by default that of the initial state.
     """
     p = residual_mode(network, u)
     f = _with_start(network, f, f_start, p.shape[:2])
@@ -121,21 +124,21 @@ def state(network: Rank1, f: np.ndarray, u: np.ndarray, f_start: float | None = 
     return w, w[..., None] * network.direction + p
 
 
-def signal(network: Rank1, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> np.ndarray:
-    """s_1 .. s_T, `[T, B]`: the exact signal with which the network has the outputs f. Arguments as for `state`.
+def signal(network: Rank1Network, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> np.ndarray:
+    """s_1 .. s_T, `[T, B]`: the exact signal for which the network has the outputs f. Arguments as for `state`.
 
-    NaN where R^T phi(x) = 0, so that no s makes a difference.
+    NaN where R^T phi(x) = 0, because s has no effect there.
     """
     u = check_inputs(u, network.B_x.shape[1])
     f = _with_start(network, f, f_start, (len(u) + 1, u.shape[1]))
-    above = f[:-1] + network.tau * np.diff(f, axis=0) - network.d - u @ (network.B_x.T @ network.c)
-    return _ratio(above, sensitivity(network, f[1:], u, f_start))
+    numerator = f[:-1] + network.tau * np.diff(f, axis=0) - network.d - u @ (network.B_x.T @ network.c)
+    return _ratio(numerator, sensitivity(network, f[1:], u, f_start))
 
 
-def sensitivity(network: Rank1, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> np.ndarray:
+def sensitivity(network: Rank1Network, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> np.ndarray:
     """c^T L * R^T phi(x_{t-1}), `[T, B]`: the change of tau f_t with s_t. Arguments as for `state`.
 
-    An error of f makes one of s that is this many times smaller: s cannot be told where the sensitivity is near 0.
+    An error in f causes an error in s that is this many times smaller: s cannot be computed where the sensitivity is near 0.
     """
     _, x = state(network, f, u, f_start)
     return (network.c @ network.L) * (network.phi(x[:-1]) @ network.R)
@@ -150,20 +153,20 @@ def linear_signal(f: np.ndarray, tau: float, d: float, overlap: float = 1.0) -> 
 
 
 def least_offset(tau: float, interval: float) -> float:
-    """What d must exceed for s in (0, 1) on a ramp from -1/2 to 1/2 in `interval` steps, if L = R is of unit length.
+    """The lower bound on d for s in (0, 1) on a ramp from -1/2 to 1/2 in `interval` steps, if L = R has unit length.
 
-    From `linear_signal` with f_t - f_{t-1} = 1/I: s < 1 needs d > f_{t-1}, and s > 0 needs d > f_{t-1} + tau/I, most of all
-    at the last step, f_{t-1} = 1/2 - 1/I. The plateau afterwards needs s = 1, which a sigmoid only approaches.
+    From `linear_signal` with f_t - f_{t-1} = 1/I: s < 1 needs d > f_{t-1}, and s > 0 needs d > f_{t-1} + tau/I, which is
+    strictest at the last step, f_{t-1} = 1/2 - 1/I. The plateau afterwards needs s = 1, which a sigmoid only approaches.
     """
     return 0.5 + (tau - 1) / interval
 
 
-def driven_mode(network: Rank1, t: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """J of Eq. 11 at times t, `[n, B, N]`: the part of the continuous p(t) that inputs make.
+def driven_mode(network: Rank1Network, t: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """J of Eq. 11 at times t, `[n, B, N]`: the part of the continuous p(t) that comes from the inputs.
 
     Args:
       t: increasing times `[n]` from 0, in steps.
-      u: `[n, B, P]`; u[k] is held from t[k] to t[k + 1].
+      u: `[n, B, P]`; u[k] is constant from t[k] to t[k + 1].
     """
     u = check_inputs(u, network.B_x.shape[1])
     t = _times(t, len(u))
@@ -174,7 +177,7 @@ def driven_mode(network: Rank1, t: np.ndarray, u: np.ndarray) -> np.ndarray:
     return J
 
 
-def continuous_state(network: Rank1, t: np.ndarray, f: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def continuous_state(network: Rank1Network, t: np.ndarray, f: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """w (Eq. 12) `[n, B]` and x `[n, B, N]` of the continuous network at times t, from its output f `[n, B]`.
 
     t, u: as for `driven_mode`.
@@ -185,19 +188,21 @@ def continuous_state(network: Rank1, t: np.ndarray, f: np.ndarray, u: np.ndarray
     return w, w[..., None] * network.direction + p
 
 
-def continuous_signal(network: Rank1, t: np.ndarray, f: np.ndarray, df: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Eq. 14 with Eqs. 12 and 13 put in, corrected: s at times t, `[n, B]`. Without inputs it is Eq. 15.
+def continuous_signal(network: Rank1Network, t: np.ndarray, f: np.ndarray, df: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Eq. 14 with Eqs. 12 and 13 inserted, corrected: s at times t, `[n, B]`. Without inputs it is Eq. 15.
 
     s = [f + tau f' - d - c^T B_x u] / [c^T L * R^T phi(x)]. With tau J' = -J + (I - Lhat Lhat^T) B_x u, the terms in J of
-    Eqs. 12 and 13 and the input's part along L add up to c^T B_x u; the supplement drops -c^T J, and a factor c^T Lhat.
+    Eqs. 12 and 13 and the part of the input along L add up to c^T B_x u; the supplement omits -c^T J and a factor c^T Lhat.
 
     Args:
       t, u: as for `driven_mode`.
-      f, df: output and its derivative, `[n, B]`.
+      f, df: the output and its derivative, `[n, B]`.
     """
     _, x = continuous_state(network, t, f, u)
-    above = _shaped(f, x.shape[:2]) + network.tau * _shaped(df, x.shape[:2]) - network.d - u @ (network.B_x.T @ network.c)
-    return _ratio(above, (network.c @ network.L) * (network.phi(x) @ network.R))
+    numerator = (
+        _shaped(f, x.shape[:2]) + network.tau * _shaped(df, x.shape[:2]) - network.d - u @ (network.B_x.T @ network.c)
+    )
+    return _ratio(numerator, (network.c @ network.L) * (network.phi(x) @ network.R))
 
 
 def power_law(f: np.ndarray, df: np.ndarray, tau: float, d: float, overlap: float = 1.0) -> np.ndarray:
@@ -205,12 +210,17 @@ def power_law(f: np.ndarray, df: np.ndarray, tau: float, d: float, overlap: floa
     return (1 + tau * _ratio(np.asarray(df, np.float64), f - d)) / overlap
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """above / below, NaN where below is 0."""
-    return np.divide(above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan), where=below != 0)
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator, NaN where the denominator is 0."""
+    return np.divide(
+        numerator,
+        denominator,
+        out=np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan),
+        where=denominator != 0,
+    )
 
 
-def _with_start(network: Rank1, f: np.ndarray, f_start: float | None, shape: tuple[int, ...]) -> np.ndarray:
+def _with_start(network: Rank1Network, f: np.ndarray, f_start: float | None, shape: tuple[int, ...]) -> np.ndarray:
     """f_0 .. f_T, `[T + 1, B]`."""
     start = network.f_start if f_start is None else f_start
     return np.concatenate([np.full((1, shape[1]), start), _shaped(f, (shape[0] - 1, shape[1]))])
@@ -219,7 +229,7 @@ def _with_start(network: Rank1, f: np.ndarray, f_start: float | None, shape: tup
 def _shaped(f: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     f = np.asarray(f, np.float64)
     if f.shape != shape:
-        raise NmbenchError(f"outputs have shape {f.shape}, the inputs are for [steps, trials] = {shape}")
+        raise NmbenchError(f"outputs have shape {f.shape}, but the inputs have [steps, trials] = {shape}")
     return f
 
 

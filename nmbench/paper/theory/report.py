@@ -1,40 +1,53 @@
-"""Tables of the theory's checks, and the figures that belong to them."""
+"""The report of `nmbench.theory`: tables of the checks, and the plots that belong to them."""
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tabulate
 
 from nmbench.contracts.catalog import BASELINES
 from nmbench.paper.theory import rank1, synthetic, trained
-from nmbench.paper.theory.trained import TrainedNetwork
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Drawing = Callable[[], "Figure"]
+
+class TheoryReport(NamedTuple):
+    """Tables as text, the function that draws the plot, and remarks on changed code, one line each."""
+
+    text: str
+    draw: Callable[[], Figure]
+    remarks: tuple[str, ...] = ()
+
+    def save_plot(self, path: pathlib.Path) -> None:
+        """Draw into a picture file; raises `NmbenchError` if it cannot be written."""
+        try:
+            self.draw().savefig(path, dpi=150)
+        except OSError as error:
+            raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def made(instances: int, seed: int) -> tuple[str, Drawing]:
-    """Tables on networks made for the purpose, and the figure of ramps."""
+def of_random_networks(instances: int, seed: int) -> TheoryReport:
+    """The report on random networks; its plot shows ramps."""
     ramps = [synthetic.ramp(interval) for interval in synthetic.RAMPS]
     ends = [
-        (r.interval, r.exact.min(), r.exact.max(), abs(r.made_exact[-1] - r.f[-1]), abs(r.made_continuous[-1] - r.f[-1]))
+        (r.interval, r.exact.min(), r.exact.max(), abs(r.output_exact[-1] - r.f[-1]), abs(r.output_continuous[-1] - r.f[-1]))
         for r in ramps
     ]
     parts = [
-        f"Proposition 1: semilinear LSTM against linearised NM-RNN, float64, {synthetic.TRIALS} trials each",
+        f"Proposition 1: semilinear LSTM compared with linearised NM-RNN, float64, {synthetic.TRIALS} trials each",
         _table(["networks", "steps", "max error z", "max error y"], synthetic.proposition(instances, seed)),
         f"Rank-1 signal from the network's own output: discrete form, {instances} networks each, {synthetic.STEPS} steps;\n"
-        f"s at the steps where it moves the output (c^T L R^T phi(x) at least {rank1.SENSITIVE:g})",
+        f"s at the steps where it affects the output (c^T L R^T phi(x) at least {rank1.SENSITIVE:g})",
         _table(["phi", "inputs", "max error s", "max error x", "share of steps"], synthetic.signals(instances, seed)),
         f"Ramp from -1/2 to 1/2 by a linear rank-1 network without inputs: tau = {synthetic.RAMP_TAU:g}, "
-        f"d = {synthetic.RAMP_D:g}, R^T L = 1; error of the output at its end",
-        _table(["steps", "least s", "largest s", "discrete form", "Eq. 16 read off at the steps"], ends),
-        "\n".join(["No trained network was asked for. To train one, and then give its run id to --run:", *commands()]),
+        f"d = {synthetic.RAMP_D:g}, R^T L = 1; error of the output at the end of the ramp",
+        _table(["steps", "least s", "largest s", "discrete form", "Eq. 16 at the steps"], ends),
+        "\n".join(["No trained network was given. To train one (then pass its run id as --run):", *commands()]),
     ]
 
     def draw() -> Figure:
@@ -42,23 +55,25 @@ def made(instances: int, seed: int) -> tuple[str, Drawing]:
 
         return plot.ramps(ramps)
 
-    return _join(parts), draw
+    return TheoryReport(_join(parts), draw)
 
 
-def of(found: TrainedNetwork) -> tuple[str, Drawing]:
-    """Tables on a trained network, and the figure of its signal and state.
+def of_run(text: str, results_dir: str) -> TheoryReport:
+    """The report on the trained network of a row (see `trained.load`); its plot shows signal and state.
 
     Raises:
-      NmbenchError: neither piece of theory applies to it.
+      NmbenchError: the network cannot be loaded, or neither part of the theory applies to it.
     """
+    found = trained.load(text, results_dir)
     sizes = ", ".join(f"{name}={size}" for name, size in found.network.sizes.items())
     parts = [f"{found.name}: {sizes}, tau_x={found.network.tau_x:g}, tau_z={found.network.tau_z:g}"]
     reasons = []
     try:
-        errors, moved = trained.proposition(found)
+        errors, change = trained.proposition(found)
         parts += [
             f"Proposition 1: semilinear LSTM with H={errors.hidden}, float64, {found.inputs.shape[1]} test trials of "
-            f"{len(found.inputs)} steps;\nx started in the span of R, which changes the outputs by at most {moved:.3g}",
+            f"{len(found.inputs)} steps;\n"
+            f"initial x projected onto the span of R, which changes the outputs by at most {change:.3g}",
             _table(["max error z", "max error y"], [(errors.z, errors.y)]),
         ]
     except NmbenchError as error:
@@ -68,14 +83,14 @@ def of(found: TrainedNetwork) -> tuple[str, Drawing]:
         traces = trained.traces(found)
         rows = trained.predictions(found, traces)
         parts += [
-            f"Rank-1 signal and state from the network's own output; s at the share of steps where it can be told, that\n"
-            f"is where it moves the output (|c^T L R^T phi(x)| at least {rank1.SENSITIVE:g})",
+            f"Rank-1 signal and state from the network's own output; s at the share of steps where it affects the output\n"
+            f"(|c^T L R^T phi(x)| at least {rank1.SENSITIVE:g})",
             _table(
                 [found.condition, "trials", "share of steps", "max error s", "max error x"],
-                [(r.condition, r.trials, r.told, r.own_s, r.own_x) for r in rows],
+                [(r.condition, r.trials, r.identifiable, r.own_s, r.own_x) for r in rows],
             ),
-            "Rank-1 signal and state from the task's target, at the steps where it moves; s at the share of these where\n"
-            "the s asked for is in (0, 1); w = L^T x / |L|, its error relative to the range of the network's own",
+            "Rank-1 signal and state from the task's target, at the steps where it changes; s at the share of these where\n"
+            "the required s is in (0, 1); w = L^T x / |L|, its error relative to the range of the network's own",
             _table(
                 [found.condition, "share", "mean error s", "max error s", "mean by Eq. 16", "mean error w", "max error w"],
                 [(r.condition, r.possible, r.target_s, r.target_s_max, r.law_s, r.target_w, r.target_w_max) for r in rows],
@@ -85,20 +100,20 @@ def of(found: TrainedNetwork) -> tuple[str, Drawing]:
         reasons.append(str(error))
         parts.append(f"Not shown: {error}")
     if len(reasons) == 2:
-        raise NmbenchError(f"neither piece of theory applies to {found.name}: {'; '.join(reasons)}")
+        raise NmbenchError(f"neither part of the theory applies to {found.name}: {'; '.join(reasons)}")
 
     def draw() -> Figure:
         from nmbench.paper.theory import plot
 
         return plot.signal_and_state(found, trained.traces(found))
 
-    return _join(parts), draw
+    return TheoryReport(_join(parts), draw, found.remarks)
 
 
 def commands() -> list[str]:
-    """Command lines that train networks which both pieces of theory apply to, or the second one alone.
+    """Commands that train networks for both parts of the theory, or for the second part alone.
 
-    For models tagged linear and neuromodulation, on tasks for which they have rank 1 by default.
+    They name models tagged linear and neuromodulation, on tasks for which these have rank 1 by default.
     """
     lines = []
     for entry in BASELINES.entries():

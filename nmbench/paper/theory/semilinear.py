@@ -8,14 +8,14 @@ Derivation. Let w_t = g R^T x_t and Q = I - g R R^T, the projection off span(R):
   1. g R^T times the update of x:  w_t = S_t w_{t-1} + g R^T B_x u_t. This needs L = R, g R^T R = I and no leak: with
      tau_x > 1 the factor of w_{t-1} is 1 - 1/tau_x + S_t/tau_x, which no sigmoid gate of Eq. 4 equals.
   2. Q times the update of x:  Q x_t = Q B_x u_t, a function of the last input alone, for t >= 0. Before the first step this
-     needs Q x_{-1} = 0, the start in span(R), with u_{-1} = 0.
-  3. x_{t-1} = R w_{t-1} + Q B_x u_{t-1}, put into the update of z:
+     needs Q x_{-1} = 0, an initial x in span(R), with u_{-1} = 0.
+  3. Insert x_{t-1} = R w_{t-1} + Q B_x u_{t-1} into the update of z:
      z_t = (1/tau_z) B_zx R w_{t-1} + m_t,  m_t = D z_{t-1} + B_z u_t/tau_z + B_zx Q B_x u_{t-1}/tau_z.
   4. Let c_t = [w_{t-1}; 1; 1] and h_t = o_t c_t with o_t = [1/2; m_t; u_{t-1}], so h_t = [w_{t-1}/2; m_t; u_{t-1}]. Then
      z_t = W_zh h_t with W_zh = [(2/tau_z) B_zx R | I | 0]: the 2 undoes the 1/2 of the output gate.
   5. o_t is affine in h_{t-1} and u'_t = [u_t; u_{t-1}] since z_{t-1} = W_zh h_{t-1}: Eq. 6. The 1/2 is a bias.
   6. c_t = f_t c_{t-1} + (1/2) ctilde_t with f_t = s_{t-1} = sigmoid(A_z W_zh h_{t-1} + b_z), ctilde_t = 2 g R^T B_x u_{t-1},
-     is step 1, one step late. The ones stay 1 with f = 1/2 and ctilde = 1: 1/2 + 1/2, exactly.
+     is step 1 with a delay of one step. The ones stay exactly 1 with f = 1/2 and ctilde = 1: 1/2 + 1/2.
   7. y_{t-1} = C x_{t-1} + d = 2 C R (w_{t-1}/2) + C Q B_x u_{t-1} + d, affine in h_t.
   8. Start: h_{-1} = [0; z_{-1}; 0] gives f_0 = s_{-1} = sigmoid(A_z z_{-1} + b_z), so c_{-1} = [w_{-1}/s_{-1}; 1; 1].
 """
@@ -28,16 +28,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from nmbench.paper.theory.network import Network, check_inputs, identity
+from nmbench.paper.theory.network import NeuromodulatedNetwork, check_inputs, identity
 from nmbench.support.errors import NmbenchError
 
-# How far from the hypotheses rounding may take an instance, relative to numbers of order one.
+# Largest deviation from the hypotheses that counts as rounding, relative to numbers of order one.
 ROUNDING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SemilinearLSTM:
-    """Parameters of the supplement's Eqs. 4-6 with a linear readout, float64.
+class ConstructedLSTM:
+    """A semilinear LSTM (the supplement's Eqs. 4-6) with a linear readout, as float64 arrays.
 
     [f, i] = sigmoid(W [h_{t-1}; u'_t] + b),  [ctilde, o] = W [h_{t-1}; u'_t] + b
     c_t = f_t c_{t-1} + i_t ctilde_t,  h_t = o_t c_t,  y_t = C h_t + d
@@ -82,59 +82,61 @@ class SemilinearLSTM:
 class Conversion(NamedTuple):
     """lstm: the semilinear LSTM, hidden size K + M + P. W_zh: `[M, K + M + P]`, with z_t = W_zh h_t."""
 
-    lstm: SemilinearLSTM
+    lstm: ConstructedLSTM
     W_zh: np.ndarray
 
 
-class Errors(NamedTuple):
-    """Largest absolute differences over steps and trials, in z and in y, and H, the hidden size of the LSTM."""
+class ConversionErrors(NamedTuple):
+    """Largest absolute differences over steps and trials in z and y, and the hidden size H of the LSTM."""
 
     z: float
     y: float
     hidden: int
 
 
-def check_hypotheses(network: Network) -> None:
-    """Raise `NmbenchError` with the reason unless Proposition 1 holds for the network (see the module docstring)."""
+def check_hypotheses(network: NeuromodulatedNetwork) -> None:
+    """Raise `NmbenchError` with the reason if Proposition 1 does not apply to the network (see the module docstring)."""
     if network.tau_x != 1:
         raise NmbenchError(
-            f"Proposition 1 is for tau_x = 1, a network without a leak (Eq. 1); this one has {network.tau_x:g}"
+            f"Proposition 1 applies to networks without a leak, tau_x = 1 (Eq. 1); this one has tau_x = {network.tau_x:g}"
         )
     for name, phi in (("x", network.phi_x), ("z", network.phi_z)):
         if phi is not identity:
-            raise NmbenchError(f"Proposition 1 is for linear networks (Eqs. 1-2); this one applies a function to {name}")
+            raise NmbenchError(
+                f"Proposition 1 applies to linear networks (Eqs. 1-2); this one applies a nonlinear function to {name}"
+            )
     R = network.R
     apart = np.max(np.abs(network.L - R))
     if apart > ROUNDING * np.max(np.abs(R)):
-        raise NmbenchError(f"Proposition 1 needs tied factors, L = R; they differ by up to {apart:.3g}")
+        raise NmbenchError(f"Proposition 1 needs tied factors, L = R; here they differ by up to {apart:.3g}")
     off = np.max(np.abs(network.prefactor * R.T @ R - np.eye(R.shape[1])))
     if off > ROUNDING:
         raise NmbenchError(
             f"Proposition 1 needs R^T R times the prefactor of the recurrence, {network.prefactor:.4g}, to be the identity; "
-            f"it is off by up to {off:.3g}"
+            f"it differs from it by up to {off:.3g}"
         )
     outside = np.max(np.abs(_off_span(network, network.x_start)))
     if outside > ROUNDING * max(1.0, np.max(np.abs(network.x_start))):
         raise NmbenchError(
-            f"Proposition 1 needs the initial x in the span of R; it lies up to {outside:.3g} outside "
+            f"Proposition 1 needs an initial x in the span of R; its part outside is up to {outside:.3g} "
             f"(nmbench.paper.theory.semilinear.start_in_span projects it)"
         )
 
 
-def start_in_span(network: Network) -> Network:
+def start_in_span(network: NeuromodulatedNetwork) -> NeuromodulatedNetwork:
     """The network with its initial x projected onto span(R), for factors that are tied and orthonormal.
 
-    Without feedback this changes neither z nor x nor y after the first step: the rest of the start is seen by nothing.
+    Without feedback this changes neither z, x nor y after the first step, because nothing depends on the removed part.
     """
     inside = network.x_start - _off_span(network, network.x_start)
     return dataclasses.replace(network, x_start=inside)
 
 
-def convert(network: Network) -> Conversion:
+def convert(network: NeuromodulatedNetwork) -> Conversion:
     """The semilinear LSTM that reproduces z_t and, one step later, y_t of a network on inputs `lagged(u)`.
 
     Raises:
-      NmbenchError: the network breaks a hypothesis, or one of its gates starts so near 0 that w_{-1}/s_{-1} is not finite.
+      NmbenchError: a hypothesis does not hold, or a gate starts so near 0 that w_{-1}/s_{-1} is not finite.
     """
     check_hypotheses(network)
     K, M, P = (network.sizes[name] for name in "KMP")
@@ -170,9 +172,9 @@ def convert(network: Network) -> Conversion:
         c_start[keys] = g * R.T @ network.x_start / expit(network.A_z @ network.z_start + network.b_z)
     if not np.isfinite(c_start).all():
         raise NmbenchError(
-            "a gate of the network starts so near 0 that w/s, where the LSTM's cell starts, is not a finite number"
+            "a gate of the network starts so near 0 that w/s, the initial cell state of the LSTM, is not a finite number"
         )
-    lstm = SemilinearLSTM(
+    lstm = ConstructedLSTM(
         W_f=W_f, W_i=W_i, W_c=W_c, W_o=W_o, b_f=b_f, b_i=b_i, b_c=b_c, b_o=b_o, C=C, d=network.d, h_start=h_start,
         c_start=c_start,
     )  # fmt: skip
@@ -184,20 +186,20 @@ def lagged(u: np.ndarray) -> np.ndarray:
     return np.concatenate([u, np.concatenate([np.zeros_like(u[:1]), u[:-1]])], axis=2)
 
 
-def reproduce(network: Network, u: np.ndarray) -> Errors:
-    """How far z and y of the converted network are from the network's own on inputs `[T, B, P]`.
+def reproduce(network: NeuromodulatedNetwork, u: np.ndarray) -> ConversionErrors:
+    """Errors of the converted network: differences of its z and y from the network's own on inputs `[T, B, P]`.
 
     Raises:
-      NmbenchError: as `convert`, or inputs of another shape.
+      NmbenchError: as `convert`, or the inputs have another shape.
     """
     lstm, W_zh = convert(network)
     states = network.run(u)
-    # One step more, since y lags; its input is not seen by what is read.
+    # One more step, because y comes one step late; its input does not affect the values that are compared.
     h = lstm.run(lagged(np.concatenate([u, np.zeros_like(u[:1])])))
     z, y = h[:-1] @ W_zh.T, h[1:] @ lstm.C.T + lstm.d
-    return Errors(float(np.max(np.abs(z - states.z))), float(np.max(np.abs(y - states.y))), h.shape[-1])
+    return ConversionErrors(float(np.max(np.abs(z - states.z))), float(np.max(np.abs(y - states.y))), h.shape[-1])
 
 
-def _off_span(network: Network, columns: np.ndarray) -> np.ndarray:
+def _off_span(network: NeuromodulatedNetwork, columns: np.ndarray) -> np.ndarray:
     """(I - g R R^T) times columns `[N]` or `[N, J]`."""
     return columns - network.prefactor * network.R @ (network.R.T @ columns)

@@ -1,4 +1,4 @@
-"""Both pieces of theory on networks made for the purpose, where the answer is known."""
+"""Both parts of the theory on random networks whose signal and states are available."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from nmbench.paper.theory import rank1, semilinear
-from nmbench.paper.theory.network import Network, Phi, draw, identity
-from nmbench.paper.theory.rank1 import Rank1
+from nmbench.paper.theory.network import NeuromodulatedNetwork, Phi, draw, identity
+from nmbench.paper.theory.rank1 import Rank1Network
 
-# Ranges, both ends included, that sizes of random instances are drawn from.
+# Ranges of the sizes of random instances, both ends included.
 SIZES = {"N": (4, 60), "M": (1, 12), "K": (1, 4), "P": (1, 5), "O": (1, 3)}
 STEPS, TRIALS = 20, 2
 LONG_SIZES, LONG_STEPS = {"N": 40, "M": 7, "K": 3, "P": 4, "O": 2}, 200
-# The ramps of the supplement's Fig. 3B, with the time constant of its C.3; d is at liberty.
+# The ramps of Fig. 3B with the time constant of supplement C.3; d is our choice.
 RAMPS, RAMP_TAU, RAMP_D = (7, 15, 23), 2.0, 0.8
 PHIS: dict[str, Phi] = {"linear": identity, "tanh": np.tanh}
 
@@ -25,7 +25,7 @@ def draw_sizes(random: np.random.RandomState) -> dict[str, int]:
 
 
 def proposition(instances: int, seed: int) -> list[tuple[str, int, float, float]]:
-    """(what, steps, largest error in z, in y) for many random instances of random sizes, and for one on a long sequence."""
+    """(networks, steps, largest error in z, in y): many random instances of random sizes, and one on a long sequence."""
     random = np.random.RandomState(seed)
     found = []
     for _ in range(instances):
@@ -40,16 +40,16 @@ def proposition(instances: int, seed: int) -> list[tuple[str, int, float, float]
     ]
 
 
-def draw_rank1(random: np.random.RandomState, phi: Phi) -> Network:
-    """A random rank-1 network with a leak, R not L, and a start off the direction of L.
+def draw_rank1(random: np.random.RandomState, phi: Phi) -> NeuromodulatedNetwork:
+    """A random rank-1 network with a leak, R different from L, and an initial state that is not along L.
 
-    R^T L is near 2 and the gates near 1/2, so that the state neither dies away nor grows fast.
+    R^T L is near 2 and the gates near 1/2, so the state neither decays nor grows fast.
     """
     N, M, P = 30, 5, 3
     L = random.randn(N, 1) / np.sqrt(N)
     noise = random.randn(N, 1) / np.sqrt(N)
     R = (2 * L + noise) / (L.T @ L)
-    return Network(
+    return NeuromodulatedNetwork(
         L=L,
         R=R,
         B_x=random.randn(N, P) / np.sqrt(P),
@@ -70,8 +70,8 @@ def draw_rank1(random: np.random.RandomState, phi: Phi) -> Network:
 def signals(instances: int, seed: int) -> list[tuple[str, str, float, float, float]]:
     """(phi, inputs, largest error in s, in x, share of steps) of the discrete theory, given the output of random networks.
 
-    s is compared at that share of the steps where its sensitivity is at least `rank1.SENSITIVE`; elsewhere it is nearly
-    0 / 0. Errors in x are relative to its largest entry, if that is above 1.
+    The share is of steps at which the sensitivity is at least `rank1.SENSITIVE`. s is compared at these; elsewhere it is
+    nearly 0 / 0. Errors in x are relative to its largest entry, if that is above 1.
     """
     rows = []
     for name, phi in PHIS.items():
@@ -80,38 +80,39 @@ def signals(instances: int, seed: int) -> list[tuple[str, str, float, float, flo
             for _ in range(instances):
                 network = draw_rank1(random, phi)
                 u = driven * random.randn(STEPS, TRIALS, network.sizes["P"])
-                states, one = network.run(u), Rank1.of(network)
+                states, one = network.run(u), Rank1Network.of(network)
                 f = states.y[..., 0]
                 s, x = rank1.signal(one, f, u), rank1.state(one, f, u)[1][1:]
-                told = np.abs(rank1.sensitivity(one, f, u)) >= rank1.SENSITIVE
-                s_error = np.max(np.abs(s - states.s[..., 0]), where=told, initial=0.0)
+                identifiable = np.abs(rank1.sensitivity(one, f, u)) >= rank1.SENSITIVE
+                s_error = np.max(np.abs(s - states.s[..., 0]), where=identifiable, initial=0.0)
                 x_error = np.max(np.abs(x - states.x)) / max(1.0, np.max(np.abs(states.x)))
-                errors.append((s_error, x_error, told.mean()))
+                errors.append((s_error, x_error, identifiable.mean()))
             s_errors, x_errors, shares = zip(*errors, strict=True)
             rows.append((name, "yes" if driven else "no", max(s_errors), max(x_errors), float(np.mean(shares))))
     return rows
 
 
-class Ramp(NamedTuple):
-    """A ramp from -1/2 to 1/2, and a discrete linear rank-1 network without input, R^T L = 1, that is to make it.
+class RampSignal(NamedTuple):
+    """The signal of a discrete linear rank-1 network without input, R^T L = 1, for a ramp from -1/2 to 1/2.
 
-    f: the ramp, f_0 .. f_I. exact, continuous: s_1 .. s_I by the discrete theory, and by Eq. 16 read off at the steps.
-    made_exact, made_continuous: what the network puts out under the two, y_0 .. y_I.
+    f: the ramp, f_0 .. f_I.
+    exact, continuous: s_1 .. s_I by the discrete theory, and by Eq. 16 evaluated at the steps.
+    output_exact, output_continuous: output y_0 .. y_I of the network under the two signals.
     """
 
     interval: int
     f: np.ndarray
     exact: np.ndarray
     continuous: np.ndarray
-    made_exact: np.ndarray
-    made_continuous: np.ndarray
+    output_exact: np.ndarray
+    output_continuous: np.ndarray
 
 
-def ramp(interval: int, tau: float = RAMP_TAU, d: float = RAMP_D) -> Ramp:
-    """The ramp of so many steps (see `Ramp`)."""
+def ramp(interval: int, tau: float = RAMP_TAU, d: float = RAMP_D) -> RampSignal:
+    """Signal and outputs for a ramp of `interval` steps; tau: time constant, d: offset of the readout."""
     f = np.arange(interval + 1) / interval - 0.5
     exact = rank1.linear_signal(f, tau, d)
     continuous = rank1.power_law(f[1:], np.full(interval, 1 / interval), tau, d)
     # x_t = (1 - 1/tau + s_t/tau) x_{t-1}, and y - d is proportional to x.
-    made = [np.concatenate([f[:1], d + (f[0] - d) * np.cumprod(1 + (s - 1) / tau)]) for s in (exact, continuous)]
-    return Ramp(interval, f, exact, continuous, *made)
+    outputs = [np.concatenate([f[:1], d + (f[0] - d) * np.cumprod(1 + (s - 1) / tau)]) for s in (exact, continuous)]
+    return RampSignal(interval, f, exact, continuous, *outputs)

@@ -1,7 +1,7 @@
-"""The leaderboard as one HTML page that needs nothing else: no network, no other file.
+"""The leaderboard as one self-contained HTML page, which needs no network and no other file.
 
-Template, style sheet and script lie in `templates/` and are put into the page. Everything that comes from rows is escaped by
-jinja2; a policy in the page's head lets no script run but that one, and nothing load.
+Template, style sheet and script are in `templates/` and become part of the page. Jinja2 escapes all values from rows. The
+content security policy in the page's head allows only the page's own script and no loading of other resources.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import nmbench
 from nmbench.report import files
-from nmbench.report.page.content import Commands, gather
+from nmbench.report.page.content import gather
+from nmbench.report.page.row_details import Commands
 from nmbench.results import store
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
-    import jinja2
-
-    from nmbench.results.ranking import Overall, Table
+    from nmbench.results.overall import OverallRanking
+    from nmbench.results.ranking import Table
 
 INDEX = "index.html"
 MOST_ROWS = 5000
-# What an earlier page is known by; any other file of that name is left alone.
+# Identifies an earlier page, which may be replaced; any other file of that name is not.
 _GENERATOR = '<meta name="generator" content="nmbench '
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -52,15 +52,15 @@ def check_size(tables: Sequence[Table]) -> None:
 
 
 def check_out(text: str) -> pathlib.Path:
-    """The folder of --out, proven to be one that a page can be written into; nothing is left there.
+    """Check that a page can be written into the folder of --out, without writing it, and return the folder.
 
     Raises:
-      NmbenchError: it is no folder or cannot be written, or holds an index.html that is not a page of nmbench.
+      NmbenchError: the path is no folder or cannot be written, or it has an index.html that is not a page of nmbench.
     """
     folder = pathlib.Path(os.path.expanduser(text))
     index = folder / INDEX
     if not text or (folder.exists() and not folder.is_dir()):
-        raise NmbenchError(f"--out={text} is no folder; name one, the page is written into it as {INDEX}")
+        raise NmbenchError(f"--out={text} is not a folder; name a folder for {INDEX}")
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def check_out(text: str) -> pathlib.Path:
             pass
         if index.is_dir() or (index.exists() and _GENERATOR not in _start(index)):
             raise NmbenchError(
-                f"{index} is there and is no page of nmbench; move it away, or name another folder with --out"
+                f"{index} exists and is not a page of nmbench; move it away, or name another folder with --out"
             )
     except OSError as error:
         reason = error.strerror or error
@@ -88,22 +88,22 @@ def _start(path: pathlib.Path) -> str:
 def write(
     folder: pathlib.Path,
     tables: Sequence[Table],
-    rankings: Sequence[Overall],
+    rankings: Sequence[OverallRanking],
     paths: Sequence[str],
     commands: Commands,
-    report: Callable[[str], None] = lambda what: None,
+    report: Callable[[str], None] = lambda task: None,
 ) -> pathlib.Path:
-    """Write the page, whole or not at all, and return its path.
+    """Write the page atomically and return its path.
 
     Args:
       folder: from `check_out`.
-      tables, rankings: see `nmbench.results.ranking`.
-      paths: results folders and files that the tables come from; run folders give training curves and outputs.
-      commands: how a row is made again, see `nmbench.experiments.row_commands.Reruns.of`.
-      report: told what is being drawn.
+      tables, rankings: from `nmbench.results.ranking` and `nmbench.results.overall`.
+      paths: results folders and files of the tables; run folders contribute training curves and outputs.
+      commands: row to the command that makes it again; see `nmbench.experiments.row_commands.RowCommands.of`.
+      report: called with the name of each task before its figures are drawn.
 
     Raises:
-      NmbenchError: the disk refuses.
+      NmbenchError: the page cannot be written.
     """
     wanted = {run_id for table in tables for entry in table.entries for run_id in entry.run_ids}
     rows = {row["run_id"]: row for path in paths for row in store.iterate(path) if row["run_id"] in wanted}
@@ -117,35 +117,26 @@ def write(
     return index
 
 
-def environment() -> jinja2.Environment:
-    """Of the templates; whatever is put into them is escaped."""
+def render(found: Mapping[str, Any]) -> str:
+    """HTML of the data that `gather` returns."""
     import jinja2
+    from markupsafe import Markup
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def render(found: Mapping[str, Any]) -> str:
-    """HTML of what `gather` returns."""
-    from markupsafe import Markup
-
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text = (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-            script=Markup(script),
-            script_sha256=digest,
-            generator=f"nmbench {nmbench.__version__}",
-            **found,
-        )
+    text = environment.get_template("page.html.j2").render(
+        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_sha256=digest,
+        generator=f"nmbench {nmbench.__version__}",
+        **found,
     )
     size = f"{len(text.encode()) / 1000:.0f} kB"
     return text.replace("@page-size@", size, 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Stand-ins that no other colour is taken for; each becomes a variable of the style sheet, so that dark mode can change it.
+# Placeholder colours. Each is replaced by a variable of the style sheet, so that dark mode can change it.
 INK, MUTED, GRID = "#000001", "#000002", "#000003"
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
 _SERIES, _SHADE = "#0001", "#0002"
@@ -21,7 +21,7 @@ _FONT = re.compile(r"font: (?:[a-z0-9]+ )*?([\d.]+)px [^;]*")
 _FAMILY = re.compile(r"font-family: [^;]*;? ?")
 _REFERENCE = re.compile(r"#([A-Za-z][\w\-]*)")
 
-# Of a figure: labels are as wide as the default font's, which is wider than those that pages have.
+# Settings of the figures. Matplotlib lays out labels in its default font, which is wider than the page's.
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "nmbench",
@@ -54,17 +54,17 @@ STYLE: dict[Any, Any] = {
 
 
 def series(number: int) -> str:
-    """Stand-in for the page's series colour of this number."""
+    """Placeholder for the page's series colour of this number."""
     return f"{_SERIES}{number:02x}"
 
 
 def shade(number: int) -> str:
-    """Stand-in for the page's background colour of this number."""
+    """Placeholder for the page's background colour of this number."""
     return f"{_SHADE}{number:02x}"
 
 
 def variable(colour: str) -> str:
-    """The style sheet's variable for a stand-in; any other colour as it is."""
+    """The style sheet's variable for a placeholder; other colours are unchanged."""
     if colour in _VARIABLES:
         return _VARIABLES[colour]
     for start, name in ((_SERIES, "c"), (_SHADE, "s")):
@@ -77,8 +77,8 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
     """The figure as an `<svg>` element for an HTML page.
 
     Args:
-      figure: drawn with `STYLE`, in points that become the page's pixels.
-      key: starts every id in it, so that figures do not clash.
+      figure: drawn with `STYLE`; one point becomes one pixel of the page.
+      key: start of every id in it, so that ids of different figures differ.
       title, description: its text alternative.
     """
     buffer = io.BytesIO()
@@ -109,12 +109,20 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
+def plot(drawn: tuple[Figure, str], key: str, title: str, caption: str) -> dict[str, Any]:
+    """A figure of the page: its SVG, title and caption. drawn: the figure and its description. key: start of its ids."""
+    from markupsafe import Markup
+
+    figure, description = drawn
+    return {"svg": Markup(inline(figure, key, title, description)), "title": title, "caption": caption}
+
+
 def _prune(parent: ET.Element) -> None:
-    """Leave out what is not drawn, and groups that say nothing of their members."""
+    """Remove elements that are not drawn, and groups without attributes."""
     kept: list[ET.Element] = []
     for child in parent:
         _prune(child)
-        # A style element here would apply to the whole page; the rules are in the page's own style sheet.
+        # A style element would apply to the whole page; the page's style sheet has these rules.
         unseen = child.tag in ("metadata", "style") or (child.tag in ("defs", "g") and len(child) == 0)
         if unseen or (child.tag == "path" and child.attrib.get("style") == "fill: none"):
             continue

@@ -1,4 +1,4 @@
-"""The page's figures of trials: what a trial shows and asks for, and what trained models answer."""
+"""The page's figures of trials: inputs and targets, and the outputs of trained models."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def example(signals: Sequence[Signal], trial: int, epochs: Epochs, shades: Mappi
     Args:
       signals: see `nmbench.report.trials.signals`.
       trial: its number.
-      epochs: its stretches, (name, first step, step after the last).
-      shades: name of a stretch to number of its background.
+      epochs: (name, first step, step after the last) of each.
+      shades: name of an epoch to the number of its background colour.
     """
     figure, axes = _figure(len(signals), 82)
     for axis, signal in zip(axes, signals, strict=True):
@@ -35,9 +35,9 @@ def example(signals: Sequence[Signal], trial: int, epochs: Epochs, shades: Mappi
         _limit(axis, signal.values[:, trial], len(signal.values))
     _shade(axes, epochs, shades)
     axes[-1].set_xlabel("step")
-    stretches = ", ".join(f"{name} {first} to {end - 1}" for name, first, end in epochs)
+    listed = ", ".join(f"{name} {first} to {end - 1}" for name, first, end in epochs)
     rows = "; ".join(f"{s.name} with {s.spec.channels} channel{'s' * (s.spec.channels > 1)}" for s in signals)
-    return figure, f"{rows}. " + (f"Epochs by step: {stretches}." if stretches else "")
+    return figure, f"{rows}. " + (f"Epochs by step: {listed}." if listed else "")
 
 
 def answers(
@@ -48,7 +48,7 @@ def answers(
     epochs: Sequence[Epochs],
     shades: Mapping[str, int],
 ) -> tuple[Figure, str]:
-    """What one trained network answers on a few trials, over the target (dashed): a row per trial.
+    """Outputs of one trained network on a few trials, drawn over the target (dashed): a row per trial.
 
     Args:
       target: of all trials.
@@ -59,20 +59,20 @@ def answers(
       shades: as in `example`.
     """
     figure, axes = _figure(len(chosen), 92)
-    said = []
+    sentences = []
     for i, (axis, trial) in enumerate(zip(axes, chosen, strict=True)):
         wanted = target.values[:, trial]
         _draw(axis, outputs[:, i], width=1.6, smooth=True)
-        # One target is told from its output at a glance in ink; of several, colours say which is whose.
+        # A single target is drawn in ink; several targets have the colours of their outputs.
         _draw(axis, wanted, colour=INK if wanted.shape[1] == 1 else None, width=1.1, dashes=(0, (4, 2.5)), symbol="D")
         axis.set_title(titles[i], loc="left", pad=3)
         _limit(axis, np.concatenate([wanted, outputs[:, i]]), len(wanted))
         _shade([axis], epochs[i], shades)
         counted = np.isfinite(wanted)
         error = float(np.mean((outputs[:, i][counted] - wanted[counted]) ** 2))
-        said.append(f"{titles[i]}: mean squared difference from the target {number(error)}")
+        sentences.append(f"{titles[i]}: mean squared difference from the target {number(error)}")
     axes[-1].set_xlabel("step")
-    return figure, ". ".join(said) + "."
+    return figure, ". ".join(sentences) + "."
 
 
 def _draw(
@@ -84,7 +84,7 @@ def _draw(
     symbol: str = "o",
     smooth: bool = False,
 ) -> None:
-    """Lines `[T, channels]`, in steps or smooth; a channel with a value at one step only is a mark."""
+    """Lines `[T, channels]`, in steps or smooth; a channel with a value at one step only is a marker."""
     for channel in range(values.shape[1]):
         line = values[:, channel]
         shown = {"color": series(channel % 8) if colour is None else colour, "linewidth": width}
@@ -98,8 +98,8 @@ def _draw(
 
 def _limit(axis: Any, values: np.ndarray, steps: int) -> None:
     """Room above and below, and at most three numbers on the axis."""
-    there = values[np.isfinite(values)]
-    low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     room = 0.12 * (high - low) or 0.5
     axis.set_ylim(low - room, high + room)
     axis.set_xlim(-0.5, steps - 0.5)

@@ -1,1 +1,6 @@
-"""Jobs of a sweep on a Slurm cluster: settings, what the queue says, submission and watching, and the part on the node."""
+"""The Slurm executor, built on submitit: settings (flags), commands of Slurm, the executor, and its part on the node.
+
+Public: `executor` (SlurmExecutor) and `settings`.
+"""
+
+__all__ = ["executor", "settings"]

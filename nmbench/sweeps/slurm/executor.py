@@ -1,54 +1,47 @@
-"""Jobs as arrays of a Slurm cluster: submitted through submitit, watched with one squeue for all of them.
+"""The executor that runs jobs as arrays on a Slurm cluster.
 
-The results folder, on a file system that all nodes share, is the only channel: what became of a job is read from its rows
-and from the record that it writes, never from what submitit pickles.
+submitit submits the jobs and stores arguments and outcomes in logs/sweep/slurm/ of the results folder, which all nodes must
+share. Monitoring is one squeue for all jobs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
 import importlib.util
-import json
+import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any
 
 from nmbench.results.provenance import utc_now
 from nmbench.support import interrupts
-from nmbench.support.errors import NmbenchError
-from nmbench.sweeps import losses
+from nmbench.support.errors import NmbenchError, one_line
+from nmbench.sweeps import lost_runs
 from nmbench.sweeps.executors import Executor
 from nmbench.sweeps.jobs import Event, Job, JobOutcome
-from nmbench.sweeps.slurm import batches, queue
-from nmbench.sweeps.slurm.batches import Batch
-from nmbench.sweeps.slurm.job import Cell
+from nmbench.sweeps.slurm import commands
+from nmbench.sweeps.slurm.job import TrainingCall
 from nmbench.sweeps.slurm.settings import Settings
 
-try:
-    import fcntl
-except ImportError:  # no Slurm there either
-    fcntl = None
-
-# Seconds between two looks at the queue: at first, at most, and as a part of the time that has passed.
-SOONEST_S, LATEST_S, SHARE = 2.0, 30.0, 0.02
-# How long a job that has left the queue may take until what it has written is seen here.
+# Seconds between two calls of squeue: shortest, longest, and as a fraction of the time since the start.
+SHORTEST_S, LONGEST_S, FRACTION = 2.0, 30.0, 0.02
+# Seconds until the files of an ended job are visible on a shared file system.
 SETTLE_S = 10.0
-# What Slurm's last word on a job makes of its runs; those of other jobs are left for the next call.
+# Final states that are a job's own fault, and the status of its rows.
 _LOST = {"OUT_OF_MEMORY": "failed", "TIMEOUT": "timeout", "DEADLINE": "timeout"}
 
-
-class Spot(NamedTuple):
-    """Where a job is in Slurm."""
-
-    batch: Batch
-    index: int
+Report = Callable[[Event], None]
+# Job name to submitit's `SlurmJob`.
+Queued = dict[str, Any]
 
 
 class SlurmExecutor(Executor):
     """Args:
-    settings: what each job gets.
+    settings: resources of each job.
     timeout_s: time limit of a training, None for that of the Slurm job alone.
-    wait: watch the jobs to their end; otherwise `run` returns once they are submitted, with no outcomes.
+    wait: monitor the jobs to their end; otherwise `run` returns once they are submitted, without outcomes.
     """
 
     def __init__(self, settings: Settings, timeout_s: float | None = None, wait: bool = True):
@@ -58,170 +51,150 @@ class SlurmExecutor(Executor):
     def check(self) -> None:
         if importlib.util.find_spec("submitit") is None:
             raise NmbenchError("--executor=slurm needs submitit; install it with pip install 'nmbench[slurm]'")
-        queue.require()
-        queue.check_partition(self._settings.partition, self._settings.minutes, queue.partitions())
-        queue.check_options(self._settings.options())
-        self._longest = queue.longest_array()
+        commands.check(self._settings.options)
+        self._longest = commands.longest_array()
 
-    def run(self, jobs: Sequence[Job], tell: Callable[[Event], None]) -> list[JobOutcome]:
+    def run(self, jobs: Sequence[Job], report: Report) -> list[JobOutcome]:
         if not jobs:
             return []
-        folder = batches.folder_of(jobs[0].results_dir)
-        with interrupts.watched() as watch, watch.held():
-            with _alone(folder):
-                spots = find(jobs, folder)
-                if spots:
-                    tell(Event("said", text=f"{len(spots)} of {len(jobs)} cells are in Slurm's queue already"))
-                # Of those that have just left it, nothing is left to do.
-                over = {i for i, job in enumerate(jobs) if i not in spots and job.run_ids and not losses.unfinished(job)}
-                self._submit([i for i in range(len(jobs)) if i not in {*spots, *over}], jobs, folder, spots, tell)
+        folder = folder_of(jobs[0].results_dir)
+        with interrupts.watch_signals() as watch, watch.deferred():
+            with _lock(folder):
+                queued = find(jobs, folder)
+                if queued:
+                    report(Event("message", text=f"{len(queued)} of {len(jobs)} experiments are in Slurm's queue already"))
+                # A job may have finished since the results folder was read.
+                missing = [job for job in jobs if job.name not in queued and not lost_runs.is_finished(job)]
+                self._submit(missing, folder, queued, report)
             if not self._wait:
-                tell(Event("said", text=f"{len(jobs)} cells left in Slurm's queue; the same command watches them"))
+                text = f"{len(jobs)} experiments left in Slurm's queue; the same command monitors them"
+                report(Event("message", text=text))
                 return []
-            return self._watch(jobs, folder, spots, over, tell, watch)
+            return self._monitor(jobs, folder, queued, report, watch)
 
-    def _submit(self, places, jobs, folder, spots: dict[int, Spot], tell) -> None:
-        """Submit some of the jobs, in arrays that are no longer than Slurm allows."""
+    def _submit(self, jobs: Sequence[Job], folder: pathlib.Path, queued: Queued, report: Report) -> None:
+        """Submit jobs in arrays that are no longer than Slurm allows, and add them to `queued`."""
         import submitit
 
-        after = None
-        for part in parts(places, self._longest):
-            batch = batches.new(folder, [jobs[place] for place in part])
-            executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=self._settings.requeues)
-            executor.update_parameters(
-                **self._settings.parameters(),
-                job_name=batch.name,
-                # One array after the other where the number of jobs at a time is bounded.
-                **({"dependency": f"afterany:{after}"} if after and self._settings.parallelism else {}),
-            )
+        name = array_name(folder)
+        executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=self._settings.requeues)
+        executor.update_parameters(**self._settings.parameters(), job_name=name)
+        for start in range(0, len(jobs), self._longest):
+            array = jobs[start : start + self._longest]
             try:
-                submitted = executor.map_array(
-                    Cell(),
-                    [json.dumps(jobs[place].plain()) for place in part],
-                    [str(batch.ending(index)) for index in range(len(part))],
-                    [self._timeout_s] * len(part),
-                )
-            except Exception as error:  # submitit has several kinds
-                reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-                kept = f"; {len(spots)} cells are in the queue, and the same command goes on" if spots else ""
-                raise NmbenchError(f"sbatch refused {len(part)} jobs: {reason[0][:300]}{kept}") from error
-            after = submitted[0].job_id.partition("_")[0]
-            spots |= {place: Spot(batch, index) for index, place in enumerate(part)}
-            tell(Event("said", text=f"{len(part)} cells submitted to Slurm as job {after}, named {batch.name}"))
+                submitted = executor.map_array(TrainingCall(), array, [self._timeout_s] * len(array))
+            except Exception as error:  # submitit and sbatch fail in many ways
+                line = (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
+                kept = f"; {len(queued)} experiments are in the queue, and the same command continues" if queued else ""
+                raise NmbenchError(f"sbatch refused {len(array)} jobs: {line}{kept}") from error
+            array_id = submitted[0].job_id.partition("_")[0]
+            if self._settings.parallelism:  # the limit holds within an array, so one array follows the other
+                executor.update_parameters(dependency=f"afterany:{array_id}")
+            queued.update({job.name: handle for job, handle in zip(array, submitted, strict=True)})
+            report(Event("message", text=f"{len(array)} experiments submitted to Slurm as job {array_id}, named {name}"))
 
-    def _watch(self, jobs, folder, spots: dict[int, Spot], over, tell, watch) -> list[JobOutcome]:
-        outcomes: dict[int, JobOutcome] = {}
-        for place in over:
-            outcomes[place] = of_rows(jobs[place])
-            tell(Event("ended", jobs[place], outcomes[place]))
-        started: set[int] = set()
-        gone: dict[int, float] = {}  # when a job without a result was first missing
-        began, complained = time.monotonic(), False
+    def _monitor(self, jobs: Sequence[Job], folder, queued: Queued, report: Report, watch) -> list[JobOutcome]:
+        outcomes: dict[str, JobOutcome] = {}
+        ended_at: dict[str, float] = {}  # when an ended job was first seen without an outcome
+        name, began, failing = array_name(folder), time.monotonic(), False
+
+        def end(outcome: JobOutcome) -> None:
+            outcomes[outcome.job.name] = outcome
+            report(Event("ended", outcome.job, outcome))
+
+        for job in jobs:
+            if job.name not in queued:
+                end(lost_runs.outcome_of_rows(job, 0))
         while len(outcomes) < len(jobs):
-            self._pause(began, len(jobs) - len(outcomes), spots, outcomes, watch)
+            now = time.monotonic()
+            until = now + min(LONGEST_S, max(SHORTEST_S, FRACTION * (now - began)))
+            while not watch.signalled and time.monotonic() < until:
+                time.sleep(0.1)
+            left = f"{len(jobs) - len(outcomes)} experiments continue in Slurm"
+            watch.raise_if_signalled(f"{left}; the same command monitors them again, scancel --name={name} ends them")
             try:
-                states = queue.states()
-            except queue.SlurmError as error:
-                if not complained:
-                    tell(Event("said", text=f"{error}; asking again"))
-                complained = True
+                states, failing = commands.states(name), False
+            except commands.SlurmError as error:
+                if not failing:
+                    report(Event("message", text=f"{error}; trying again"))
+                failing = True
                 continue
-            complained, again = False, []
-            tell(Event("waiting"))
-            for place, spot in spots.items():
-                if place in outcomes:
+            report(Event("waiting"))
+            extended = []
+            for job in [job for job in jobs if job.name not in outcomes]:
+                state, now = states.get(queued[job.name].job_id), time.monotonic()
+                if state is not None and state not in commands.ENDED:
+                    ended_at.pop(job.name, None)
+                    if state == "RUNNING":
+                        report(Event("started", job))
                     continue
-                job, state = jobs[place], states.get(spot.batch.name, {}).get(spot.index)
-                if state is not None and state not in queue.ENDED:
-                    gone.pop(place, None)
-                    if state == "RUNNING" and place not in started:
-                        started.add(place)
-                        tell(Event("started", job))
+                outcome = stored_outcome(job, queued[job.name])
+                if outcome is None and now - ended_at.setdefault(job.name, now) < SETTLE_S:
                     continue
-                outcome = ended(job, spot)
-                if outcome is None and time.monotonic() - gone.setdefault(place, time.monotonic()) < SETTLE_S:
-                    continue
-                if set(job.run_ids) - set(spot.batch.jobs[spot.index][1]) and losses.unfinished(job):
-                    again.append(place)  # it was submitted by a sweep of fewer seeds
-                    continue
-                outcomes[place] = outcome or lost(job, state)
-                tell(Event("ended", job, outcomes[place]))
-            if again:
-                with _alone(folder):
-                    self._submit(again, jobs, folder, spots, tell)
-        return [outcomes[place] for place in range(len(jobs))]
-
-    def _pause(self, began: float, left: int, spots, outcomes, watch) -> None:
-        """Wait for the next look at the queue; raise `Interrupted` when told to stop."""
-        until = time.monotonic() + min(LATEST_S, max(SOONEST_S, SHARE * (time.monotonic() - began)))
-        while not watch.asked and time.monotonic() < until:
-            time.sleep(0.1)
-        names = sorted({spot.batch.name for place, spot in spots.items() if place not in outcomes})
-        watch.heed(
-            f"{left} cells go on in Slurm; the same command watches them again, scancel --name={','.join(names)} ends them"
-        )
+                # A sweep with fewer seeds may have submitted the job; then the other seeds are left.
+                if not lost_runs.is_finished(job) and set(job.run_ids) - set(queued[job.name].submission().args[0].run_ids):
+                    extended.append(job)
+                else:
+                    end(outcome or without_outcome(job, state))
+            if extended:
+                with _lock(folder):
+                    self._submit(extended, folder, queued, report)
+        return [outcomes[job.name] for job in jobs]
 
 
-def find(jobs: Sequence[Job], folder) -> dict[int, Spot]:
-    """Which of the jobs are in Slurm's queue: place among the jobs to spot."""
-    spots: dict[str, Spot] = {}
-    for name, states in queue.states().items():
-        alive = [index for index, state in states.items() if state not in queue.ENDED]
-        batch = batches.load(folder, name) if alive else None
-        if batch is not None:
-            spots |= {batch.jobs[index][0]: Spot(batch, index) for index in alive if index < len(batch.jobs)}
-    return {place: spots[job.name] for place, job in enumerate(jobs) if job.name in spots}
+def folder_of(results_dir: str) -> pathlib.Path:
+    """Folder of submitit's files."""
+    return pathlib.Path(results_dir, "logs", "sweep", "slurm")
 
 
-def parts(places: Sequence[int], longest: int) -> list[list[int]]:
-    """`places` in order, in as few parts as possible of at most `longest`."""
-    return [list(places[start : start + longest]) for start in range(0, len(places), longest)]
+def array_name(folder: pathlib.Path) -> str:
+    """Name in Slurm of all jobs of a results folder."""
+    return f"nmbench-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
 
 
-def ended(job: Job, spot: Spot) -> JobOutcome | None:
-    """What the results folder says of a job that has left the queue, None for nothing (yet)."""
-    outcome = batches.read_ending(spot.batch.ending(spot.index), job)
-    if outcome is None and job.run_ids and not losses.unfinished(job):
-        outcome = of_rows(job)
-    return outcome
+def find(jobs: Sequence[Job], folder: pathlib.Path) -> Queued:
+    """Those of the jobs that are in Slurm's queue."""
+    import submitit
+
+    queued: Queued = {}
+    for job_id, state in commands.states(array_name(folder)).items():
+        if state not in commands.ENDED:
+            handle = submitit.SlurmJob(folder, job_id)
+            with contextlib.suppress(Exception):  # submitted by another version; it cannot run either
+                queued[handle.submission().args[0].name] = handle
+    return {job.name: queued[job.name] for job in jobs if job.name in queued}
 
 
-def of_rows(job: Job) -> JobOutcome:
-    """The outcome of a job all of whose runs have a row."""
-    diverged = sum(row is not None and row["status"] != "ok" for row in losses.rows_of(job))
-    return JobOutcome(job, int(bool(diverged)), f"{diverged} of {len(job.seeds)} seeds diverged" if diverged else "")
+def stored_outcome(job: Job, handle: Any) -> JobOutcome | None:
+    """The outcome that the job has returned, or that of its rows; None if there is neither (yet)."""
+    outcome = None
+    if handle.paths.result_pickle.exists():  # otherwise `result` waits
+        with contextlib.suppress(Exception):  # the call raised
+            outcome = handle.result()
+    if outcome is not None:
+        return dataclasses.replace(outcome, job=job)
+    return lost_runs.outcome_of_rows(job, 0) if lost_runs.is_finished(job) else None
 
 
-def lost(job: Job, state: str | None) -> JobOutcome:
-    """What becomes of a job that left nothing. Where Slurm says that it was its own fault, its runs get rows that say so."""
-    if state in _LOST:
-        reason = f"its Slurm job ended as {state}; see {batches.folder_of('.').as_posix()}"
-        if job.run_ids:
-            losses.record(job, _LOST[state], reason, utc_now())
-    elif state in (None, "CANCELLED"):
-        reason = "cancelled before its end, or lost; the same sweep runs it again"
-    else:
-        reason = (
-            f"its Slurm job ended as {state} without a result; see {batches.folder_of('.').as_posix()}; the same sweep runs "
-            "it again"
-        )
+def without_outcome(job: Job, state: str | None) -> JobOutcome:
+    """The outcome of a job that returned nothing. Its runs get rows if its final state says that it failed."""
+    if state in (None, "CANCELLED", "COMPLETED"):
+        return JobOutcome(job, None, "stopped by a signal or lost; the same sweep continues from its checkpoint")
+    reason = f"its Slurm job ended as {state}; see {folder_of('.').as_posix()}"
+    if state in _LOST and job.run_ids:
+        lost_runs.record(job, _LOST[state], reason, utc_now())
     return JobOutcome(job, None, reason)
 
 
 @contextlib.contextmanager
-def _alone(folder) -> Iterator[None]:
-    """Two starts of a sweep look at the queue and submit one after the other.
+def _lock(folder: pathlib.Path) -> Iterator[None]:
+    """Only one sweep of a results folder looks at the queue and submits at a time."""
+    import fcntl  # not on Windows, and neither is Slurm
 
-    Raises:
-      NmbenchError: the folder cannot be written.
-    """
-    try:
+    with one_line(f"cannot write to {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "w")  # noqa: SIM115
-    except OSError as error:
-        raise NmbenchError(f"cannot write to {folder}: {error.strerror or error}") from error
     with lock:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # some shared file systems have no locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # some shared file systems have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

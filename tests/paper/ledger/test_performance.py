@@ -1,4 +1,4 @@
-"""Claims on performance: literal rows lead to each verdict, with what limits it and the commands that make the data."""
+"""Claims on performance: literal rows lead to each verdict, with its qualifier and the commands that produce the data."""
 
 import shlex
 
@@ -33,7 +33,7 @@ def judge(tmp_path):
 
 
 def check_command(line):
-    """A command is one of nmbench: its flags are parsed by `run`, which knows model, task and protocol."""
+    """Parse a command with the flags of `run`; its model, task and protocol must exist."""
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "nmbench.run"]
     run.FLAGS.unparse_flags()
@@ -58,30 +58,34 @@ def line_of(finding, what):
 
 BELOW = {
     "below both": ((2.0, 3.0), Verdict.HOLDS, "nmrnn is below lrrnn, below rnn"),
-    "below one, told apart from neither side of the other": (
+    "below one, not distinguishable from the other": (
         (2.0, 0.0),
         Verdict.PARTLY,
-        "nmrnn is below lrrnn, not told apart from rnn",
+        "nmrnn is below lrrnn, not distinguishable from rnn",
     ),
     "below one and above the other": ((-0.5, 2.0), Verdict.PARTLY, "nmrnn is above lrrnn, below rnn"),
-    "above one": ((-0.5, 0.0), Verdict.FAILS, "nmrnn is above lrrnn, not told apart from rnn"),
+    "above one": ((-0.5, 0.0), Verdict.FAILS, "nmrnn is above lrrnn, not distinguishable from rnn"),
     "above both": ((-0.5, -0.6), Verdict.FAILS, "nmrnn is above lrrnn, above rnn"),
-    "told apart from none": ((0.0, 0.0), Verdict.UNDECIDED, "nmrnn is not told apart from lrrnn, not told apart from rnn"),
+    "distinguishable from none": (
+        (0.0, 0.0),
+        Verdict.UNDECIDED,
+        "nmrnn is not distinguishable from lrrnn, not distinguishable from rnn",
+    ),
 }
 
 
 @pytest.mark.parametrize("label", BELOW)
 def test_below(judge, label):
-    (a, b), verdict, because = BELOW[label]
-    ours = 0.5 * EIGHT  # half a point is below the threshold of the task, 1
+    (a, b), verdict, reason = BELOW[label]
+    ours = 0.5 * EIGHT  # 0.5 is below the threshold of the task, 1
     found = judge("selection", "matched", *errors(ours, lrrnn=ours + a * 0.5, rnn=ours + b * 0.5))
-    assert (found.verdict, found.because, found.qualifier) == (verdict, because, "")
-    told = "8 seeds, 497 parameters, 20000 steps, tuned rate 0.01"
-    assert line_of(found, "nmrnn: median mse")[1::2] == ("0.5125", told)
+    assert (found.verdict, found.reason, found.qualifier) == (verdict, reason, "")
+    note = "8 seeds, 497 parameters, 20000 steps, tuned learning rate 0.01"
+    assert line_of(found, "nmrnn: median mse")[1::2] == ("0.5125", note)
     difference = line_of(found, "nmrnn - lrrnn, mean")
     assert float(difference.value) == pytest.approx(-0.5 * a)
-    p = "0.016" if a else "1"  # the least of eight seeds, 2/256, which Holm doubles
-    assert difference.told == f"paired, p = {p} (permutation test, Holm)"
+    p = "0.016" if a else "1"  # the smallest p for eight seeds, 2/256, doubled by Holm
+    assert difference.note == f"paired, p = {p} (permutation test, Holm)"
 
 
 def test_below_with_one_seed(judge):
@@ -94,10 +98,10 @@ def test_below_counts_lost_seeds_as_the_floor(judge):
     """Seven of our eight seeds diverged: the floor, 36, is above the rivals' errors of 5."""
     found = judge("selection", "matched", *errors([1.0, *[None] * 7], lrrnn=5 * EIGHT, rnn=5 * EIGHT))
     assert found.verdict is Verdict.FAILS
-    assert line_of(found, "nmrnn: median mse").told.startswith("8 seeds (7 lost)")
+    assert line_of(found, "nmrnn: median mse").note.startswith("8 seeds (7 lost)")
 
 
-def test_a_model_that_is_ahead_and_yet_solves_nothing_is_said(judge):
+def test_a_better_model_that_does_not_solve_the_task_is_qualified(judge):
     floor = TASKS.get(TASK).metrics[0].floor
     found = judge("selection", "paper", *errors(10 * EIGHT, "paper", lrrnn=[floor] * 8, rnn=[floor] * 8))
     assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "nmrnn solves the task in 0 of 8 seeds")
@@ -110,20 +114,20 @@ def test_a_model_that_is_ahead_and_yet_solves_nothing_is_said(judge):
 PAR = {
     "equal": (EIGHT, EIGHT, Verdict.HOLDS, "The 95% interval of the ratio of errors, 1 .. 1, lies within 1/2 .. 2"),
     "exactly twice": ([2.0] * 4, [1.0] * 4, Verdict.HOLDS, "2 .. 2, lies within 1/2 .. 2"),
-    "worse": ([9.0] * 4, [1.0] * 4, Verdict.FAILS, "9 .. 9, lies above 1 and reaches beyond 2: nmrnn is worse"),
-    "better": ([1.0] * 4, [8.0] * 4, Verdict.MORE, "0.125 .. 0.125, lies below 1 and reaches beyond 1/2: nmrnn is better"),
-    "both sides": ([9.0, 1.0] * 3, [1.0, 9.0] * 3, Verdict.UNDECIDED, "holds 1 and reaches beyond 1/2 or 2"),
+    "worse": ([9.0] * 4, [1.0] * 4, Verdict.FAILS, "9 .. 9, lies above 1 and extends beyond 2: nmrnn is worse"),
+    "better": ([1.0] * 4, [8.0] * 4, Verdict.MORE, "0.125 .. 0.125, lies below 1 and extends below 1/2: nmrnn is better"),
+    "both sides": ([9.0, 1.0] * 3, [1.0, 9.0] * 3, Verdict.UNDECIDED, "contains 1 and extends beyond 1/2 or 2"),
     "one seed": ([9.0], [1.0], Verdict.UNDECIDED, "A single seed has no interval"),
     "two that solve nothing": ([30.0] * 4, [31.0] * 4, Verdict.UNDECIDED, "but neither model solves the task"),
-    "an error of zero": ([0.0, 1.0], [1.0, 1.0], Verdict.UNDECIDED, "An error of 0 has no ratio to another"),
+    "an error of zero": ([0.0, 1.0], [1.0, 1.0], Verdict.UNDECIDED, "An error of 0 has no ratio"),
 }
 
 
 @pytest.mark.parametrize("label", PAR)
 def test_par(judge, label):
-    ours, theirs, verdict, because = PAR[label]
+    ours, theirs, verdict, reason = PAR[label]
     found = judge("selection_lstm", "matched", *errors(ours, lstm=theirs))
-    assert found.verdict is verdict and found.because.endswith(because)
+    assert found.verdict is verdict and found.reason.endswith(reason)
     if 0 not in ours:
         line = line_of(found, "nmrnn / lstm, geometric mean")
         assert float(line.value) == pytest.approx(np.exp(np.mean(np.log(ours) - np.log(theirs))), rel=1e-3)
@@ -150,7 +154,7 @@ def test_par_on_measure_wait_go_is_of_the_extrapolated_error(judge):
 
 
 def test_the_models_of_the_claim_on_the_authors_code(judge):
-    """Ours of paper_code, rivals of paper; ours of paper does not enter."""
+    """Our model has protocol paper_code, the rivals have protocol paper; our model of protocol paper is not used."""
     rows = [
         make_rows("nmrnn", TASK, 0.1 * EIGHT, "paper_code"),
         *(make_rows(m, TASK, 5 * EIGHT, "paper") for m in ("lrrnn", "rnn", "lstm")),
@@ -164,25 +168,25 @@ def test_the_models_of_the_claim_on_the_authors_code(judge):
     assert CLAIMS["selection_code"].protocols == CLAIMS["selection_code_lstm"].protocols == ("paper",)
 
 
-def test_a_claim_without_data_says_so_and_how_to_make_it(judge):
+def test_a_claim_without_data_names_the_commands_that_produce_it(judge):
     found = judge("selection", "paper")
     assert (found.verdict, found.measured, found.qualifier) == (Verdict.NO_DATA, (), "")
-    assert found.because == "There are no runs of nmrnn, lrrnn, rnn on element_finder, protocol paper"
+    assert found.reason == "There are no runs of nmrnn, lrrnn, rnn on element_finder, protocol paper"
     assert found.commands == tuple(
         f"python -m nmbench.run --model={model} --task=element_finder --protocol=paper --seeds=10"
         for model in ("nmrnn", "lrrnn", "rnn")
     )
-    assert judge("selection", "matched", *errors(EIGHT, lstm=EIGHT)).because.endswith(
+    assert judge("selection", "matched", *errors(EIGHT, lstm=EIGHT)).reason.endswith(
         "no runs of lrrnn, rnn on element_finder, protocol matched"
     )
-    # Rows under one protocol are none under the other.
+    # Rows of one protocol do not count for the other.
     assert judge("selection", "paper", *errors(EIGHT, lrrnn=EIGHT, rnn=EIGHT)).verdict is Verdict.NO_DATA
 
 
-def test_the_missing_part_is_to_be_trained_as_the_rest_was(judge):
+def test_missing_models_are_to_be_trained_as_long_as_the_others(judge):
     found = judge("selection_lstm", "matched", *errors(EIGHT, more={"steps": 3000}))
-    assert found.because == (
-        "There are no runs of lstm on element_finder, protocol matched, trained for 3000 steps as the others"
+    assert found.reason == (
+        "There are no runs of lstm on element_finder, protocol matched, trained for 3000 steps like the others"
     )
     wanted = [check_command(line) for line in found.commands]
     assert [(r.model, r.steps, r.protocol) for r in wanted] == [("nmrnn", 3000, None), ("lstm", 3000, None)]
@@ -190,38 +194,42 @@ def test_the_missing_part_is_to_be_trained_as_the_rest_was(judge):
 
 
 def test_the_qualifier(judge):
-    """Steps that were asked for and done, and whose rate no tuning chose; a published rate needs none."""
+    """It names shortened trainings and untuned learning rates; published learning rates need no tuning."""
     short = errors(0.1 * EIGHT, lstm=EIGHT, more={"steps": 3000})
     assert judge("selection_lstm", "matched", *short).qualifier == "more than holds after 3000 of 20000 steps"
     given = {"learning_rate": 0.5, "tuning_trials": 0}
     rows = [make_rows("nmrnn", TASK, 0.1 * EIGHT), make_rows("lstm", TASK, EIGHT, steps=20000, config=given, **given)]
-    assert judge("selection_lstm", "matched", *rows).qualifier == "rate not tuned for lstm"
+    assert judge("selection_lstm", "matched", *rows).qualifier == "learning rate not tuned for lstm"
     both = errors(9 * EIGHT, lstm=EIGHT, more={"steps": 3000, "config": given, **given})
     found = judge("selection_lstm", "matched", *both)
     assert found.qualifier == (
-        "nmrnn solves the task in 0 of 8 seeds; does not hold after 3000 of 20000 steps; rate not tuned for nmrnn, lstm"
+        "nmrnn solves the task in 0 of 8 seeds; does not hold after 3000 of 20000 steps; "
+        "learning rate not tuned for nmrnn, lstm"
     )
     paper = errors(0.1 * EIGHT, "paper", lstm=EIGHT)
     assert judge("selection_lstm", "paper", *paper).qualifier == ""
 
 
 def percent(model, corrected, published, **more):
-    """Multitask rows whose answers get these percentages, one of each per seed, on all four tasks."""
+    """Multitask rows with these percentages, one of each per seed, on all four tasks."""
     rows = []
-    for seed, (right, said) in enumerate(zip(corrected, published, strict=True)):
+    for seed, (right, as_published) in enumerate(zip(corrected, published, strict=True)):
         tasks = ("delay_anti", "delay_pro", "memory_anti", "memory_pro")
-        by = {"percent_correct": dict.fromkeys(tasks, right), "percent_correct_published": dict.fromkeys(tasks, said)}
-        others = {"percent_correct_published": said}
+        by = {
+            "percent_correct": dict.fromkeys(tasks, right),
+            "percent_correct_published": dict.fromkeys(tasks, as_published),
+        }
+        others = {"percent_correct_published": as_published}
         rows += make_rows(model, CONTEXT, [right], "paper", first_seed=seed, conditions=by, others=others, **more)
     return rows
 
 
 def answers(found):
-    return {line.what: (line.value, line.told) for line in found.measured if line.what.startswith("(")}
+    return {line.what: (line.value, line.note) for line in found.measured if line.what.startswith("(")}
 
 
 def test_percent_shows_answers_that_need_no_training(judge):
-    """Recomputed from the frozen test set, by the task's metrics."""
+    """Computed again from the frozen test set with the task's metrics."""
     task = TASKS.get(CONTEXT)
     arrays = task.frozen("test").arrays
     found = judge("percent", "paper")
@@ -231,12 +239,12 @@ def test_percent_shows_answers_that_need_no_training(judge):
     values = {}
     for label, predict in task.references.items():
         predicted = predict(arrays)
-        right, said = (
+        right, as_published = (
             np.mean(metrics[name].per_trial(predicted, arrays)) for name in ("percent_correct", "percent_correct_published")
         )
-        values[label] = said - right
-        assert answers(found)[f"({label})"] == (f"{right:.1f}", f"as published {said:.1f}; no training")
-    assert max(values.values()) > 40  # an answer without work that the published metric praises
+        values[label] = as_published - right
+        assert answers(found)[f"({label})"] == (f"{right:.1f}", f"as published {as_published:.1f}; no training")
+    assert max(values.values()) > 40  # the published metric rates a trivial answer far too high
 
 
 PERCENT = {
@@ -259,25 +267,25 @@ def test_percent(judge, label):
     assert found.verdict is verdict and found.qualifier == ""
     assert len(answers(found)) == len(TASKS.get(CONTEXT).references)
     line = line_of(found, "nmrnn, memory_anti: corrected, mean")
-    assert line.value == f"{np.mean(corrected):.1f}" and f"as published {np.mean(published):.1f} (" in line.told
+    assert line.value == f"{np.mean(corrected):.1f}" and f"as published {np.mean(published):.1f} (" in line.note
 
 
-def test_percent_holds_in_part_where_it_does_for_one_model(judge):
+def test_percent_holds_in_part_if_it_holds_for_one_model(judge):
     found = judge("percent", "paper", percent("nmrnn", [80, 80], [80, 80]), percent("lstm", [70, 70], [90, 90]))
     assert found.verdict is Verdict.PARTLY
-    assert "20.0 points (20.0 .. 20.0" in found.because and "lstm on delay_anti" in found.because
+    assert "20.0 points (20.0 .. 20.0" in found.reason and "lstm on delay_anti" in found.reason
     assert len([line for line in found.measured if "corrected, mean" in line.what]) == 2 * 4
 
 
-def test_percent_is_of_seeds_that_gave_an_answer(judge):
-    """The floors of the two metrics differ by 40 points, which no network's answer does here."""
+def test_percent_ignores_lost_seeds(judge):
+    """The floors of the two metrics differ by 40 points; the metrics of the finished seeds are equal."""
     lost = make_rows("nmrnn", CONTEXT, [None], "paper", first_seed=2)
     found = judge("percent", "paper", percent("nmrnn", [80, 82], [80, 82]), lost)
     assert found.verdict is Verdict.HOLDS
     line = line_of(found, "nmrnn, delay_pro: corrected, mean")
-    assert line.value == "81.0" and "3 seeds (1 lost)" in line.told
+    assert line.value == "81.0" and "3 seeds (1 lost)" in line.note
     nothing = judge("percent", "paper", lost)
-    assert nothing.verdict is Verdict.NO_DATA and nothing.because == "No run of nmrnn on multitask has finished"
+    assert nothing.verdict is Verdict.NO_DATA and nothing.reason == "No run of nmrnn on multitask has finished"
     assert answers(nothing)
 
 
@@ -290,25 +298,31 @@ def retrained(model, new, old=95.0, **more):
 
 
 RETRAINING = {
-    "reaches": ([90.0] * 5, Verdict.HOLDS, "90.0% on the new task, median (90.0 .. 90.0), and reaches 90%"),
-    "below": ([89.9] * 5, Verdict.FAILS, "89.9% on the new task, median (89.9 .. 89.9), and stays below 90%"),
-    "either side": ([99.0, 99.0, 10.0, 10.0], Verdict.UNDECIDED, "54.5% on the new task, median (10.0 .. 99.0), and may or"),
-    "one seed": ([99.0], Verdict.UNDECIDED, "99.0% on the new task, median (one seed), and may or may not reach 90%"),
+    "reaches": ([90.0] * 5, Verdict.HOLDS, "a median of 90.0% on the new task (90.0 .. 90.0) and reaches 90%"),
+    "below": ([89.9] * 5, Verdict.FAILS, "a median of 89.9% on the new task (89.9 .. 89.9) and does not reach 90%"),
+    "either side": (
+        [99.0, 99.0, 10.0, 10.0],
+        Verdict.UNDECIDED,
+        "a median of 54.5% on the new task (10.0 .. 99.0) and may or",
+    ),
+    "one seed": ([99.0], Verdict.UNDECIDED, "a median of 99.0% on the new task (one seed) and may or may not reach 90%"),
 }
 
 
 @pytest.mark.parametrize("label", RETRAINING)
 def test_retraining(judge, label):
-    new, verdict, because = RETRAINING[label]
+    new, verdict, reason = RETRAINING[label]
     found = judge("retraining", "matched", retrained("nmrnn", new))
-    assert found.verdict is verdict and because in found.because
-    assert found.qualifier == "rate not tuned for nmrnn" and len(found.commands) == 1 + 3 * (len(found.commands) > 1)
+    assert found.verdict is verdict and reason in found.reason
+    assert found.qualifier == "learning rate not tuned for nmrnn" and len(found.commands) == 1 + 3 * (
+        len(found.commands) > 1
+    )
     line = line_of(found, "nmrnn, new task: median")
-    assert line.told.startswith("before retraining 3.0 (") and line.value == f"{np.median(new):.1f}"
+    assert line.note.startswith("before retraining 3.0 (") and line.value == f"{np.median(new):.1f}"
     assert line_of(found, "nmrnn, old tasks: median").value == "95.0"
 
 
-def test_rivals_of_retraining_are_shown_and_do_not_enter(judge):
+def test_rivals_of_retraining_are_shown_but_do_not_affect_the_verdict(judge):
     found = judge("retraining", "matched", retrained("nmrnn", [95.0] * 3), retrained("lstm", [20.0] * 3))
     assert found.verdict is Verdict.HOLDS
     assert line_of(found, "lstm, new task: median").value == "20.0" and len(found.measured) == 4
@@ -321,7 +335,7 @@ def test_rivals_do_not_lead_to_a_shorter_training_of_ours(judge):
     assert (found.verdict, len(found.measured)) == (Verdict.UNDECIDED, 6)
     assert found.qualifier.startswith("does not hold after 6000 of 60000 steps")
     found = judge("retraining", "matched", *rows, retrained("nmrnn", [95.0] * 3))
-    assert (found.verdict, found.qualifier, len(found.measured)) == (Verdict.HOLDS, "rate not tuned for nmrnn", 2)
+    assert (found.verdict, found.qualifier, len(found.measured)) == (Verdict.HOLDS, "learning rate not tuned for nmrnn", 2)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +347,7 @@ def test_rivals_do_not_lead_to_a_shorter_training_of_ours(judge):
         (90000, 20.0, Verdict.FAILS),
     ],
 )
-def test_retraining_that_was_cut_short_refutes_nothing(judge, steps, new, verdict):
+def test_a_shortened_retraining_refutes_nothing(judge, steps, new, verdict):
     found = judge("retraining", "matched", retrained("nmrnn", [new] * 3, steps=steps))
     assert found.verdict is verdict
     assert found.qualifier.startswith("does not hold after 6000 of 60000 steps") == (verdict is Verdict.UNDECIDED)
@@ -341,7 +355,7 @@ def test_retraining_that_was_cut_short_refutes_nothing(judge, steps, new, verdic
 
 def test_rows_without_the_metrics_of_a_claim_are_one_line(judge):
     for name in ("percent", "retraining"):
-        with pytest.raises(NmbenchError, match="which a claim is about; it was not made by this nmbench"):
+        with pytest.raises(NmbenchError, match="which a claim needs; another version of nmbench made the row"):
             judge(name, "matched", make_rows("nmrnn", CONTEXT, [50.0]))
 
 

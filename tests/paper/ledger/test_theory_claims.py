@@ -1,24 +1,21 @@
-"""Claims on the insides of networks: what predictions and errors lead to which verdict, and where networks come from."""
+"""Claims on the theory: verdicts for given predictions and errors, and which networks are loaded."""
 
 import dataclasses
 import functools
 import types
 
-import jax
 import numpy as np
 import pytest
 
 from nmbench import run
 from nmbench.paper.ledger import theory
-from nmbench.paper.ledger.evidence import Evidence, Key, resolved
+from nmbench.paper.ledger.evidence import Evidence
 from nmbench.paper.ledger.verdicts import Verdict
 from nmbench.paper.theory import trained
 from nmbench.paper.theory.network import draw
-from nmbench.paper.theory.trained import Prediction, TrainedNetwork
-from nmbench.results.store import PARAMS, Store
+from nmbench.paper.theory.trained import SignalPrediction, TrainedNetwork
 from nmbench.support.errors import NmbenchError
-from nmbench.training.parameter_files import save_params
-from support.claimed import make_rows, read, write_csv, write_folder
+from support.claimed import make_rows, read, write_csv, write_folder, write_untrained
 
 LINEAR, RANK1 = "nmrnn_linear", "mwg_rank1"
 
@@ -30,10 +27,10 @@ def rows(values, **more):
 def predictions(errors):
     """Of one network: condition to mean error of s."""
     return [
-        Prediction(
+        SignalPrediction(
             condition=str(label),
             trials=10,
-            told=1.0,
+            identifiable=1.0,
             own_s=1e-9,
             own_x=1e-9,
             possible=0.75,
@@ -75,14 +72,14 @@ SIGNAL = {
 
 @pytest.mark.parametrize("label", SIGNAL)
 def test_signal(networks, label):
-    errors, verdict, because = SIGNAL[label]
+    errors, verdict, reason = SIGNAL[label]
     found = theory.signal(networks(errors), "matched")
     assert (found.verdict, found.qualifier) == (verdict, "one network")
-    assert found.because == f"Mean error of s, predicted from the target's ramp: {because}; following is 0.05 or less"
+    assert found.reason == f"Mean error of s predicted from the target's ramp: {reason}; the limit is 0.05"
     line = found.measured[0]
     assert line.what == "interval 7: mean error of s" and line.interval == ""
-    assert line.told.startswith("read off Eq. 16 0.250; from the network's own output 1e-09; ")
-    assert line.told.endswith("exists at 75% of the ramp's steps")
+    assert line.note.startswith("by Eq. 16 at the steps 0.250; from the network's own output 1e-09; ")
+    assert line.note.endswith("exists at 75% of the ramp's steps")
 
 
 def test_signal_is_the_median_over_networks(networks):
@@ -91,15 +88,15 @@ def test_signal_is_the_median_over_networks(networks):
     evidence = networks({7: 0.9, 15: none}, {7: 0.01, 15: 0.01}, {7: 0.03, 15: none}, {7: 0.02, 15: none}, {7: 9.0, 15: 9.0})
     found = theory.signal(evidence, "matched")
     assert (found.verdict, found.qualifier) == (Verdict.PARTLY, "median of 4 networks")
-    assert "interval 7 0.025, interval 15 none" in found.because
+    assert "interval 7 0.025, interval 15 none" in found.reason
     assert [line.interval for line in found.measured] == ["0.010 .. 0.900 over networks", "0.010 .. none over networks", ""]
-    assert found.measured[2].value == "4" and found.measured[2].told.count(f"{LINEAR}.{RANK1}.matched.s") == 4
+    assert found.measured[2].value == "4" and found.measured[2].note.count(f"{LINEAR}.{RANK1}.matched.s") == 4
 
 
-def test_a_shortened_training_is_said(networks):
+def test_a_shortened_training_is_qualified(networks):
     found = theory.signal(networks({7: 0.01}, {7: 0.01}, steps=300), "matched")
-    said = "median of 2 networks; holds after 300 of 20000 steps"
-    assert (found.verdict, found.qualifier) == (Verdict.UNDECIDED, said)
+    qualifier = "median of 2 networks; holds after 300 of 20000 steps"
+    assert (found.verdict, found.qualifier) == (Verdict.UNDECIDED, qualifier)
 
 
 def test_networks_of_other_lengths_are_not_mixed(networks, tmp_path):
@@ -129,44 +126,36 @@ def test_commands_are_ones_of_nmbench(networks):
 
 def test_without_networks_there_is_no_data(tmp_path):
     found = theory.signal(Evidence(), "paper")
-    assert (found.verdict, found.because) == (
+    assert (found.verdict, found.reason) == (
         Verdict.NO_DATA,
         f"There are no finished runs of {LINEAR} on {RANK1}, protocol paper",
     )
     assert found.commands[0] == f"python -m nmbench.run --model={LINEAR} --task={RANK1} --protocol=paper --seeds=1"
     # Runs that diverged have no network; a CSV has none either, nor a folder that holds CSVs alone.
-    assert theory.signal(read(write_csv(tmp_path / "lost.csv", rows([None]))), "matched").because.startswith(
+    assert theory.signal(read(write_csv(tmp_path / "lost.csv", rows([None]))), "matched").reason.startswith(
         "There are no fin"
     )
     (row,) = rows([0.1])
     (tmp_path / "tables").mkdir()
     write_csv(tmp_path / "tables" / "all.csv", [row])
     for path in (write_csv(tmp_path / "rows.csv", [row]), str(tmp_path / "tables")):
-        because = theory.signal(read(path), "matched").because
-        assert because == (f"The parameters of {row['run_id']} are not in a CSV; name the results folder that holds its run")
+        assert theory.signal(read(path), "matched").reason == (
+            f"The parameters of {row['run_id']} are not here: a CSV does not contain them; name its results folder"
+        )
 
 
 def test_a_run_whose_parameters_are_gone_is_no_data(tmp_path):
     (row,) = rows([0.1])
     found = theory.signal(read(write_folder(tmp_path / "results", [row])), "matched")
     assert found.verdict is Verdict.NO_DATA
-    assert found.because.startswith(f"the parameters of {row['run_id']} are not here")
+    assert found.reason.startswith(f"the parameters of {row['run_id']} are not here")
 
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory):
-    """A results folder with a run of the matched protocol that holds parameters as they are drawn."""
+    """A results folder with a run of the matched protocol with random parameters, and its row."""
     root = tmp_path_factory.mktemp("untrained")
-    (row,) = rows([0.1])
-    # Of NumPy's, which need no compilation.
-    random, init = np.random.RandomState(0), resolved(Key(LINEAR, RANK1, "matched")).model.init
-    draw = lambda a: (0.3 * random.randn(*a.shape)).astype(a.dtype)
-    params = jax.tree.map(draw, jax.eval_shape(init, jax.random.key(0)))
-    store = Store(root)
-    store.prepare()
-    store.write(row, lambda path: save_params(path, params), {}, [], ())
-    assert (store.runs / row["run_id"] / PARAMS).is_file()
-    return str(root), row
+    return str(root), write_untrained(root, LINEAR, RANK1)
 
 
 def test_a_network_from_a_results_folder(untrained, tmp_path, monkeypatch):
@@ -190,7 +179,7 @@ def test_a_network_from_a_results_folder(untrained, tmp_path, monkeypatch):
     # Its time constant is 2 steps: the proposition is not about it.
     found = theory.proposition(read(folder), "matched")
     assert found.verdict is Verdict.PARTLY and found.qualifier == ""
-    assert "the trained network of protocol matched is outside of it: " in found.because
+    assert "it does not apply to the trained network of protocol matched: " in found.reason
     assert found.measured[-1][:2] == (row["run_id"], "does not apply")
 
 
@@ -198,31 +187,29 @@ MADE = {
     "rounding": (
         [("a", 20, 1e-12, 1e-15), ("b", 200, 0.0, 0.0)],
         Verdict.PARTLY,
-        "As corrected it is exact on made networks",
+        "The corrected form is exact on random networks",
     ),
-    "beyond": ([("a", 20, 1e-15, 1.1e-12), ("b", 200, 2e-12, 0.0)], Verdict.FAILS, "It fails on made networks"),
-    "one of two": ([("a", 20, 1e-15, 1e-15), ("b", 200, 1e-3, 1e-15)], Verdict.PARTLY, "It fails on made networks"),
+    "beyond": ([("a", 20, 1e-15, 1.1e-12), ("b", 200, 2e-12, 0.0)], Verdict.FAILS, "It fails on random networks"),
+    "one of two": ([("a", 20, 1e-15, 1e-15), ("b", 200, 1e-3, 1e-15)], Verdict.PARTLY, "It fails on random networks"),
 }
 
 
 @pytest.mark.parametrize("label", MADE)
 def test_proposition_on_made_networks(monkeypatch, label):
-    made, verdict, because = MADE[label]
-    monkeypatch.setattr(theory, "_made", lambda: made)
+    made, verdict, reason = MADE[label]
+    monkeypatch.setattr(theory, "_random_networks", lambda: made)
     found = theory.proposition(Evidence(), "paper")
     assert found.verdict is verdict
-    assert (
-        found.because == f"{because}; no trained network: there are no finished runs of {LINEAR} on {RANK1}, protocol paper"
-    )
+    assert found.reason == f"{reason}; no trained network: there are no finished runs of {LINEAR} on {RANK1}, protocol paper"
     assert [line.value for line in found.measured] == [f"{max(z, y):.2g}" for _, _, z, y in made]
 
 
 def test_proposition_on_the_networks_that_are_made_here():
-    assert [(what, steps) for what, steps, _, _ in theory._made()] == [
+    assert [(what, steps) for what, steps, _, _ in theory._random_networks()] == [
         ("300 random instances", 20),
         ("N=40 M=7 K=3 P=4 O=2, H=14", 200),
     ]
-    assert all(0 < error < 1e-12 for _, _, *errors in theory._made() for error in errors)
+    assert all(0 < error < 1e-12 for _, _, *errors in theory._random_networks() for error in errors)
 
 
 @pytest.fixture
@@ -233,7 +220,7 @@ def drawn():
     inputs = random.randn(15, 2, 3)
     return TrainedNetwork(
         name="the_network",
-        remarks=[],
+        remarks=(),
         network=network,
         inputs=inputs,
         targets=np.zeros((15, 2, 1)),
@@ -243,25 +230,25 @@ def drawn():
 
 
 @pytest.mark.parametrize(
-    ("changes", "verdict", "because"),
+    ("changes", "verdict", "reason"),
     [
-        ({}, Verdict.HOLDS, "a trained network, started in the span of R, is reproduced to "),
-        ({"tau_x": 2.0}, Verdict.PARTLY, "the trained network of protocol matched is outside of it: "),
-        ({"phi_x": np.tanh}, Verdict.PARTLY, "the trained network of protocol matched is outside of it: "),
+        ({}, Verdict.HOLDS, "a trained network with its initial x in the span of R is reproduced with an error of "),
+        ({"tau_x": 2.0}, Verdict.PARTLY, "it does not apply to the trained network of protocol matched: "),
+        ({"phi_x": np.tanh}, Verdict.PARTLY, "it does not apply to the trained network of protocol matched: "),
     ],
     ids=["as the proposition has it", "with a leak", "not linear"],
 )
-def test_proposition_on_a_trained_network(monkeypatch, tmp_path, drawn, changes, verdict, because):
+def test_proposition_on_a_trained_network(monkeypatch, tmp_path, drawn, changes, verdict, reason):
     network = dataclasses.replace(drawn, network=dataclasses.replace(drawn.network, **changes))
     monkeypatch.setattr(trained, "load", lambda run_id, folder: network)
     folder = write_folder(tmp_path / "results", rows([0.1], settings=theory.EQUATIONS, steps=500))
     found = theory.proposition(read(folder), "matched")
-    assert found.verdict is verdict and because in found.because
+    assert found.verdict is verdict and reason in found.reason
     assert found.qualifier == ""
     if not changes:
         line = found.measured[-1]
         assert line.what == "the_network: largest error" and 0 < float(line.value) < 1e-12
-        assert "H = 9" in line.told  # M + K + P
+        assert "H = 9" in line.note  # M + K + P
 
 
 def test_a_network_with_the_settings_of_the_proposition_goes_before_another(monkeypatch, tmp_path, drawn):
@@ -280,4 +267,4 @@ def test_a_network_that_cannot_be_loaded_leaves_the_made_ones(monkeypatch, tmp_p
     monkeypatch.setattr(trained, "load", refuse)
     found = theory.proposition(read(write_folder(tmp_path / "results", rows([0.1]))), "matched")
     assert found.verdict is Verdict.PARTLY
-    assert found.because.endswith("no trained network: its model\\x1b[31m has changed")
+    assert found.reason.endswith("no trained network: its model\\x1b[31m has changed")

@@ -1,4 +1,4 @@
-"""Rules that lead from measured values to verdicts, on literal values."""
+"""The rules from measured values to verdicts, on literal values."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def errors(*values, seeds=None, lost=(), higher_is_better=False):
     return Sample(np.array(seeds), np.array(values, float), lost, higher_is_better)
 
 
-# What two different parts make.
+# The verdict for two different parts.
 PAIRS = {
     (HOLDS, MORE): HOLDS,
     (HOLDS, PARTLY): PARTLY,
@@ -96,14 +96,14 @@ def test_better_than_follows_the_direction_of_the_metric():
 
 
 def test_better_than_counts_a_lost_seed_as_it_is_given():
-    """Ours is ahead in seven seeds; the floor of the eighth, 36, turns the mean: 36 - 3 against 7 x 2."""
+    """Ours is better in seven seeds; the floor of the eighth, 36, dominates the mean: 36 - 3 against 7 x 2."""
     lost = errors(*OURS.values[:7], 36.0, lost=[7])
     rival = better_than(lost, {"other": errors(*(OURS.values + 2))})["other"]
     assert rival.verdict is UNDECIDED and rival.difference.value == pytest.approx((36 - 2.85 - 14) / 8)
     assert rival.p is not None and rival.p > 0.3
 
 
-def test_better_than_with_one_seed_is_open():
+def test_better_than_with_one_seed_is_undecided():
     for ours, theirs in ((errors(1.0), errors(9.0)), (errors(1.0), errors(8.0, 9.0, 10.0)), (OURS, errors(9.0))):
         rival = better_than(ours, {"other": theirs})["other"]
         assert rival.verdict is UNDECIDED and rival.p is None and rival.pairing == ""
@@ -162,7 +162,7 @@ def test_the_ratio_over_shared_seeds_against_numpy():
 
 def test_the_ratio_without_shared_seeds_against_numpy():
     a, b = random_errors(3, 1.0, 9), random_errors(4, 1.2, 7)
-    for seeds in (range(20, 27), range(8, 15)):  # none shared, and one, which is too few for pairs
+    for seeds in (range(20, 27), range(8, 15)):  # no shared seed, and one, which is too few for pairing
         _, ratio = on_a_par(errors(*a), errors(*b, seeds=seeds))
         assert ratio.value == pytest.approx(np.prod(a) ** (1 / 9) / np.prod(b) ** (1 / 7))
         random = np.random.RandomState(5)
@@ -181,7 +181,7 @@ def test_a_ratio_needs_positive_errors():
         (errors(1.0, 1.0), errors(1.0, -1.0)),
         (errors(1.0, 1.0, higher_is_better=True), errors(1.0, 1.0, higher_is_better=True)),
     ):
-        with pytest.raises(ValueError, match="ratios are for errors above 0"):
+        with pytest.raises(ValueError, match="ratios need positive errors"):
             on_a_par(ours, theirs)
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from nmbench.paper.theory import rank1, synthetic
-from nmbench.paper.theory.rank1 import Rank1
+from nmbench.paper.theory.rank1 import Rank1Network
 from nmbench.support.errors import NmbenchError
 
 PHIS = {**synthetic.PHIS, "relu": lambda x: np.maximum(x, 0)}
@@ -15,12 +15,12 @@ PHIS = {**synthetic.PHIS, "relu": lambda x: np.maximum(x, 0)}
 
 def one(seed=0, phi=synthetic.PHIS["linear"], **changes):
     n = synthetic.draw_rank1(np.random.RandomState(seed), phi)
-    return dataclasses.replace(Rank1.of(n), **changes)
+    return dataclasses.replace(Rank1Network.of(n), **changes)
 
 
 @pytest.mark.parametrize("phi", PHIS)
 def test_discrete_form_is_exact_with_inputs(phi):
-    """Outputs from a loop over the update, with any s; then s and the state back from the outputs."""
+    """A loop over the update gives outputs for any s; s and the state are then computed from the outputs."""
     for seed in range(20):
         random = np.random.RandomState(100 + seed)
         r = one(seed, PHIS[phi])
@@ -30,9 +30,9 @@ def test_discrete_form_is_exact_with_inputs(phi):
             x = (1 - 1 / r.tau) * x + (s_t * r.L * (r.R @ r.phi(x)) + r.B_x @ u_t) / r.tau
             xs.append(x)
         f = (np.array(xs) @ r.c + r.d)[:, None]
-        told = np.abs(rank1.sensitivity(r, f, u)[:, 0]) > rank1.SENSITIVE
-        assert told.mean() > 0.5
-        np.testing.assert_allclose(rank1.signal(r, f, u)[told, 0], s[told], rtol=0, atol=1e-10)
+        identifiable = np.abs(rank1.sensitivity(r, f, u)[:, 0]) > rank1.SENSITIVE
+        assert identifiable.mean() > 0.5
+        np.testing.assert_allclose(rank1.signal(r, f, u)[identifiable, 0], s[identifiable], rtol=0, atol=1e-10)
         w, states = rank1.state(r, f, u)
         np.testing.assert_allclose(states[1:, 0], xs, rtol=0, atol=1e-10)
         np.testing.assert_allclose(w[1:, 0], np.array(xs) @ r.L / np.linalg.norm(r.L), rtol=0, atol=1e-10)
@@ -50,7 +50,7 @@ def test_linear_form_by_hand():
     np.testing.assert_allclose(rank1.linear_signal(f, 2, 1), [1 / 2, 1 / 3], rtol=1e-15)
     np.testing.assert_allclose(rank1.linear_signal(f, 2, 1, overlap=2), [1 / 4, 1 / 6], rtol=1e-15)
     assert np.isnan(rank1.linear_signal(np.array([1.0, 2.0]), 2, 1)[0])
-    # The general form says the same of a linear network without input that starts along L.
+    # The general form agrees for a linear network without input whose initial state is along L.
     r = one(d=1.0, tau=2.0)
     along = dataclasses.replace(r, x_start=-r.direction / (r.c @ r.direction))
     assert along.f_start == pytest.approx(0)
@@ -59,11 +59,11 @@ def test_linear_form_by_hand():
 
 
 def test_ramps_by_the_discrete_form_and_by_equation_16():
-    """Eq. 16 read off at the steps overshoots: 0.124, 0.054 and 0.035 at the end of ramps of 7, 15 and 23 steps."""
+    """By Eq. 16 at the steps the output is too high by 0.124, 0.054 and 0.035 at the end of ramps of 7, 15, 23 steps."""
     for interval, off in zip((7, 15, 23), (0.124, 0.054, 0.035), strict=True):
         ramp = synthetic.ramp(interval, tau=2.0, d=0.8)
-        np.testing.assert_allclose(ramp.made_exact, ramp.f, rtol=0, atol=1e-14)
-        assert ramp.made_continuous[-1] - 0.5 == pytest.approx(off, abs=6e-4)
+        np.testing.assert_allclose(ramp.output_exact, ramp.f, rtol=0, atol=1e-14)
+        assert ramp.output_continuous[-1] - 0.5 == pytest.approx(off, abs=6e-4)
 
 
 @pytest.mark.parametrize("tau", [1.0, 2.0, 10.0])
@@ -74,7 +74,7 @@ def test_a_sigmoid_can_make_a_ramp_only_with_a_large_offset(tau, interval):
     f = np.arange(interval + 1) / interval - 0.5
     above, below = (rank1.linear_signal(f, tau, least + e) for e in (1e-6, -1e-6))
     assert ((above > 0) & (above < 1)).all() and not ((below > 0) & (below < 1)).all()
-    # The plateau asks for s = 1 exactly.
+    # The plateau needs s = 1 exactly.
     np.testing.assert_array_equal(rank1.linear_signal(np.array([0.5, 0.5]), tau, least + 1), 1)
 
 
@@ -89,7 +89,7 @@ def integrated(r, s, t, u):
 
 @pytest.mark.parametrize("phi", ["linear", "tanh"])
 def test_equations_12_to_15_corrected_hold_for_the_integrated_network(phi):
-    """s and x come back from f and f'; the expansion of Eq. 14 as printed does not give s, unless there are no inputs."""
+    """f and f' give s and x; the expansion of Eq. 14 as printed gives s only without inputs."""
     r = one(4, PHIS[phi], tau=3.0)
     t = np.linspace(0, 6, 13)
     s = lambda now: 0.5 + 0.3 * np.sin(now)
@@ -110,9 +110,9 @@ def test_equations_12_to_15_corrected_hold_for_the_integrated_network(phi):
         printed = (f[:, 0] + r.tau * df[:, 0] - r.tau * dJ @ r.c - r.d - u[:, 0] @ r.B_x.T @ r.direction) / below
         off = np.abs(printed - s(t)).max()
         assert off < 1e-8 if not driven else off > 0.1
-        # -c^T J and the factor c^T Lhat put back, it is right.
-        mended = r.tau * dJ @ r.c + J @ r.c + (r.c @ r.direction) * (u[:, 0] @ r.B_x.T @ r.direction)
-        np.testing.assert_allclose((f[:, 0] + r.tau * df[:, 0] - mended - r.d) / below, s(t), rtol=0, atol=1e-8)
+        # With -c^T J and the factor c^T Lhat it is correct.
+        corrected = r.tau * dJ @ r.c + J @ r.c + (r.c @ r.direction) * (u[:, 0] @ r.B_x.T @ r.direction)
+        np.testing.assert_allclose((f[:, 0] + r.tau * df[:, 0] - corrected - r.d) / below, s(t), rtol=0, atol=1e-8)
 
 
 def test_equation_16_holds_without_input_from_a_start_along_l():
@@ -126,7 +126,7 @@ def test_equation_16_holds_without_input_from_a_start_along_l():
 
 
 def test_the_prefactor_belongs_into_the_signal():
-    """The supplement's network of section B has 1/N, its s-tilde = |L| |R| s has not: its Eq. 14 gives s / N."""
+    """The supplement's network of section B has 1/N, but s-tilde = |L| |R| s does not: Eq. 14 gives s / N."""
     r = one(7)
     n = synthetic.draw_rank1(np.random.RandomState(7), PHIS["linear"])
     N = len(r.L)
@@ -134,16 +134,16 @@ def test_the_prefactor_belongs_into_the_signal():
     u = np.random.RandomState(8).randn(20, 2, 3)
     states = divided.run(u)
     f = states.y[..., 0]
-    np.testing.assert_allclose(Rank1.of(divided).L, r.L, rtol=1e-15)
-    s = rank1.signal(Rank1.of(divided), f, u)
+    np.testing.assert_allclose(Rank1Network.of(divided).L, r.L, rtol=1e-15)
+    s = rank1.signal(Rank1Network.of(divided), f, u)
     np.testing.assert_allclose(s, states.s[..., 0], rtol=0, atol=1e-9)
-    printed = dataclasses.replace(Rank1.of(divided), L=divided.L[:, 0])
+    printed = dataclasses.replace(Rank1Network.of(divided), L=divided.L[:, 0])
     np.testing.assert_allclose(rank1.signal(printed, f, u) * N, s, rtol=1e-9)
 
 
 def test_driven_mode_by_hand():
-    """One unit off L, input 1 held: J = 1 - e^{-t/tau}, and with the input off it decays from there."""
-    r = Rank1(
+    """One unit outside L with constant input 1: J = 1 - e^{-t/tau}; without input it decays from there."""
+    r = Rank1Network(
         L=np.array([1.0, 0]), R=np.ones(2), B_x=np.array([[5.0], [1.0]]), c=np.ones(2), d=0.0, tau=2.0, x_start=np.ones(2)
     )
     J = rank1.driven_mode(r, np.array([0.0, 1.0, 3.0]), np.array([1.0, 0.0, 7.0])[:, None, None])[:, 0]
@@ -160,13 +160,13 @@ def test_bad_input_is_refused_with_one_line():
         n, L=np.ones((30, 2)), R=np.ones((30, 2)), A_z=np.ones((2, 5)), b_z=np.ones(2), C=np.ones((3, 30)), d=np.ones(3)
     )
     cases = [
-        (lambda: Rank1.of(wide), "rank 2 and 3 output"),
+        (lambda: Rank1Network.of(wide), "rank 2 and 3 output"),
         (lambda: dataclasses.replace(r, c=r.off_direction(r.c)), "the readout is orthogonal to L"),
         (
             lambda: rank1.signal(r, np.zeros((3, 2)), u),
-            "outputs have shape (3, 2), the inputs are for [steps, trials] = (4, 2)",
+            "outputs have shape (3, 2), but the inputs have [steps, trials] = (4, 2)",
         ),
-        (lambda: rank1.signal(r, np.zeros((4, 2)), u[..., :2]), "inputs have shape (4, 2, 2), want [T, B, 3]"),
+        (lambda: rank1.signal(r, np.zeros((4, 2)), u[..., :2]), "inputs have shape (4, 2, 2); they must be [T, B, 3]"),
         (lambda: rank1.driven_mode(r, np.array([0, 2, 1, 3]), u), "times must be 4 increasing numbers from 0"),
         (lambda: rank1.driven_mode(r, np.array([1, 2, 3, 4]), u), "times must be 4 increasing numbers from 0"),
     ]
@@ -174,6 +174,6 @@ def test_bad_input_is_refused_with_one_line():
         with pytest.raises(NmbenchError) as caught:
             refuse()
         assert message in str(caught.value) and "\n" not in str(caught.value)
-    # Nothing can be told from a state that R does not see: not a number, and no warning.
+    # s is undefined for a state orthogonal to R: NaN without a warning.
     still = dataclasses.replace(r, x_start=0 * r.x_start)
     assert np.isnan(rank1.signal(still, np.full((4, 2), still.d), u)).all()

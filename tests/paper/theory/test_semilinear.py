@@ -58,15 +58,15 @@ def instance(seed=0, **sizes):
     return n, random.randn(200, n.sizes["P"])
 
 
-def test_a_thousand_random_instances_and_sizes_are_reproduced():
-    rows = synthetic.proposition(1000, seed=1)
+def test_random_instances_and_sizes_are_reproduced():
+    rows = synthetic.proposition(300, seed=1)
     assert [row[1] for row in rows] == [20, 200]
     for _, _, z, y in rows:
         assert 0 < z < TOLERANCE and 0 < y < TOLERANCE
 
 
 def test_loops_written_from_the_equations_agree_with_it():
-    """With nothing of the library but the parameters: sizes, the hidden size, z, and y one step later."""
+    """Loops that use only the parameters: sizes, the hidden size, z, and y one step later."""
     random = np.random.RandomState(2)
     for _ in range(20):
         sizes = synthetic.draw_sizes(random)
@@ -84,7 +84,7 @@ def test_loops_written_from_the_equations_agree_with_it():
         np.testing.assert_allclose(h[:, 0], equations_4_to_6(lstm, u), rtol=0, atol=TOLERANCE)
 
 
-def test_the_cell_is_the_state_one_step_late():
+def test_the_cell_state_is_the_state_one_step_late():
     """Eq. 7 and the corrected Eq. 9: h_t = [w_{t-1} / 2; m_t; u_{t-1}], with w = R^T x / N."""
     n, u = instance()
     lstm, _ = semilinear.convert(n)
@@ -95,9 +95,9 @@ def test_the_cell_is_the_state_one_step_late():
 
 
 def as_printed(n, **fixed):
-    """The supplement's construction: W_zh and W_o with its text's coefficients, b_o = 0, ones held by b_f = 50.
+    """The supplement's construction: W_zh and W_o with its text's coefficients, b_o = 0, ones kept by b_f = 50.
 
-    `fixed`: which of its two mistakes are mended, `half` (the 2 in W_zh that undoes h's w/2) and `bias` (b_o = 1/2).
+    `fixed`: which of its two mistakes are corrected, `half` (the 2 in W_zh that undoes the w/2 in h) and `bias` (b_o = 1/2).
     """
     lstm, W_zh = semilinear.convert(n)
     K, M, H, tau = n.sizes["K"], n.sizes["M"], len(lstm.h_start), n.tau_z
@@ -113,12 +113,12 @@ def as_printed(n, **fixed):
 
 
 def test_the_construction_as_printed_fails():
-    """Each of its two mistakes is fatal by itself; both mended, it is exact. The start is the corrected one throughout."""
+    """Each of its two mistakes alone breaks it; with both corrected it is exact. The initial state is always corrected."""
     variants = {
         "printed": {},
         "without the bias": {"half": True},
         "without the half": {"bias": True},
-        "both mended": {"half": True, "bias": True},
+        "both corrected": {"half": True, "bias": True},
     }
     found = {name: [] for name in variants}
     for seed in range(10):
@@ -128,9 +128,9 @@ def test_the_construction_as_printed_fails():
             lstm, W_zh = as_printed(n, **fixed)
             h = lstm.run(semilinear.lagged(u[:, None]))
             found[name].append((np.abs(h @ W_zh.T - z).max(), np.abs(h[1:] @ lstm.C.T + lstm.d - y[:-1]).max()))
-            if not fixed.get("bias"):  # o = 0 for the first K rows: h keeps nothing of w
+            if not fixed.get("bias"):  # o = 0 for the first K rows: h does not contain w
                 np.testing.assert_array_equal(h[..., : n.sizes["K"]], 0)
-    assert np.max(found["both mended"]) < TOLERANCE
+    assert np.max(found["both corrected"]) < TOLERANCE
     # Largest errors of outputs and states of order one. Without w in h, the factor before it does not matter.
     np.testing.assert_allclose(np.median(found["printed"], axis=0), [1.05, 1.02], atol=0.01)
     np.testing.assert_array_equal(found["printed"], found["without the bias"])
@@ -139,7 +139,7 @@ def test_the_construction_as_printed_fails():
 
 
 def test_the_printed_start_is_not_the_networks():
-    """w_{-1} = 0 "by convention" is right for a network that starts at x = 0 and for no other."""
+    """w_{-1} = 0 "by convention" is correct only for a network that starts at x = 0."""
     n, u = instance()
     lstm, W_zh = semilinear.convert(n)
     zero = np.where(np.arange(len(lstm.c_start)) < n.sizes["K"], 0.0, lstm.c_start)
@@ -151,7 +151,7 @@ def test_the_printed_start_is_not_the_networks():
 
 
 def test_large_q_need_only_saturate_the_sigmoid():
-    """The printed condition, Q much larger than |A_z z|, is beside the point: sigmoid(Q) = 1 in float64 from 37 on."""
+    """The printed condition, Q much larger than |A_z z|, is unnecessary: sigmoid(Q) = 1 in float64 from 37 on."""
     n, u = instance()
     n = dataclasses.replace(n, b_z=n.b_z + 100, A_z=0 * n.A_z)  # gates all open: |A_z z + b_z| is far above 37
     lstm, W_zh = semilinear.convert(n)
@@ -167,17 +167,17 @@ REFUSED = {
     "R not orthonormal": (lambda n: {"L": 1.001 * n.L, "R": 1.001 * n.R}, "R^T R times the prefactor"),
     "orthonormal, but with the prefactor 1/N": (
         lambda n: {"L": n.L / len(n.L) ** 0.5, "R": n.R / len(n.L) ** 0.5},
-        "it is off by up to 0.975",
+        "it differs from it by up to 0.975",
     ),
     "columns not orthogonal": (
         lambda n: {k: n.R @ np.array([[1, 0.1, 0], [0, 1, 0], [0, 0, 1]]) for k in "LR"},
         "R^T R times",
     ),
-    "L not R": (lambda n: {"L": n.L + 1e-6}, "tied factors, L = R; they differ by up to 1e-06"),
-    "start outside the span": (lambda n: {"x_start": n.x_start + np.eye(len(n.L))[0]}, "the initial x in the span of R"),
-    "leak": (lambda n: {"tau_x": 2.0}, "for tau_x = 1"),
-    "tanh in x": (lambda n: {"phi_x": np.tanh}, "applies a function to x"),
-    "tanh in z": (lambda n: {"phi_z": np.tanh}, "applies a function to z"),
+    "L not R": (lambda n: {"L": n.L + 1e-6}, "tied factors, L = R; here they differ by up to 1e-06"),
+    "start outside the span": (lambda n: {"x_start": n.x_start + np.eye(len(n.L))[0]}, "an initial x in the span of R"),
+    "leak": (lambda n: {"tau_x": 2.0}, "without a leak, tau_x = 1"),
+    "tanh in x": (lambda n: {"phi_x": np.tanh}, "applies a nonlinear function to x"),
+    "tanh in z": (lambda n: {"phi_z": np.tanh}, "applies a nonlinear function to z"),
     "closed gate": (lambda n: {"b_z": n.b_z - 1000}, "is not a finite number"),
 }
 
@@ -198,7 +198,7 @@ def test_malformed_networks_and_inputs_are_refused():
     for change, message in [
         ({"A_z": n.A_z[:, :-1]}, "A_z has shape (3, 6), not [K, M] = (3, 7)"),
         ({"B_z": n.B_z[0]}, "B_z has shape (4,), not [M, P] = (7, 4)"),
-        ({"d": n.d * np.nan}, "d holds numbers that are not finite"),
+        ({"d": n.d * np.nan}, "d contains numbers that are not finite"),
         ({"tau_z": 0.5}, "tau_z is a time constant in steps and must be at least 1, got 0.5"),
         ({"prefactor": np.inf}, "prefactor"),
     ]:
@@ -232,7 +232,7 @@ SPEC = SequenceSpec(12, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, Arra
     ],
 )
 def test_parameters_of_the_haiku_model_are_read(options):
-    """Outputs of the network read from its parameters are the model's own, in float64; converted where that is allowed."""
+    """The network with the model's parameters has the model's float64 outputs, and is converted if the hypotheses hold."""
     baseline = BASELINES.get("nmrnn_linear")
     hparams = {**baseline.hparams, "N": 9, "M": 4, "K": 2, **options}
     random = np.random.RandomState(0)

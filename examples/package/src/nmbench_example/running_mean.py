@@ -1,9 +1,8 @@
-"""A small task: report the mean of the inputs so far. Its training set is fixed, so every step can take all of it."""
+"""A small task: report the mean of the inputs so far. Its training set is fixed."""
 
 import numpy as np
 
-from nmbench import ArraySpec, Batch, FixedData, Metric, Phase, Protocol, SequenceSpec, register_task
-from nmbench.contracts.metrics import squared_error
+from nmbench import ArraySpec, Batch, FixedData, Metric, Phase, Protocol, SequenceSpec, register_task, squared_error
 
 STEPS = 20
 SETS = {"train": (1, 500), "validation": (2, 200), "test": (3, 500)}  # seed and number of trials
@@ -27,7 +26,7 @@ def _squared_error(predictions, arrays) -> np.ndarray:
     return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
 
 
-# The mean of t numbers has variance 1/t: what answering 0 is off by.
+# The mean of t numbers has variance 1/t, which is the error of answering 0.
 CHANCE = float(np.mean(1 / np.arange(1, STEPS + 1)))
 
 register_task(
@@ -48,7 +47,7 @@ register_task(
             name="matched",
             phases=(Phase(steps=2_000, batch_size=64, schedule="cosine", clip_norm=1.0),),
             learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-            summary="Adam, cosine decay, gradients clipped to norm 1, rate tuned on validation data.",
+            summary="Adam, cosine decay, gradients clipped to norm 1, learning rate tuned.",
         ),
         Protocol(name="smoke", phases=(Phase(steps=20, batch_size=16),), validate_every=10, summary="Does it run?"),
     ),

@@ -2,7 +2,7 @@
 (() => {
   const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
   const text = (cell) => cell.firstElementChild && cell.firstElementChild.tagName === "A" ? cell.firstElementChild.textContent.trim() : cell.textContent.trim();
-  // What a cell is sorted by: a number, a text, or null where it is empty; the empty ones stay last either way.
+  // The sort key of a cell: a number, a text, or null if it is empty. Empty cells are always last.
   const key = (cell) => {
     if (cell.dataset.value !== undefined) return cell.dataset.value === "" ? null : Number(cell.dataset.value);
     return text(cell) || null;
@@ -36,8 +36,8 @@
     const words = field("text").value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
-      const said = row.textContent.toLowerCase();
-      const keep = words.every((word) => said.includes(word))
+      const content = row.textContent.toLowerCase();
+      const keep = words.every((word) => content.includes(word))
         && (!field("task").value || row.dataset.task === field("task").value)
         && (!field("protocol").value || row.dataset.protocol === field("protocol").value)
         && (field("references").checked || !row.classList.contains("reference"));
@@ -61,16 +61,16 @@
       try {
         await navigator.clipboard.writeText(code.textContent);
       } catch {
-        // Without the right to write, the text is marked, for the reader to copy.
+        // Without permission to use the clipboard, select the text so that the reader can copy it.
         getSelection().selectAllChildren(code);
         done = false;
       }
-      button.textContent = done ? "Copied" : "Marked";
+      button.textContent = done ? "Copied" : "Selected";
       setTimeout(() => { button.textContent = "Copy"; }, 2000);
     });
   }
 
-  // A link to what lies in a closed part of the page opens it.
+  // Open the closed part of the page that a link leads into.
   const open = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;

@@ -1,4 +1,4 @@
-"""The rules for tasks. Each is a generator of findings on a `TaskUnderTest`."""
+"""The rules for tasks. Each rule is a generator of findings on a `TaskUnderTest`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import tree
 from nmbench.conformance.model_subject import SMOKE, smoke_run
 from nmbench.conformance.probe import PROBE, register_probe
 from nmbench.conformance.rules import RuleFinding, Rules
-from nmbench.contracts import frozen_sets as sets
+from nmbench.conformance.task_subject import TaskUnderTest
+from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.input_weights import InputWeights, check_new_inputs
 from nmbench.contracts.task import Batch, FixedData, Task
@@ -26,28 +27,6 @@ TOLERANCE = 1e-6
 EPOCH_TRIALS = 20
 _SPEC, _SETS, _BATCHES, _PHASES, _TRIAL = "T01-spec", "T02-frozen-sets", "T05-batches", "T09-phases", "T11-per-trial"
 _DATA, _CONDITIONS = "T07-training-data", "T12-conditions"
-
-
-class TaskUnderTest:
-    """A task and what is read from it, each once."""
-
-    def __init__(self, task: Task):
-        self.task = task
-        for name in ("frozen", "batch"):
-            setattr(self, name, functools.cache(getattr(self, name)))
-
-    def frozen(self, split: str) -> frozen_sets.FrozenSet:
-        return self.task.frozen(split)
-
-    def batch(self, split: str) -> Batch:
-        """What models see of a frozen set, NumPy."""
-        return Batch(*(tree.map_structure(np.asarray, part) for part in self.task.unpack(self.frozen(split).arrays)))
-
-    def values(self, predictions: np.ndarray) -> dict[str, float]:
-        """All metrics on the test set."""
-        arrays = self.frozen("test").arrays
-        self.task.spec.validate_outputs(predictions, self.task.set_sizes["test"])
-        return {m.name: m.mean(np.asarray(m.per_trial(predictions, arrays), np.float64), arrays) for m in self.task.metrics}
 
 
 @TASK_RULES.add(_SPEC, fix="see nmbench.SequenceSpec and nmbench.ArraySpec")
@@ -66,25 +45,25 @@ def spec(t: TaskUnderTest) -> Iterator[RuleFinding]:
 
 
 @TASK_RULES.add(_SETS, fix="make them with python -m nmbench.freeze --task=NAME")
-def frozen_sets(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """all frozen sets are there, with the hashes of the manifest and the declared numbers of trials"""
+def sets_are_frozen(t: TaskUnderTest) -> Iterator[RuleFinding]:
+    """all frozen sets exist, with the hashes of the manifest and the declared numbers of trials"""
     for split, trials in t.task.set_sizes.items():
         frozen = t.frozen(split)
         if frozen.n != trials:
             yield RuleFinding(
-                f"{split} holds {frozen.n} trials, set_sizes says {trials}",
-                "freeze it again, and raise the task's version if others have it",
+                f"{split} holds {frozen.n} trials, set_sizes declares {trials}",
+                "freeze it again, and raise the task's version if it has been published",
             )
 
 
 @TASK_RULES.add("T03-generator", fix="let draw_set(split) return a flat dict of NumPy arrays", needs=(_SETS,))
 def generator(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """draw_set makes the frozen sets again, byte for byte"""
+    """draw_set reproduces the frozen sets byte for byte"""
     for split in t.task.set_sizes:
-        first, again = (sets.digest(t.task.draw_set(split)) for _ in range(2))
+        first, again = (frozen_sets.digest(t.task.draw_set(split)) for _ in range(2))
         if first != again:
             yield RuleFinding(
-                f"draw_set({split!r}) differs from call to call", "seed a np.random.RandomState of its own in it"
+                f"draw_set({split!r}) differs from call to call", "draw from np.random.RandomState(SEED) inside draw_set"
             )
         elif first != t.frozen(split).sha256:
             yield RuleFinding(
@@ -93,9 +72,9 @@ def generator(t: TaskUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-@TASK_RULES.add("T04-seeds", fix="let draw_set and training data be functions without arguments of others")
+@TASK_RULES.add("T04-seeds", fix="make draw_set and training data run without other arguments")
 def seeds(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """data neither read nor touch NumPy's global random state"""
+    """data neither use nor change NumPy's global random state"""
     sources = {f"draw_set({split!r})": functools.partial(t.task.draw_set, split) for split in t.task.set_sizes}
     fixed = {name: source.make for name, source in t.task.training.items() if isinstance(source, FixedData)}
     sources |= {f"training data {name!r}": make for name, make in fixed.items()}
@@ -107,8 +86,8 @@ def seeds(t: TaskUnderTest) -> Iterator[RuleFinding]:
             make()
             if _state() != state:
                 yield RuleFinding(
-                    f"{name} draws from np.random itself",
-                    "draw from np.random.RandomState(SEED), with a seed of the task's own: data depend on nothing else",
+                    f"{name} draws from the global np.random",
+                    "draw from np.random.RandomState(SEED) with a constant seed",
                 )
     finally:
         np.random.set_state(before)
@@ -123,7 +102,7 @@ def batches(t: TaskUnderTest) -> Iterator[RuleFinding]:
 
 @TASK_RULES.add("T06-mask", fix="let the mask broadcast to targets [T, B, O]", needs=(_BATCHES,))
 def mask(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """the mask broadcasts to the targets, is nowhere negative and selects something of every trial"""
+    """the mask broadcasts to the targets, is not negative and selects a step of every trial"""
     for split in t.task.set_sizes:
         yield from _masked(t.batch(split), f"the {split} set")
 
@@ -140,19 +119,21 @@ def training_data(t: TaskUnderTest) -> Iterator[RuleFinding]:
         yield from findings
         if not findings and not np.isfinite(masked_mse(np.zeros_like(batch.targets), batch.targets, batch.mask)):
             yield RuleFinding(
-                f"the loss of answering 0 on {name!r} is not finite", "smaller targets, a mask that selects some"
+                f"the loss of the answer 0 on {name!r} is not finite", "use smaller targets and a mask that is not all 0"
             )
 
 
 @TASK_RULES.add("T08-repeats", fix="see that training data can be drawn", needs=(_DATA,))
 def repeats(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """the same key draws the same trials and another key others; fixed data are the same at every call"""
+    """the same key draws the same trials, another key draws others; fixed data are the same at every call"""
     for name, source in t.task.training.items():
         if isinstance(source, FixedData):
-            if source.fingerprint() != source.fingerprint():
-                yield RuleFinding(f"FixedData {name!r} differs from call to call", "seed a np.random.RandomState in make()")
+            if FixedData(source.make).fingerprint() != source.fingerprint():
+                yield RuleFinding(
+                    f"FixedData {name!r} differs from call to call", "use np.random.RandomState(SEED) in make()"
+                )
             continue
-        # Compiled anew each time: a number drawn in Python would be the same in two calls of one program.
+        # Each draw is compiled again: a number drawn in Python would be the same in two calls of one program.
         drawn = [
             np.concatenate(
                 [np.ravel(a) for a in tree.flatten(jax.jit(lambda key, s=source: s.draw((), key, 6))(k)._asdict())]
@@ -161,15 +142,15 @@ def repeats(t: TaskUnderTest) -> Iterator[RuleFinding]:
         ]
         if not np.array_equal(drawn[0], drawn[1]):
             yield RuleFinding(
-                f"Sampler {name!r} draws other trials with the same key", "draw from the key alone, with jax.random"
+                f"Sampler {name!r} draws other trials with the same key", "draw with jax.random, from the key alone"
             )
         elif np.array_equal(drawn[0], drawn[2]):
-            yield RuleFinding(f"Sampler {name!r} draws the same trials with another key", "use the key that sample is given")
+            yield RuleFinding(f"Sampler {name!r} draws the same trials with another key", "use the key that sample receives")
 
 
 @TASK_RULES.add(_PHASES, fix="see nmbench.Phase")
 def phases(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """the phases of all protocols name training data, sets and channels that there are"""
+    """the phases of all protocols name existing training data, sets and channels"""
     task = t.task
     weights = {"any": InputWeights()}
     for protocol in task.protocols:
@@ -178,7 +159,7 @@ def phases(t: TaskUnderTest) -> Iterator[RuleFinding]:
             if phase.data not in task.training:
                 problems.append(f"no training data {phase.data!r}: {', '.join(task.training)}")
             elif phase.batch_size == 0 and not isinstance(task.training[phase.data], FixedData):
-                problems.append(f"batch_size=0 takes all trials, but {phase.data!r} are drawn afresh")
+                problems.append(f"batch_size=0 takes all trials, but {phase.data!r} are drawn at every step")
             if phase.validation not in task.set_sizes:
                 problems.append(f"no frozen set {phase.validation!r}: {', '.join(task.set_sizes)}")
             try:
@@ -192,18 +173,18 @@ def phases(t: TaskUnderTest) -> Iterator[RuleFinding]:
 
 @TASK_RULES.add("T10-protocols", fix="see nmbench.Protocol")
 def protocols(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """protocols are "matched" first, with a grid of learning rates, and "smoke", which is short"""
+    """the first protocol is "matched", with a grid of learning rates, and a short protocol "smoke" exists"""
     names = [protocol.name for protocol in t.task.protocols]
     if names[0] != "matched":
         yield RuleFinding(
-            f"the first protocol, the default, is {names[0]!r}", 'put the one recipe for all models first: "matched"'
+            f"the first protocol, the default, is {names[0]!r}", 'put the recipe for all models first: "matched"'
         )
     if len(set(names)) < len(names):
-        yield RuleFinding(f"protocols are called {', '.join(names)}", "give each a name of its own")
+        yield RuleFinding(f"protocols are called {', '.join(names)}", "give each protocol its own name")
     if not t.task.protocols[0].learning_rate_grid:
         yield RuleFinding(
             f"protocol {names[0]!r} has no learning_rate_grid, so --tune is refused",
-            "learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1) is what the built-in tasks have",
+            "use learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1), as the built-in tasks do",
             warning=True,
         )
     smoke = next((p for p in t.task.protocols if p.name == SMOKE), None)
@@ -211,14 +192,14 @@ def protocols(t: TaskUnderTest) -> Iterator[RuleFinding]:
     if smoke is None or steps > 200:
         yield RuleFinding(
             f"protocol 'smoke' trains {steps} steps" if smoke else "no protocol 'smoke'",
-            'add Protocol(name="smoke", phases=(Phase(steps=20, ...),), validate_every=10), to see that a model runs at all',
+            'add Protocol(name="smoke", phases=(Phase(steps=20, ...),), validate_every=10), a quick test that a model runs',
             warning=True,
         )
 
 
 @TASK_RULES.add(_TRIAL, fix="per_trial(predictions [T, B, O], arrays) returns [B]", needs=(_BATCHES, "T06-mask"))
 def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """metrics give one finite number per trial, from that trial alone"""
+    """metrics give one finite number per trial, computed from that trial alone"""
     arrays, targets = t.frozen("test").arrays, t.batch("test").targets
     first = np.random.RandomState(0).standard_normal(targets.shape).astype(np.float32)
     second = first.copy()
@@ -232,18 +213,18 @@ def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
         elif not np.isfinite(one).all():
             trial = int(np.argmin(np.isfinite(one)))
             yield RuleFinding(
-                f"{metric.name} of trial {trial} is {one[trial]}", "every trial needs a number, whatever the answer"
+                f"{metric.name} of trial {trial} is {one[trial]}", "return a finite number for every trial and any answer"
             )
         elif not np.array_equal(one[1:], two[1:]):
             yield RuleFinding(
                 f"{metric.name} of other trials changes with the answer to trial 0",
-                "judge each trial alone: differences between models are paired over trials",
+                "compute each number from its own trial: differences between models are paired over trials",
             )
 
 
 @TASK_RULES.add(_CONDITIONS, fix="conditions and subset map arrays to [B]", needs=(_BATCHES,))
 def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """labels and subsets have one entry per trial, and the stages that metrics judge exist"""
+    """labels and subsets have one entry per trial, and the stages of metrics exist"""
     stages = {phase.stage for protocol in t.task.protocols for phase in protocol.phases}
     trials = t.batch("test").targets.shape[1:2]
     for metric in t.task.metrics:
@@ -255,37 +236,38 @@ def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
                 )
             elif found is not None and what == "subset" and not (found.dtype == bool and found.any()):
                 yield RuleFinding(
-                    f"the subset of {metric.name} holds no trial or is not of booleans", "choose some trials by True"
+                    f"the subset of {metric.name} selects no trial or is not boolean",
+                    "return booleans [B], some of them True",
                 )
         for stage in set(metric.stages) - stages:
             yield RuleFinding(
-                f"{metric.name} judges the stage {stage!r}, which no phase has",
-                f"stage={stage!r} belongs on a Phase as well",
+                f"{metric.name} names the stage {stage!r}, which no phase has",
+                f"declare stage={stage!r} on a Phase",
             )
 
 
 @TASK_RULES.add("T13-ceiling", fix="see nmbench.Metric", needs=(_TRIAL, _CONDITIONS))
 def ceiling(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """the targets reach the ceiling of every metric, and floor and ceiling lie in the declared direction"""
+    """the targets reach the ceiling of every metric, and floor and ceiling agree with the declared direction"""
     values = t.values(t.batch("test").targets)
     for metric in t.task.metrics:
         better = "higher" if metric.higher_is_better else "lower"
         if not (metric.ceiling > metric.floor if metric.higher_is_better else metric.ceiling < metric.floor):
             yield RuleFinding(
                 f"{metric.name}: floor {metric.floor:g}, ceiling {metric.ceiling:g}, but {better} is better",
-                "the ceiling is a perfect answer's value, the floor that of chance",
+                "the ceiling is the value of a perfect answer, the floor the value of chance",
             )
         elif abs(values[metric.name] - metric.ceiling) > TOLERANCE * abs(metric.floor - metric.ceiling):
             yield RuleFinding(
                 f"{metric.name} of the targets is {values[metric.name]:.6g}, its ceiling {metric.ceiling:g}",
-                "declare as ceiling what a perfect answer gets, or mend the metric",
+                "declare the value of a perfect answer as ceiling, or fix the metric",
             )
 
 
 @TASK_RULES.add("T14-references", fix="references= maps a label to arrays -> predictions [T, B, O]", needs=("T13-ceiling",))
 def references(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """answers without training fit the spec, and none is better than the ceiling"""
-    answers = {"answering 0": np.zeros_like(t.batch("test").targets)}
+    """reference answers fit the spec, and none is better than the ceiling"""
+    answers = {"the answer 0": np.zeros_like(t.batch("test").targets)}
     answers |= {f"reference {label!r}": answer(t.frozen("test").arrays) for label, answer in t.task.references.items()}
     for label, predictions in answers.items():
         values = t.values(predictions)
@@ -294,7 +276,7 @@ def references(t: TaskUnderTest) -> Iterator[RuleFinding]:
             if not np.isfinite(value) or (value - metric.ceiling) / span > TOLERANCE:
                 yield RuleFinding(
                     f"{metric.name} of {label} is {value:.6g}, beyond the ceiling of {metric.ceiling:g}",
-                    "nothing is better than perfect: mend the ceiling, the metric or the reference",
+                    "fix the ceiling, the metric or the reference",
                 )
 
 
@@ -308,27 +290,27 @@ def epochs(t: TaskUnderTest) -> Iterator[RuleFinding]:
             ):
                 yield RuleFinding(
                     f"epoch {name!r} of test trial {trial}: {first} to {end}, in trials of {t.task.spec.steps} steps",
-                    "0 <= first < end <= steps, in whole steps; leave out what is empty",
+                    "return whole steps with 0 <= first < end <= steps; leave empty epochs out",
                 )
                 return
 
 
 @TASK_RULES.add(
-    "T16-smoke", fix="see what nmbench.run says of it", needs=(_BATCHES, "T06-mask", _DATA, _PHASES, _TRIAL, _CONDITIONS)
+    "T16-smoke", fix="run it with nmbench.run", needs=(_BATCHES, "T06-mask", _DATA, _PHASES, _TRIAL, _CONDITIONS)
 )
 def smoke(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """a small model trains on it for some steps, and its row is valid"""
+    """a small model trains on the task for some steps, and its row is valid"""
     with BASELINES.restored():
         register_probe(t.task)
         row, again = smoke_run(PROBE, t.task, {"N": 4})
     if row["status"] != "ok":
         yield RuleFinding(
-            f"{row['status']}: {row['error']}", "smaller inputs and targets, or a lower learning rate under smoke"
+            f"{row['status']}: {row['error']}", "use smaller inputs and targets, or a lower learning rate under smoke"
         )
     elif again is None or abs(again - row["value"]) > 1e-3 * max(abs(again), abs(row["value"])):
         yield RuleFinding(
-            f"{row['metric']} is {row['value']:.6g} when first computed and {again:.6g} when again",
-            "let metrics depend on predictions and arrays alone",
+            f"{row['metric']} is {row['value']:.6g} in the row and {again:.6g} when computed again",
+            "compute metrics from predictions and arrays alone",
         )
 
 
@@ -337,12 +319,12 @@ def _fits(task: Task, batch: Batch, trials: int, where: str) -> Iterator[RuleFin
         task.spec.validate_inputs(batch.inputs)
         task.spec.validate_outputs(batch.targets, trials)
     except NmbenchError as error:
-        yield RuleFinding(f"{where}: {error}", "time first, trials second, channels last, as in the spec")
+        yield RuleFinding(f"{where}: {error}", "use axes [T, B, channels] and the channels of the spec")
         return
     for name, part in (("inputs", batch.inputs), ("targets", batch.targets)):
         if not all(np.isfinite(leaf).all() for leaf in tree.flatten(part)):
             yield RuleFinding(
-                f"{where}: {name} are not finite everywhere", "where nothing is to be said, use 0 and the mask"
+                f"{where}: {name} are not finite everywhere", "use 0 for undefined values and exclude them by the mask"
             )
 
 
@@ -356,10 +338,10 @@ def _masked(batch: Batch, where: str) -> Iterator[RuleFinding]:
         )
         return
     if not np.isfinite(weights).all() or (weights < 0).any():
-        yield RuleFinding(f"{where}: the mask holds negative or infinite weights", "weights are 0 or more")
+        yield RuleFinding(f"{where}: the mask holds negative or infinite weights", "use finite weights of at least 0")
     elif not weights.sum(axis=(0, 2)).all():
         trial = int(np.argmin(weights.sum(axis=(0, 2)) > 0))
-        yield RuleFinding(f"{where}: the mask selects nothing of trial {trial}", "every trial asks for something")
+        yield RuleFinding(f"{where}: the mask selects nothing of trial {trial}", "select at least one step of every trial")
 
 
 def _state() -> Any:

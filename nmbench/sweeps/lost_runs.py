@@ -1,4 +1,4 @@
-"""Rows of runs that were lost: a process that crashed, was killed, or ran out of time leaves no silence."""
+"""Rows of lost runs: a run whose process crashed, was killed or exceeded its time limit gets a row that says so."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.support.errors import printable
-from nmbench.sweeps.jobs import Job
+from nmbench.sweeps.jobs import Job, JobOutcome
 
 
 def record(job: Job, status: str, error: str, started_utc: str) -> list[int]:
-    """Store a row for every seed of a job that has none, or has one that says it was lost before; returns these seeds.
+    """Store a row for every unfinished seed of a job and return these seeds.
 
     Args:
-      job: with its `run_ids` known.
+      job: with its run ids.
       status: "failed" or "timeout".
       error: one line.
       started_utc: when its process was started.
 
     Raises:
-      NmbenchError: the disk refuses.
+      NmbenchError: a row cannot be written.
     """
     store, seeds = Store(job.results_dir), unfinished(job)
     origin = provenance.describe() if seeds else {}
@@ -30,30 +30,41 @@ def record(job: Job, status: str, error: str, started_utc: str) -> list[int]:
 
 
 def unfinished(job: Job) -> list[int]:
-    """Seeds of a job without a row that is ok or diverged."""
+    """Seeds of a job that have no row with status ok or diverged."""
     rows = rows_of(job)
     return [seed for seed, row in zip(job.seeds, rows, strict=True) if row is None or row["status"] in schema.LOST]
 
 
+def is_finished(job: Job) -> bool:
+    """Whether all runs have a row with status ok or diverged; False if run ids are unknown because of tuning."""
+    return bool(job.run_ids) and not unfinished(job)
+
+
+def outcome_of_rows(job: Job, code: int, seconds: float = 0.0) -> JobOutcome:
+    """Outcome of a finished job."""
+    diverged = sum(row is not None and row["status"] != "ok" for row in rows_of(job))
+    return JobOutcome(job, code, f"{diverged} of {len(job.seeds)} seeds diverged" if diverged else "", seconds)
+
+
 def rows_of(job: Job) -> list[dict[str, Any] | None]:
-    """The stored rows of a job's runs, None for those that there are not."""
+    """The stored rows of a job's runs, None for a run without a row."""
     store = Store(job.results_dir)
     return [store.row(run_id) for run_id in job.run_ids]
 
 
 def _row(job: Job, seed: int, status: str, error: str, origin: dict[str, Any]) -> dict[str, Any]:
-    config = {**job.config, "seed": seed}
+    assert job.configuration is not None
+    configuration = job.configuration.with_seed(seed)
     return {
         **dict.fromkeys(column.name for column in schema.COLUMNS),
         "schema_version": schema.SCHEMA_VERSION,
-        **job.facts,
+        **job.columns,
         **origin,
-        "run_id": job.run_ids[job.seeds.index(seed)],
+        "run_id": configuration.run_id,
         "status": status,
         "error": printable(" ".join(error.split())),
-        "config_json": schema.canonical_json(config),
+        "config_json": configuration.to_json(),
         "seed": seed,
-        # Nothing is known of what it took.
         "selected_step": 0,
         "compile_s": 0.0,
         "train_s": 0.0,

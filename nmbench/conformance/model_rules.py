@@ -1,6 +1,6 @@
-"""The rules for models. Each is a generator of findings on a `ModelUnderTest`.
+"""The rules for models. Each rule is a generator of findings on a `ModelUnderTest`.
 
-Rules on shapes look at all tasks that the subject names; those that compute, at the tasks that it probes.
+Rules about shapes use all tasks of the subject; rules that run the model use its probed tasks.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ from nmbench.experiments import sizing
 from nmbench.support.errors import NmbenchError
 from nmbench.training.phase_program import as_float, masked_mse
 
-__all__ = ["MODEL_RULES", "ModelUnderTest"]
-
 MODEL_RULES = Rules()
-# Of what a model answers; float32 sums in another order differ by less.
+# Largest accepted relative difference of outputs; a float32 sum in another order differs by less.
 TOLERANCE = 1e-4
 _CALLBACKS = ("callback", "debug_print", "infeed", "outfeed")
 _BUILDS, _FLOATS, _OUTPUTS, _REPEATS = "M01-builds", "M02-parameters", "M03-outputs", "M04-repeats"
 _TRIALS, _GRADIENT, _INPUTS = "M05-trials", "M09-gradient", "M12-input-weights"
 
 
-@MODEL_RULES.add(_BUILDS, fix="see that the factory runs with (spec, **hparams) and init with a key")
+@MODEL_RULES.add(_BUILDS, fix="make the factory run with (spec, **hparams), and init with a key")
 def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """the factory makes a pair (init, apply), and init can be traced"""
+    """the factory returns a pair (init, apply), and init can be traced"""
     for task in m.kinds:
         try:
             m.shapes(task)
@@ -44,7 +42,7 @@ def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-@MODEL_RULES.add(_FLOATS, fix="let init return arrays of floats, in dicts, tuples or registered pytrees", needs=(_BUILDS,))
+@MODEL_RULES.add(_FLOATS, fix="let init return float arrays in dicts, tuples or registered pytrees", needs=(_BUILDS,))
 def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """learned parameters are arrays of JAX's default float"""
     wanted = jnp.result_type(float)
@@ -52,14 +50,14 @@ def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
         shapes = m.shapes(task)
         if not any(is_learned(*name.rsplit("|", 1)) for name in shapes):
             yield RuleFinding(
-                f"no learned parameter on {task.name}", "make them with Core.learned, hk.get_parameter or in init"
+                f"no learned parameter on {task.name}", "create them with Core.learned, hk.get_parameter or in init"
             )
         for name, leaf in shapes.items():
             if is_learned(*name.rsplit("|", 1)) and (leaf.dtype != wanted or leaf.weak_type):
                 yield RuleFinding(
                     f"parameter {name!r} has dtype {'weak ' if leaf.weak_type else ''}{leaf.dtype}, not {wanted}",
-                    "make it with an explicit dtype, jnp.result_type(float); what is not learned stays out of params (in "
-                    "Equinox: eqx.partition(model, eqx.is_inexact_array)) or gets a name that starts with fixed_",
+                    "give it the dtype jnp.result_type(float); keep values that are not learned out of params (in Equinox: "
+                    "eqx.partition(model, eqx.is_inexact_array)) or start their names with fixed_",
                 )
 
 
@@ -78,17 +76,17 @@ def outputs(m: ModelUnderTest) -> Iterator[RuleFinding]:
             if shape != expected:
                 yield RuleFinding(
                     f"shape {shape} for {batch} trials of {task.name}, not [T, B, O] = {expected}",
-                    "keep time first and trials second; read T and B off the inputs",
+                    "keep time first and trials second; take T and B from the inputs",
                 )
             elif dtype != wanted:
                 yield RuleFinding(
-                    f"outputs on {task.name} have dtype {dtype}, not {wanted}", "cast them, or the parameters behind them"
+                    f"outputs on {task.name} have dtype {dtype}, not {wanted}", "cast the outputs or the parameters"
                 )
 
 
-@MODEL_RULES.add(_REPEATS, fix="see that init and apply can be traced twice", needs=(_FLOATS, _OUTPUTS))
+@MODEL_RULES.add(_REPEATS, fix="make init and apply traceable more than once", needs=(_FLOATS, _OUTPUTS))
 def repeats(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """init and apply are functions: the same key and inputs give the same numbers"""
+    """init and apply are pure functions: the same key and inputs give the same numbers"""
     for task in m.probed:
         inputs, key = random_inputs(task.spec, 1), jax.random.key(0)
         params = jax.eval_shape(m.model(task).init, key)
@@ -96,15 +94,15 @@ def repeats(m: ModelUnderTest) -> Iterator[RuleFinding]:
             first, second = (trace_of(getattr(m.rebuilt(task), name), *arguments) for _ in range(2))
             if first != second:
                 yield RuleFinding(
-                    f"{name} on {task.name} is another program when it is traced again",
-                    "draw random numbers from the key that init is given, with jax.random, and none in apply; keep no state "
-                    "in Python between calls",
+                    f"{name} on {task.name} gives another program when it is traced again",
+                    "draw random numbers in init alone, with jax.random and the key it receives; keep no state in Python "
+                    "between calls",
                 )
 
 
-@MODEL_RULES.add(_TRIALS, fix="see that apply runs on random inputs", needs=(_REPEATS,))
+@MODEL_RULES.add(_TRIALS, fix="make apply run on random inputs", needs=(_REPEATS,))
 def trials(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """a trial's outputs depend on that trial alone"""
+    """the outputs of a trial depend on that trial alone"""
     for task in m.probed:
         inputs, others = random_inputs(task.spec), random_inputs(task.spec, seed=1)
         changed = tree.map_structure(lambda a, b: np.concatenate([a[:, :1], b[:, 1:]], axis=1), inputs, others)
@@ -112,13 +110,13 @@ def trials(m: ModelUnderTest) -> Iterator[RuleFinding]:
         if off > TOLERANCE:
             yield RuleFinding(
                 f"the outputs of trial 0 of {task.name} change by {off:.2g} when the other trials do",
-                "the axes are [T, B, C]: run over the first, never over the second; no statistics over trials",
+                "the axes are [T, B, C]: scan over the first, compute no statistics over the second",
             )
 
 
-@MODEL_RULES.add("M06-batch-size", fix="read the number of trials off the inputs", needs=(_TRIALS,))
+@MODEL_RULES.add("M06-batch-size", fix="take the number of trials from the inputs", needs=(_TRIALS,))
 def batch_size(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """a trial's outputs do not depend on how many others there are"""
+    """the outputs of a trial do not depend on the number of trials"""
     for task in m.probed:
         inputs = random_inputs(task.spec)
         few = tree.map_structure(lambda a: a[:, :2], inputs)
@@ -126,11 +124,11 @@ def batch_size(m: ModelUnderTest) -> Iterator[RuleFinding]:
         if off > TOLERANCE:
             yield RuleFinding(
                 f"the outputs of the first 2 trials of {task.name} differ by {off:.2g} between batches of 2 and {TRIALS}",
-                "do not compute with the number of trials, nor average over them",
+                "do not use the number of trials or averages over trials",
             )
 
 
-@MODEL_RULES.add("M07-causal", fix="see that apply runs on random inputs", needs=(_TRIALS,))
+@MODEL_RULES.add("M07-causal", fix="make apply run on random inputs", needs=(_TRIALS,))
 def causal(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """outputs at a step do not depend on later inputs"""
     for task in m.probed:
@@ -143,7 +141,7 @@ def causal(m: ModelUnderTest) -> Iterator[RuleFinding]:
             if off > TOLERANCE:
                 yield RuleFinding(
                     f"outputs of {task.name} up to step {step} change by {off:.2g} when later inputs do",
-                    "the axes are [T, B, C]: run forwards over the first; no statistics over a trial",
+                    "the axes are [T, B, C]: scan forwards over the first, compute no statistics over a trial",
                 )
                 break
 
@@ -156,11 +154,11 @@ def seeded(m: ModelUnderTest) -> Iterator[RuleFinding]:
         if all(np.array_equal(one[name], two[name]) for name in one):
             yield RuleFinding(
                 f"keys 0 and 1 give the same parameters on {task.name}",
-                "draw initial parameters from the key; seeds are what is replicated",
+                "draw initial parameters from the key: every seed must be another run",
             )
 
 
-@MODEL_RULES.add(_GRADIENT, fix="see that jax.grad goes through apply", needs=(_FLOATS, _OUTPUTS))
+@MODEL_RULES.add(_GRADIENT, fix="make apply differentiable by jax.grad", needs=(_FLOATS, _OUTPUTS))
 def gradient(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """loss and gradient are finite, and every learned parameter has a gradient"""
     for task in m.probed:
@@ -180,20 +178,20 @@ def gradient(m: ModelUnderTest) -> Iterator[RuleFinding]:
         wrong = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
         if not np.isfinite(loss) or wrong:
             yield RuleFinding(
-                f"at the start the loss on {task.name} is {float(loss):.3g} and the gradient is not finite in "
+                f"before training the loss on {task.name} is {float(loss):.3g} and the gradient is not finite in "
                 f"{', '.join(wrong) or 'no parameter'}",
-                "smaller initial weights; no division by, or root or logarithm of, what may be 0",
+                "use smaller initial weights; avoid division by, or root or logarithm of, a value that can be 0",
             )
             continue
-        # A parameter behind one that starts at 0 has no gradient yet, so those that have none are looked at again nearby.
+        # Behind a parameter that starts at 0, gradients are 0 at first, so check nearby parameters as well.
         silent = [name for name, leaf in found.items() if leaf.size and not np.any(leaf)]
         nearby = slope(perturbed(m.params(task)))[1] if silent else {}
         for name in silent:
             if not np.any(nearby[name]):
                 yield RuleFinding(
                     f"parameter {name!r} has no gradient on {task.name}",
-                    "leave it out, or, if it is not meant to be learned, make it with Core.fixed or call it fixed_NAME: as "
-                    "it is, it counts towards the budget",
+                    "it counts towards the budget: leave it out, or, if it is not learned, create it with Core.fixed or "
+                    "name it fixed_NAME",
                     warning=True,
                 )
 
@@ -211,7 +209,7 @@ def counts(m: ModelUnderTest) -> Iterator[RuleFinding]:
             try:
                 counted[size] = sizing.count(sizing.shapes(m.baseline, task.spec, {**hparams, free: size}))
             except NmbenchError as error:
-                if size >= chosen:  # smaller ones may be refused
+                if size >= chosen:  # smaller sizes may be refused
                     yield RuleFinding(
                         f"{free}={size} is refused on {task.name}: {error}", "accept every size above the smallest"
                     )
@@ -220,19 +218,19 @@ def counts(m: ModelUnderTest) -> Iterator[RuleFinding]:
             if many < few:
                 yield RuleFinding(
                     f"{few} parameters with {free}={small} but {many} with {free}={large}, on {task.name}",
-                    "sizing bisects: let the count never fall as the free size grows",
+                    "the count must not decrease as the free size grows, since sizing bisects",
                 )
                 break
         if len(set(counted.values())) == 1:
             yield RuleFinding(
-                f"{next(iter(counted.values()))} parameters on {task.name} whatever {free} is",
-                "name as free_size= the hyperparameter that sets the network's size",
+                f"{next(iter(counted.values()))} parameters on {task.name} for every {free}",
+                "name the hyperparameter that sets the network's size as free_size=",
             )
 
 
-@MODEL_RULES.add("M11-budgets", fix="let a size exist within 5% of each budget", needs=("M10-count",))
+@MODEL_RULES.add("M11-budgets", fix="make a size possible within 5% of each budget", needs=("M10-count",))
 def budgets(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """the free size reaches within 5% of the budget of every task"""
+    """some free size is within 5% of the budget of every task"""
     free = m.baseline.free_size
     for task in m.tasks:
         for protocol in task.protocols:
@@ -244,7 +242,7 @@ def budgets(m: ModelUnderTest) -> Iterator[RuleFinding]:
             seen = f"no size is close, {size}" if off is None else f"the closest size, {size}, is {off:+.1%} off"
             yield RuleFinding(
                 f"budget {task.default_budget} of {task.name}: {seen}; at most {sizing.TOLERANCE:.0%} is allowed",
-                "take a free size of smaller steps, or other defaults, for one task through settings={...}",
+                "choose a finer free size or other defaults; settings={...} sets them for one task",
             )
             break
 
@@ -259,20 +257,20 @@ def input_weights(m: ModelUnderTest) -> Iterator[RuleFinding]:
         except NmbenchError as error:
             yield RuleFinding(
                 f"{task.name}: {error}",
-                "name the parameter that multiplies the inputs, alone; InputWeights(axis=0) for u @ W",
+                "name the parameter that multiplies only the inputs; use InputWeights(axis=0) for u @ W",
             )
-            return  # the others would say the same
+            return  # other tasks would give the same finding
 
 
 @MODEL_RULES.add("M13-partitions", fix="partitions= maps a name to a predicate on (module, parameter)", needs=(_INPUTS,))
 def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """every partition holds a parameter, and those that protocols train are there"""
+    """every partition holds a parameter, and the partitions that protocols train exist"""
     for name in m.baseline.partitions:
         for task in m.kinds:
             if not split(m.shapes(task), m.baseline.partition(name))[0]:
                 yield RuleFinding(
                     f"partition {name!r} holds no learned parameter on {task.name}",
-                    f"its predicate is asked of names such as {', '.join(list(m.shapes(task))[:3])}, split at the last '|'",
+                    f"its predicate receives names such as {', '.join(list(m.shapes(task))[:3])}, split at the last '|'",
                 )
                 break
     for task in m.tasks:
@@ -280,14 +278,14 @@ def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
         if missing:
             yield RuleFinding(
                 f"{task.name} cannot be run under {', '.join(missing)}: {m.lacks(task, task.protocol(missing[0]))}",
-                "declare input_weights={...} (or partitions={...}) with register_baseline, or leave this task out",
+                "declare input_weights={...} or partitions={...} in register_baseline, or do not use this task",
                 warning=True,
             )
 
 
-@MODEL_RULES.add("M14-callbacks", fix="see that jax.grad goes through apply", needs=(_FLOATS, _OUTPUTS))
+@MODEL_RULES.add("M14-callbacks", fix="make apply differentiable by jax.grad", needs=(_FLOATS, _OUTPUTS))
 def callbacks(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """nothing calls back to Python or prints while a compiled program runs"""
+    """compiled programs neither call Python nor print"""
     for task in m.probed:
         model, inputs, key = m.model(task), random_inputs(task.spec, 1), jax.random.key(0)
         learned, fixed = split(flatten(m.params(task)), is_learned)
@@ -300,48 +298,51 @@ def callbacks(m: ModelUnderTest) -> Iterator[RuleFinding]:
         if found:
             yield RuleFinding(
                 f"{', '.join(found)} in the program of {task.name}",
-                "compute with JAX alone; take jax.debug.print and callbacks out",
+                "compute with JAX alone; remove jax.debug.print and callbacks",
             )
 
 
-@MODEL_RULES.add("M15-precision", fix="see that apply can be traced", needs=(_FLOATS, _OUTPUTS))
+@MODEL_RULES.add("M15-precision", fix="make apply traceable", needs=(_FLOATS, _OUTPUTS))
 def precision(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """no number of another precision than JAX's default is asked for"""
+    """all numbers have JAX's default precision"""
     for task in m.probed:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = m.rebuilt(task)
-            # Lambdas, because JAX remembers traces by function, and warns once.
+            # New lambdas, because JAX caches traces by function and warns once.
             params = jax.eval_shape(lambda key, model=model: model.init(key), jax.random.key(0))
             jax.eval_shape(lambda p, u, model=model: model.apply(p, u), params, task.spec.zeros(1))
         asked = [str(w.message) for w in caught if "requested dtype" in str(w.message)]
         if asked:
             yield RuleFinding(
                 f"on {task.name}: {asked[0].split(',')[0]}",
-                "ask for jnp.result_type(float), which is float64 where the user switches that on, and float32 elsewhere",
+                "use jnp.result_type(float), which is float32, or float64 if the user enables it",
                 warning=True,
             )
 
 
-@MODEL_RULES.add("M16-smoke", fix="see what nmbench.run --protocol=smoke says of it", needs=(_REPEATS, _GRADIENT, _INPUTS))
+@MODEL_RULES.add("M16-smoke", fix="run it with nmbench.run --protocol=smoke", needs=(_REPEATS, _GRADIENT, _INPUTS))
 def smoke(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """a short training run makes a valid row, and its stored parameters give its value again"""
+    """a short training run gives a valid row, and its stored parameters reproduce its value"""
     for task in m.probed:
-        known = {p.name: p for p in task.protocols}
-        if m.lacks(task, known.get("smoke", task.protocols[0])):
-            continue  # said by another rule
+        by_name = {p.name: p for p in task.protocols}
+        if m.lacks(task, by_name.get("smoke", task.protocols[0])):
+            continue  # another rule reports this
         row, again = m.smoke_run(task)
         if row["status"] != "ok":
-            yield RuleFinding(f"on {task.name}: {row['status']}: {row['error']}", "start smaller, or declare a lower rate")
+            yield RuleFinding(
+                f"on {task.name}: {row['status']}: {row['error']}",
+                "use smaller weights or a lower learning rate",
+            )
         elif again is None or abs(again - row["value"]) > 1e-3 * max(abs(again), abs(row["value"])):
             yield RuleFinding(
                 f"{row['metric']} of {task.name} is {row['value']:.6g} in the row, {again:.6g} from the stored parameters",
-                "keep everything that determines the outputs in params",
+                "keep all values that determine the outputs in params",
             )
 
 
 def _difference(one: np.ndarray, two: np.ndarray) -> float:
-    """Largest difference, relative to the size of `one` where that is above 1; where only one is a number, infinity."""
+    """Largest difference, relative to the largest value of `one` if that is above 1; infinity if only one is finite."""
     if (np.isfinite(one) != np.isfinite(two)).any():
         return np.inf
     both = np.isfinite(one)

@@ -1,6 +1,6 @@
-"""A row's configuration leads back to its run: the same run id from `cell_from` and from the command, nothing trained."""
+"""A configuration read from a row resolves to the same run id, and so does the command made from it. Nothing is trained."""
 
-import json
+import dataclasses
 import shlex
 
 import jax
@@ -9,10 +9,12 @@ import pytest
 from nmbench import run
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.registration import register_baseline
-from nmbench.experiments import rebuild, resolution
-from nmbench.experiments.experiment import Tuning
+from nmbench.experiments import resolution
+from nmbench.experiments.configuration import Configuration
+from nmbench.experiments.experiment import LearningRate
+from nmbench.experiments.loading import resolve_again
 from nmbench.experiments.request import Request
-from nmbench.results import schema
+from nmbench.experiments.row_commands import command_of
 from nmbench.support.errors import NmbenchError
 
 MODELS = [model.name for model in BASELINES.entries()]
@@ -24,9 +26,9 @@ ALL = [
 ]
 
 
-def stored(cell, seed=0):
+def stored(experiment, seed=0):
     """The configuration as a reader of a CSV has it."""
-    return json.loads(schema.canonical_json(cell.config(seed)))
+    return Configuration.from_json(experiment.configuration(seed).to_json())
 
 
 def of_command(line):
@@ -40,26 +42,26 @@ def of_command(line):
         run.FLAGS[name].unparse()
     assert run.FLAGS(["run", *words[3:]])[1:] == []
     with jax.enable_x64("JAX_ENABLE_X64=true" in environment):
-        cell = resolution.resolve(run.request(run.FLAGS))
-    return cell, range(run.FLAGS.first_seed, run.FLAGS.first_seed + run.FLAGS.seeds)
+        experiment = resolution.resolve(run.request(run.FLAGS))
+    return experiment, range(run.FLAGS.first_seed, run.FLAGS.first_seed + run.FLAGS.seeds)
 
 
 @pytest.mark.parametrize(("task", "model"), ALL)
-def test_every_built_in_cell_is_rebuilt_with_the_same_run_id(task, model):
+def test_configuration_and_command_give_the_same_run_id_for_every_model_and_task(task, model):
     """Every protocol of every task; in turn with a budget, given sizes, a given rate, other steps and another data seed."""
     registered, free = TASKS.get(task), BASELINES.get(model).free_size
     budget = {"budget": 900, "allow_budget_miss": True}
     variants = [{"data_seed": 3}, {"hparams": {free: 12}}, {"learning_rate": 3e-4}, {"steps": 77}, budget]
     for i, protocol in enumerate(registered.protocols):
         for changes in ({}, variants[(i + len(model)) % len(variants)]):
-            cell = resolution.resolve(Request(model=model, task=task, protocol=protocol.name, **changes))
-            config = stored(cell, seed=i)
-            again = rebuild.cell_from(config)
-            assert again.run_id(i) == cell.run_id(i), (protocol.name, changes)
-            assert rebuild.differences(config, again) == {}
-            line = rebuild.command_of(config)
-            told, seeds = of_command(line)
-            assert (told.run_id(i), seeds) == (cell.run_id(i), range(i, i + 1)), line
+            experiment = resolution.resolve(Request(model=model, task=task, protocol=protocol.name, **changes))
+            config = stored(experiment, seed=i)
+            again = resolve_again(config)
+            assert again.run_id(i) == experiment.run_id(i), (protocol.name, changes)
+            assert config.differences(again.configuration(i)) == {}
+            line = command_of(config)
+            resolved, seeds = of_command(line)
+            assert (resolved.run_id(i), seeds) == (experiment.run_id(i), range(i, i + 1)), line
 
 
 FLAGS = {
@@ -78,58 +80,56 @@ FLAGS = {
 
 @pytest.mark.parametrize("flags", FLAGS)
 def test_the_command_is_as_short_as_what_a_user_would_type(flags):
-    cell = resolution.resolve(Request(model="nmrnn", task="element_finder", **FLAGS[flags]))
-    line = rebuild.command_of(stored(cell), seeds=range(10))
+    experiment = resolution.resolve(Request(model="nmrnn", task="element_finder", **FLAGS[flags]))
+    line = command_of(stored(experiment), seeds=range(10))
     order = lambda text: sorted(word for word in text.split() if not word.startswith(("python", "-m")))
     given = ["--model=nmrnn", "--task=element_finder", *flags.split()]
     shown = order(line)
     if "hparams" not in flags:
         assert [word for word in shown if word != "nmbench.run"] == sorted(given)
-    told, seeds = of_command(line)
-    assert (told.run_id(5), seeds) == (cell.run_id(5), range(10))
+    resolved, seeds = of_command(line)
+    assert (resolved.run_id(5), seeds) == (experiment.run_id(5), range(10))
 
 
-def test_a_tuned_rate_is_kept_and_the_command_tunes_again():
+def test_a_tuned_learning_rate_is_kept_and_the_command_tunes_again():
     request = Request(model="lrrnn", task="element_finder", hparams={"K": 2})
-    cell = resolution.resolve(request, Tuning(0.1, 15, {"source": "tuned in this results folder"}))
-    config = stored(cell, 7)
-    assert rebuild.cell_from(config).run_id(7) == cell.run_id(7)
-    assert "--tune" in rebuild.command_of(config).split()
+    experiment = resolution.resolve(request, LearningRate(0.1, 15, {"source": "tuned in this results folder"}))
+    config = stored(experiment, 7)
+    assert resolve_again(config).run_id(7) == experiment.run_id(7)
+    assert "--tune" in command_of(config).split()
     # One that was tuned and shipped beside the model needs no flag.
     shipped = resolution.resolve(Request(model="lrrnn", task="element_finder"))
-    assert shipped.tuning.trials > 0
-    assert rebuild.command_of(stored(shipped), seeds=range(10)) == (
-        "python -m nmbench.run --model=lrrnn --task=element_finder"
-    )
+    assert shipped.learning_rate.tuning_runs > 0
+    assert command_of(stored(shipped), seeds=range(10)) == ("python -m nmbench.run --model=lrrnn --task=element_finder")
 
 
-def test_double_precision_is_part_of_it():
+def test_double_precision_is_part_of_the_configuration():
     with jax.enable_x64(True):
-        cell = resolution.resolve(Request(model="rnn", task="element_finder"))
-        config = stored(cell)
-        assert rebuild.cell_from(config).run_id(0) == cell.run_id(0)
-    assert config["x64"] is True
-    line = rebuild.command_of(config)
+        experiment = resolution.resolve(Request(model="rnn", task="element_finder"))
+        config = stored(experiment)
+        assert resolve_again(config).run_id(0) == experiment.run_id(0)
+    assert config.x64 is True
+    line = command_of(config)
     assert line.startswith("JAX_ENABLE_X64=true python -m nmbench.run ")
-    assert rebuild.differences(config, rebuild.cell_from(config)) == {"x64": (True, False)}
+    assert config.differences(resolve_again(config).configuration(0)) == {"x64": (True, False)}
 
 
-def test_whole_numbers_among_a_models_settings_are_rebuilt(toy_task):
+def test_whole_numbers_in_float_settings_keep_their_run_id(toy_task):
     """A model may give a float hyperparameter as 10; its run id says 10, and so must the rebuilt one's."""
     register_baseline("whole", free_size="N", settings={"toy": {"tau": 10}})(make_pair)
-    cell = resolution.resolve(Request(model="whole", task="toy"))
-    assert '"tau":10,' in schema.canonical_json(cell.config(0)["hparams"]).replace("}", ",")
-    assert rebuild.cell_from(stored(cell)).run_id(0) == cell.run_id(0)
-    assert of_command(rebuild.command_of(stored(cell)))[0].run_id(0) == cell.run_id(0)
+    experiment = resolution.resolve(Request(model="whole", task="toy"))
+    assert '"tau":10,' in experiment.configuration(0).to_json().replace("}", ",")
+    assert resolve_again(stored(experiment)).run_id(0) == experiment.run_id(0)
+    assert of_command(command_of(stored(experiment)))[0].run_id(0) == experiment.run_id(0)
     other = resolution.resolve(Request(model="whole", task="toy", hparams={"tau": "4", "word": "a b'c"}))
-    assert of_command(rebuild.command_of(stored(other)))[0].run_id(0) == other.run_id(0)
+    assert of_command(command_of(stored(other)))[0].run_id(0) == other.run_id(0)
 
 
 def make_pair(spec, N: int, tau: float = 2.0, word: str = "x"):
     """A linear map of the inputs, `N` times."""
     import jax.numpy as jnp
 
-    from nmbench.contracts.model import concat_inputs
+    from nmbench import concat_inputs
 
     del tau, word
     init = lambda key: {"W": jax.random.normal(key, (spec.input_size, N)), "C": jnp.ones((N, spec.output_size))}
@@ -137,24 +137,25 @@ def make_pair(spec, N: int, tau: float = 2.0, word: str = "x"):
 
 
 def test_an_unknown_model_still_has_a_command(toy_task):
-    cell = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}, budget=45, allow_budget_miss=True))
-    config = {**stored(cell, 3), "model": "not_here"}
-    line = rebuild.command_of(config, plugins=["my model.py"])
+    experiment = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}, budget=45, allow_budget_miss=True))
+    config = dataclasses.replace(stored(experiment, 3), model="not_here")
+    line = command_of(config, plugins=["my model.py"])
     assert line.startswith("python -m nmbench.run '--plugin=my model.py' --model=not_here --task=toy --protocol=matched ")
     for flag in ("--budget=45", "N=5", "--steps=40", "--learning_rate=0.01", "--first_seed=3", "--seeds=1"):
         assert flag in line
     with pytest.raises(NmbenchError, match="unknown model 'not_here'"):
-        rebuild.cell_from(config)
+        resolve_again(config)
 
 
-def test_what_has_changed_since_is_named(toy_task):
-    cell = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}))
-    config = stored(cell)
-    config["model_sha256"] = "0" * 64
-    config["protocol"]["phases"][0]["clip_norm"] = 0.5
-    found = rebuild.differences(config, rebuild.cell_from(config))
+def test_changes_since_the_run_are_named(toy_task):
+    experiment = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}))
+    entries = stored(experiment).to_dict()
+    entries["model_sha256"] = "0" * 64
+    entries["protocol"]["phases"][0]["clip_norm"] = 0.5
+    config = Configuration.from_dict(entries)
+    found = config.differences(resolve_again(config).configuration(0))
     assert found == {
-        "model_sha256": ("0" * 64, cell.model_sha256),
+        "model_sha256": ("0" * 64, experiment.model_sha256),
         "protocol.phases.0.clip_norm": (0.5, 0.0),
     }
 
@@ -179,9 +180,19 @@ BAD = {
 
 
 @pytest.mark.parametrize("label", BAD)
-def test_a_configuration_that_is_none_is_refused(toy_task, label):
-    good = stored(resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5})))
+def test_invalid_configurations_are_refused(toy_task, label):
+    good = stored(resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}))).to_dict()
     alone = label in ("empty", "trained elsewhere")
     config = BAD[label] if alone else {**good, **BAD[label]}
     with pytest.raises(NmbenchError):
-        rebuild.cell_from(config)
+        resolve_again(Configuration.from_dict(config))
+
+
+def test_the_flags_of_a_configuration_are_complete(toy_task):
+    """`to_argv` leaves nothing to defaults, so it gives the same run whatever the defaults become."""
+    experiment = resolution.resolve(Request(model="rnn", task="toy", budget=109, data_seed=2, learning_rate=0.5))
+    flags = stored(experiment, 4).to_argv()
+    assert {"--model=rnn", "--task=toy", "--protocol=matched", "--budget=109", "--steps=40", "--data_seed=2"} <= set(flags)
+    assert {"--learning_rate=0.5", "--first_seed=4", "--seeds=1", "--allow_budget_miss"} <= set(flags)
+    resolved, seeds = of_command(" ".join(["python", "-m", "nmbench.run", *flags]))
+    assert (resolved.run_id(4), seeds) == (experiment.run_id(4), range(4, 5))

@@ -1,8 +1,9 @@
-"""Fixed and slow points: states from which a network under a constant input does not move, or hardly.
+"""Fixed and slow points: states that do not change, or hardly change, under a constant input.
 
-They are sought from many states at once as minima of the speed q(x) = |F(x) - x|^2 / 2 (Sussillo and Barak 2013, Opening the
+The search minimises, from many starts at once, the speed q(x) = |F(x) - x|^2 / 2 (Sussillo and Barak 2013, Opening the
 black box: low-dimensional dynamics in high-dimensional recurrent neural networks, Neural Computation 25(3)), by the
-Levenberg-Marquardt method on the residual F(x) - x, in float64, and described by the eigenvalues of the Jacobian of F.
+Levenberg-Marquardt method on the residual F(x) - x, in float64. The eigenvalues of the Jacobian of F
+classify the points.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from nmbench.support.errors import NmbenchError
 
 @dataclasses.dataclass(frozen=True)
 class FixedPoints:
-    """Fixed and slow points, slowest first, no two closer than asked.
+    """Fixed and slow points, slowest first.
 
     Attributes:
-      points: `[n, S]`, the carried state.
-      speeds: `[n]`, |F(x) - x|: units of state per step.
-      fixed: `[n]`, whether the speed is that of a fixed point.
-      eigenvalues: complex `[n, S]`, of the Jacobian of F, by falling modulus.
-      kinds: "stable" if all moduli are below 1, "unstable" if all are above, "saddle" if some are below and some above,
-        "marginal" if none is above but some are 1, within the tolerance given.
-      states: name to `[n, features]`: the points as the model's equations have them; empty for a bare function.
+      points: `[n, S]`, carried states.
+      speeds: `[n]`, |F(x) - x| in units of state per step.
+      fixed: `[n]`, whether the point is fixed, not only slow.
+      eigenvalues: complex `[n, S]`, eigenvalues of the Jacobian of F by decreasing modulus.
+      kinds: "stable" if all moduli are below 1, "unstable" if all are above, "saddle" if only some are above, "marginal" if
+        none is above but some are 1 within the tolerance.
+      states: name to `[n, features]`, the points as states of the model's equations; empty for a bare function.
     """
 
     points: np.ndarray
@@ -53,18 +54,18 @@ class FixedPoints:
 def fixed_points(
     network: Network, constant_input: Any, inputs: Any = None, *, starts: int = 100, seed: int = 0, **options: Any
 ):
-    """Fixed and slow points of a network under a constant input, sought from states that it visits.
+    """Fixed and slow points of a network under a constant input, searched from states that it visits.
 
-    Speeds and distances are those of the states of the model's equations; with a low-rank network, eigenvalues are those of
-    its reachable subspace (all other directions decay by 1 - 1/tau per step).
+    Speeds and distances are measured in the states of the model's equations. For a low-rank network, the eigenvalues are
+    those of its reachable subspace (all other directions decay by 1 - 1/tau per step).
 
     Args:
-      network: a `Core` with parameters.
-      constant_input: of the spec, leaves `[channels]`.
-      inputs: trials whose states are the starts, leaves `[T, B, channels]`; the test trials of its task by default.
-      starts: number of states, drawn among all steps of all trials.
-      seed: of that draw.
-      **options: of `find_fixed_points`.
+      network: a network whose model is a `Core`.
+      constant_input: leaves `[channels]`, as in the spec.
+      inputs: trials whose states are the starts, leaves `[T, B, channels]`; by default those of the task's test set.
+      starts: number of starts, drawn from all steps of all trials.
+      seed: seed of this draw.
+      **options: see `find_fixed_points`.
 
     Returns:
       `FixedPoints`.
@@ -73,11 +74,11 @@ def fixed_points(
       NmbenchError: the model is not a `Core`, or the input does not fit the spec.
     """
     if not network.is_core:
-        raise NmbenchError(f"model {network.baseline.name!r} is no Core: its step cannot be had by itself")
+        raise NmbenchError(f"model {network.baseline.name!r} is not a Core, so a single step of it cannot be computed")
     wanted = tree.map_structure(lambda spec: (spec.channels,), network.spec.inputs)
     given = tree.map_structure(np.shape, constant_input)
     if given != wanted:
-        raise NmbenchError(f"the constant input has shapes {given}, the spec of the network {wanted}")
+        raise NmbenchError(f"the constant input has shapes {given}, but the spec of the network has {wanted}")
     with _x64():
         params = floats(network.params)
         column = floats(tree.map_structure(lambda a: np.asarray(a)[None, None], constant_input))
@@ -118,19 +119,19 @@ def find_fixed_points(
     Args:
       step: F, `[S]` to `[S]`, differentiable in reverse mode; traced in float64.
       starts: `[n, S]`.
-      units: `[D, S]`: speeds and distances are measured in `units @ x`; in x itself by default.
-      fixed_speed: |F(x) - x| of a fixed point at most, units of state per step.
-      slow_speed: that of a slow point; what is faster is not returned.
-      apart: points closer than this, in units of state, are one: the slower of the two.
+      units: `[D, S]`; speeds and distances are measured in `units @ x`, by default in x itself.
+      fixed_speed: largest |F(x) - x| of a fixed point, in units of state per step.
+      slow_speed: largest speed of a slow point; faster points are left out.
+      apart: of points closer than this, in units of state, only the slowest is kept.
       marginal: an eigenvalue's modulus within this of 1 counts as 1.
-      iterations: of the search from each start.
+      iterations: number of iterations from each start.
 
     Raises:
-      NmbenchError: the starts are not `[n, S]`, or a tolerance is not positive.
+      NmbenchError: wrong shape of the starts, or a tolerance out of range.
     """
     starts = np.asarray(starts, np.float64)
     if starts.ndim != 2 or not np.isfinite(starts).all():
-        raise NmbenchError(f"starts are finite and [n, S]; got {starts.shape}")
+        raise NmbenchError(f"starts must be finite and of shape [n, S]; got {starts.shape}")
     if not min(fixed_speed, slow_speed, apart) > 0 or not 0 <= marginal < 1 or iterations < 1:
         raise NmbenchError("fixed_speed, slow_speed and apart must be positive, marginal in [0, 1), iterations at least 1")
     with _x64():
@@ -151,7 +152,7 @@ def find_fixed_points(
 
 
 def _minimise(step, jacobian, measure, start, iterations: int):
-    """Levenberg-Marquardt from one start: (point, speed). A step that does not lower the speed is not taken."""
+    """Levenberg-Marquardt from one start: (point, speed). Steps that do not lower the speed are rejected."""
     residual = lambda x: measure @ (step(x) - x)
 
     def body(_, carry):
@@ -171,11 +172,11 @@ def _minimise(step, jacobian, measure, start, iterations: int):
     return x, speed
 
 
-def _distinct(places: np.ndarray, order: np.ndarray, apart: float) -> list[int]:
-    """Those of `order` that are not closer than `apart` to one before them."""
+def _distinct(points: np.ndarray, order: np.ndarray, apart: float) -> list[int]:
+    """Indices in `order` whose points are at least `apart` from all points kept before."""
     kept: list[int] = []
     for i in order:
-        if all(np.linalg.norm(places[i] - places[j]) >= apart for j in kept):
+        if all(np.linalg.norm(points[i] - points[j]) >= apart for j in kept):
             kept.append(int(i))
     return kept
 
@@ -190,7 +191,7 @@ def _kind(moduli: np.ndarray, marginal: float) -> str:
 
 
 def _x64() -> Any:
-    """Double precision inside, whatever the process has."""
+    """Context manager that switches on double precision."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
-    return importlib.import_module("jax.experimental").enable_x64(True)  # its place before JAX 0.8
+    return importlib.import_module("jax.experimental").enable_x64(True)  # its module before JAX 0.8

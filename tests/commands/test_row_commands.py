@@ -8,8 +8,9 @@ import shlex
 import pytest
 
 from nmbench import run
-from nmbench.experiments import experiment, resolution
-from nmbench.experiments.row_commands import Reruns
+from nmbench.experiments import resolution
+from nmbench.experiments.experiment import LearningRate
+from nmbench.experiments.row_commands import RowCommands
 from nmbench.results import schema, store
 from support.rows import make_row
 
@@ -18,13 +19,13 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture
 def resolved(nmbench, monkeypatch):
-    """Run ids that a command line of nmbench.run stands for, and the cell it resolves to."""
-    cells = []
+    """Run ids that a command line of nmbench.run stands for, and the experiment it resolves to."""
+    experiments = []
     original = resolution.resolve
 
     def listen(*arguments):
-        cells.append(original(*arguments))
-        return cells[-1]
+        experiments.append(original(*arguments))
+        return experiments[-1]
 
     def resolve(argv):
         monkeypatch.setattr(resolution, "resolve", listen)
@@ -32,22 +33,22 @@ def resolved(nmbench, monkeypatch):
         monkeypatch.setattr(resolution, "resolve", original)
         assert code == 0, err
         first = run.FLAGS.first_seed
-        return [cells[-1].run_id(seed) for seed in range(first, first + run.FLAGS.seeds)], cells[-1]
+        return [experiments[-1].run_id(seed) for seed in range(first, first + run.FLAGS.seeds)], experiments[-1]
 
     return resolve
 
 
-def row_of(cell, seed, **changes):
+def row_of(experiment, seed, **changes):
     return make_row(
-        cell.baseline.name,
+        experiment.baseline.name,
         seed,
-        task=cell.task.name,
-        protocol=cell.protocol.name,
-        run_id=cell.run_id(seed),
-        model_origin=cell.baseline.origin,
-        config_json=schema.canonical_json(cell.config(seed)),
-        tuning_json=schema.canonical_json(cell.tuning.record),
-        params_dev=cell.sizing.deviation,
+        task=experiment.task.name,
+        protocol=experiment.protocol.name,
+        run_id=experiment.run_id(seed),
+        model_origin=experiment.baseline.origin,
+        config_json=experiment.configuration(seed).to_json(),
+        tuning_json=schema.canonical_json(experiment.learning_rate.record),
+        params_dev=experiment.sizing.deviation,
         **changes,
     )
 
@@ -66,19 +67,19 @@ def row_of(cell, seed, **changes):
     ],
 )
 def test_the_command_of_a_row_gives_its_run_id(resolved, argv):
-    _, cell = resolved(["--model=nmrnn", *argv.split()])
-    found = Reruns().of(row_of(cell, 3))
+    _, experiment = resolved(["--model=nmrnn", *argv.split()])
+    found = RowCommands().of(row_of(experiment, 3))
     assert found.exact and not found.note
     words = shlex.split(found.command(3))
     assert words[:3] == ["python", "-m", "nmbench.run"]
-    assert resolved(words[3:])[0] == [cell.run_id(3)]
-    assert resolved(shlex.split(found.command(2, 4))[3:])[0] == [cell.run_id(seed) for seed in (2, 3, 4, 5)]
+    assert resolved(words[3:])[0] == [experiment.run_id(3)]
+    assert resolved(shlex.split(found.command(2, 4))[3:])[0] == [experiment.run_id(seed) for seed in (2, 3, 4, 5)]
 
 
 def test_of_the_reference_results_every_command_gives_the_run_id_or_says_why_not(resolved):
-    reruns, said, seen = Reruns(), set(), set()
+    commands, said, seen = RowCommands(), set(), set()
     for row in store.read(str(ROOT / "results" / "reference.csv")):
-        found = reruns.of(row)
+        found = commands.of(row)
         said.add(found.note)
         if found.exact and row["model"] not in seen:
             seen.add(row["model"])
@@ -88,35 +89,35 @@ def test_of_the_reference_results_every_command_gives_the_run_id_or_says_why_not
 
 
 def test_a_tuned_rate_is_tuned_again_unless_it_is_the_shipped_one(resolved):
-    _, cell = resolved(["--model=nmrnn", "--task=element_finder"])
-    assert cell.tuning.trials == 15 and "--tune" not in Reruns().of(row_of(cell, 0)).command(0)
-    other = dataclasses.replace(cell, tuning=experiment.Tuning(0.03, 15, {"source": "tuned in this results folder"}))
-    found = Reruns().of(row_of(other, 0))
+    _, experiment = resolved(["--model=nmrnn", "--task=element_finder"])
+    assert experiment.learning_rate.tuning_runs == 15 and "--tune" not in RowCommands().of(row_of(experiment, 0)).command(0)
+    other = dataclasses.replace(experiment, learning_rate=LearningRate(0.03, 15, {"source": "tuned in this results folder"}))
+    found = RowCommands().of(row_of(other, 0))
     assert found.exact and found.command(0).endswith("--tune") and "chooses the learning rate again" in found.note
     assert "learning_rate" not in found.command(0)
 
 
 def test_x64_is_set_in_the_environment(resolved):
-    _, cell = resolved(["--model=rnn", "--task=element_finder"])
-    row = row_of(cell, 0)
+    _, experiment = resolved(["--model=rnn", "--task=element_finder"])
+    row = row_of(experiment, 0)
     row["config_json"] = schema.canonical_json({**json.loads(row["config_json"]), "x64": True})
-    found = Reruns().of(row)
+    found = RowCommands().of(row)
     assert found.exact and found.command(0).startswith("JAX_ENABLE_X64=true python -m nmbench.run --model=rnn ")
 
 
 def test_what_cannot_be_made_again_is_said(resolved):
-    _, cell = resolved(["--model=rnn", "--task=element_finder"])
-    config = cell.config(0)
-    change = lambda **changes: row_of(cell, 0) | {"config_json": schema.canonical_json({**config, **changes})}
-    older = Reruns().of(change(model_sha256="f" * 64))
+    _, experiment = resolved(["--model=rnn", "--task=element_finder"])
+    config = experiment.configuration(0).to_dict()
+    change = lambda **changes: row_of(experiment, 0) | {"config_json": schema.canonical_json({**config, **changes})}
+    older = RowCommands().of(change(model_sha256="f" * 64))
     assert not older.exact and "makes another run: model_sha256 ffffffff -> " in older.note
     assert older.command(0) == "python -m nmbench.run --model=rnn --task=element_finder --seeds=1"
-    gone = Reruns().of(change(model="mine; rm -rf /", tuning_trials=0) | {"model_origin": "mine.py:3"})
+    gone = RowCommands().of(change(model="mine; rm -rf /", tuning_trials=0) | {"model_origin": "mine.py:3"})
     assert not gone.exact and "unknown model 'mine; rm -rf /'" in gone.note
     words = gone.command(0)
     assert shlex.split(words)[3:5] == ["--plugin=mine.py", "--model=mine; rm -rf /"] and "'--model=mine; rm" in words
     assert "--learning_rate" in words and "--steps=20000" in words and "--hparams=N=" in words
-    external = Reruns().of(make_row(protocol="external"))
+    external = RowCommands().of(make_row(protocol="external"))
     assert (external.command(0), external.exact) == ("", False) and "Trained outside nmbench" in external.note
     for config_json in (
         "{}",
@@ -124,8 +125,10 @@ def test_what_cannot_be_made_again_is_said(resolved):
         '{"x64":false,"model":"rnn"}',
         '{"x64":false,"protocol":{"phases":[{"steps":"a"}]}}',
     ):
-        odd = Reruns().of(make_row(config_json=config_json))
-        assert odd.command(0) == "" and odd.note.startswith("No command makes it: config_json is not that of a run: ")
+        odd = RowCommands().of(make_row(config_json=config_json))
+        assert odd.command(0) == "" and odd.note.startswith(
+            "No command makes it: config_json is not the configuration of a run: "
+        )
 
 
 def test_a_plugin_is_named_where_it_is_needed(resolved, tmp_path):
@@ -138,8 +141,8 @@ def test_a_plugin_is_named_where_it_is_needed(resolved, tmp_path):
         "    apply = lambda params, inputs: inputs['sensory'] @ params['w'] @ params['v']\n"
         "    return lambda key: {'w': jnp.ones((1, N)), 'v': jnp.ones((N, 1))}, apply\n"
     )
-    _, cell = resolved(["--model=mine", "--task=element_finder", f"--plugin={plugin}"])
-    found = Reruns([plugin.name]).of(row_of(cell, 0))
+    _, experiment = resolved(["--model=mine", "--task=element_finder", f"--plugin={plugin}"])
+    found = RowCommands([plugin.name]).of(row_of(experiment, 0))
     assert found.exact and shlex.split(found.command(0))[3:5] == ["--plugin=my model.py", "--model=mine"]
-    _, cell = resolved(["--model=rnn", "--task=element_finder"])
-    assert "plugin" not in Reruns([plugin.name]).of(row_of(cell, 0)).command(0)
+    _, experiment = resolved(["--model=rnn", "--task=element_finder"])
+    assert "plugin" not in RowCommands([plugin.name]).of(row_of(experiment, 0)).command(0)

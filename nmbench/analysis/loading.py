@@ -1,0 +1,43 @@
+"""Load the trained network of a run."""
+
+from __future__ import annotations
+
+from nmbench.analysis.network import Network
+from nmbench.experiments import loading, reproduction
+from nmbench.support.errors import NmbenchError
+
+
+def load(results_dir: str, run_id: str) -> Network:
+    """Load the trained network of a run.
+
+    If the source of the model or the engine has changed since, the network must still reach the score of its row.
+
+    Args:
+      results_dir: folder with `runs/`.
+      run_id: a run id, as in the column `run_id`, or `FILE.csv:N` or `FILE.csv#RUN_ID`.
+
+    Raises:
+      NmbenchError: unknown run, a run that diverged or failed, missing parameters, a task or protocol that has changed, or a
+        model that now computes something else.
+    """
+    row, folder = loading.find_row(run_id, [results_dir], results_dir)
+    if row["status"] != "ok":
+        raise NmbenchError(f"{row['run_id']} has status {row['status']!r}, so there is no trained network to analyse")
+    run = loading.load_row(row, folder)
+    params = run.params()
+    if run.remarks:
+        now = run.score()
+        if not reproduction.Reproduction(row["value"], now, reproduction.SCORED_ELSEWHERE).reproduced:
+            raise NmbenchError(
+                f"{run.run_id}: {'; '.join(run.remarks)}, and it no longer scores {row['value']:.6g} but {now:.6g}; "
+                f"analyse it with the nmbench it was trained with"
+            )
+    experiment = run.experiment
+    return Network(
+        baseline=experiment.baseline,
+        spec=experiment.task.spec,
+        hparams=experiment.sizing.hparams,
+        params=params,
+        task=experiment.task,
+        row=row,
+    )

@@ -1,0 +1,34 @@
+"""A task as the rules see it: its frozen sets, batches and metric values, each computed once."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import tree
+
+from nmbench.contracts.frozen_sets import FrozenSet
+from nmbench.contracts.task import Batch, Task
+
+
+class TaskUnderTest:
+    """A task and the data that its rules read, each loaded once."""
+
+    def __init__(self, task: Task):
+        self.task = task
+        for name in ("frozen", "batch"):
+            setattr(self, name, functools.cache(getattr(self, name)))
+
+    def frozen(self, split: str) -> FrozenSet:
+        """A frozen set by name."""
+        return self.task.frozen(split)
+
+    def batch(self, split: str) -> Batch:
+        """A frozen set as models receive it, in NumPy arrays."""
+        return Batch(*(tree.map_structure(np.asarray, part) for part in self.task.unpack(self.frozen(split).arrays)))
+
+    def values(self, predictions: np.ndarray) -> dict[str, float]:
+        """All metrics of predictions `[T, B, O]` on the test set."""
+        arrays = self.frozen("test").arrays
+        self.task.spec.validate_outputs(predictions, self.task.set_sizes["test"])
+        return {m.name: m.mean(np.asarray(m.per_trial(predictions, arrays), np.float64), arrays) for m in self.task.metrics}

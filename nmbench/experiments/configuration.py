@@ -1,0 +1,227 @@
+"""The configuration of a run: everything that determines it, as one type.
+
+A row stores its configuration as JSON, and the run id ends in a hash of that JSON. From a configuration alone a run can be
+resolved again (`Configuration.request`), written as a command (`Configuration.to_argv`) and compared with what the installed
+nmbench would do today (`Configuration.differences`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nmbench.experiments.request import Request
+from nmbench.results import schema
+from nmbench.results.config_json import flatten
+from nmbench.support.errors import NmbenchError
+
+# Entries that identify code and data. The others are what a user can ask for.
+FINGERPRINTS = ("engine", "model_sha256", "task_version", "testset_sha256", "validation_sha256", "training_sha256", "x64")
+LARGEST_SEED = (1 << 31) - 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Everything that determines a run.
+
+    Attributes:
+      engine: version of the training engine.
+      model: registered name.
+      model_sha256: fingerprint of the model's source (`nmbench.contracts.fingerprints`).
+      hparams: all hyperparameters, the free size included.
+      budget: parameter budget, None where sizes were given.
+      task, task_version: registered name and version.
+      testset_sha256: hash of the frozen test set.
+      validation_sha256, training_sha256: name of a set to its hash.
+      protocol: name, phases with their learning rates, `validate_every`, `selection` and `loss_limit`; plain data.
+      learning_rate: of the run; phases may use multiples of it.
+      tuning_trials: number of runs that choosing the learning rate took, 0 if it was not tuned.
+      data_seed: seed of the training data.
+      seed: seed of the initial parameters.
+      x64: whether JAX uses 64-bit floats.
+      remat: whether the gradient recomputes activations, which changes rounding.
+    """
+
+    engine: int
+    model: str
+    model_sha256: str
+    hparams: Mapping[str, Any]
+    budget: int | None
+    task: str
+    task_version: int
+    testset_sha256: str
+    validation_sha256: Mapping[str, str]
+    training_sha256: Mapping[str, str]
+    protocol: Mapping[str, Any]
+    learning_rate: float
+    tuning_trials: int
+    data_seed: int
+    seed: int
+    x64: bool
+    remat: bool = False
+
+    @property
+    def run_id(self) -> str:
+        """`MODEL.TASK.PROTOCOL.sSEED.KEY`; the key is a hash of the JSON."""
+        key = hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+        return f"{self.model}.{self.task}.{self.protocol_name}.s{self.seed}.{key}"
+
+    @property
+    def protocol_name(self) -> str:
+        return self.protocol["name"]
+
+    @property
+    def phases(self) -> list[dict[str, Any]]:
+        """The phases of training as plain data."""
+        return self.protocol["phases"]
+
+    @property
+    def steps(self) -> int:
+        """Number of training steps of all phases together."""
+        return sum(phase["steps"] for phase in self.phases)
+
+    def with_seed(self, seed: int) -> Configuration:
+        """The configuration of another run of the same experiment."""
+        return dataclasses.replace(self, seed=seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data. `remat` is left out where it is False, so that older run ids stay valid."""
+        entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if not self.remat:
+            del entries["remat"]
+        return entries
+
+    def to_json(self) -> str:
+        """Canonical JSON, as in the column `config_json` of a row: sorted keys, no spaces."""
+        return schema.canonical_json(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> Configuration:
+        """The inverse of `to_dict`.
+
+        Raises:
+          NmbenchError: an entry is missing or has the wrong type, or the row is of a model trained elsewhere.
+        """
+        _check(entries)
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: entries[name] for name in names if name in entries})
+
+    @classmethod
+    def from_json(cls, text: str) -> Configuration:
+        """The inverse of `to_json`; raises `NmbenchError` as `from_dict` does."""
+        try:
+            entries = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise NmbenchError(f"config_json is not JSON: {error}") from None
+        if not isinstance(entries, dict):
+            raise NmbenchError("config_json is not a JSON object")
+        return cls.from_dict(entries)
+
+    def request(self) -> Request:
+        """The request that resolves to this configuration, given its learning rate.
+
+        Sizes are given explicitly, so nothing is solved again; the budget stays recorded as their target.
+        """
+        return Request(
+            model=self.model,
+            task=self.task,
+            budget=self.budget,
+            hparams=dict(self.hparams),
+            protocol=self.protocol_name,
+            steps=self.steps,
+            data_seed=self.data_seed,
+            allow_budget_miss=True,
+            remat=self.remat,
+        )
+
+    def to_argv(self) -> list[str]:
+        """Flags of `nmbench run` that ask for this run, with nothing left to defaults.
+
+        A tuned learning rate is tuned again. `x64` is an environment variable (JAX_ENABLE_X64) and not a flag.
+
+        Raises:
+          NmbenchError: a hyperparameter has a value that a flag cannot carry.
+        """
+        return [*self.request().to_argv(), *self.learning_rate_argv(), f"--first_seed={self.seed}", "--seeds=1"]
+
+    def learning_rate_argv(self) -> list[str]:
+        """The flag that gives the learning rate, or has it tuned."""
+        return ["--tune"] if self.tuning_trials else [f"--learning_rate={self.learning_rate!r}"]
+
+    def asks_for_the_same(self, other: Configuration) -> bool:
+        """Whether the two agree in all that a user can ask for; code and data may differ, and so may the seed."""
+        mine, theirs = (
+            {name: value for name, value in c.to_dict().items() if name not in (*FINGERPRINTS, "seed")}
+            for c in (self, other)
+        )
+        return schema.canonical_json(mine) == schema.canonical_json(theirs)
+
+    def differences(self, other: Configuration) -> dict[str, tuple[Any, Any]]:
+        """Entries, by dotted name, in which two configurations differ: name to (here, in `other`)."""
+        mine, theirs = (flatten(json.loads(c.to_json())) for c in (self, other))
+        return {
+            name: (mine.get(name), theirs.get(name))
+            for name in sorted(mine.keys() | theirs.keys())
+            # As JSON text: 1, 1.0 and true are different values, as they are to the run id.
+            if schema.canonical_json(mine.get(name)) != schema.canonical_json(theirs.get(name))
+        }
+
+
+_TYPES: dict[str, Any] = {
+    "engine": int,
+    "model": str,
+    "model_sha256": str,
+    "hparams": dict,
+    "task": str,
+    "task_version": int,
+    "testset_sha256": str,
+    "validation_sha256": dict,
+    "training_sha256": dict,
+    "protocol": dict,
+    "learning_rate": (int, float),
+    "tuning_trials": int,
+    "data_seed": int,
+    "seed": int,
+    "x64": bool,
+}
+
+
+def _check(entries: Mapping[str, Any]) -> None:
+    """Raise `NmbenchError` unless the entries are those of a configuration, each of its type."""
+    if "predictions_sha256" in entries and "protocol" not in entries:
+        raise NmbenchError("this row is of a model trained elsewhere: its configuration does not say how to train it")
+
+    def fail(name: str) -> None:
+        raise NmbenchError(f"config_json is not the configuration of a run: {name!r} is {str(entries.get(name))[:40]!r}")
+
+    for name, kind in _TYPES.items():
+        value = entries.get(name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            fail(name)
+    if entries.get("budget") is not None and not _positive(entries["budget"]):
+        fail("budget")
+    if not isinstance(entries.get("remat", False), bool):
+        fail("remat")
+    phases = entries["protocol"].get("phases")
+    if not isinstance(entries["protocol"].get("name"), str) or not isinstance(phases, list) or not phases:
+        fail("protocol")
+    if not all(isinstance(phase, dict) and _positive(phase.get("steps")) for phase in phases):
+        fail("protocol")
+    try:
+        schema.canonical_json(entries)
+    except (ValueError, RecursionError):
+        raise NmbenchError("config_json is not the configuration of a run: it holds a number that is not finite") from None
+    rate = entries["learning_rate"]
+    if not (rate > 0 and rate <= schema.LARGEST_FLOAT and math.isfinite(rate)):
+        fail("learning_rate")
+    for name in ("seed", "data_seed"):
+        if not 0 <= entries[name] <= LARGEST_SEED:
+            fail(name)
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -1,0 +1,200 @@
+"""Find a row and load its run: row, configuration, experiment and trained parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nmbench.experiments.configuration import Configuration
+from nmbench.experiments.experiment import Experiment, LearningRate
+from nmbench.experiments.resolution import resolve
+from nmbench.results import schema, store
+from nmbench.results.provenance import uses_x64
+from nmbench.results.store import PARAMS, Store
+from nmbench.support.errors import NmbenchError, did_you_mean
+
+# Entries of a configuration that may differ from today's: with other code the same parameters can still be tried.
+MAY_DIFFER = ("model_sha256", "engine")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadedRun:
+    """A finished run, read back from its row and its run folder.
+
+    Attributes:
+      row: the result row.
+      configuration: what determined the run.
+      experiment: what the configuration resolves to today.
+      folder: the run folder, None where only the row is at hand.
+      remarks: what has changed in the code since the run, one line each.
+    """
+
+    row: Mapping[str, Any]
+    configuration: Configuration
+    experiment: Experiment
+    folder: pathlib.Path | None
+    remarks: tuple[str, ...]
+
+    @property
+    def run_id(self) -> str:
+        return self.row["run_id"]
+
+    def params(self) -> Any:
+        """The selected parameters, in the model's own tree.
+
+        Raises:
+          NmbenchError: there is no run folder, or its parameters are not this model's.
+        """
+        import jax
+
+        from nmbench.training.parameter_files import load_params
+
+        if self.folder is None or not (self.folder / PARAMS).is_file():
+            raise NmbenchError(
+                f"the parameters of {self.run_id} are not here: a CSV does not hold them; give the results folder with "
+                f"runs/{self.run_id}/{PARAMS}, or train again with nmbench.reproduce --from=training"
+            )
+        if self.configuration.x64 != uses_x64():
+            flag = str(self.configuration.x64).lower()
+            raise NmbenchError(f"{self.run_id} was trained in another precision; set JAX_ENABLE_X64={flag} to load it")
+        return load_params(self.folder / PARAMS, jax.eval_shape(self.experiment.model.init, jax.random.key(0)))
+
+    def score(self) -> float:
+        """The primary metric of the stored parameters on the frozen test set; raises as `params` does."""
+        from nmbench.training.prediction import predictor
+
+        task = self.experiment.task
+        frozen = task.frozen("test")
+        judged = task.evaluate(predictor(self.experiment.model, task, frozen)(self.params()), frozen.arrays)
+        return float(judged["values"][task.primary.name])
+
+
+def load_run(text: str, paths: Sequence[str] = (), results_dir: str = "results") -> LoadedRun:
+    """The run that `text` names; see `find_row` for the arguments.
+
+    Raises:
+      NmbenchError: no such row, it is not the row of a run, or it cannot be resolved with today's tasks and models.
+    """
+    return load_row(*find_row(text, paths, results_dir))
+
+
+def load_row(row: Mapping[str, Any], folder: pathlib.Path | None) -> LoadedRun:
+    """The run of a row; raises `NmbenchError` as `load_run` does."""
+    configuration = configuration_of(row)
+    experiment = resolve_again(configuration)
+    remarks = changes_since(row, configuration, experiment)
+    return LoadedRun(row=row, configuration=configuration, experiment=experiment, folder=folder, remarks=tuple(remarks))
+
+
+def resolve_again(configuration: Configuration, record: Mapping[str, Any] | None = None) -> Experiment:
+    """The experiment that a stored configuration describes, resolved with today's tasks and models.
+
+    Args:
+      configuration: of a stored run.
+      record: how its learning rate was chosen, if that is known.
+
+    Raises:
+      NmbenchError: it cannot be resolved today.
+    """
+    source = dict(record or {"source": "the row"})
+    rate = LearningRate(configuration.learning_rate, configuration.tuning_trials, source)
+    return resolve(configuration.request(), rate)
+
+
+def find_row(
+    text: str, paths: Sequence[str] = (), results_dir: str = "results"
+) -> tuple[dict[str, Any], pathlib.Path | None]:
+    """The row that `text` names, and its run folder if there is one.
+
+    Args:
+      text: a run id, `FILE.csv:N` (row N; the first after the header is 1) or `FILE.csv#RUN_ID`.
+      paths: results CSVs or folders in which to look for a run id; `results_dir` if empty.
+      results_dir: results folder.
+
+    Raises:
+      NmbenchError: no such file or row.
+    """
+    named = re.fullmatch(r"(.+\.csv)(?:#(?P<run_id>.+)|:(?P<number>[0-9]{1,12}))", text)
+    if named:
+        rows = store.read(named[1])
+        if named["number"] is None:
+            row = _row_by_id(rows, named["run_id"], named[1])
+        elif not 1 <= (number := int(named["number"])) <= len(rows):
+            raise NmbenchError(f"{named[1]} has rows 1 to {len(rows)}, none with number {number}")
+        else:
+            row = rows[number - 1]
+        return row, run_folder(row["run_id"], [named[1], *paths, results_dir])
+    if text.endswith(".csv") or os.path.isdir(text):
+        raise NmbenchError(f"{text} is not one row; write {text.rstrip('/')}:N for row N of a CSV, or #RUN_ID, or a run id")
+    if not schema.RUN_ID.fullmatch(text):
+        raise NmbenchError(f"{text!r} is neither a run id nor FILE.csv:N nor FILE.csv#RUN_ID")
+    searched = list(paths) or [results_dir]
+    rows = [row for path in searched for row in store.iterate(path)]
+    return _row_by_id(rows, text, ", ".join(searched)), run_folder(text, searched)
+
+
+def run_folder(run_id: str, paths: Iterable[str]) -> pathlib.Path | None:
+    """The folder of a run in one of these results folders, or beside one of these CSVs."""
+    for place in paths:
+        path = pathlib.Path(os.path.expanduser(place))
+        folder = Store(path if path.is_dir() else path.parent).runs / run_id
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def configuration_of(row: Mapping[str, Any]) -> Configuration:
+    """The configuration of a row that nmbench trained.
+
+    Raises:
+      NmbenchError: the row is of a model trained elsewhere, or it holds no valid configuration.
+    """
+    if row["protocol"] == schema.EXTERNAL:
+        raise NmbenchError(
+            f"{row['run_id']} is of a model trained elsewhere: nmbench cannot train or score it again; "
+            f"ask its author for the predictions and score them with nmbench.score"
+        )
+    return Configuration.from_json(row["config_json"])
+
+
+def changes_since(row: Mapping[str, Any], configuration: Configuration, experiment: Experiment) -> list[str]:
+    """What has changed in the code since the row was made, one line each.
+
+    Raises:
+      NmbenchError: the row contradicts its configuration, or the change makes old and new incomparable.
+    """
+    run_id, remarks = row["run_id"], []
+    if configuration.run_id != run_id:
+        raise NmbenchError(f"{run_id} is not the run id of its own config_json; the row was changed after it was made")
+    for name in ("testset_sha256", "task_version"):
+        if getattr(configuration, name) != row[name]:
+            raise NmbenchError(f"{run_id}: its columns and its config_json disagree on {name}; the row was changed")
+    for name, (then, now) in configuration.differences(experiment.configuration(configuration.seed)).items():
+        if name == "x64":  # a setting of the process, which the caller may still change
+            continue
+        if name not in MAY_DIFFER:
+            commit = f"commit {row['git_sha'][:12]}" if row["git_sha"] else f"version {row['nmbench_version']}"
+            raise NmbenchError(
+                f"{run_id} was made with another {name} ({_short(then)}, here {_short(now)}); only the nmbench that made it "
+                f"can reproduce it, {commit}"
+            )
+        what = "engine version" if name == "engine" else f"source of the model {row['model']}"
+        remarks.append(f"the {what} has changed: {_short(then)} in the row, {_short(now)} here")
+    return remarks
+
+
+def _row_by_id(rows: Sequence[dict[str, Any]], run_id: str, where: str) -> dict[str, Any]:
+    for row in rows:
+        if row["run_id"] == run_id:
+            return row
+    hint = did_you_mean(run_id, [row["run_id"] for row in rows]).split(" (known")[0]
+    raise NmbenchError(f"no run {run_id!r} in {where}{hint} ({len(rows)} rows there)")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."

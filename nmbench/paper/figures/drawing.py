@@ -1,0 +1,115 @@
+"""Draw figures: find their runs in a results folder or train them, write files and captions, and list missing runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+
+from nmbench.contracts.catalog import TASKS
+from nmbench.paper import runs
+from nmbench.paper.figures import style
+from nmbench.paper.figures.gallery import PaperFigure
+from nmbench.paper.runs import FinishedRun, Need, Recipe
+from nmbench.report import files
+from nmbench.support.errors import NmbenchError
+from nmbench.support.interrupts import SignalWatch
+
+Runs = Mapping[Need, Sequence[FinishedRun]]
+
+
+def draw_all(
+    figures: Sequence[PaperFigure], recipe: Recipe, out: str, *, seeds: int | None, train: bool, watch: SignalWatch
+) -> bool:
+    """Draw figures into a folder, print what was drawn and which commands train missing runs.
+
+    Args:
+      figures: the figures to draw.
+      recipe: results folder, protocol and steps of the runs.
+      out: folder of the figures; created if needed.
+      seeds: largest number of seeds per model; None for as many as a figure shows.
+      train: whether to train missing runs first.
+      watch: stops training when the user interrupts the command.
+
+    Returns:
+      Whether all figures have all their runs.
+
+    Raises:
+      NmbenchError: unknown protocol, no results folder, or a folder that cannot be written.
+    """
+    if seeds:
+        figures = [_with_seeds(figure, seeds) for figure in figures]
+    for task in {need.task for figure in figures for need in figure.needs}:
+        TASKS.get(task).protocol(recipe.protocol)
+    if not train:
+        runs.check_folder(recipe.results)
+    folder = _writable_folder(out)
+    wanted = _largest({need for figure in figures for need in figure.needs})
+    if train:
+        for need in wanted:
+            if len(runs.find([need], recipe)[need]) < need.seeds:
+                runs.train(need, recipe, watch)
+    found = runs.find({need for figure in figures for need in figure.needs}, recipe)
+    captions = [_draw(figure, found, folder, recipe.protocol) for figure in figures]
+    files.write(folder / "captions.md", "\n\n".join(["# Figures", *filter(None, captions)]) + "\n")
+    return _report_missing(figures, wanted, found, recipe)
+
+
+def _with_seeds(figure: PaperFigure, seeds: int) -> PaperFigure:
+    needs = tuple(need._replace(seeds=min(need.seeds, seeds)) for need in figure.needs)
+    return dataclasses.replace(figure, needs=needs)
+
+
+def _draw(figure: PaperFigure, found: Runs, folder: pathlib.Path, protocol: str) -> str:
+    """Draw one figure from its runs; returns its entry in captions.md, "" if there are no runs."""
+    from matplotlib import rc_context
+
+    available = {need: found[need] for need in figure.needs if found[need]}
+    if not available:
+        print(f"{figure.name}: not drawn, there are no runs of protocol {protocol}")
+        return ""
+    described = "; ".join(runs.describe(members) for members in available.values())
+    caption = f"{figure.caption} Runs: {described}."
+    with rc_context(style.STYLE):
+        written = style.save(figure.draw(available), folder, figure.name, caption)
+    print(f"{figure.name}: {', '.join(map(str, written))}\n    {described}")
+    return f"**{figure.name}.** {caption} ![{figure.name}]({figure.name}.png)"
+
+
+def _report_missing(figures: Sequence[PaperFigure], wanted: Sequence[Need], found: Runs, recipe: Recipe) -> bool:
+    """Print which runs are missing and the commands that train them; returns whether none is missing."""
+    incomplete = [f for f in figures if any(len(found[need]) < need.seeds for need in f.needs)]
+    if not incomplete:
+        return True
+    print(
+        f"incomplete: {', '.join(figure.name for figure in incomplete)}; these commands train the missing runs:",
+        file=sys.stderr,
+    )
+    missing = {(need.model, need.task) for figure in incomplete for need in figure.needs if len(found[need]) < need.seeds}
+    for need in wanted:
+        if (need.model, need.task) in missing:
+            print(f"  {recipe.command(need)}", file=sys.stderr)
+    return False
+
+
+def _largest(needs: Iterable[Need]) -> list[Need]:
+    """One need per task and model: the one with most seeds."""
+    largest: dict[tuple[str, str], Need] = {}
+    for need in needs:
+        key = need.task, need.model
+        largest[key] = max(largest.get(key, need), need, key=lambda n: n.seeds)
+    return [largest[key] for key in sorted(largest)]
+
+
+def _writable_folder(text: str) -> pathlib.Path:
+    path = pathlib.Path(os.path.expanduser(text))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, ValueError) as error:
+        raise NmbenchError(f"--out={text} cannot be written ({getattr(error, 'strerror', None) or error})") from error
+    return path

@@ -1,0 +1,73 @@
+"""Tables of the page, as plain data for its template."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+from nmbench.report.text import interval, number
+from nmbench.results.statistics import Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class TableCell:
+    """A cell of a table.
+
+    Attributes:
+      text: shown.
+      value: the number by which the cell is sorted, as text; "" for an empty cell or a column of text.
+      small: remark below the text.
+      link: address that the text leads to; "" for none.
+    """
+
+    text: str
+    value: str = ""
+    small: str = ""
+    link: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Heading:
+    """Heading of a column: its text, whether the column is sorted by number, and an explanation."""
+
+    text: str
+    numeric: bool = True
+    hint: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class HtmlRow:
+    """A line of a table. reference: whether it needs no training. task, protocol: for filters; "" without."""
+
+    cells: Sequence[TableCell]
+    reference: bool = False
+    task: str = ""
+    protocol: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class HtmlTable:
+    """A table whose headings sort it. key: the id of its caption. id: of the table; "" for none."""
+
+    key: str
+    caption: str
+    headings: Sequence[Heading]
+    rows: Sequence[HtmlRow]
+    id: str = ""
+
+
+def cell(text: str, value: float | None = None, small: str = "", link: str = "") -> TableCell:
+    """A cell that is sorted by `value`, if that is a finite number."""
+    sortable = value is not None and math.isfinite(value)
+    return TableCell(text, repr(float(value)) if sortable and value is not None else "", small, link)
+
+
+def number_cell(value: float | None, show: Callable[[float], str] = number, small: str = "") -> TableCell:
+    """A cell with a number; empty for None."""
+    return TableCell("") if value is None else cell(show(value), value, small)
+
+
+def estimate_cell(of: Estimate | None, show: Callable[[float], str] = number) -> TableCell:
+    """A cell with a number and its interval; empty for None."""
+    return TableCell("") if of is None else cell(show(of.value), of.value, interval(of, show, " – "))

@@ -1,0 +1,184 @@
+"""Tables as text: one renderer each for the terminal, Markdown and LaTeX.
+
+CSV is written by `nmbench.results.csv_files.write_lines`, in full precision.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import textwrap
+from collections.abc import Collection, Sequence
+
+from nmbench.report.text import escape
+
+FORMATS = ("terminal", "markdown", "csv", "latex")
+WIDTH = 120  # of a terminal
+LONGEST_CELL = 40  # longer cells are wrapped in a terminal
+# Headings of columns that are aligned left unless a table says otherwise.
+TEXT_COLUMNS = frozenset({"model", "A", "B", "group", "95%", "score 95%", "solved 95%", "verdict"})
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTable:
+    """A table of text.
+
+    Attributes:
+      headers: headings of the columns.
+      rows: cells, one per heading.
+      name: heading of the table, "" for none. A named table is split in a terminal if it is too wide; its first column is
+        repeated.
+      left: headings of columns that are aligned left; the others are aligned right.
+    """
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    name: str = ""
+    left: Collection[str] = TEXT_COLUMNS
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A title, tables and the notes below them.
+
+    Attributes:
+      title: heading, in LaTeX the start of every caption.
+      tables: one or more.
+      notes: lines below the tables, in LaTeX part of the first caption.
+      key: start of the labels in LaTeX.
+    """
+
+    title: str
+    tables: Sequence[TextTable]
+    notes: Sequence[str]
+    key: str
+
+
+def render(sections: Sequence[Section], form: str) -> list[str]:
+    """Paragraphs of all sections. form: "terminal", "markdown" or "latex"."""
+    if form != "latex":
+        show = markdown_section if form == "markdown" else terminal_section
+        return [part for section in sections for part in show(section)]
+    labels: dict[str, int] = {}
+    parts = []
+    for section in sections:
+        for i, table in enumerate(section.tables):
+            words = re.sub(r"[^A-Za-z0-9]+", "-", f"{section.key}-{table.name.split(' ')[0]}").strip("-").lower()
+            labels[words] = labels.get(words, 0) + 1
+            label = words + (f"-{labels[words]}" if labels[words] > 1 else "")
+            notes = section.notes if i == 0 else ()
+            caption = " ".join([f"{section.title}.", *([f"{table.name}."] if table.name else []), *notes])
+            parts.append(latex_table(table, caption, label))
+    return parts
+
+
+def terminal_section(section: Section) -> list[str]:
+    """Paragraphs: title, tables and notes."""
+    parts = [section.title]
+    for table in section.tables:
+        for part in _split(table) if table.name else [table]:
+            parts += [f"{part.name}:"] if part.name else []
+            parts.append(terminal_table(part))
+    return [*parts, "\n".join(section.notes)] if section.notes else parts
+
+
+def markdown_section(section: Section) -> list[str]:
+    """Paragraphs: heading, tables and notes, all escaped."""
+    parts = [f"## {escape(section.title, 'markdown')}"]
+    for table in section.tables:
+        parts += [f"{table.name}:"] if table.name else []
+        parts.append(markdown_table(table))
+    notes = "  \n".join(escape(note, "markdown") for note in section.notes)
+    return [*parts, notes] if notes else parts
+
+
+def terminal_table(table: TextTable, longest: int = LONGEST_CELL) -> str:
+    """Aligned columns. longest: number of characters after which a cell is wrapped."""
+    lines: list[tuple[str, ...]] = []
+    for row in table.rows:
+        lines += itertools.zip_longest(*(textwrap.wrap(cell, longest) or [""] for cell in row), fillvalue="")
+    widths = [max(map(len, column)) for column in zip(table.headers, *lines, strict=True)]
+    return "\n".join(
+        "  ".join(_justified(table, cells, widths)).rstrip()
+        for cells in (table.headers, ["-" * width for width in widths], *lines)
+    )
+
+
+def markdown_table(table: TextTable) -> str:
+    """A table as GitHub shows it, its cells escaped and aligned in the source as well."""
+    headers, *rows = [[escape(cell, "markdown") for cell in cells] for cells in (table.headers, *table.rows)]
+    widths = [max(len(header) + 2, *map(len, column)) for header, *column in zip(headers, *rows, strict=True)]
+    lines = [f"| {' | '.join(_justified(table, cells, widths))} |" for cells in (headers, *rows)]
+    return "\n".join([lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]])
+
+
+def latex_table(table: TextTable, caption: str, label: str) -> str:
+    """A table environment for the packages booktabs and graphicx, scaled down if it is wider than the line."""
+    align = "".join("l" if header in table.left else "r" for header in table.headers)
+    lines = [
+        r"\begin{table}[tbp]",
+        r"\centering\small\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{escape(caption, 'latex')}}}",
+        rf"\label{{tab:{label}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{align}}}",
+        r"\toprule",
+        " & ".join(escape(header, "latex") for header in table.headers) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines)
+
+
+def _justified(table: TextTable, cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    columns = zip(table.headers, cells, widths, strict=True)
+    return [cell.ljust(width) if header in table.left else cell.rjust(width) for header, cell, width in columns]
+
+
+def _split(table: TextTable) -> list[TextTable]:
+    """The table in parts that fit a terminal; each part begins with the first column."""
+    if not table.rows:
+        return [table]
+    widths = [max(map(len, column)) + 2 for column in zip(table.headers, *table.rows, strict=True)]
+    groups: list[list[int]] = [[0]]
+    for i in range(1, len(widths)):
+        together = min(widths[0], LONGEST_CELL + 2) + sum(widths[k] for k in groups[-1][1:]) + widths[i]
+        if len(groups[-1]) > 1 and together > WIDTH:
+            groups.append([0])
+        groups[-1].append(i)
+    return [
+        dataclasses.replace(
+            table,
+            headers=[table.headers[i] for i in group],
+            rows=[[row[i] for i in group] for row in table.rows],
+            name=table.name if n == 0 else f"{table.name}, continued",
+        )
+        for n, group in enumerate(groups)
+    ]
+
+
+_NUMBER = r"-?\d[\d.]*(?:e[+-]\d+)?%?"
+_INTERVAL = re.compile(rf"({_NUMBER}) \.\. ({_NUMBER})")
+
+
+def _latex_cell(text: str) -> str:
+    """Numbers and intervals as mathematics, anything else as text."""
+    if re.fullmatch(_NUMBER, text):
+        return _latex_number(text)
+    if interval := _INTERVAL.fullmatch(text):
+        return f"[{_latex_number(interval[1])}, {_latex_number(interval[2])}]"
+    # LaTeX takes square brackets or a star after a line break for arguments of the line break.
+    return ("{}" if text[:1] in ("[", "*") else "") + escape(text, "latex")
+
+
+def _latex_number(text: str) -> str:
+    if text.endswith("%"):
+        return escape(text, "latex")
+    digits, _, power = text.partition("e")
+    if power:
+        return rf"${digits} \times 10^{{{int(power)}}}$"
+    return f"${digits}$" if digits.startswith("-") else digits

@@ -1,0 +1,97 @@
+"""The column `config_json` of a row: what seeds have in common, differences, and short labels for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from nmbench.results.schema import canonical_json
+from nmbench.support.errors import printable
+
+# Parts of a configuration that belong to one run alone.
+RUN_ONLY = ("seed", "predictions_sha256")
+# Parts of a configuration that describe the code, not what a user asked for.
+CODE = ("engine", "model_sha256")
+_DEEPEST = 20
+
+
+def shared_config(text: str) -> str:
+    """The configuration (JSON) without the parts that belong to one run, as canonical JSON: equal for all seeds."""
+    return _without(text, RUN_ONLY)
+
+
+def requested_config(text: str) -> str:
+    """The configuration (JSON) without the parts that describe the code, as canonical JSON."""
+    return _without(text, CODE)
+
+
+def _without(text: str, parts: Sequence[str]) -> str:
+    return canonical_json({name: value for name, value in json.loads(text).items() if name not in parts})
+
+
+class SharedConfigs:
+    """`shared_config` of many rows. Texts that differ in their seed alone are parsed once."""
+
+    def __init__(self):
+        self._parsed: dict[str, str] = {}
+
+    def of(self, text: str, seed: int) -> str:
+        """As `shared_config(text)`. seed: the row's."""
+        before, found, after = text.partition(f'"seed":{seed}')
+        # `"seed":` cannot occur inside a JSON string. If it occurs once, texts that differ in its number share a result.
+        once = bool(found) and after[:1] in (",", "}") and text.count('"seed":') == 1
+        key = f'{before}"seed":{after}'
+        if once and key in self._parsed:
+            return self._parsed[key]
+        shared = shared_config(text)
+        if once and json.loads(text).get("seed") == seed:
+            self._parsed[key] = shared
+        return shared
+
+
+def labels(model: str, configs: Sequence[str]) -> dict[str, str]:
+    """Configuration (JSON) to label: the model's name, followed by what differs in brackets if there are several."""
+    if len(configs) == 1:
+        return {configs[0]: model}
+    flat = {config: flatten(json.loads(config)) for config in configs}
+    names = sorted({n for f in flat.values() for n in f if len({repr(g.get(n)) for g in flat.values()}) > 1})
+    shown = [n for n in names if n.startswith("hparams.")] or names
+    made = {}
+    for config, values in flat.items():
+        details = " ".join(f"{n.split('.')[-1]}={short(values.get(n))}" for n in shown[:6])
+        made[config] = f"{model} [{details}]"
+    if len(set(made.values())) == len(made):
+        return made
+    return {config: f"{label[:-1]} #{i}]" for i, (config, label) in enumerate(made.items(), start=1)}
+
+
+def is_numbered(label: str) -> bool:
+    """Whether only a number distinguishes the configuration. Such labels cannot be matched across tables."""
+    return re.search(r" #\d+\]$", label) is not None
+
+
+def changes(before: str, after: str) -> str:
+    """Differences between two configurations (JSON), as "hparams.N 5 -> 9, ..."; "" if they are equal."""
+    if before == after:
+        return ""
+    a, b = flatten(json.loads(before)), flatten(json.loads(after))
+    names = [name for name in sorted({*a, *b}) if repr(a.get(name)) != repr(b.get(name))]
+    return ", ".join(f"{name} {short(a.get(name))} -> {short(b.get(name))}" for name in names)
+
+
+def flatten(config: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    """Nested dicts and lists as one dict with dotted names; anything nested deeper than 20 levels is JSON text."""
+    if not isinstance(config, dict | list) or (prefix and not config):
+        return {prefix.rstrip("."): config}
+    if depth == _DEEPEST:
+        return {prefix.rstrip("."): canonical_json(config)}
+    parts = config if isinstance(config, dict) else dict(enumerate(config))
+    return {name: v for k, part in parts.items() for name, v in flatten(part, f"{prefix}{k}.", depth + 1).items()}
+
+
+def short(value: Any) -> str:
+    """A value of a configuration in at most twelve characters."""
+    text = f"{value:g}" if isinstance(value, float) else printable(str(value))
+    return text if len(text) <= 12 else text[:8]

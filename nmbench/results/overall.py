@@ -1,0 +1,141 @@
+"""Overall rankings: models compared over all tasks of a protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from nmbench.contracts.metrics import scores
+from nmbench.results import config_json, significance, statistics
+from nmbench.results.ranking import RankingEntry, Table
+from nmbench.results.statistics import Estimate, Sample
+
+
+@dataclasses.dataclass(frozen=True)
+class OverallEntry:
+    """One line of an overall ranking.
+
+    Attributes:
+      label: as in the tables.
+      rank, group, tied: as in `RankingEntry`, by the weighted mean score.
+      score: mean over tasks of the mean score, with its 95% bootstrap interval; seeds are resampled within each table.
+      scores: `[tables]` mean scores.
+      seeds: `[tables]` numbers of seeds.
+    """
+
+    label: str
+    rank: int
+    group: str
+    tied: tuple[str, ...]
+    score: Estimate
+    scores: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class OverallRanking:
+    """One ranking over the tasks of a protocol.
+
+    Attributes:
+      protocol: its name.
+      tables: tables in which every ranked model has results. Tasks have equal weight, and so have the tables of one task.
+      entries: by rank, then score.
+      left_out: models that are not ranked: label to the tables, (task, budget), in which the model has no results.
+      unused: tables, (task, budget), that are not part of the ranking.
+    """
+
+    protocol: str
+    tables: tuple[Table, ...]
+    entries: tuple[OverallEntry, ...]
+    left_out: dict[str, tuple[tuple[str, int | None], ...]]
+    unused: tuple[tuple[str, int | None], ...]
+
+
+def overall_rankings(tables: Sequence[Table]) -> list[OverallRanking]:
+    """One ranking per protocol, if two models or more have all results of two tasks or more.
+
+    If models have results in different tables, the ranking uses the models and tasks with the most results together,
+    counting each task once whatever its number of budgets, and names what it leaves out. A configuration of a model is
+    identified across tables by its label.
+    """
+    groups: dict[str, list[Table]] = defaultdict(list)
+    for table in tables:
+        groups[table.protocol].append(table)
+    found = [_ranking(protocol, groups[protocol]) for protocol in sorted(groups)]
+    return [one for one in found if one is not None]
+
+
+def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
+    entries: dict[str, dict[int, RankingEntry]] = defaultdict(dict)
+    for i, table in enumerate(tables):
+        for entry in table.entries:
+            # A numbered configuration of one table has no relation to the same number in another.
+            if not entry.reference and not config_json.is_numbered(entry.label):
+                entries[entry.label][i] = entry
+    chosen = _complete({label: frozenset(held) for label, held in entries.items()}, [t.task for t in tables])
+    if chosen is None:
+        return None
+    labels, kept = chosen
+    tasks = [tables[i].task for i in kept]
+    weights = [1.0 / (len(set(tasks)) * tasks.count(task)) for task in tasks]
+    samples = {label: [_scored(entries[label][i], tables[i]) for i in kept] for label in labels}
+    better = significance.better_over_strata([samples[label] for label in labels], weights)
+    means = {label: statistics.mean_of_means([s.values for s in samples[label]], weights) for label in labels}
+    ranks = 1 + better.sum(axis=0)
+    order = sorted(range(len(labels)), key=lambda i: (ranks[i], -means[labels[i]].value, labels[i]))
+    apart = better | better.T
+    group = dict(zip(order, significance.letters(apart[np.ix_(order, order)]), strict=True))
+    made = [
+        OverallEntry(
+            label=labels[i],
+            rank=int(ranks[i]),
+            group=group[i],
+            tied=tuple(labels[j] for j in order if j != i and not apart[i, j]),
+            score=means[labels[i]],
+            scores=tuple(float(np.mean(s.values)) for s in samples[labels[i]]),
+            seeds=tuple(len(s) for s in samples[labels[i]]),
+        )
+        for i in order
+    ]
+    name = lambda i: (tables[i].task, tables[i].budget)
+    return OverallRanking(
+        protocol=protocol,
+        tables=tuple(tables[i] for i in kept),
+        entries=tuple(made),
+        left_out={
+            label: tuple(name(i) for i in kept if i not in held)
+            for label, held in sorted(entries.items())
+            if label not in labels
+        },
+        unused=tuple(name(i) for i in range(len(tables)) if i not in kept),
+    )
+
+
+def _complete(held: dict[str, frozenset[int]], tasks: list[str]) -> tuple[list[str], list[int]] | None:
+    """Labels and tables with the most results together: two labels or more, each with results in all of the tables.
+
+    The tables belong to two tasks or more. Results of a task at several budgets count once here, so that a ladder of budgets
+    with few models does not exclude the other models. Of equal choices, the one with more tasks is taken, then the one with
+    more tables.
+
+    held: label to the numbers of its tables; tasks: the task of each table. None if there are no such labels and tables.
+    """
+    sets = set(held.values())
+    best = None
+    for candidate in {a & b for a in sets for b in sets} | ({frozenset.intersection(*sets)} if sets else set()):
+        labels = sorted(label for label, tables in held.items() if tables >= candidate)
+        different = len({tasks[i] for i in candidate})
+        if len(labels) >= 2 and different >= 2:
+            better = (-len(labels) * different, -different, -len(candidate), sorted(candidate), labels)
+            best = better if best is None else min(best, better)
+    return None if best is None else (best[-1], best[-2])
+
+
+def _scored(entry: RankingEntry, table: Table) -> Sample:
+    """The entry's sample in scores."""
+    assert entry.sample is not None
+    values = scores(entry.sample.values, table.floor, table.ceiling)
+    return dataclasses.replace(entry.sample, values=values, higher_is_better=True)

@@ -1,0 +1,25 @@
+"""From the folder that contains a clone called nmbench, Python finds the package and not the clone's folder."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPT = "import nmbench, nmbench.baselines as b; print(nmbench.__version__, nmbench.NmbenchError.__name__, b.__file__)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(["-m", "nmbench.list"], "element_finder"), (["-m", "nmbench", "--help"], "usage"), (["beside.py"], "NmbenchError")],
+)
+def test_the_package_is_found_beside_its_clone(tmp_path, arguments, word):
+    (tmp_path / "nmbench").symlink_to(ROOT, target_is_directory=True)
+    (tmp_path / "beside.py").write_text(SCRIPT)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert word in done.stdout

@@ -1,0 +1,53 @@
+"""What the fingerprint of the training code covers."""
+
+import ast
+import pathlib
+import shutil
+
+import pytest
+
+import nmbench
+from nmbench.contracts import fingerprints
+from nmbench.training import checkpoints
+
+PACKAGE = pathlib.Path(nmbench.__file__).parent
+# Imported by the training code, but without influence on how a run goes on: fingerprints, frozen data, tuning records.
+NO_INFLUENCE = {
+    "contracts/fingerprints.py",
+    "contracts/frozen_sets.py",
+    "contracts/metrics.py",
+    "contracts/tuning_record.py",
+}
+
+
+def imported(path):
+    """Files of the rooms training and contracts that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nmbench."):
+            base = node.module.replace(".", "/").removeprefix("nmbench/")
+            names = [base, *(f"{base}/{alias.name}" for alias in node.names)]
+            found |= {f"{name}.py" for name in names if (PACKAGE / f"{name}.py").is_file()}
+    return {name for name in found if name.startswith(("training/", "contracts/"))}
+
+
+def test_the_training_code_is_all_that_the_trainer_imports():
+    found, waiting = set(), {"training/trainer.py"}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= imported(PACKAGE / name) - found
+    assert found - NO_INFLUENCE == set(checkpoints.TRAINING_CODE)
+
+
+@pytest.mark.parametrize("name", ["training/trainer.py", "contracts/unroll.py"])
+def test_prose_keeps_checkpoints_valid_and_a_number_does_not(tmp_path, name):
+    for file in checkpoints.TRAINING_CODE:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(PACKAGE / file, tmp_path / file)
+    code = lambda: fingerprints.of_files(tmp_path / file for file in checkpoints.TRAINING_CODE)
+    before, text = code(), (tmp_path / name).read_text()
+    (tmp_path / name).write_text("# A comment.\n" + text.replace('"""', '"""More words. ', 1))
+    assert code() == before
+    (tmp_path / name).write_text(text + "\nNUMBER = 1\n")
+    assert code() != before
