@@ -2,8 +2,8 @@
 
 Trials are those of `delay_pro`, `delay_anti`, `memory_pro` and `memory_anti`, with a one-hot context input that identifies
 the task, in this order, and is constant over the trial. Training and validation data of the first phase contain the first
-three tasks, so that the fourth context channel is 0; the data of the retraining phase contain only `memory_anti`. The test set
-contains all four tasks. See supplement C.2 and C.4.
+three tasks, so that the fourth context channel is 0. The data of the retraining phase contain only `memory_anti`. The test
+set contains all four tasks. See supplement C.2 and C.4.
 """
 
 from __future__ import annotations

@@ -13,8 +13,6 @@ from support import compiled
 
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 compiled.keep_in(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "compiled")
-# LLVM's optimisations take longer than what they save here. Child processes run optimised programs, as users do.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 devices.prepare(2)
 
 

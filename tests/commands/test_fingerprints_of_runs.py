@@ -1,4 +1,4 @@
-"""Editing prose leaves every run id, row and checkpoint valid; changing one number invalidates exactly what depends on it."""
+"""Editing prose leaves every run id and row valid; changing one number invalidates exactly what depends on it."""
 
 import pathlib
 import re

@@ -28,7 +28,7 @@ def test_a_model_without_partitions_or_scan_trains_or_gives_one_line(nmbench, tm
     argv = ["--model=pair", f"--plugin={plugin}", f"--results_dir={tmp_path}/r"]
     for more, message in (
         (["--task=multitask"], "model 'pair' has no partition 'input_weights', which this protocol trains"),
-        (["--task=delay_pro", "--remat"], "'pair' brings its own apply"),
+        (["--task=delay_pro", "--remat"], "'pair' has its own apply"),
     ):
         code, out, err = nmbench("run", *argv, *more)
         assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
