@@ -1,7 +1,7 @@
 """Makes `import nmbench` work from the folder that contains this clone.
 
-Python started there finds the clone's folder, which has the package's name, before an editable install. This file loads the
-package inside the clone instead. It is not part of the installed package.
+If the clone's folder is called `nmbench`, Python started beside it finds this folder before the installed package. This file
+loads the package inside the clone instead. It is not part of the installed package.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""Packaging: tasks/ and baselines/ lie beside nmbench/ and are installed inside it."""
+"""Packaging: tasks/ and baselines/ are beside nmbench/ in a checkout, and are installed inside it."""
 
 import pathlib
 import re

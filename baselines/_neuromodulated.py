@@ -23,14 +23,16 @@ PARTITIONS = {
 
 
 class NeuromodulatedCore(Core):
-    """z_t = (1 - 1/tau_z) z_{t-1} + (1/tau_z) [W_z phi_z(z_{t-1}) + B_z [u_t; c_t] (+ B_zx phi_x(x_{t-1}) (+ b_zx))]
+    """A low-rank RNN whose recurrence is gated by a neuromodulatory network.
+
+    z_t = (1 - 1/tau_z) z_{t-1} + (1/tau_z) [W_z phi_z(z_{t-1}) + B_z [u_t; c_t] (+ B_zx phi_x(x_{t-1}) (+ b_zx))]
 
     s_t = sigmoid(A_z z_t + b_z), from the new z
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) R^T phi_x(x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
-    The output network receives the input `sensory`, or all inputs of a task that has no input of that name; the
-    neuromodulatory network receives all inputs. Subclasses make L and R in `__init__`, then call `connect`. x is carried in
-    the coordinates of `_subspace`.
+    The output network receives the input `sensory`, or all inputs if the task has no input of that name; the neuromodulatory
+    network receives all inputs. A subclass makes L and R in `__init__` and then calls `connect`. The scan carries x in the
+    coordinates of `_subspace`.
     """
 
     def connect(
@@ -55,7 +57,7 @@ class NeuromodulatedCore(Core):
         B_x and B_z have the initial standard deviation 1/sqrt(number of input channels); B_zx, C and d have 1/sqrt(N).
 
         Args:
-          L, R: factors `[N, K]`; L includes the prefactor of the recurrence, if there is one.
+          L, R: factors `[N, K]`; L includes the prefactor of the recurrence, if it has one.
           M: number of neuromodulatory units.
           tau_x, tau_z: time constants, steps.
           feedback: whether z receives B_zx phi_x(x).
@@ -63,7 +65,7 @@ class NeuromodulatedCore(Core):
           small: initial standard deviation of W_z, A_z and b_zx.
           gate_bias: initial standard deviation of b_z.
           readout_bias: whether the readout has the bias d.
-          drawn_start: as `drawn` in `initial_column`.
+          drawn_start: whether initial states are drawn (see `initial_column`).
           phi_x, phi_z: transfer functions; `phi_x` is None for a linear output network.
         """
         N, K = L.shape

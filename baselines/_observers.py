@@ -1,6 +1,6 @@
 """Observers of the models in this folder (see `nmbench.analysis`).
 
-No model imports this module, so that fingerprints of models do not depend on it.
+No model imports this module, so the models' fingerprints do not depend on it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .lstm import LSTM
 
 @register_observer(NeuromodulatedCore)
 class NeuromodulatedObserver(Observer):
-    """x = Q w from its coordinates w, z as carried, and the gates s = sigmoid(A_z z + b_z)."""
+    """States x = Q w (w are the carried coordinates) and z, and the gates s = sigmoid(A_z z + b_z)."""
 
     gates = "s"
 
@@ -40,7 +40,7 @@ class NeuromodulatedObserver(Observer):
 
 @register_observer(LowRankRNN)
 class LowRankObserver(Observer):
-    """x = Q w from its coordinates w."""
+    """State x = Q w; w are the carried coordinates."""
 
     def states(self, core, carried):
         return {"x": core._x.Q @ carried}
@@ -48,7 +48,7 @@ class LowRankObserver(Observer):
 
 @register_observer(LSTM)
 class LSTMObserver(Observer):
-    """The carried states under their names, h and c."""
+    """States h and c, as carried."""
 
     def states(self, core, carried):
         del core

@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 
 # A product with a matrix of at most this many columns is computed as a sum of outer products, which the compiler fuses with
-# the functions around it; with more columns, a matrix product is faster. Measured: 8 and 12 equally fast, 4 and 16 slower.
+# the functions around it. With more columns, a matrix product is faster. In measurements, limits of 8 and 12 were equally
+# fast, limits of 4 and 16 slower.
 FEW = 8
 
 
 class Weights:
     """A matrix `[N, J]` whose product `weights @ x`, with x `[J, B]`, and the product's gradient are fast in a scan.
 
-    The gradient with respect to x needs the transpose. It is made here, once, because a scan would make it at every step.
+    The gradient with respect to x needs the transpose. It is made once, in `__init__`; a scan would make it at every step.
     The product is differentiable in reverse mode only.
 
     Attributes:

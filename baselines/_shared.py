@@ -1,4 +1,4 @@
-"""Parts that several models use: low-rank factors, initial states, readout, checks of arguments, keys of protocols."""
+"""Parts that several models use: low-rank factors, initial states, readout, checks of arguments, keys of `settings`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAPER = (
 # start near 1/2, so its effective radius is half of this.
 MATCHED_GAIN = 1.5
 
-# Keys "task/protocol" of `settings`: the experiments of the publication, by task.
+# Keys "task/protocol" of `settings` for the experiments of the publication, by task.
 EFT_PAPER = ("element_finder/paper", "element_finder/paper_code")
 MWG_PAPER = tuple(
     f"{task}/{protocol}"
@@ -24,14 +24,14 @@ MWG_PAPER = tuple(
     for protocol in ("paper", "paper_code", "paper_neuromodulation_first")
 )
 MULTITASK_PAPER = ("multitask/paper", "multitask/paper_code")
-# Its recipes on tasks that it did not train on.
+# The publication's recipes on tasks that it does not contain.
 UNPUBLISHED = ("mwg_rank1/paper", "delay_pro/paper", "delay_anti/paper", "memory_pro/paper", "memory_anti/paper")
 
 
 def check_choices(parametrisation: str, **taus: float) -> None:
     """Raise `NmbenchError` for an unknown parametrisation or a time constant below one step."""
     if parametrisation not in ("matched", "published"):
-        raise NmbenchError(f"parametrisation is 'matched' or 'published', not {parametrisation!r}")
+        raise NmbenchError(f"parametrisation must be 'matched' or 'published', got {parametrisation!r}")
     for name, tau in taus.items():
         if not tau >= 1:
             raise NmbenchError(f"{name} is a time constant in steps and must be at least 1, got {tau}")
@@ -49,8 +49,8 @@ def factors(core: Core, N: int, K: int, *, orthonormal: bool, matched: bool) -> 
 
     - `orthonormal`: L is the Q of a QR decomposition in every forward pass; both factors are initialised from N(0, 1).
     - not `orthonormal`, not `matched` (as published): both factors are initialised from N(0, 1/K).
-    - not `orthonormal`, `matched`: both factors are initialised from N(0, g / sqrt(N K)), so that R^T L, and thus the
-      recurrence with all gates open, has a spectral radius of about g = `MATCHED_GAIN` (circular law).
+    - not `orthonormal`, `matched`: both factors are initialised from N(0, g / sqrt(N K)), so that R^T L, and with it
+      the recurrence with all gates open, has a spectral radius of about g = `MATCHED_GAIN` (circular law).
 
     Raises:
       NmbenchError: `orthonormal` and K > N.
@@ -77,7 +77,7 @@ class AffineReadout:
 
 
 def project(weights: jnp.ndarray, inputs: jnp.ndarray) -> jnp.ndarray:
-    """Multiply every step of a sequence: weights `[N, P]` times inputs `[T, P, B]`, `[T, N, B]`.
+    """Multiply every step of a sequence: weights `[N, P]` times inputs `[T, P, B]` gives `[T, N, B]`.
 
     There is one product per step, so that the gradient of `weights` is summed over trials first and over steps second. In
     float32 this is far more accurate than one sum over both.

@@ -5,8 +5,8 @@ x_t = Q w_t with Q = [L, B, x_0] and
 
   w_t = (1 - 1/tau) w_{t-1} + (1/tau) [r_t; u_t; 0],  w_0 = [0; 0; 1].
 
-So a scan carries, and keeps for the gradient, K + P + 1 numbers per trial instead of N, and the readout C x_t = (C Q) w_t
-does not compute x_t. It is the same network; only rounding differs.
+A scan therefore carries, and keeps for the gradient, K + P + 1 numbers per trial instead of N. The readout is
+C x_t = (C Q) w_t and does not compute x_t. The network is the same; only rounding differs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ._products import Weights
 
 
 class Subspace:
-    """State of a low-rank network as w, columns `[K + P + 1, batch]`.
+    """The state of a low-rank network in the coordinates w, columns `[K + P + 1, batch]`.
 
     Args:
-      L: factor of the recurrence, `[N, K]`, including its prefactor, if there is one.
+      L: factor of the recurrence, `[N, K]`, including the prefactor of the recurrence, if it has one.
       B: input weights, `[N, P]`.
       x0: initial state, `[N, 1]`.
-      reads: weights of everything that depends on phi(x), the recurrence and any feedback: `[J, N]`.
+      reads: weights `[J, N]` that multiply phi(x): those of the recurrence and of any feedback.
       tau: time constant, steps.
       phi: transfer function; None for a linear network, for which x_t is never computed.
     """
@@ -43,7 +43,7 @@ class Subspace:
         return jnp.concatenate([zeros, jnp.ones((1, batch_size), self.Q.dtype)])
 
     def inputs(self, u):
-        """Map inputs u `[T, P, B]` to what `advance` takes: u / tau and a channel of zeros, `[T, P + 1, B]`."""
+        """Map inputs u `[T, P, B]` to u / tau and a channel of zeros, `[T, P + 1, B]`: the v of `advance`."""
         return jnp.concatenate([u, jnp.zeros_like(u[:, :1])], axis=1) / self._tau
 
     def read(self, w):
@@ -51,5 +51,5 @@ class Subspace:
         return self._reads @ (w if self._phi is None else self._phi(self._basis @ w))
 
     def advance(self, w, r, v):
-        """The next w from the recurrent drive `r` (r_t / tau, `[K, B]`) and the mapped input of this step, `[P + 1, B]`."""
+        """The next w from the recurrent drive r (r_t / tau, `[K, B]`) and the mapped input v of this step, `[P + 1, B]`."""
         return self._keep * w + jnp.concatenate([r, v])

@@ -26,20 +26,20 @@ from ._shared import AffineReadout, initial_column, project
 class GatedCTRNN(Core):
     """Leaky RNN with a gated leak: x_t = (1 - z_t) x_{t-1} + z_t [W tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
-    z_t = sigmoid(W_z tanh(x_{t-1}) + B_z u_t + b_z) is the leak of each unit, 1/z_t its time constant at this moment. This
-    is the network of Krishnamurthy et al. with its update gate only, no output gate, a gate that follows its drive at once
-    (tau_z = 0), one bias b_z for the gates of all units, and Euler steps of its time unit. u_t is all inputs together.
+    z_t = sigmoid(W_z tanh(x_{t-1}) + B_z u_t + b_z) is the leak of each unit at this step, 1/z_t its time constant. This is
+    the network of Krishnamurthy et al. with the update gate only, without the output gate. The gate follows its drive
+    immediately (tau_z = 0), one bias b_z serves all units, and an Euler step is one time unit. u_t is all inputs together.
     Initial states are 0.1, or drawn once per seed.
 
-    Initialisation as published: W, W_z ~ N(0, 1/N), gains 1. The paper leaves the inputs and the bias of the gate open:
-    B, B_z ~ N(0, 1/P), and b_z such that a gate without drive has the time constant `tau`, that of the vanilla RNN here.
-    C, d ~ N(0, 1/N), as for every model here.
+    Initialisation as published: W, W_z ~ N(0, 1/N), gains 1. The paper does not give that of input weights and gate bias:
+    here B, B_z ~ N(0, 1/P), and the initial b_z gives a gate without drive the time constant `tau`. The default of
+    `tau` is that of the vanilla RNN. C, d ~ N(0, 1/N).
     """
 
     def __init__(self, spec, N: int, tau: float = 10.0, readout_bias: bool = True, drawn_start: bool = False):
         super().__init__(spec, name="ctrnn_gated")
         if not 1 < tau < math.inf:
-            raise NmbenchError(f"tau is the time constant that a gate starts with, in steps, and must be above 1, got {tau}")
+            raise NmbenchError(f"tau, the initial time constant of a unit in steps, must be finite and above 1, got {tau}")
         P = spec.input_size
         self._N = N
         # sigmoid(a) = (1 + tanh(a / 2)) / 2, with the half in the weights.

@@ -16,7 +16,7 @@ from ._shared import AffineReadout, initial_column, project
     free_size="N",
     settings={
         "element_finder": {"readout_bias": False, "drawn_start": True},
-        # With the bias no size is within 5% of the default budget of these tasks.
+        # With this bias, no size is within 5% of the default budget of these tasks.
         **{key: {"candidate_bias": False} for key in ("delay_pro", "delay_anti", "memory_pro", "memory_anti")},
     },
     input_weights={"W_u": InputWeights()},
@@ -28,12 +28,12 @@ class GRU(Core):
     """GRU: update gate z, reset gate r, candidate g;  h_t = z h_{t-1} + (1 - z) g,  y_t = C h_t (+ d).
 
     [z, r] = sigmoid(W_u u_t + W_h h_{t-1} + b),  g = tanh(W_u u_t + W_h (r h_{t-1}) + b), each with its rows of W_u, W_h, b.
-    The update gate keeps the state where z = 1, as in the paper, not as in later texts. Rows of W_u, W_h and b are in the
-    order z, r, g. u_t is all inputs together. Initial states are 0.1, or drawn once per seed.
+    A unit keeps its state if z = 1, as in the paper; in many later texts it does so if z = 0. Rows of W_u, W_h and b are in
+    the order z, r, g. u_t is all inputs together. Initial states are 0.1, or drawn once per seed.
 
     Initialisation as published: W_u ~ N(0, 0.01^2), each block of W_h the left singular vectors of a Gaussian matrix. The
-    paper omits the biases from its equations; they start at 0 here, and g has none with `candidate_bias=False`.
-    C, d ~ N(0, 1/N), as for every model here.
+    paper omits the biases from its equations; here they start at 0, and g has none with `candidate_bias=False`.
+    C, d ~ N(0, 1/N).
     """
 
     def __init__(

@@ -39,8 +39,8 @@ class LowRankRNN(Core):
     """Low-rank RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L R^T tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
     `matched` is exactly the NM-RNN with all gates at 1, with or without orthonormal L. `published` divides the recurrence by
-    N after orthonormalising, as the authors' code does for this model only. u_t is all inputs of the task together; x is
-    carried in the coordinates of `_subspace`. B ~ N(0, 1/P); L, R, C and d are initialised as in `_shared`.
+    N after orthonormalising L, as the authors' code does for this model only. u_t is all inputs together. The scan carries x
+    in the coordinates of `_subspace`. B ~ N(0, 1/P); L, R, C, d and the initial state are initialised as in `_shared`.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from nmbench import Core, InputWeights, NmbenchError, register_baseline
 
 from ._shared import AffineReadout, initial_column, project
 
-# Distance of draws from 0 and 1, where the logarithms below are infinite.
+# Smallest distance of uniform draws from 0 and 1, where the logarithms below are infinite.
 MARGIN = 1e-6
 
 
@@ -31,13 +31,14 @@ class LRU(Core):
     lambda = exp(-exp(nu_log) + i exp(theta_log)), so |lambda| < 1 for all values of the parameters.
     a_t = gelu(Re[(C_re + i C_im) x_t] + D u_t), H units;  h_t = (V a_t + b) sigmoid(G a_t + c);  y_t = C h_t (+ d)
 
-    This is one layer of the paper's network, without the linear encoder before it, which would only multiply B and D, and
-    without the skip connection. u_t is all inputs together. x is carried as real and imaginary parts.
-    Initial states are 0.1 in both, or drawn once per seed.
+    This is one layer of the paper's network without the skip connection and without the linear encoder, which would only
+    multiply B and D. u_t is all inputs together. The scan carries the real and the imaginary part of x. Both start at
+    0.1, or are drawn once per seed.
 
-    Initialisation as published: |lambda|^2 uniform in [r_min^2, r_max^2], phase uniform in [0, max_phase], that is
-    uniform on a ring; exp(gamma_log) = sqrt(1 - |lambda|^2), learned from there; B_re, B_im ~ N(0, 1/(2 P)), C_re, C_im ~
-    N(0, 1/N), D ~ N(0, 1). The paper does not give that of the gate: V, G ~ N(0, 1/H), b = c = 0. C, d ~ N(0, 1/H).
+    Initialisation as published: |lambda|^2 uniform in [r_min^2, r_max^2], phase uniform in [0, max_phase], so
+    that lambda is uniform on a ring or a part of it; exp(gamma_log) = sqrt(1 - |lambda|^2); B_re, B_im ~ N(0, 1/(2 P));
+    C_re, C_im ~ N(0, 1/N); D ~ N(0, 1). The paper does not give the initialisation of the gate: here V, G ~ N(0, 1/H) and
+    b = c = 0. C, d ~ N(0, 1/H).
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class LRU(Core):
         if not 0 <= r_min < r_max <= 1:
             raise NmbenchError(f"the ring of eigenvalues needs 0 <= r_min < r_max <= 1, got {r_min} and {r_max}")
         if not max_phase > 0:
-            raise NmbenchError(f"max_phase is the largest phase of an eigenvalue and must be above 0, got {max_phase}")
+            raise NmbenchError(f"max_phase, the largest phase of an eigenvalue, must be above 0, got {max_phase}")
         P = spec.input_size
         nu_log = _drawn("nu_log", (N, 1), lambda u: jnp.log(-0.5 * jnp.log(u * (r_max**2 - r_min**2) + r_min**2)))
         theta_log = _drawn("theta_log", (N, 1), lambda u: jnp.log(max_phase * u))

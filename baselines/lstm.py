@@ -30,16 +30,16 @@ from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, AffineReadout, initi
 class LSTM(Core):
     """LSTM: [i, f, o] = sigmoid(.), g = tanh(.) of W_u u_t + W_h h_{t-1} + b;  c_t = f c_{t-1} + i g,  h_t = o tanh(c_t).
 
-    y_t = C h_t. One bias vector per gate, no forget-gate offset, no readout bias. Rows of W_u, W_h and b are in the order
-    i, f, o, g. Initial states are 0.1, or drawn once per seed. u_t is all inputs together.
+    y_t = C h_t. There is one bias vector per gate, no forget-gate offset and no readout bias. Rows of W_u, W_h and b are in
+    the order i, f, o, g. Initial states are 0.1, or drawn once per seed. u_t is all inputs together.
     """
 
     def __init__(self, spec, N: int, drawn_start: bool = False):
         super().__init__(spec, name="lstm")
         P = spec.input_size
         self._N = N
-        # sigmoid(a) = (1 + tanh(a / 2)) / 2, with the half in the weights: one tanh for all four, which takes much of a
-        # step's time.
+        # sigmoid(a) = (1 + tanh(a / 2)) / 2, with the half in the weights: one tanh for i, f, o and g, because tanh takes
+        # much of the time of a step.
         scale = jnp.concatenate([jnp.full((3 * N, 1), 0.5), jnp.ones((N, 1))])
         self._W_u = scale * self.learned("W_u", (4 * N, P), 1 / math.sqrt(P))
         self._W_h = Weights(scale * self.learned("W_h", (4 * N, N), 1 / math.sqrt(N)))

@@ -1,4 +1,4 @@
-"""The minimal gated recurrent unit, whose gates see the input only."""
+"""The minimal gated recurrent unit: the gates of a layer depend on its input only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._shared import AffineReadout, initial_column, project
     free_size="N",
     settings={
         "element_finder": {"readout_bias": False, "drawn_start": True},
-        # With three layers no size is within 5% of the default budget of these tasks.
+        # With three layers, no size is within 5% of the default budget of these tasks.
         **{key: {"layers": 2} for key in ("delay_pro", "delay_anti", "memory_pro", "memory_anti")},
     },
     input_weights={"W_1": InputWeights()},
@@ -29,20 +29,20 @@ from ._shared import AffineReadout, initial_column, project
 class MinGRU(Core):
     """minGRU: z = sigmoid(.), g = (.) of W u_t + b;  h_t = (1 - z) h_{t-1} + z g,  stacked in layers;  y_t = C h_t (+ d).
 
-    The gates of a layer do not depend on its own state, so that a single layer cannot tell the time of an input; layer l
-    takes h_t of layer l - 1 as its input u_t. Three layers, as in the paper's experiments, without the normalisation,
-    convolution and feed-forward network around each. This is the plain recurrence: g is linear, not the
-    positive g of its log-space form. Rows of W_l and b_l are in the order z, g. u_t of the first layer is all inputs
-    together. Initial states are 0.1, or drawn once per seed.
+    The gates of a layer do not depend on its own state, so gates in a single layer cannot depend on earlier inputs. Layer l
+    takes h_t of layer l - 1 as its input u_t; u_t of the first layer is all inputs together. The default is three layers, as
+    in the paper's experiments, but without the normalisation, convolution and feed-forward network around each layer. This
+    is the plain recurrence with a linear g, not the log-space form with a positive g. Rows of W_l and b_l are in the order
+    z, g. Initial states are 0.1, or drawn once per seed.
 
-    The paper gives no initialisation; its code makes W and b with PyTorch's Linear, so both start uniform in
-    +-1/sqrt(inputs of the layer). C, d ~ N(0, 1/N), as for every model here.
+    The paper gives no initialisation. Its code makes W and b with PyTorch's Linear, so both start uniform in
+    +-1/sqrt(inputs of the layer). C, d ~ N(0, 1/N).
     """
 
     def __init__(self, spec, N: int, layers: int = 3, readout_bias: bool = True, drawn_start: bool = False):
         super().__init__(spec, name="min_gru")
         if layers < 1:
-            raise NmbenchError(f"layers counts the layers of a minGRU and must be at least 1, got {layers}")
+            raise NmbenchError(f"layers, the number of layers, must be at least 1, got {layers}")
         self._N = N
         # sigmoid(a) = (1 + tanh(a / 2)) / 2, with the half in the weights.
         scale = jnp.concatenate([jnp.full((N, 1), 0.5), jnp.ones((N, 1))])
@@ -75,6 +75,6 @@ class MinGRU(Core):
 
 
 def _linear(name: str, shape: tuple[int, ...], inputs: int) -> jax.Array:
-    """A parameter initialised as those of PyTorch's Linear layer with so many inputs."""
+    """A parameter initialised as in PyTorch's Linear layer: uniform in +-1/sqrt(inputs)."""
     bound = 1 / math.sqrt(inputs)
     return hk.get_parameter(name, shape, jnp.result_type(float), hk.initializers.RandomUniform(-bound, bound))

@@ -38,11 +38,11 @@ class FullRankNMRNN(Core):
     s_t = sigmoid(A_z z_t + b_z), from the new z
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [sum_k s_tk W_k tanh(x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
-    With W_k = L_k R_k^T it is the NM-RNN. The output network receives the input `sensory`, the neuromodulatory network all
-    inputs. W stacks the K components along its rows, `[K N, N]`. Initial states are 0.1, or drawn once per seed.
+    With W_k = L_k R_k^T this is the NM-RNN. The output network receives the input `sensory`, the neuromodulatory network all
+    inputs. W `[K N, N]` stacks the K components along its rows. Initial states are 0.1, or drawn once per seed.
 
     The publication does not contain this model. W_k ~ N(0, g^2 / (N K)), so that the recurrence with all gates open has a
-    spectral radius of about g = `MATCHED_GAIN`, as with the NM-RNN's factors. All else is initialised as in the NM-RNN.
+    spectral radius of about g = `MATCHED_GAIN`, as with the NM-RNN's factors. The rest is initialised as in the NM-RNN.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class FullRankNMRNN(Core):
         self._b_zx = jnp.zeros((M, 1))
         self._feedback = feedback
         if feedback:
-            # One product for everything that depends on tanh(x).
+            # One product for both uses of tanh(x).
             reads = jnp.concatenate([reads, self.learned("B_zx", (M, N), 1 / math.sqrt(N)) / tau_z])
             self._b_zx = self.learned("b_zx", (M, 1), small) / tau_z
         self._reads = Weights(reads)

@@ -1,4 +1,4 @@
-"""The linearised NM-RNN: its output network is linear, so that only the neuromodulation is nonlinear."""
+"""The linearised NM-RNN: its output network is linear; only the neuromodulation is nonlinear."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class LinearisedNMRNN(NeuromodulatedCore):
     s_t = sigmoid(A_z z_t + b_z), from the new z
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) L^T x_{t-1} + B_x u_t],  y_t = C x_t + d
 
-    phi is tanh, as in the authors' code, or the identity with `linear_z`. L is orthonormalised in every forward pass; with
-    `orthonormal=False` it is not, and the recurrence is divided by N. The supplement's Eqs. 1-3 are
+    phi is tanh, as in the authors' code, or the identity with `linear_z`. L is orthonormalised in every forward pass. With
+    `orthonormal=False` it is not; the recurrence is then divided by N. The supplement's Eqs. 1-3 are
     `tau_x=1, linear_z=true, feedback=true, orthonormal=false`. The output network receives the input `sensory`, the
     neuromodulatory network all inputs. Initial states are 0.1, or drawn once per seed.
     """

@@ -41,8 +41,8 @@ from ._shared import (
 class VanillaRNN(Core):
     """Vanilla RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [W tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
-    `matched`: W ~ N(0, 1/N), a recurrent gain of 1. `published`: (1/N) W in place of W, W ~ N(0, 1). B ~ N(0, 1/P).
-    u_t is all inputs together.
+    `matched`: W ~ N(0, 1/N), a recurrent gain of 1. `published`: (1/N) W replaces W, and W ~ N(0, 1). B ~ N(0, 1/P) and
+    C, d ~ N(0, 1/N). u_t is all inputs together. Initial states are 0.1, or drawn once per seed.
     """
 
     def __init__(

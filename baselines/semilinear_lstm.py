@@ -30,15 +30,16 @@ class SemilinearLSTM(Core):
 
     c_t = f c_{t-1} + i g,  h_t = o c_t,  y_t = C h_t + d
 
-    u'_t is the input u_t, or, with `previous_input`, [u_t; u_{t-1}] with u_{-1} = 0. By Proposition 1 of the supplement, any
-    linearised NM-RNN with tied orthonormal factors is such a network with `previous_input` (see `nmbench.theory`). W_u is
-    `[4 N, P]`, or `[2, 4 N, P]` with the previous input second. Rows of W_u, W_h and b are in the order f, i, g, o. Initial
-    states are 0.1, or drawn once per seed.
+    u'_t is the input u_t, or, with `previous_input`, [u_t; u_{t-1}] with u_{-1} = 0. By Proposition 1 of the supplement, a
+    linearised NM-RNN with tied orthonormal factors, tau_x = 1 and a linear z is such a network with `previous_input`, if its
+    x starts in the span of the factors (see `python -m nmbench.theory`). W_u is `[4 N, P]`, or `[2, 4 N, P]` with the
+    weights of u_{t-1} second. Rows of W_u, W_h and b are in the order f, i, g, o. Initial states are 0.1, or drawn once per
+    seed.
 
     The supplement gives no initialisation. Here f and i are initialised as the LSTM's gates: W_u with standard deviation
-    1/sqrt(size of u'), W_h and b with 1/sqrt(N). Those of g and o are a tenth of that: h is the product of the two and feeds
-    back into both, so with full weights it grows with its own square and overflows within a few steps. In training on trials
-    of 100 steps it diverges at a learning rate of 1e-2, and not at 1e-3.
+    1/sqrt(size of u'), W_h and b with 1/sqrt(N). The weights of g and o have a tenth of these standard deviations: h
+    contains the product of g and o and feeds back into both, so with full weights it grows with its own square and overflows
+    within a few steps. On trials of 100 steps, training diverges at a learning rate of 1e-2, but not at 1e-3.
     """
 
     def __init__(self, spec, N: int, previous_input: bool = False, drawn_start: bool = False):

@@ -1,7 +1,7 @@
 """Importing this module puts its checkout first on `sys.path`.
 
-A script then uses the nmbench beside it: from every folder, without an installed nmbench, and next to a clone that is called
-`nmbench`.
+The importing script then uses the nmbench of its own checkout: in every working folder, without an installed nmbench, and
+even if the clone's folder is called `nmbench`.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""The timed cases: tasks, models and the publication's sizes."""
+"""The cases that are timed: tasks, models and their sizes in the publication."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STYLES = ("nmbench", "published", "haiku", "torch")
 
 
 def choose(text: str, names_allowed, flag: str) -> list[str]:
-    """Names of a comma-separated flag. Raises `NmbenchError` for an unknown name and for an empty list."""
+    """The names in a comma-separated flag. Raises `NmbenchError` for an unknown name and for an empty list."""
     names = [name for name in text.split(",") if name]
     for name in names:
         if name not in names_allowed:
@@ -33,7 +33,7 @@ def choose(text: str, names_allowed, flag: str) -> list[str]:
 
 
 def counts(text: str, flag: str) -> list[int]:
-    """Positive whole numbers of a comma-separated flag."""
+    """The positive whole numbers in a comma-separated flag. Raises `NmbenchError` for anything else."""
     try:
         numbers = [int(n) for n in text.split(",")]
     except ValueError:
@@ -69,7 +69,7 @@ def training_batch_size(experiment: Experiment) -> int:
 
 
 def _synthetic(experiment: Experiment, steps: int, trials: int) -> Experiment:
-    """The experiment on trials of noise: `trials` per training step, `steps` time steps each. 0 keeps the task's number."""
+    """The experiment on noise: `trials` trials per training step with `steps` time steps each. 0 keeps the task's number."""
     from nmbench.contracts.task import Batch, FixedData
 
     trials = trials or training_batch_size(experiment)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes results/claims/: rows.csv and long_rows.csv, the ledger as CLAIMS.md and index.html, and the publication's figures.
-# Needs nmbench with the extra [report], and the run folders of reference_results.sh: first argument, by default
-# results/reference_runs. Paths are relative to the root of the checkout. Takes one to two hours on two cores: where a protocol
-# needs days, networks train for fewer steps, and the ledger says so.
+# Needs nmbench with the extra [report]. The first argument is the results folder of reference_results.sh, by default
+# results/reference_runs. The second and the third are the results folders of this script, by default results/claims_runs and
+# results/long_runs. Paths are relative to the root of the checkout. The script takes one to two hours on two cores: networks
+# whose protocol needs days train for fewer steps, and the ledger says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
@@ -18,14 +19,14 @@ for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=multitask --protocol=paper --steps=8000 --seeds=3
   run --model=$model --task=mwg_rank3 --protocol=paper --steps=14000
 done
-# The claim about retraining needs full training, of the NM-RNN only.
+# The claim about retraining needs full training, but only of the NM-RNN.
 "$python" -m nmbench.run --results_dir="$long" --model=nmrnn --task=multitask --seeds=4
 mkdir -p results/claims/figures
 cp "$folder/results.csv" results/claims/rows.csv
 cp "$long/results.csv" results/claims/long_rows.csv
 "$python" -m nmbench.claims results/reference.csv "$folder" "$long" --out=results/claims/CLAIMS.md
 "$python" -m nmbench.claims results/reference.csv "$folder" "$long" --format=html --out=results/claims/index.html
-# Exit code 1 means that a figure shows fewer seeds than possible. The caption then says so.
+# Exit code 1 means that a figure has fewer runs than it can show. Its caption lists the seeds.
 draw() { "$python" -m nmbench.figures "$@" || [ $? = 1 ]; }
 draw --results="$reference" --out=results/claims/figures/trained --only=S1,S2,S5,S6,intervals,ablation,5B,5C
 draw --results="$long" --out=results/claims/figures/multitask --only=S3,S4

@@ -1,4 +1,4 @@
-"""The constants of `nmbench/sweeps/estimate.py`, fitted to the rows of results CSVs.
+"""Fit the constants of `nmbench/sweeps/estimate.py` to the rows of results CSVs, by default the reference rows.
 
 python benchmarks/cost.py results/reference.csv
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import pathlib
 import statistics
-import sys
 from collections import defaultdict
 
+import _checkout  # noqa: F401
 import numpy as np
 import scipy.optimize
 import tabulate
 
-from nmbench.support import devices
+from nmbench.support import cli, devices
 
 devices.prepare(1)
 
@@ -23,10 +23,13 @@ from nmbench.contracts.catalog import TASKS  # noqa: E402
 from nmbench.results import csv_files  # noqa: E402
 from nmbench.sweeps import estimate  # noqa: E402
 
+FLAGS = cli.new_flags()
+REFERENCE = pathlib.Path(__file__).resolve().parents[1] / "results" / "reference.csv"
 
-def main(paths: list[str]) -> None:
+
+def main(paths: list[str]) -> int:
     groups = defaultdict(list)
-    for row in (row for path in paths for row in csv_files.read_csv(pathlib.Path(path))):
+    for row in (row for path in paths or [REFERENCE] for row in csv_files.read_csv(pathlib.Path(path))):
         if (seconds := estimate.measured(row)) is not None:
             groups[row["model"], row["task"], row["protocol"]].append((row, seconds))
     names, features, seconds = [], [], []
@@ -40,7 +43,7 @@ def main(paths: list[str]) -> None:
         names.append(name)
         features.append((steps, products))
         seconds.append(statistics.median(s for _, s in members))
-    # Each equation is divided by the measured seconds, so that errors are relative. Constants are not negative.
+    # Each equation is divided by the measured seconds, so that the fit minimises relative errors. Constants are >= 0.
     scaled = np.array(features, float) / np.array(seconds)[:, None]
     scale = scaled.max(axis=0)
     constants = scipy.optimize.nnls(scaled / scale, np.ones((len(names),)))[0] / scale
@@ -50,7 +53,8 @@ def main(paths: list[str]) -> None:
     per_job = [(r["compile_s"] + r["eval_s"]) * r["seeds_together"] for members in groups.values() for r, _ in members[:1]]
     print(f"\nPER_STEP = {constants[0]:.2g}\nPER_PRODUCT = {constants[1]:.2g}")
     print(f"compilation and evaluation of an experiment, median: {statistics.median(per_job):.1f} s")
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["results/reference.csv"])
+    cli.run(main, FLAGS, __doc__, "cost.py", "[FILE.csv ...]")

@@ -1,10 +1,10 @@
-"""Time one gradient of the NM-RNN at its published sizes with and without each idea for speed, on one core.
+"""Time one gradient of the NM-RNN at its published sizes, with and without each idea for speed, on one core.
 
   python benchmarks/leads.py
 
-The variants of a case take turns in one process, for several rounds. The table gives the median time of each variant
-and the median of its ratio to the variant that nmbench uses. benchmarks/README.md lists the
-predictions and the ideas that were kept.
+The variants of a case take turns in one process, for several rounds. The table gives the median time of each variant and
+the median of its ratio to the variant that nmbench uses. benchmarks/README.md lists the predictions and the ideas that were
+kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 
 import _checkout  # noqa: F401
 
-from nmbench.support import devices
+from nmbench.support import cli, devices
 
 devices.prepare(1)
 
@@ -35,7 +35,7 @@ ROUNDS = 15
 
 
 class Wide(nmrnn.NMRNN):
-    """The same network with x itself as the state, `[N, B]`, with the input map and the readout over the whole sequence."""
+    """The same network with x itself as the state, `[N, B]`; input map and readout still take the whole sequence."""
 
     def input_map(self, inputs):
         v_x, v_z = super().input_map(inputs)
@@ -87,9 +87,13 @@ def recomputing(core, inputs):
     return jnp.swapaxes(core.readout(states), 1, 2)
 
 
-def main() -> None:
+FLAGS = cli.new_flags()
+
+
+def main() -> int:
     table = [line for case in CASES for line in measure_case(case)]
-    print(tabulate.tabulate(table, ["case", "variant", "ms per gradient", "time over the one used", "temporaries MB"]))
+    print(tabulate.tabulate(table, ["case", "variant", "ms per gradient", "time / time of used", "temporaries MB"]))
+    return 0
 
 
 def measure_case(case: str) -> list[list[str]]:
@@ -131,7 +135,7 @@ def compiled(f, *args):
 
 
 def measure(case: str, calls, gradients: int) -> list[list[str]]:
-    """Lines of the table. The first variant is the one that nmbench uses."""
+    """Lines of the table. `calls` holds the variant that nmbench uses first; each call computes `gradients` gradients."""
     times = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for name, (call, _) in calls.items():
@@ -148,4 +152,4 @@ def measure(case: str, calls, gradients: int) -> list[list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main, FLAGS, __doc__, "leads.py")

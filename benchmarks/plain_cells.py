@@ -1,8 +1,8 @@
-"""The built-in models as an author publishes them: one trial, one step at a time, states as wide as in the equations.
+"""The built-in models in the form in which authors publish them: one trial, one step at a time, the state x itself.
 
 Pure functions of nmbench's own parameters (the inner dict, e.g. `params["nmrnn"]`) and hyperparameters. The readout is
-inside the step, L is orthonormalised inside the forward pass, and trials are vmapped. The tests compare the fast path with
-these functions (`tests/benchmarks`), and `speed.py` times both (style "published").
+inside the step, L is orthonormalised inside the forward pass, and trials are vmapped. Tests compare nmbench's models with
+these functions (`tests/benchmarks`), and `speed.py` times both (styles "nmbench" and "published").
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tree
 
 
 def column(params, name: str, size: int):
-    """Initial state `[size]`: drawn with the parameters if they hold one, otherwise 0.1 in every unit."""
+    """Initial state `[size]`: the one in the parameters if they contain it, otherwise 0.1 in every unit."""
     if f"fixed_{name}" in params:
         return params[f"fixed_{name}"][:, 0]
     return jnp.full((size,), 0.1, params["C"].dtype)
@@ -116,7 +116,7 @@ def gru(params, hparams, h, u, everything):
 
 
 def min_gru(params, hparams, state, u, everything):
-    """One step. state: h of each layer, `[N]`; rows of the weights in the order z, g."""
+    """One step. state: h `[N]` of each layer; rows of the weights in the order z, g."""
     del hparams, u
     states, below = [], everything
     for layer, h in enumerate(state, start=1):
@@ -127,7 +127,7 @@ def min_gru(params, hparams, state, u, everything):
 
 
 def lru(params, hparams, state, u, everything):
-    """One step. state: x, `[N]`, complex."""
+    """One step. state: x `[N]`, complex."""
     del hparams, u
     p, column = params, {name: value[:, 0] for name, value in params.items()}
     x = jnp.exp(-jnp.exp(column["nu_log"]) + 1j * jnp.exp(column["theta_log"])) * state
@@ -145,7 +145,7 @@ def ctrnn_gated(params, hparams, x, u, everything):
 
 
 def nmrnn_full(params, hparams, state, u, everything):
-    """One step. state: (x `[N]`, z `[M]`); W holds the components one below the other."""
+    """One step. state: (x `[N]`, z `[M]`); W contains the K component matrices stacked vertically, `[K N, N]`."""
     (x, z), p = state, params
     drive = p["W_z"] @ jnp.tanh(z) + p["B_z"] @ everything
     if hparams["feedback"]:
@@ -163,7 +163,7 @@ def as_it_is(params, hparams):
 
 
 def semilinear_lstm(params, hparams, state, u, everything):
-    """One step, without the previous input. state: (h `[N]`, c `[N]`); rows of the weights in the order f, i, g, o."""
+    """One step; no input from the previous step. state: (h `[N]`, c `[N]`); rows of the weights in the order f, i, g, o."""
     del hparams, u
     h, c = state
     f, i, g, o = jnp.split(params["W_u"] @ everything + params["W_h"] @ h + params["b"][:, 0], 4)
@@ -199,7 +199,7 @@ def start_full(params):
     return column(params, "x0", params["W"].shape[1]), column(params, "z0", params["W_z"].shape[0])
 
 
-# Name to (preparation once per forward pass, initial state, step).
+# From the name of a model to (preparation once per forward pass, initial state, step).
 CELLS = {
     "nmrnn": (prepare_nmrnn, start_modulated, nmrnn),
     "nmrnn_linear": (prepare_nmrnn_linear, start_modulated, nmrnn_linear),
@@ -216,7 +216,7 @@ CELLS = {
 
 
 def trial_outputs(name: str, params, hparams, inputs):
-    """Outputs `[T, O]` of one trial. inputs: dict of `[T, C]`; the output network of an NM-RNN sees `sensory` only."""
+    """Outputs `[T, O]` of one trial. inputs: dict of `[T, C]`; the output network of an NM-RNN receives only `sensory`."""
     prepare, start, cell = CELLS[name]
     params = prepare(params, hparams)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes results/reference.csv, results/LEADERBOARD.md and results/leaderboard/index.html: the models of the publication, ten
 # seeds each, on element_finder (protocols matched and paper, for the NM-RNN also paper_code) and on mwg_rank3 (matched).
-# Needs nmbench with the extra [report]. Takes 32 minutes on two cores. The first argument is the folder of the runs, by default
+# Needs nmbench with the extra [report]. Takes 32 minutes on two cores. The first argument is the results folder, by default
 # results/reference_runs, relative to the root of the checkout.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,4 +1,4 @@
-"""Tables on the terminal and in a Markdown file, which also names the command, the date and the machine."""
+"""Tables on the terminal and in a Markdown file with the command, the date and the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nmbench.support.errors import NmbenchError
 
 
 class Report:
-    """Prints each table at once. `close` writes all tables to `path` as Markdown.
+    """Prints each table immediately; `close` writes all tables to `path` as Markdown.
 
     Args:
       path: Markdown file, or None to write no file.
@@ -74,7 +74,7 @@ def processor() -> str:
 
 
 def digits(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """The number with three significant digits, without an exponent."""
     if value <= 0:
         return f"{value:g}"
     text = f"{value:.3g}"

@@ -1,8 +1,8 @@
-"""Estimate the least time of a training step on one core, from the operations that it needs and the speed of this machine.
+"""Estimate the least time of a training step on one core from its operations and the speed of this machine.
 
-Formulas count the operations of the plain formulation with a wide state (`plain_cells`), forward and backward,
-for one seed. The speed of products and transfer functions is measured with compiled JAX on one thread, at the shapes of
-the case; the speed of copies with NumPy.
+Formulas count the operations of the plain formulation (`plain_cells`) for one seed, forward and backward. The speed of
+products and transfer functions is measured with compiled JAX on one thread, at the shapes of the case; the speed of copies
+is measured with NumPy.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ def products(experiment: Experiment) -> list[tuple[int, int]]:
 
 
 def transfers(experiment: Experiment) -> int:
-    """tanh and sigmoid evaluations per step and trial; the backward pass needs none."""
+    """Evaluations of tanh and sigmoid per time step and trial. The backward pass needs none."""
     h = experiment.sizing.hparams
     per_unit = {"rnn": h["N"], "lstm": 5 * h["N"]}
     return per_unit.get(experiment.baseline.name) or h["N"] + h["M"] + h["K"]
 
 
 def kept(experiment: Experiment) -> int:
-    """Numbers per step and trial that the gradient needs: states, their transfer functions, gates, inputs of gates."""
+    """Stored numbers per time step and trial that the gradient needs: states, their tanh, gates and the factors of gates."""
     h = experiment.sizing.hparams
     per_unit = {"rnn": 2 * h["N"], "lstm": 7 * h["N"]}
     return per_unit.get(experiment.baseline.name) or 2 * h["N"] + 2 * h["M"] + 2 * h["K"]
 
 
 def measure(experiment: Experiment) -> dict[str, Any]:
-    """Operations of a training step of one seed, speeds (per second, one core) and the resulting time "ms"."""
+    """Operations of a training step of one seed, speeds (per second, one core) and the estimated time "ms"."""
     trials, steps = cases.training_batch_size(experiment), experiment.task.spec.steps
     repeats = trials * steps
     shapes = products(experiment)
@@ -57,7 +57,7 @@ def measure(experiment: Experiment) -> dict[str, Any]:
     mac_s = sum(3 * repeats * a * b / product_rate(a, b, trials) for a, b in shapes)
     tanhs, size = repeats * transfers(experiment), 4 * repeats * kept(experiment)
     tanh_per_s, byte_per_s = tanh_rate((transfers(experiment), trials)), copy_rate(size)
-    # Written once in the forward pass, read once in the backward pass.
+    # Stored numbers are written once in the forward pass and read once in the backward pass.
     seconds = mac_s + tanhs / tanh_per_s + 2 * size / byte_per_s
     return {
         "macs": macs,
@@ -71,8 +71,8 @@ def measure(experiment: Experiment) -> dict[str, Any]:
 
 
 def product_rate(a: int, b: int, trials: int) -> float:
-    """Multiply-adds per second of `[a, b] @ [b, trials]` and `[b, a] @ [a, trials]`, in turns."""
-    # Orthonormal: repeated products give neither large nor denormal numbers.
+    """Multiply-adds per second of the products `[a, b] @ [b, trials]` and `[b, a] @ [a, trials]`, in turns."""
+    # W is orthonormal, so that repeated products give neither large nor denormal numbers.
     W = np.linalg.qr(np.random.RandomState(0).randn(max(a, b), min(a, b)))[0].astype(np.float32)
     W = jnp.asarray(W if a >= b else W.T)
     x = jnp.asarray(np.random.RandomState(1).randn(b, trials).astype(np.float32))
@@ -97,7 +97,7 @@ def copy_rate(size: int) -> float:
 
 
 def turns_per_second(f, x) -> float:
-    """Number of times per second that one compiled loop computes `x = f(x)`: the best of three tries."""
+    """How many times per second a compiled loop computes `x = f(x)`: the best of three tries."""
     loop = jax.jit(lambda x, n: jax.lax.fori_loop(0, n, lambda i, y: f(y), x))
     jax.block_until_ready(loop(x, 1))
     n, best = 1, 0.0

@@ -1,4 +1,4 @@
-"""Measure how the trainer's time and memory grow, for the NM-RNN on `mwg_rank3`. One size varies at a time."""
+"""Measure how the trainer's time and memory grow for the NM-RNN on `mwg_rank3`. One size varies at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers import Worker
 from nmbench.support.errors import NmbenchError
 
 CASE, MODEL, SEEDS = "mwg_rank3", "nmrnn", 2
-# Label of a size to (key in `changes` of `cases.load`, values). With other steps or trials the data are noise.
+# From the label of a size to ("seeds" or a key in `changes` of `cases.load`, values). If T or B varies, the data are noise.
 AXES: dict[str, tuple[str, tuple[int, ...]]] = {
     "seeds": ("seeds", (1, 2, 5, 10, 20, 50, 100)),
     "units N": ("N", (25, 50, 100, 200, 400, 800, 1600)),
@@ -22,7 +22,7 @@ AXES: dict[str, tuple[str, tuple[int, ...]]] = {
 
 
 def main(path: str, block_seconds: float, report: reporting.Report) -> None:
-    """Measure all points, print them and draw them in the picture `path`."""
+    """Measure all points, print them and plot them in the file `path`."""
     try:
         import matplotlib
     except ImportError as error:
@@ -56,7 +56,7 @@ def measure(key: str, value: int, block_seconds: float) -> tuple[float, float]:
 
 
 def draw(path: pathlib.Path, points: dict[str, list[tuple[float, float]]]) -> None:
-    """Draw log-log plots: time above, memory below. A dotted line of slope one goes through the last point of each."""
+    """Draw log-log plots, time above and memory below. A dotted line of slope one goes through the last point of each."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(

@@ -1,8 +1,8 @@
-"""What a sweep of ten thousand experiments asks of Slurm: number of calls and files. Nothing is trained.
+"""Count the Slurm commands and the files of a sweep of ten thousand experiments. Nothing is trained.
 
   python benchmarks/scheduler_calls.py --experiments=10000
 
-Needs submitit, but no Slurm: `sbatch`, `squeue` and the other commands are scripts that count their calls and answer as
+Needs submitit, but no Slurm: scripts replace `sbatch`, `squeue` and the other commands. They count their calls and answer as
 Slurm does, with arrays of at most 1,001 jobs (Slurm's default).
 """
 
@@ -14,6 +14,7 @@ import pathlib
 import tempfile
 import time
 
+import _checkout  # noqa: F401
 from tabulate import tabulate
 
 from nmbench.experiments.configuration import Configuration
@@ -24,7 +25,7 @@ from nmbench.sweeps.slurm import executor
 from nmbench.sweeps.slurm.settings import Settings
 
 FLAGS = cli.new_flags()
-cli.integer(FLAGS, "experiments", 10_000, "experiments of the sweep", lower=1)
+cli.integer(FLAGS, "experiments", 10_000, "number of experiments in the sweep", lower=1)
 
 ANSWERS = {
     "sbatch": "echo Submitted batch job $(wc -l < {calls})",
@@ -69,7 +70,7 @@ def measure(folder: pathlib.Path, calls: pathlib.Path, queue: pathlib.Path) -> l
     counted("submitting", lambda: slurm.run(jobs, lambda event: None))
     records = executor.folder_of(str(results))
     files = [path for path in records.rglob("*") if path.is_file() and not path.is_symlink()]
-    lines.append(("files that submitting writes", f"{len(files)}, {sum(p.stat().st_size for p in files) / 1e6:.0f} MB"))
+    lines.append(("files made by submitting", f"{len(files)}, {sum(p.stat().st_size for p in files) / 1e6:.0f} MB"))
     job_ids = [path.name.removesuffix("_submitted.pkl") for path in records.glob("*_submitted.pkl")]
     assert len(job_ids) == FLAGS.experiments
     queue.write_text("".join(f"{job_id}|PENDING\n" for job_id in job_ids))
@@ -78,13 +79,13 @@ def measure(folder: pathlib.Path, calls: pathlib.Path, queue: pathlib.Path) -> l
         assert len(executor.find(jobs, records)) == FLAGS.experiments
 
     counted("reattaching, all jobs waiting", reattach)
-    counted("one look at the queue, all jobs waiting", lambda: executor.commands.states("nmbench"))
-    lines.append(("looks per hour, in the long run", f"{3600 / executor.LONGEST_S:g}"))
+    counted("one query of the queue, all jobs waiting", lambda: executor.commands.states("nmbench"))
+    lines.append(("queries per hour in a long sweep", f"{3600 / executor.LONGEST_S:g}"))
     return lines
 
 
 def stub(number: int, results: str) -> Job:
-    """A job like those of a sweep, of an experiment that does not exist."""
+    """A job like those of a sweep, for an experiment that does not exist."""
     budget, seeds, sha256 = number + 1, tuple(range(10)), "0" * 64
     configuration = Configuration(
         engine=1,

@@ -1,13 +1,12 @@
-"""Time the same training work in four styles, side by side on this machine.
+"""Time the same training in four styles, side by side on this machine.
 
 nmbench:    nmbench's trainer: all seeds in one program, trials in columns, validation included
 published:  JAX code as authors publish it: one trial under vmap, readout in the scan, a jitted step per Python iteration
 haiku:      hk.RNNCore and hk.dynamic_unroll on batches, a jitted step per Python iteration
 torch:      torch.nn modules on batches, a step per Python iteration
 
-Every style runs in its own process. The processes of one case take turns: one block of steps each, for --rounds rounds. Only
-one process works at a time. Sizes and batch sizes come from the publication, other settings from the
-matched protocol's first phase.
+Every style runs in its own process. The processes of a case take turns: one block of steps each, for --rounds rounds. Only
+one process works at a time. Sizes come from the publication, other settings from the first phase of the matched protocol.
 
     python benchmarks/speed.py --cases=mwg_rank3 --models=nmrnn --seeds=1,10 --markdown=speed.md
     python benchmarks/speed.py --scaling=scaling.png
@@ -39,7 +38,7 @@ cli.integer(FLAGS, "rounds", 5, "number of blocks of each style", lower=1)
 cli.number(FLAGS, "block_seconds", 1.0, "approximate length of a block in seconds")
 cli.string(FLAGS, "markdown", None, "also write the tables to this Markdown file")
 cli.string(
-    FLAGS, "scaling", None, "instead, draw in this picture (.png) how time and memory grow with seeds, N, steps and trials"
+    FLAGS, "scaling", None, "instead, measure how time and memory grow with seeds, N, steps and trials; plot in this .png"
 )
 
 
@@ -80,7 +79,7 @@ def main() -> int:
                 limits += [limit(bound, row) for row in ours]
     report.table("Time of a training step", [{k: v for k, v in row.items() if k != "_ms"} for row in rows])
     if limits:
-        report.table("What one core could do at best", limits)
+        report.table("Estimated least time of a training step", limits)
     report.close()
     return 0
 
@@ -90,7 +89,7 @@ def say(text: str) -> None:
 
 
 def measure(case: str, model: str, seeds: int, styles: list[str], rounds: int, block: float) -> list[dict[str, Any]]:
-    """Time all styles, in turns, for one case, model and number of seeds. Returns rows of the table."""
+    """Time all styles in turns, for one case, model and number of seeds. Returns the rows of the table."""
     with contextlib.ExitStack() as stack:
         workers, compile_s, steps = {}, {}, {}
         for style in styles:
@@ -119,7 +118,7 @@ def measure(case: str, model: str, seeds: int, styles: list[str], rounds: int, b
 
 
 def limit(bound: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """Row of the second table: the estimate of `roofline.measure` beside the measured time."""
+    """A row of the second table: the estimate of `roofline.measure` and the measured time."""
     cores, seeds = devices.cores(), row["seeds"]
     # A core runs whole seeds: 10 seeds on 4 cores take as long as 12.
     best = bound["ms"] * -(-seeds // min(cores, seeds)) / seeds

@@ -1,4 +1,4 @@
-"""What ten thousand runs cost in files, bytes and time: stub runs with real rows in a temporary folder. Nothing is trained.
+"""Measure files, bytes and time of ten thousand stub runs with valid rows, in a temporary folder. Nothing is trained.
 
   python benchmarks/ten_thousand.py --runs=10000 --markdown=table.md
 
@@ -16,6 +16,7 @@ import pathlib
 import tempfile
 import time
 
+import _checkout  # noqa: F401
 import numpy as np
 import safetensors.numpy
 from absl import app, flags, logging
@@ -36,12 +37,12 @@ from nmbench.sweeps import grid  # noqa: E402
 
 SEEDS = 10
 RUNS = flags.DEFINE_integer("runs", 10_000, "number of runs, a multiple of ten", lower_bound=SEEDS)
-MARKDOWN = flags.DEFINE_string("markdown", None, "file to write the table to as well")
-FOLDER = flags.DEFINE_string("folder", None, "where to make the temporary folder; the system's default")
+MARKDOWN = flags.DEFINE_string("markdown", None, "also write the table to this Markdown file")
+FOLDER = flags.DEFINE_string("folder", None, "make the temporary folder in this folder; by default in the system's")
 
 
 def stub_rows(point: grid.GridPoint) -> list[dict]:
-    """A row for every seed of an experiment; only the results of training and evaluation are made up."""
+    """A row for every seed of an experiment; only results of training and evaluation are invented."""
     experiment, random = point.experiment, np.random.RandomState(len(point.name))
     metric = experiment.task.primary
     rows = []
@@ -97,7 +98,7 @@ class Table:
 
 
 def command(name: str, *argv: str) -> str:
-    """Output of a command, called in process."""
+    """The output of a command, called in this process."""
     module, out = {"sweep": sweep, "leaderboard": __import__("nmbench.leaderboard", fromlist=["main"])}[name], io.StringIO()
     with contextlib.redirect_stdout(out):
         code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
@@ -121,25 +122,25 @@ def main(_) -> None:
         points = sorted(points, key=lambda point: point.name)[:experiments]
         assert len(points) == experiments
         store.prepare()
-        with table.timed(f"making {RUNS.value} run folders (every file synced to disk)"):
+        with table.timed(f"making {RUNS.value} run folders (every file flushed to disk)"):
             for point in points:
                 write(store, stub_rows(point))
         files = [path for path in pathlib.Path(results).rglob("*") if path.is_file()]
         table.add("files", str(len(files)))
         table.add("MB", f"{sum(path.stat().st_size for path in files) / 1e6:.0f}")
-        table.add("MB on the disk", f"{sum(512 * path.stat().st_blocks for path in files) / 1e6:.0f}")
-        with table.timed("names of all runs"):
+        table.add("MB on disk", f"{sum(512 * path.stat().st_blocks for path in files) / 1e6:.0f}")
+        with table.timed("listing the names of all runs"):
             assert len(store.names()) == RUNS.value
         with table.timed("collecting all runs into results.csv"):
             assert len(store.collect()) == RUNS.value
         table.add("MB of results.csv", f"{os.path.getsize(store.csv) / 1e6:.0f}")
         flags_ = ["--models=all", "--tasks=all", f"--budgets={','.join(map(str, budgets))}", f"--results_dir={results}"]
-        with table.timed("sweep --dry_run over them, stored runs included"):
+        with table.timed("sweep --dry_run over the whole grid, with these runs done"):
             shown = command("sweep", *flags_, "--dry_run")
         done = sum(point.experiment.configuration(0).budget in budgets for point in points) * SEEDS
         assert f" {done} " in shown.splitlines()[len(tasks) + 3], shown
         first = points[0].experiment
-        with table.timed("what a child of a sweep looks up: ten rows"):
+        with table.timed("reading ten rows, as each process of a sweep does"):
             assert all(store.row(first.run_id(seed)) for seed in range(SEEDS))
         for what in ("results", "results/results.csv"):
             with table.timed(f"leaderboard of {'the folder' if what == 'results' else 'results.csv'}"):

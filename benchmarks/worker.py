@@ -1,7 +1,8 @@
-"""Process that times one style of one case. `speed.py` starts it and talks to it over pipes.
+"""A process that times one style of one case. `speed.py` starts it and communicates with it over pipes.
 
-Reads the job as one line of JSON and answers {"compile_s"} when compiled. Then, for each line {"steps": K}, runs K steps of
-every seed and answers {"seconds", "peak_rss_mb"}. Ends when its input ends.
+It reads the job as one line of JSON and answers {"compile_s"} after compilation. Then, for each line {"steps": K}, it runs
+K steps of every seed and answers {"seconds", "peak_rss_mb"}. It ends when its input ends. A job of the style "roofline" gets
+one answer, the estimate of `roofline.measure`.
 """
 
 from __future__ import annotations

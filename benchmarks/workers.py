@@ -1,4 +1,4 @@
-"""Starts, asks and stops worker processes for `speed.py`. Only one of them works at a time."""
+"""Starts, queries and stops worker processes for `speed.py`. Only one of them works at a time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ class Worker:
 
     Args:
       job: style, case, model, seeds and optionally changes.
+
+    The methods raise `NmbenchError` if the process has ended.
     """
 
     def __init__(self, **job: Any):
         self.job = job
-        # nmbench sets XLA_FLAGS itself; the other styles use the defaults of JAX and PyTorch. The cache is off
-        # because the table compares compile times too.
+        # nmbench sets XLA_FLAGS itself; the other styles use the defaults of JAX and PyTorch. The compilation cache is off,
+        # because the table also compares compile times.
         environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed on exit)
@@ -56,11 +58,11 @@ class Worker:
         return self._ask(self.job)
 
     def run(self, steps: int) -> dict[str, Any]:
-        """Run this number of steps of every seed. Returns "seconds" and "peak_rss_mb"."""
+        """Run this number of steps of every seed. Returns {"seconds", "peak_rss_mb"}."""
         return self._ask({"steps": steps})
 
     def calibrate(self, seconds: float) -> int:
-        """Returns the number of steps that takes about `seconds`."""
+        """Returns the number of steps that take about `seconds`."""
         steps = 1
         self.run(steps)
         while True:

@@ -1,10 +1,10 @@
-"""Write the tables of README.md that come from results/reference.csv, between their markers.
+"""Write the tables of README.md that are computed from results/reference.csv between their markers.
 
   python docs/generated_tables.py           # update README.md
   python docs/generated_tables.py --check   # exit code 1 if README.md is not current
 
-Between `<!-- table: TASK -->` and `<!-- end -->` is the task's table under protocol `matched`, and after
-`<!-- table: overall -->` the ranking over all tasks, both as printed by
+The markers `<!-- table: TASK -->` and `<!-- end -->` enclose the task's table under protocol `matched`. The markers
+`<!-- table: overall -->` and `<!-- end -->` enclose the ranking over all tasks. Both tables are as printed by
 
   python -m nmbench.leaderboard results/reference.csv --protocol=matched --format=markdown
 """
@@ -26,7 +26,7 @@ _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def tables() -> dict[str, str]:
-    """Name of a marker to its table in Markdown."""
+    """The tables in Markdown, by the names in their markers."""
     source = experiment_rows.read(str(ROOT / "results" / "reference.csv"), protocol=PROTOCOL)
     found = ranking.rank_tables([source])
     texts = {table.task: leaderboard.render([table], [], "markdown") for table in found}
@@ -36,7 +36,7 @@ def tables() -> dict[str, str]:
 
 
 def update(text: str) -> str:
-    """The text with current tables between its markers; raises `KeyError` for an unknown name."""
+    """The text with current tables between its markers. Raises `KeyError` for a marker with an unknown name."""
     found = tables()
     return _MARKED.sub(lambda match: f"{match[1]}\n{found[match[2]]}\n\n{match[3]}", text)
 

@@ -1,4 +1,4 @@
-"""A GRU of Equinox. Its module contains arrays and other values; the float arrays are the parameters."""
+"""A GRU of Equinox. The float arrays of its module are the parameters; the other values stay outside."""
 
 import equinox as eqx
 import jax
@@ -8,7 +8,7 @@ import nmbench
 
 
 class Network(eqx.Module):
-    """A GRU with N units, without biases, and a linear readout, for one trial `[T, channels]`."""
+    """A GRU with N units, without biases, and a linear readout, for one trial: `[T, channels]` to `[T, outputs]`."""
 
     cell: eqx.nn.GRUCell
     readout: eqx.nn.Linear
@@ -31,7 +31,7 @@ class Network(eqx.Module):
 def equinox_gru(spec, N: int):
     """GRU of Equinox with its own initialisation."""
     make = lambda key: Network(spec.input_size, N, spec.output_size, key)
-    split = lambda key: eqx.partition(make(key), eqx.is_inexact_array)  # arrays of floats, everything else
+    split = lambda key: eqx.partition(make(key), eqx.is_inexact_array)  # float arrays, everything else
     static = eqx.filter_eval_shape(make, jax.random.key(0))
     static = eqx.filter(static, lambda leaf: not isinstance(leaf, jax.ShapeDtypeStruct))
     network = lambda params: jax.vmap(eqx.combine(params, static), in_axes=1, out_axes=1)  # over trials

@@ -1,11 +1,11 @@
-"""An LSTM of flax.linen, whose `init` and `apply` form the pair of functions that nmbench trains."""
+"""An LSTM of flax.linen. Its `init` and `apply` are the pair of functions that nmbench trains."""
 
 import flax.linen as nn
 import jax
 
 import nmbench
 
-# Names as in Flax's tree of parameters. LSTMCell has one matrix per gate, used as `u @ kernel`: channels on axis 0.
+# Names as in Flax's parameter tree. LSTMCell has one matrix per gate and computes `u @ kernel`, so channels are on axis 0.
 READS = {f"params/cell/i{gate}|kernel": nmbench.InputWeights(axis=0) for gate in "ifgo"}
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 import nmbench
 
-# The second phase of the multitask trains only the input weights, which are named here. `u @ W`: channels on axis 0.
+# The second phase of the multitask trains only these input weights. `hk.Linear` computes `u @ w`, so channels are on axis 0.
 READS = {name: nmbench.InputWeights(axis=0) for name in ("haiku_gru/~/gates_in|w", "haiku_gru/~/candidate_in|w")}
 
 

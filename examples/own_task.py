@@ -1,7 +1,7 @@
 """A task of your own: the flip-flop. The target of each channel is the last pulse in that channel.
 
-After Sussillo and Barak (2013), Opening the black box, Neural Computation 25(3). Its frozen sets are in testsets/ beside
-this file, made by `python -m nmbench.freeze --plugin=examples/own_task.py --task=flip_flop`.
+From Sussillo and Barak (2013), Opening the black box, Neural Computation 25(3). The frozen sets in testsets/ were made by
+`python -m nmbench.freeze --plugin=examples/own_task.py --task=flip_flop`.
 """
 
 import jax
@@ -15,7 +15,7 @@ SETS = {"validation": (20261101, 400), "test": (20261102, 1000)}  # seed and num
 
 
 def sample(key, batch_size: int) -> Batch:
-    """New trials on the device: pulses of +1 or -1 with probability 0.1, and always one in the first step."""
+    """New trials on the device. Each step and channel has a pulse of +1 or -1 with probability 0.1, step 0 always."""
     when, sign = jax.random.split(key)
     shape = (STEPS, batch_size, CHANNELS)
     pulses = jax.random.bernoulli(when, RATE, shape).at[0].set(True) * jax.random.rademacher(sign, shape)
@@ -24,7 +24,7 @@ def sample(key, batch_size: int) -> Batch:
 
 
 def draw_set(split: str) -> dict[str, np.ndarray]:
-    """A frozen set: `pulses` int8 `[T, B, C]`. NumPy guarantees that the stream of RandomState never changes."""
+    """A frozen set: `pulses` int8 `[T, B, C]`. NumPy guarantees that all versions draw the same numbers."""
     seed, trials = SETS[split]
     random = np.random.RandomState(seed)
     shape = (STEPS, trials, CHANNELS)
@@ -51,7 +51,7 @@ def _squared_error(predictions, arrays) -> np.ndarray:
 
 
 def _bits_held(predictions, arrays) -> np.ndarray:
-    """Fraction of steps and channels with the right sign, `[B]`."""
+    """Fraction of steps and channels in which the prediction has the right sign, `[B]`."""
     return np.mean(predictions * unpack(arrays).targets > 0, axis=(0, 2))
 
 
@@ -61,7 +61,12 @@ MATCHED = Protocol(
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
     summary="Adam, cosine decay, gradients clipped to norm 1, learning rate tuned.",
 )
-SMOKE = Protocol(name="smoke", phases=(Phase(steps=20, batch_size=16),), validate_every=10, summary="Does it run?")
+SMOKE = Protocol(
+    name="smoke",
+    phases=(Phase(steps=20, batch_size=16),),
+    validate_every=10,
+    summary="Twenty steps, to check that everything runs.",
+)
 
 register_task(
     "flip_flop",
@@ -75,7 +80,7 @@ register_task(
     set_sizes={split: trials for split, (_, trials) in SETS.items()},
     unpack=unpack,
     metrics=(
-        # The error of answering 0 is 1 at every step.
+        # The squared error of the answer 0 is 1 at every step.
         Metric("mse", _squared_error, higher_is_better=False, floor=1.0, ceiling=0.0, threshold=0.05),
         Metric("bits_held", _bits_held, higher_is_better=True, floor=0.5, ceiling=1.0),
     ),

@@ -14,7 +14,7 @@ HIDDEN, BATCH = 10, 128
 
 
 class Network(torch.nn.Module):
-    """An LSTM with a linear readout. An LSTM of torch has two biases, of which only the sum matters: one remains zero."""
+    """An LSTM with a linear readout. `torch.nn.LSTM` has two biases, but only their sum matters, so one stays zero."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()

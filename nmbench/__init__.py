@@ -1,7 +1,8 @@
 """nmbench: recurrent networks with neuromodulation and their rivals, compared under equal conditions.
 
-`tasks/` and `baselines/` lie beside this package in a checkout and inside it in a wheel; both are imported as
-`nmbench.tasks` and `nmbench.baselines`. The public names below load on first use, so that `import nmbench` is fast.
+In a checkout, the folders `tasks/` and `baselines/` are beside this package; in a wheel, they are inside it. In both cases
+they are imported as `nmbench.tasks` and `nmbench.baselines`. The public names below load on first use, so that
+`import nmbench` is fast.
 """
 
 import importlib

@@ -11,7 +11,7 @@ from nmbench import __version__
 from nmbench.support import cli
 from nmbench.support.errors import did_you_mean
 
-# Command and the positional arguments that it takes.
+# Name of each command, and its positional arguments for the usage line.
 COMMANDS = {
     "run": "",
     "sweep": "",
@@ -48,11 +48,9 @@ def main() -> None:
 def help_text() -> str:
     """Usage and one line per command, read from the modules' docstrings without importing them."""
     folder = pathlib.Path(__file__).parent
-    lines = ["usage: nmbench COMMAND [--flag=value ...]", "", "commands (nmbench COMMAND --help tells more):"]
+    lines = ["usage: nmbench COMMAND [--flag=value ...]", "", "commands (nmbench COMMAND --help describes the flags):"]
     for name in COMMANDS:
-        module, package = folder / f"{name}.py", folder / name / "__init__.py"
-        source = (module if module.is_file() else package).read_text(encoding="utf-8")
-        doc = ast.get_docstring(ast.parse(source)) or ""
+        doc = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) or ""
         lines.append(f"  {name:<12} {doc.splitlines()[0]}")
     return "\n".join(lines)
 

@@ -1,13 +1,13 @@
-"""Check that a model or a task keeps the contract; print every rule, and how to fix the rules that fail.
+"""Check that a model or a task meets the contract; print the outcome of every rule, and how to fix violations.
 
   python -m nmbench.check --plugin=my_model.py                     everything that the file registers
   python -m nmbench.check --plugin=my_model.py --model=my_model --task=element_finder
   python -m nmbench.check --task=my_task --plugin=my_task.py
 
 With --model, --task (which may be repeated) selects the tasks to check the model on. By default, rules about shapes and
-sizes use all tasks, and rules that run the model use the task with the shortest trials. The command writes no files. Exit
-code 0: no rule failed (there may be warnings); 1: a rule failed; 2: bad input. `nmbench.conformance` has the same rules as
-test cases.
+sizes use all tasks, and rules that run the model use the task with the shortest trials. The command stores no results.
+Exit code 0: no rule failed (there may be warnings); 1: a rule failed; 2: bad input. `nmbench.conformance` has the same rules
+as test cases.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from nmbench.support import cli, devices
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("model", "plugin")
-flags.DEFINE_multi_string("task", [], "task to check, or on which to check --model; may be repeated", flag_values=FLAGS)
-cli.string(FLAGS, "rules", "", "check only these rules and the rules they need, e.g. M07-causal,M09-gradient or M07,M09")
+flags.DEFINE_multi_string("task", [], "task to check; with --model, task to check the model on", flag_values=FLAGS)
+cli.string(
+    FLAGS, "rules", "", "check only these rules and the rules that they need, such as M07-causal,M09-gradient or M07,M09"
+)
 
 
 def main() -> int:
@@ -73,7 +75,7 @@ def chosen_rules(text: str, rules) -> set[str]:
 
 
 def _check(title: str, rules, subject) -> bool:
-    """Print the outcome of every rule; return whether any failed."""
+    """Print the outcome of every rule; return whether a rule failed."""
     from nmbench.conformance import FAIL, judge, report
 
     print(title)

@@ -1,16 +1,16 @@
-"""Print the ledger: each claim of the publication, the values measured for it, and the verdict that follows.
+"""Print the ledger: each claim of the publication, the values measured for it, and the verdict.
 
-  python -m nmbench.claims                                          from results/
-  python -m nmbench.claims results/reference.csv my_results         from several CSVs and results folders
-  python -m nmbench.claims results --format=html --out=claims.html  as a self-contained page (needs nmbench[report])
+  python -m nmbench.claims                                          reads results/
+  python -m nmbench.claims results/reference.csv my_results         reads several CSVs and results folders
+  python -m nmbench.claims results --format=html --out=claims.html  writes a self-contained page (needs nmbench[report])
 
-Each claim is tested as published (protocol `paper`) and under equal conditions (protocol `matched`), for the models' default
-sizes. The verdict is computed from the values printed with it: "holds", "more than holds", "holds in part", "does not hold",
-"cannot tell" if intervals or a shortened training leave the claim undecided, or "no data". If no fully trained networks are
-available, the ledger uses other lengths of training, equal for all models of a claim, and the verdict says so. Under
-`paper`, runs with another learning rate are not used. Each claim lists the commands that produce its data. Claims on
-internal signals need a results folder, because a CSV does not contain parameters. A run that occurs in several sources
-counts once; a run folder has priority over a CSV.
+Each claim is tested as published (protocol `paper`) and, except for claims on the authors' code, under equal conditions
+(protocol `matched`), for the models' default sizes. The verdict is computed from the values printed with it: "holds", "more
+than holds", "holds in part", "does not hold", "cannot tell" if intervals or a shortened training leave the claim undecided,
+or "no data". If the models of a claim were not all trained fully, the ledger uses the length of training that most of them
+share, and the verdict says so. Under `paper`, runs with another learning rate are not used. Each claim lists the commands
+that produce its data. Claims on internal signals need a results folder, because a CSV does not contain parameters. A run
+that occurs in several sources counts once; a run folder has priority over a CSV.
 
 In Python: `nmbench.paper.ledger.publication.ledger(nmbench.paper.ledger.evidence.Evidence.read(paths, wanted()))`.
 """
@@ -24,8 +24,8 @@ from nmbench.support.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags()
 cli.choice(FLAGS, "format", "markdown", ["markdown", "html"], "format of the ledger")
-cli.string(FLAGS, "only", "", "names of claims, such as selection,sizes; all by default")
-cli.string(FLAGS, "out", None, "output file; required for html, otherwise the ledger is printed")
+cli.string(FLAGS, "only", "", "names of claims, such as selection,sizes; all if empty")
+cli.string(FLAGS, "out", None, "file to write instead of printing; required for html")
 
 
 def main(paths: list[str]) -> int:

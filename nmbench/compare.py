@@ -1,8 +1,8 @@
 """Compare results files with the first one, or the models of a single file with each other.
 
-Two or more files or folders: differences between the first (A, the baseline) and each other one (B), per task, protocol,
-budget and model. One: all pairs of models within each task, protocol and budget.
-In Python, nmbench.compare_results([...]) returns the same as a pandas frame.
+With two or more files or folders, every other one (B) is compared with the first (A, the baseline), per task, protocol,
+budget and model. With one, all pairs of models within each task, protocol and budget are compared.
+In Python, nmbench.compare_results([...]) returns the same table as a pandas frame.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from nmbench.support import cli
 
 FLAGS = cli.new_flags()
-cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex"], "form of the tables; csv has all columns")
+cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex"], "format of the table; csv has all columns")
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
 

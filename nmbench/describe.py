@@ -2,7 +2,7 @@
 
   python -m nmbench.describe mwg_rank3 --plot=mwg_rank3.png
 
-also draws inputs and targets of a few trials, with the epochs shaded.
+With --plot, the command also plots inputs and targets of a few trials, with the epochs shaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nmbench.support import cli
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("plugin")
-cli.string(FLAGS, "plot", None, "picture to draw test trials in: a .png, .svg or .pdf (needs nmbench[report])")
+cli.string(FLAGS, "plot", None, "plot test trials into this .png, .svg or .pdf file (needs nmbench[report])")
 
 
 def main(names: list[str]) -> int:
@@ -101,7 +101,7 @@ def _channels(spec) -> str:
 
 
 def _phase(phase) -> str:
-    """One line on a phase of a protocol."""
+    """One line that describes a phase of a protocol."""
     names = (phase.partition,) if isinstance(phase.partition, str) else phase.partition
     options = ", ".join(f"{k}={v:g}" for k, v in phase.optimizer_options.items())
     parts = [
@@ -113,8 +113,8 @@ def _phase(phase) -> str:
         f"weight decay {phase.weight_decay:g}" if phase.weight_decay else "",
         f"norm clipped at {phase.clip_norm:g}" if phase.clip_norm else "",
         f"elements clipped at {phase.clip_value:g}" if phase.clip_value else "",
-        f"moments restart every {phase.reset_optimizer_every} steps" if phase.reset_optimizer_every else "",
-        f"trains {' or else '.join(names)}",
+        f"optimiser state reset every {phase.reset_optimizer_every} steps" if phase.reset_optimizer_every else "",
+        f"trains {' (models without it: '.join(names)}{')' * (len(names) - 1)}",
         *(f"weights of {channel} start at {value:g}" for channel, value in phase.new_inputs.items()),
         f"selected on {phase.validation}",
         f"then evaluated as {phase.stage}" if phase.stage else "",

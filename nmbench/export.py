@@ -2,8 +2,8 @@
 
   python -m nmbench.export --task=element_finder --out=data
 
-creates data/ with train.npz, validation.npz and test.npz (float32, time-major), README.md and task.json, which describe the
-arrays, the metrics, and how to score predictions with nmbench.score.
+This creates the folder data/ with train.npz, validation.npz and test.npz (float32, time-major; some tasks have more sets),
+and README.md and task.json, which describe the arrays, the metrics, and how to score predictions with nmbench.score.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from nmbench.support.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags("task", "plugin")
 cli.string(FLAGS, "out", None, "folder to create; it must be new or empty")
-cli.integer(FLAGS, "train_trials", None, "trials to draw if the task draws new ones at every step (default: 20000)", lower=1)
-cli.integer(FLAGS, "data_seed", 0, "seed of this draw")
+cli.integer(
+    FLAGS, "train_trials", None, "training trials to draw, if the task draws new ones at every step; default: 20000", lower=1
+)
+cli.integer(FLAGS, "data_seed", 0, "seed of the drawn training trials")
 
 
 def main() -> int:

@@ -3,10 +3,11 @@
   python -m nmbench.figures --results=results --out=figures
   python -m nmbench.figures --results=results --out=figures --only=S1,S2 --train=short
 
-Writes NAME.png and NAME.svg for each figure, and captions.md with captions and the runs shown. Figures are drawn from the
-available runs. The command prints how to train missing runs, or trains them with --train: `smoke` (seconds per model, to see
-that it works), `short` (3,000 steps) or `full` (the protocol's steps; hours for all figures). If a model was trained in
-several configurations, the longest training with enough seeds is drawn. The first seeds are shown, not the best.
+The command writes NAME.png and NAME.svg for each figure, and captions.md with the captions and the runs shown. Figures are
+drawn from the available runs. If runs are missing, the command prints how to train them, or trains them with --train:
+`smoke` (seconds per model, to check that it works), `short` (3,000 steps) or `full` (the protocol's steps; hours for all
+figures). If a model was trained in several configurations, the longest training with enough seeds is drawn. The first seeds
+are shown, not the best.
 
 Exit code 0: all runs are available; 1: some runs are missing; 2: bad input.
 """
@@ -19,10 +20,12 @@ from nmbench.support.errors import NmbenchError
 FLAGS = cli.new_flags()
 cli.string(FLAGS, "results", "results", "results folder, with runs/")
 cli.string(FLAGS, "out", None, "folder for the figures; created if needed")
-cli.string(FLAGS, "only", "", "names of figures, such as S1,5B; all by default")
-cli.choice(FLAGS, "train", "no", ["no", "smoke", "short", "full"], "train the runs that are missing")
+cli.string(FLAGS, "only", "", "names of figures, such as S1,5B; all if empty")
+cli.choice(
+    FLAGS, "train", "no", ["no", "smoke", "short", "full"], "length of training for missing runs; no: do not train them"
+)
 cli.string(FLAGS, "protocol", "matched", "protocol of the runs; --train=smoke always uses smoke")
-cli.integer(FLAGS, "seeds", None, "largest number of seeds per model; by default as many as a figure shows", lower=1)
+cli.integer(FLAGS, "seeds", None, "largest number of seeds per model; default: as many as a figure shows", lower=1)
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from nmbench.contracts.catalog import TASKS
 from nmbench.support import cli
 
 FLAGS = cli.new_flags("task", "plugin")
-cli.boolean(FLAGS, "check", False, "only compare the stored sets with the generator; write nothing")
+cli.boolean(FLAGS, "check", False, "compare the stored sets with the generator (exit code 1: a set differs); write nothing")
 
 
 def main() -> int:

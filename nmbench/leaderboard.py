@@ -1,15 +1,14 @@
 """Print the leaderboard of results CSVs or results folders: one table per task, protocol and budget, and overall rankings.
-If a task has results at several budgets, a ladder follows: scores by budget, and the smallest budget that reaches the
-threshold. --plot=ladders.png draws it.
 
-Ranks, intervals and groups of models that cannot be told apart are computed over seeds. If a run is in several files, the
-last file counts.
+If a model has results at several budgets of a task, a ladder follows: scores by budget, and the smallest budget that reaches
+the threshold. --plot=ladders.png plots it. Ranks, intervals and groups of models that cannot be told apart are computed over
+seeds. If a run is in several files, the last file counts.
 
   python -m nmbench.leaderboard results --format=html --out=page
 
-writes page/index.html, a page that needs no other file and no network: all tables, plots of all seeds, example trials,
-provenance, and the command that makes each row again (needs nmbench[report]). For results folders, which have run folders,
-it also shows training curves and outputs of the trained networks.
+This writes page/index.html, a page that needs no other file and no network (needs nmbench[report]). It shows all tables,
+plots of all seeds, example trials, provenance, and the command that reproduces each row. For results folders with run
+folders it also shows training curves and outputs of the trained networks.
 """
 
 from __future__ import annotations
@@ -28,18 +27,22 @@ if TYPE_CHECKING:
 
 FLAGS = cli.new_flags("plugin")
 cli.choice(
-    FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex", "html"], "form of the tables; csv has all columns"
+    FLAGS,
+    "format",
+    "terminal",
+    ["terminal", "markdown", "csv", "latex", "html"],
+    "format of the tables; csv has all columns",
 )
 cli.choice(
     FLAGS,
     "tables",
     "all",
     ["all", "tasks", "ladders", "overall"],
-    "tasks: one table per task, protocol and budget, and ladders; ladders: only these; overall: rankings over the tasks "
-    "that models share. csv contains one kind, by default tasks",
+    "tasks: one table per task, protocol and budget, and the ladders; ladders: only the ladders; overall: rankings over the "
+    "tasks that models share. csv contains one kind, by default tasks",
 )
 cli.boolean(
-    FLAGS, "wide", False, "also show interquartile means, extremes, intervals of scores, learning rates (csv always does)"
+    FLAGS, "wide", False, "also show interquartile means, extremes, intervals of scores and learning rates; csv always does"
 )
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
@@ -47,9 +50,9 @@ cli.string(
     FLAGS,
     "plot",
     None,
-    "draw the ladders, score and metric against size, into this .png, .svg or .pdf file (needs nmbench[report])",
+    "plot the ladders, score and metric by budget, into this .png, .svg or .pdf file (needs nmbench[report])",
 )
-cli.string(FLAGS, "out", None, "file to write instead of printing; for html, the folder of the page")
+cli.string(FLAGS, "out", None, "file to write instead of printing; for html, the folder of the page (required)")
 
 
 def main(paths: list[str]) -> int:
@@ -84,7 +87,7 @@ def main(paths: list[str]) -> int:
 
 
 def _check_plot() -> pathlib.Path | None:
-    """The path of --plot, checked; None without the flag."""
+    """Check the value of --plot and return its path; None without the flag."""
     if FLAGS.plot is None:
         return None
     from nmbench.report import trials
@@ -95,7 +98,7 @@ def _check_plot() -> pathlib.Path | None:
 
 
 def _ladders(tables: list[ranking.Table]) -> list[ladders.Ladder]:
-    """Ladders of the tables. Raises `NmbenchError` if they are requested and there are none."""
+    """Ladders of the tables; raises `NmbenchError` if the flags request ladders and there are none."""
     from nmbench.results import ladders
 
     found = ladders.ladders(tables)

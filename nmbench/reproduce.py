@@ -1,19 +1,21 @@
-"""Train the run of a row again, from the row alone, and say whether the same value comes out.
+"""Train the run of a row again, from the row alone, and report whether it gives the same value.
 
-  python -m nmbench.reproduce results.csv:3                  row 3 of a CSV, the first after the header being 1
+  python -m nmbench.reproduce results.csv:3                  row 3 of a CSV; the first row after the header is row 1
   python -m nmbench.reproduce results.csv#RUN_ID
   python -m nmbench.reproduce RUN_ID --results_dir=results   or: RUN_ID FILE.csv|FOLDER ...
   python -m nmbench.reproduce RUN_ID --from=params           score the stored parameters again, without training
 
-Nothing is written, unless --out names a folder. Exit code 0: reproduced within the tolerance; 1: not; 2: bad input.
+Nothing is stored, unless --out names a folder. Exit code 0: reproduced within the tolerance; 1: not reproduced; 2: bad
+input.
 
-The tolerance bounds |new - row| / max(|new|, |row|) of the primary metric. It is 0 where commit, versions, platform and XLA
-flags are those of the row: the same program on the same kind of processor repeats exactly, however many devices share it.
-Elsewhere rounding differs. Stored parameters then score within 0.001. Training amplifies rounding up to the spread between
-seeds: of 16 runs trained again with another instruction set (SSE4.2 instead of the processor's own), 12 came within 0.5, the
-tolerance for that case; on the Element Finder one went from 0.011 to 11.7, on Measure-Wait-Go none differed by more than
-0.4. One run elsewhere is thus a weak check; the medians of ten seeds, from the command that is printed and
-`nmbench.compare`, are a strong one.
+The tolerance bounds |new - row| / max(|new|, |row|) of the primary metric. If commit, versions, platform, random number
+generator and XLA flags are those of the row, the default is 0: on the same kind of processor, the same program gives the
+same value to the last bit, for any number of devices. Otherwise rounding differs. The default is then 0.001 for stored
+parameters and 0.5 for training, because training amplifies rounding up to the spread between seeds. Of 16 runs trained again
+with another instruction set (SSE4.2 instead of the processor's own), 12 differed by less than 0.5; on the Element Finder the
+error of one run changed from 0.011 to 11.7, and on Measure-Wait-Go no run differed by more than 0.4. A single run on another
+machine is therefore a weak check. A strong check compares the medians of ten seeds: use the printed command and
+`nmbench.compare`.
 """
 
 from __future__ import annotations
@@ -28,10 +30,16 @@ from nmbench.support import cli, devices, interrupts
 from nmbench.support.errors import NmbenchError, one_line
 
 FLAGS = cli.new_flags("results_dir", "plugin")
-cli.choice(FLAGS, "from", "training", ["training", "params"], "train again, or score the parameters in the run folder")
-cli.number(FLAGS, "tolerance", None, "relative difference that is accepted, instead of the default described above")
-cli.string(FLAGS, "out", None, "results folder to write the new run to; must not hold it yet")
-cli.integer(FLAGS, "devices", None, "JAX devices to use; all cores by default", lower=1)
+cli.choice(
+    FLAGS,
+    "from",
+    "training",
+    ["training", "params"],
+    "training: train the run again; params: score the parameters in the run folder",
+)
+cli.number(FLAGS, "tolerance", None, "largest accepted relative difference; the default is described above")
+cli.string(FLAGS, "out", None, "results folder for the new run; it must not contain this run yet")
+cli.integer(FLAGS, "devices", None, "number of JAX devices; default: one per core", lower=1)
 
 
 def main(operands: list[str]) -> int:
@@ -46,7 +54,7 @@ def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
     if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise NmbenchError(f"--tolerance must be 0 or more, got {tolerance}")
     if FLAGS.out is not None and not train:
-        raise NmbenchError("--out is for --from=training; scoring stored parameters makes no new run")
+        raise NmbenchError("--out is for --from=training; --from=params creates no new run")
     devices.prepare(FLAGS.devices)
     plugins.load_all(FLAGS.plugin)
 
@@ -66,11 +74,11 @@ def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
         print(f"nmbench.reproduce: {remark}", file=sys.stderr)
     differs = reproduction.surroundings(row)
     if row["status"] not in ("ok", "diverged"):
-        raise NmbenchError(f"{row['run_id']} has status {row['status']!r}: there is no value to reproduce")
+        raise NmbenchError(f"{row['run_id']} has status {row['status']!r}, so there is no value to reproduce")
     if train:
         now = _train(run.experiment, row["seed"], watch)
     elif row["status"] != "ok":
-        raise NmbenchError(f"{row['run_id']} diverged: so it has no value to compare with")
+        raise NmbenchError(f"{row['run_id']} diverged, so it has no value to compare with")
     else:
         now = run.score()
     if tolerance is None:
@@ -79,7 +87,7 @@ def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
     for name, (then, here) in differs.items():
         print(f"  {name:<16} {then} in the row, {here} here")
     if not differs:
-        print("  versions         all as in the row; of the processor a row says no more than its kind")
+        print("  versions         all as in the row; a row names only the kind of processor")
     print(f"  {row['metric']:<16} {reproduction.number(result.then)} in the row, {reproduction.number(result.now)} here")
     print(f"  difference       {result.difference:.3g} relative, tolerance {tolerance:g}")
     print(f"{result}")
@@ -87,7 +95,7 @@ def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
 
 
 def _train(experiment, seed: int, watch: interrupts.SignalWatch) -> float | None:
-    """The value of the run made again, None if it diverges."""
+    """Train the run again and return its value, None if it diverges."""
     from nmbench.experiments import running
     from nmbench.results.store import Store
     from nmbench.support.progress import Progress
@@ -98,7 +106,7 @@ def _train(experiment, seed: int, watch: interrupts.SignalWatch) -> float | None
         folder = FLAGS.out or stack.enter_context(tempfile.TemporaryDirectory(prefix="nmbench-"))
         store = Store(pathlib.Path(folder))
         if store.row(experiment.run_id(seed)) is not None:
-            raise NmbenchError(f"--out={folder} holds this run already; choose an empty folder")
+            raise NmbenchError(f"--out={folder} already contains this run; choose an empty folder")
         try:
             store.prepare()
         except NmbenchError as error:
@@ -110,7 +118,7 @@ def _train(experiment, seed: int, watch: interrupts.SignalWatch) -> float | None
                 (row,) = running.run_seeds(experiment, [seed], store, report=progress, checkpoints=checkpoints, planned=plan)
             except interrupts.Interrupted as stop:
                 if not FLAGS.out:
-                    stop.args = ("nothing is kept; with --out=FOLDER the same command would resume",)
+                    stop.args = ("nothing was stored; with --out=FOLDER, the command can be resumed",)
                 raise
         if FLAGS.out:
             store.collect()

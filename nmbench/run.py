@@ -1,11 +1,14 @@
-"""Train a model on a task with several seeds, evaluate it on the frozen test set, record it, print the leaderboard.
+"""Train a model on a task with several seeds, evaluate it on the frozen test set, store the rows and print the leaderboard.
 
   python -m nmbench.run --model=nmrnn --task=element_finder
 
-Runs that are already in the results folder are not done again (--force does them again, --retry_failed those that a sweep
-lost to a crash or a time limit). Ctrl-C (or SIGTERM, as Slurm sends) stops; what is finished is kept, runs in training leave
-a checkpoint, and the same command goes on from there and ends with the very same parameters. Checkpoints are written every
-few minutes as well, so a killed process loses no more than that.
+Stored runs are not trained again. --force trains them again; --retry_failed trains runs again that a sweep lost to a crash
+or a time limit. Ctrl-C and SIGTERM (which Slurm sends) stop the command: finished runs are stored, and unfinished runs write
+a checkpoint. Run the same command again to resume. On the same kind of processor, a resumed run ends with exactly the
+parameters of an uninterrupted one. Checkpoints are also written every --checkpoint_minutes, so a killed process loses only
+the steps since the last one.
+
+Exit code 0: all runs have status ok; 1: a run diverged or failed; 2: bad input; 130 and 143: stopped by a signal.
 """
 
 from __future__ import annotations
@@ -17,33 +20,46 @@ from nmbench.support import cli, devices, interrupts, loggers
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("model", "task", "results_dir", "plugin")
-cli.integer(FLAGS, "budget", None, "number of learned parameters; the task's own by default", lower=1)
-cli.string(FLAGS, "hparams", "", "sizes and settings of the model instead of a budget, as K=V,K=V")
-cli.string(FLAGS, "protocol", None, "training protocol: matched (default), paper, ...; see `nmbench describe TASK`")
+cli.integer(
+    FLAGS,
+    "budget",
+    None,
+    "number of learned parameters; default: the task's, or the published sizes if the protocol uses them",
+    lower=1,
+)
+cli.string(
+    FLAGS, "hparams", "", "hyperparameters of the model, as K=V,K=V; giving the free size fixes the size of the model"
+)
+cli.string(
+    FLAGS,
+    "protocol",
+    None,
+    "training protocol, such as matched or paper; default: the first that `nmbench describe TASK` lists",
+)
 cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1)
 cli.integer(FLAGS, "first_seed", 0, "first seed")
 cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
 cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
-cli.number(FLAGS, "learning_rate", None, "learning rate instead of the tuned or published one")
-cli.boolean(FLAGS, "tune", False, "choose the learning rate from the protocol's grid first, on validation data")
+cli.number(FLAGS, "learning_rate", None, "learning rate, instead of the tuned, published or default one")
+cli.boolean(FLAGS, "tune", False, "first choose the learning rate from the protocol's grid, on validation data")
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
-cli.boolean(FLAGS, "force", False, "train again what is already in the results folder")
+cli.boolean(FLAGS, "force", False, "train stored runs (with --tune also tuning runs) again, from the beginning")
 cli.boolean(
     FLAGS,
     "retry_failed",
     False,
-    "train again runs whose rows say failed or timeout; from their checkpoints, if there are any",
+    "train runs with status failed or timeout again, from checkpoints if there are any",
 )
-cli.integer(FLAGS, "devices", None, "JAX devices to spread the seeds over; all cores by default", lower=1)
+cli.integer(FLAGS, "devices", None, "JAX devices, among which the seeds are divided; default: one per core", lower=1)
 cli.boolean(
-    FLAGS, "remat", False, "bound memory on long trials: recompute activations for the gradient instead of keeping them"
+    FLAGS, "remat", False, "limit memory on long trials: recompute activations for the gradient instead of storing them"
 )
 cli.string(
-    FLAGS, "log", "", "log training to tensorboard, wandb or both (tensorboard,wandb), into logs/ of the results folder"
+    FLAGS, "log", "", "log training with tensorboard, wandb or both (tensorboard,wandb), in logs/ of the results folder"
 )
 cli.number(FLAGS, "checkpoint_minutes", 5.0, "minutes between checkpoints of runs in training; 0: at every validation")
-cli.boolean(FLAGS, "collect", True, "make results.csv anew from all run folders and print the leaderboard at the end")
-cli.boolean(FLAGS, "resolve_only", False, "print what would be run and stop")
+cli.boolean(FLAGS, "collect", True, "at the end, rewrite results.csv from all run folders and print the leaderboard")
+cli.boolean(FLAGS, "resolve_only", False, "print the resolved experiment and stop; nothing is trained or written")
 
 
 def main() -> int:
@@ -52,14 +68,14 @@ def main() -> int:
 
 
 def _run(watch: interrupts.SignalWatch) -> int:
-    # Checked before JAX is started; `request` takes them later.
+    # Check these flags before JAX starts; `request` uses them later.
     for name in ("model", "task"):
         cli.required(FLAGS, name)
     parse_hparams(FLAGS.hparams)
     if FLAGS.tune and FLAGS.learning_rate is not None:
-        raise NmbenchError("--tune chooses the learning rate; give one of --tune and --learning_rate")
+        raise NmbenchError("--tune chooses the learning rate; give only one of --tune and --learning_rate")
     if FLAGS.first_seed + FLAGS.seeds > 1 << 31:
-        raise NmbenchError("seeds must stay below 2147483648; choose a smaller --first_seed")
+        raise NmbenchError("seeds must be below 2147483648; choose a smaller --first_seed")
     logged = loggers.parse(FLAGS.log)
     if not 0 <= FLAGS.checkpoint_minutes < float("inf"):
         raise NmbenchError(f"--checkpoint_minutes must be 0 or more, got {FLAGS.checkpoint_minutes}")
@@ -98,7 +114,7 @@ def _run(watch: interrupts.SignalWatch) -> int:
     plan = running.plan(experiment, seeds, store, checkpoints, force=FLAGS.force, retry_failed=FLAGS.retry_failed)
     if plan.stored:
         print(
-            f"{len(plan.stored)} of {len(seeds)} runs are in {store.runs} already (--force trains them again)",
+            f"{len(plan.stored)} of {len(seeds)} runs are already in {store.runs} (--force trains them again)",
             file=sys.stderr,
         )
     say_resumed("run", plan.groups, steps)
@@ -123,7 +139,7 @@ def _run(watch: interrupts.SignalWatch) -> int:
 
 
 def request(flags):
-    """The `nmbench.experiments.request.Request` of parsed flags of this command."""
+    """The `nmbench.experiments.request.Request` that these parsed flags of the command make."""
     from nmbench.experiments.request import Request
 
     return Request(
@@ -150,12 +166,12 @@ def say_resumed(what: str, groups, steps: int) -> None:
 
 
 def first_step(groups) -> int:
-    """The step at which the progress bar starts."""
+    """The step at which the progress bar starts: that of the first group."""
     return groups[0].step if groups else 0
 
 
 def describe(experiment) -> str:
-    """One line on what will be trained."""
+    """One line that describes the experiment: model, task, protocol, size and learning rate."""
     size, rate = experiment.sizing, experiment.learning_rate
     hparams = ", ".join(f"{name}={value}" for name, value in size.hparams.items())
     target = "" if size.target is None else f" (budget {size.target}, {size.deviation:+.1%})"
@@ -166,14 +182,17 @@ def describe(experiment) -> str:
 
 
 def describe_tuning(choice) -> str:
-    """The grid with its mean validation losses, and the choice."""
+    """One line with the mean validation loss of each learning rate of the grid, and the chosen one."""
     losses = zip(choice.record["grid"], choice.record["mean_validation_loss"], strict=True)
     listed = ", ".join(f"{rate:g}: {'diverged' if loss is None else format(loss, '.4g')}" for rate, loss in losses)
-    return f"tuning, mean validation loss by rate: {listed}; chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
+    return (
+        f"tuning, mean validation loss by learning rate: {listed}; "
+        f"chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
+    )
 
 
 def parse_hparams(text: str) -> dict[str, str]:
-    """ "M=5,N=18" to {"M": "5", "N": "18"}; raises `NmbenchError` on anything else."""
+    """Parse "M=5,N=18" to {"M": "5", "N": "18"}; raises `NmbenchError` if the text does not have this form."""
     hparams: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, equals, value = part.partition("=")

@@ -1,11 +1,11 @@
-"""Score the predictions of a model trained in any framework on a task's test set; print the leaderboard.
+"""Score predictions of a model trained in any framework on a task's test set, store the row and print the leaderboard.
 
   python -m nmbench.export --task=element_finder --out=data
   python -m nmbench.score --task=element_finder --predictions=predictions.npz --model=my_lstm --params=491
 
-The predictions are an array `predictions` [T, B, O] for all trials of data/test.npz, in order. The row has the protocol
-"external" and ranks in a separate table, since nmbench did not train the model. Predictions that are already in the results
-folder are not scored again, except with --force.
+The file contains an array `predictions` [T, B, O] for all trials of data/test.npz, in order. The row has the protocol
+"external" and ranks in a separate table, because nmbench did not train the model. If these predictions already have a row in
+the results folder, it is kept; --force replaces it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from nmbench.support.errors import NmbenchError
 FLAGS = cli.new_flags("task", "results_dir", "plugin")
 cli.string(FLAGS, "predictions", None, "predictions on the test set: a .npz with the array `predictions`, or a .npy")
 cli.string(FLAGS, "validation_predictions", None, "predictions on the validation set, to record the validation loss")
-cli.string(FLAGS, "model", None, "name of your model for the tables; it must differ from the models of nmbench")
+cli.string(FLAGS, "model", None, "name of your model for the tables; it must differ from all registered models")
 cli.integer(FLAGS, "params", None, "number of learned parameters of your model", lower=1)
-cli.integer(FLAGS, "budget", None, "budget of learned parameters; by default that of the task", lower=1)
-cli.integer(FLAGS, "seed", 0, "seed of the run, which distinguishes runs of one model")
+cli.integer(FLAGS, "budget", None, "budget of learned parameters; default: the task's", lower=1)
+cli.integer(FLAGS, "seed", 0, "seed of the run; it distinguishes runs of one model")
 cli.string(FLAGS, "origin", None, "source of the model in one line: framework, repository, commit")
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
-cli.boolean(FLAGS, "force", False, "score again even if the row exists")
+cli.boolean(FLAGS, "force", False, "replace the row if these predictions already have one")
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def main() -> int:
     if FLAGS.force or store.row(row["run_id"]) is None:
         store.write(row, None, per_trial, (), ())
     else:
-        print(f"these predictions are already in {store.runs} (--force scores them again)", file=sys.stderr)
+        print(f"these predictions are already in {store.runs} (--force replaces the row)", file=sys.stderr)
     everything = store.collect()
     same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
     shown = [r for r in everything if all(r[name] == row[name] for name in same)]

@@ -1,16 +1,17 @@
-"""Train a grid of models, tasks, budgets and seeds, each experiment in its own process, and print the leaderboard.
+"""Train a grid of models, tasks, protocols and budgets, each experiment in its own process, and print the leaderboard.
 
   python -m nmbench.sweep --models=nmrnn,lstm --tasks=all --budgets=250,500,1000 --seeds=10
 
 --dry_run lists pending runs, estimated core-hours and skipped combinations (such as a budget that a model cannot meet).
-Runs that are stored in the results folder are not trained again, so the same command continues after Ctrl-C or a crash. If
-the process of an experiment crashes, is killed or exceeds its time limit, its runs become rows with status failed or
-timeout, and the sweep continues; --retry_failed trains such runs again. The output of each experiment is in logs/sweep/ of
-the results folder. With --shard=i/n, n independent calls share the work, on any machines that share the folder.
---sweep=FILE.toml (or .yaml) holds flags by name; flags of the command line take precedence. With --executor=slurm every
-experiment is a job of an array. Ctrl-C then stops monitoring; jobs continue, and the same command monitors them again
-(scancel ends them). Exit codes: 0, all runs are stored; 1, a run failed or diverged; 2, bad input; 130 and 143, stopped by a
-signal.
+Stored runs are not trained again, so the same command continues after Ctrl-C or a crash. If the process of an experiment
+crashes, is killed or exceeds its time limit, its runs become rows with status failed or timeout, and the sweep continues;
+--retry_failed trains such runs again. The output of each experiment is in logs/sweep/ of the results folder.
+
+With --shard=i/n, n independent calls divide the work, on any machines that share the folder. --sweep=FILE.toml (or .yaml)
+names a file with flags; flags of the command line take precedence. With --executor=slurm every experiment is a job of an
+array. Ctrl-C then stops monitoring; jobs continue, and the same command monitors them again (scancel ends them).
+
+Exit code 0: no failures; 1: a run failed, timed out or diverged; 2: bad input; 130 and 143: stopped by a signal.
 """
 
 from __future__ import annotations
@@ -24,28 +25,41 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 from nmbench.sweeps.slurm import settings
 
 FLAGS = cli.new_flags("results_dir", "plugin")
-cli.string(FLAGS, "sweep", None, "TOML or YAML file that holds flags of this command by name")
-cli.string(FLAGS, "models", None, "models: names that `nmbench list` shows, with commas, or all")
-cli.string(FLAGS, "tasks", None, "tasks: names that `nmbench list` shows, with commas, or all")
-cli.string(FLAGS, "budgets", "default", "numbers of learned parameters, with commas; default: the task's own")
-cli.string(FLAGS, "protocols", "default", "training protocols, with commas; default: the task's first, matched")
+cli.string(FLAGS, "sweep", None, "TOML or YAML file with flags of this command by name")
+cli.string(FLAGS, "models", None, "models, separated by commas, or all; `nmbench list` shows the names")
+cli.string(FLAGS, "tasks", None, "tasks, separated by commas, or all; `nmbench list` shows the names")
+cli.string(
+    FLAGS,
+    "budgets",
+    "default",
+    "numbers of learned parameters, separated by commas; 'default' means the budget of each task",
+)
+cli.string(
+    FLAGS, "protocols", "default", "training protocols, separated by commas; 'default' means the first protocol of each task"
+)
 cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1)
 cli.integer(FLAGS, "first_seed", 0, "first seed")
 cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
 cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
-cli.boolean(FLAGS, "tune", False, "choose each learning rate from its protocol's grid first, on validation data")
+cli.boolean(FLAGS, "tune", False, "first choose each learning rate from its protocol's grid, on validation data")
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept models more than 5% off a budget instead of skipping them")
 cli.boolean(FLAGS, "remat", False, "limit memory on long trials, as in `nmbench run`")
 cli.boolean(
     FLAGS, "retry_failed", False, "train runs with status failed or timeout again, from checkpoints if there are any"
 )
-cli.choice(FLAGS, "executor", "local", ["local", "slurm"], "where to train: processes on this machine, or a Slurm cluster")
-cli.integer(FLAGS, "workers", 1, "experiments at a time on this machine; each uses its part of the cores", lower=1)
+cli.choice(
+    FLAGS, "executor", "local", ["local", "slurm"], "local: train in processes on this machine; slurm: on a Slurm cluster"
+)
+cli.integer(FLAGS, "workers", 1, "experiments at a time on this machine; the cores are divided among them", lower=1)
 cli.integer(
     FLAGS, "devices", None, "JAX devices per experiment, among which its seeds are divided; default: its cores", lower=1
 )
-cli.string(FLAGS, "shard", None, "train only part i of n, as i/n with i from 1 to n; stored runs do not change the parts")
-cli.number(FLAGS, "timeout_minutes", None, "time limit of an experiment; its runs become rows with status timeout")
+cli.string(
+    FLAGS, "shard", None, "train only part i of n, written i/n with i from 1 to n; stored runs do not change the parts"
+)
+cli.number(
+    FLAGS, "timeout_minutes", None, "time limit of an experiment; its unfinished runs become rows with status timeout"
+)
 cli.number(FLAGS, "checkpoint_minutes", 5.0, "minutes between checkpoints of runs in training; 0: at every validation")
 cli.boolean(FLAGS, "dry_run", False, "list pending runs, estimated core-hours and skipped combinations, and stop")
 settings.define(FLAGS)
@@ -137,12 +151,10 @@ def _check_flags() -> None:
 
 
 def _words(flag: str) -> list[str]:
-    """The parts of a flag with commas, each once."""
+    """The values of a flag, separated by commas, without repetitions; raises `NmbenchError` if one is empty."""
     words = [word.strip() for word in getattr(FLAGS, flag).split(",")]
     if not all(words):
-        raise NmbenchError(
-            f"--{flag}={getattr(FLAGS, flag)!r} has an empty part; write names with single commas between them"
-        )
+        raise NmbenchError(f"--{flag}={getattr(FLAGS, flag)!r} has an empty part; separate the names by single commas")
     return list(dict.fromkeys(words))
 
 

@@ -1,18 +1,18 @@
 """Check the theory of the publication on random or trained networks: Proposition 1 and the exact signal of rank-1 networks.
 
   python -m nmbench.theory                                        random networks, float64, a few seconds
-  python -m nmbench.theory --plot=theory.png                      also plot the two forms of the signal for a ramp
+  python -m nmbench.theory --plot=theory.png                      also plots the two forms of the signal for a ramp
   python -m nmbench.theory --run=RUN_ID --results_dir=results     a trained network; FILE.csv:N and FILE.csv#RUN_ID also work
 
 Proposition 1: the linearised NM-RNN of the supplement's Eqs. 1-3, with tied orthonormal factors, is a semilinear LSTM with
 hidden size K + M + P (`nmbench.paper.theory.semilinear`). The tables show the largest differences in z and y.
 
 Rank-1 signal: the output of a rank-1 network determines its neuromodulatory signal s and its state
-(`nmbench.paper.theory.rank1`). Computed from the network's own output, the signal is exact. Computed from the target, it is
-a prediction that is as good as the training of the network.
+(`nmbench.paper.theory.rank1`). If it is computed from the network's own output, the signal is exact. If it is computed from
+the target, it is a prediction, and its accuracy depends on how well the network is trained.
 
-Proposition 1 does not apply to trained networks with a leak or a tanh, and the signal needs rank 1; the report says what
-does not apply. In Python: nmbench.paper.theory.semilinear, .rank1, .network, .trained, .synthetic.
+Proposition 1 does not apply to trained networks with a leak or a tanh, and the signal needs rank 1. If a part does not
+apply, the report gives the reason. In Python: nmbench.paper.theory.semilinear, .rank1, .network, .trained, .synthetic.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from nmbench.support import cli
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("results_dir", "plugin")
-cli.string(FLAGS, "run", None, "row of a trained network instead of random ones: RUN_ID, FILE.csv:N or FILE.csv#RUN_ID")
+cli.string(FLAGS, "run", None, "row of a trained network, instead of random networks: RUN_ID, FILE.csv:N or FILE.csv#RUN_ID")
 cli.integer(FLAGS, "instances", 300, "number of random networks, up to 100000", lower=1)
 cli.integer(FLAGS, "seed", 0, "seed of the random networks")
-cli.string(FLAGS, "plot", None, "plot signal and state into this .png, .svg or .pdf (needs nmbench[report])")
+cli.string(FLAGS, "plot", None, "plot signal and state into this .png, .svg or .pdf file (needs nmbench[report])")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Check results CSVs or results folders against the schema; an error names row and column."""
+"""Check results CSVs or results folders against the schema; an error names the row and the column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tasks that come with nmbench, one file per family, found by their `register_task` calls; frozen sets in `testsets/`.
+"""The tasks that come with nmbench, one file per family, and their frozen sets in `testsets/`.
 
-Tasks import the public names of `nmbench` and the helper modules beside them, whose names start with `_`.
+The files are scanned for calls of `register_task`. Tasks import the public names of `nmbench` and the helper modules
+beside them. The names of helper modules start with `_`.
 """

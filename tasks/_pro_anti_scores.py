@@ -1,4 +1,4 @@
-"""Metrics of the Pro/Anti tasks (supplement C.4), and reference answers that need no training."""
+"""Metrics of the Pro/Anti tasks (supplement C.4), and their references: predictions that need no training."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from nmbench import Metric, squared_error
 from . import _pro_anti_trials as trials
 
 TOLERANCE = np.pi / 10
-# Chance: an answer that holds fixation and reports an angle that is uniform on the circle. It is within pi/10 of the
-# target, on either side, with probability (2 pi/10) / (2 pi).
+# Percent correct of an answer that holds fixation and then reports a random angle, uniform on the circle. It is within pi/10
+# of the target, on either side, with probability (2 pi/10) / (2 pi).
 CHANCE = 10.0
-# With arctan, answer and target are uniform on (-pi/2, pi/2), and the authors' code compares them as points of that
-# interval and not of a circle: it wraps differences at 2 pi, but they are always below pi. Two uniform points of an interval
-# of length pi are closer than pi/10 with probability 1 - (1 - 1/10)^2. (Differences wrapped at pi would give 1/5.)
+# The same answer in the authors' metric. With arctan, answer and target are uniform on (-pi/2, pi/2). The authors' code
+# wraps their difference at 2 pi, which has no effect on differences below pi. Two uniform points of an interval of length pi
+# are closer than pi/10 with probability 1 - (1 - 1/10)^2. (Differences wrapped at pi would give 1/5.)
 CHANCE_PUBLISHED = 19.0
 
 
 def fixated(predictions: np.ndarray, arrays) -> np.ndarray:
-    """Whether the fixation output, channel 0 of `predictions [T, B, 3]`, exceeds 0.5 at every step before go, `[B]`."""
+    """Whether the fixation output, channel 0 of `predictions [T, B, 3]`, is above 0.5 at every step before go, `[B]`."""
     return np.all((predictions[..., 0] > 0.5) | ~trials.before_go(arrays), axis=0)
 
 
@@ -30,8 +30,8 @@ def percent_correct(predictions: np.ndarray, arrays) -> np.ndarray:
     """100 for a correct trial, 0 for any other, `[B]` (supplement C.4).
 
     A trial is correct if fixation is held until the fixation input switches off, and if the angle atan2(sine, cosine) of the
-    outputs at the last step differs by less than pi/10 from the target's, with the difference wrapped to [0, pi]. The length
-    of the vector (sine, cosine) does not matter.
+    outputs at the last step differs by less than pi/10 from the angle to report, with the difference wrapped to [0, pi]. The
+    length of the vector (sine, cosine) does not matter.
     """
     last = np.asarray(predictions[-1], np.float64)
     turn = np.arctan2(last[:, 1], last[:, 2]) - trials.theta_out(arrays)
@@ -40,11 +40,11 @@ def percent_correct(predictions: np.ndarray, arrays) -> np.ndarray:
 
 
 def percent_correct_published(predictions: np.ndarray, arrays) -> np.ndarray:
-    """Percent correct as in the authors' code, `[B]`, only for comparison with the publication: do not rank models by it.
+    """Percent correct as in the authors' code, `[B]`. Use it only to compare with the publication, not to rank models.
 
-    The angle is arctan(sine / cosine), which is the same for opposite angles, so that an exactly opposite answer counts as
-    correct. Differences between angles are not wrapped, so that a good answer counts as wrong if answer and target are on
-    different sides of pi/2.
+    The angle is arctan(sine / cosine). It is the same for opposite angles, so an exactly opposite answer counts as correct.
+    Differences between angles are not wrapped at pi, so a good answer counts as wrong if answer and target are on different
+    sides of pi/2.
     """
     last = np.asarray(predictions[-1], np.float64)
     target = trials.response(arrays, trials.theta_out(arrays))[-1].astype(np.float64)
@@ -53,7 +53,7 @@ def percent_correct_published(predictions: np.ndarray, arrays) -> np.ndarray:
 
 
 def _arctan(outputs: np.ndarray) -> np.ndarray:
-    # x/0 is infinite, with arctan +-pi/2; 0/0 is NaN, which is close to no target.
+    # x/0 is infinite and has the arctan +-pi/2; 0/0 is NaN, which counts as wrong.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.arctan(outputs[:, 1] / outputs[:, 2])
 
@@ -68,8 +68,8 @@ def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]
     """The metrics, percent correct first.
 
     Args:
-      test: arrays of the test set; the error of their best constant answer is the floor of the error.
-      by_task: whether to report every metric for each task as well.
+      test: arrays of the test set; the floor of `mse` is the error of the best constant answer to them.
+      by_task: whether every metric is also reported for each task.
     """
     conditions = task_names if by_task else None
     targets = trials.response(test, trials.theta_out(test)).astype(np.float64)
@@ -97,9 +97,9 @@ def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]
 
 
 def old_and_new(before: str) -> tuple[Metric, ...]:
-    """Percent correct on the three tasks learned first and on the fourth, after training and at the stage `before`.
+    """Two metrics: percent correct on the first three tasks and on the fourth, after training and at the stage `before`.
 
-    The first of the two metrics is the mean over three tasks with the same number of trials.
+    The first metric is the mean over the trials of three tasks, which have equal numbers of trials in the test set.
     """
     new = lambda arrays: arrays["task"] == trials.MEMORY_ANTI
     percent: dict[str, Any] = {"higher_is_better": True, "floor": CHANCE, "ceiling": 100.0, "stages": (before,)}
@@ -136,7 +136,7 @@ def _opposite_angle(arrays) -> np.ndarray:
     return perfect * np.array([1, -1, -1], np.float32)
 
 
-# All but the first hold fixation at 0.8 until go. The opposite angle scores 100 in the published percentage.
+# All but the first hold fixation at 0.8 until go. The opposite angle has a `percent_correct_published` of 100.
 REFERENCES: dict[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = {
     "best constant": _best_constant,
     "random angle": _random_angle,

@@ -1,9 +1,9 @@
-"""Trials of the Delay and Memory Pro/Anti tasks: their parameters, and inputs and targets made from them.
+"""Trials of the Delay and Memory Pro/Anti tasks: random parameters of trials, and the inputs and targets that they give.
 
-A trial has a fixation epoch, a stimulus at an angle, in Memory tasks a memory epoch without stimulus, and a go epoch, in
-which the angle (Pro) or the opposite angle (Anti) is to be reported. Sensory channels and outputs are (fixation, sine,
-cosine). See supplement C.2; durations and the rescaling to 100 steps, which the supplement does not give, follow the
-authors' code.
+A trial has a fixation epoch, a stimulus epoch, a memory epoch without stimulus (only in Memory tasks) and a go epoch. The
+stimulus is an angle. In the go epoch, the network must report this angle (Pro) or the opposite angle (Anti). Sensory
+channels and outputs are (fixation, sine, cosine). See supplement C.2. The supplement gives neither the durations nor the
+rescaling to 100 steps; these follow the authors' code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from nmbench import ArraySpec, Batch, SequenceSpec
 
 STEPS = 100
-# In the order of the context channels.
+# In this order, the index of a task is also that of its context channel.
 NAMES = ("delay_pro", "delay_anti", "memory_pro", "memory_anti")
 DELAY_PRO, DELAY_ANTI, MEMORY_PRO, MEMORY_ANTI = range(4)
 FIXATION_TARGET = 0.8
@@ -27,17 +27,18 @@ CITATION = (
 def draw_trials(random: np.random.RandomState, task: np.ndarray) -> dict[str, np.ndarray]:
     """Draw one trial for every entry of `task` (index into `NAMES`, `[B]`).
 
-    Durations are uniform, in seconds: fixation .3-.7; Delay: stimulus .2-1.5 until go; Memory: stimulus .2-1.6, then memory
-    .2-1.6 until go; go .3-.7 until the end. Every trial is rescaled to 100 steps: a boundary at s seconds of a trial that
-    ends at e becomes step ceil(100 s / e). The shortest epoch therefore has at least 100 * .2 / 3.2 = 6.25 steps before
-    rounding, and 6 after it.
+    Durations are uniform, in seconds: fixation .3-.7; in Delay tasks stimulus .2-1.5 until go; in Memory tasks stimulus
+    .2-1.6, then memory .2-1.6 until go; go .3-.7 until the end. Every trial is rescaled to 100 steps: a boundary at s
+    seconds of a trial that ends at e seconds becomes step ceil(100 s / e). The shortest epoch therefore has at least
+    100 * .2 / 3.2 = 6.25 steps before rounding and 6 after it.
 
-    `random` is a RandomState because NumPy guarantees that its stream never changes; that of the newer Generator may change
-    between releases.
+    `random` is a RandomState because NumPy guarantees that its stream never changes. The stream of the newer Generator may
+    change between releases.
 
     Returns:
-      task: int8, index into `NAMES`; theta_in: float64, radians in [0, 2 pi); onset, offset, go: int16, first step with the
-      stimulus, first step without it again (100 in Delay trials, whose stimulus stays on) and first step of go. All `[B]`.
+      A dict of arrays `[B]`. task: int8, index into `NAMES`; theta_in: float64, radians in [0, 2 pi); onset, offset, go:
+      int16, the first step with the stimulus, the first step after it (100 in Delay tasks, in which the stimulus stays on)
+      and the first step of go.
     """
     trials = len(task)
     theta_in = 2 * np.pi * random.random_sample(trials)
@@ -59,8 +60,8 @@ def draw_trials(random: np.random.RandomState, task: np.ndarray) -> dict[str, np
 
 
 def draw_mixture(random: np.random.RandomState, trials: int, choices: int) -> dict[str, np.ndarray]:
-    """Draw trials of the first `choices` tasks with equal probabilities. Returns what `draw_trials` returns."""
-    # An explicit dtype, because the default, and with it the stream, depends on the platform.
+    """Draw trials of the first `choices` tasks with equal probabilities; returns a dict as `draw_trials` does."""
+    # An explicit dtype, because the default dtype, and with it the stream, depends on the platform.
     return draw_trials(random, random.randint(0, choices, size=trials, dtype=np.int64))
 
 
@@ -71,7 +72,7 @@ def theta_out(arrays) -> np.ndarray:
 
 
 def before_go(arrays) -> np.ndarray:
-    """Whether the fixation input is on, booleans `[T, B]`."""
+    """Whether a step comes before go: the fixation input is then on. Booleans `[T, B]`."""
     return np.arange(STEPS)[:, None] < arrays["go"][None]
 
 
@@ -94,14 +95,14 @@ def unpack(arrays, *, context: bool, input_noise: float = 0.0, old_context_noise
     """Inputs, targets and mask of trials, float32.
 
     Args:
-      arrays: what `draw_trials` returns.
-      context: whether inputs have a one-hot `context` `[T, B, 4]`, constant over the trial, beside `sensory` `[T, B, 3]`.
+      arrays: trials, as `draw_trials` returns them.
+      context: whether inputs have a one-hot `context [T, B, 4]`, constant over the trial, beside `sensory [T, B, 3]`.
       input_noise: standard deviation of normal noise added to every input channel at every step.
       old_context_noise: standard deviation of normal noise added to the first three context channels only.
-      noise_seed: seed of both.
+      noise_seed: seed of both kinds of noise.
 
     Returns:
-      inputs `{"sensory"}` or `{"sensory", "context"}`, targets `[T, B, 3]`, mask of ones `[T, 1, 1]`.
+      A batch with inputs `{"sensory"}` or `{"sensory", "context"}`, targets `[T, B, 3]` and a mask of ones `[T, 1, 1]`.
     """
     t, zero = np.arange(STEPS)[:, None], np.zeros(1)
     shown = (t >= arrays["onset"][None]) & (t < arrays["offset"][None])

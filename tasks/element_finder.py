@@ -13,7 +13,7 @@ from nmbench import ArraySpec, Batch, Metric, Phase, Protocol, Sampler, Sequence
 ELEMENTS = 25
 LARGEST = 10
 STEPS = ELEMENTS + 1
-# Variance of a uniform integer in -10..10, n (n + 1) / 3: the error of always answering the mean.
+# The error of the constant answer 0: the variance n (n + 1) / 3 of a uniform integer in -n..n, with n = 10.
 CHANCE_MSE = LARGEST * (LARGEST + 1) / 3
 # A constant answer is right for one value of 21.
 CHANCE_MATCH = 1 / (2 * LARGEST + 1)
@@ -24,8 +24,8 @@ SET_SEEDS = {"validation": 20241001, "test": 20241002}
 def sample(key, batch_size: int) -> Batch:
     """New trials on the device: inputs `{"sensory": [26, B, 1]}`, targets `[26, B, 1]`, mask `[26, 1, 1]`.
 
-    Step 0 holds the query q ~ U{0..24}, steps 1..25 the elements ~ U{-10..10}, unscaled; the target of the last step is
-    element q, and only that step counts.
+    The input is the query q ~ U{0..24} at step 0 and an element ~ U{-10..10}, unscaled, at each of the steps 1..25. The
+    target of the last step is element q. Only the last step counts.
     """
     for_query, for_elements = jax.random.split(key)
     query = jax.random.randint(for_query, (batch_size,), 0, ELEMENTS)
@@ -37,8 +37,8 @@ def sample(key, batch_size: int) -> Batch:
 def draw_set(split: str) -> dict[str, np.ndarray]:
     """Draw a frozen set: `query` int8 `[B]` and `elements` int8 `[25, B]`.
 
-    It uses RandomState because NumPy guarantees that its stream never changes; that of the newer Generator may change
-    between releases.
+    It uses a RandomState because NumPy guarantees that its stream never changes. The stream of the newer Generator may
+    change between releases.
     """
     random = np.random.RandomState(SET_SEEDS[split])
     trials = SET_SIZES[split]
@@ -48,7 +48,7 @@ def draw_set(split: str) -> dict[str, np.ndarray]:
 
 
 def unpack(arrays) -> Batch:
-    """Model inputs, targets and mask of a frozen set, float32."""
+    """Inputs, targets and mask of a frozen set, float32, with the shapes of `sample`."""
     return _batch(np, arrays["query"], arrays["elements"], _answers(arrays))
 
 
@@ -73,7 +73,7 @@ def _exact_match(predictions, arrays) -> np.ndarray:
 
 
 def epochs(arrays, trial: int) -> list[tuple[str, int, int]]:
-    """The epochs of a trial as (name, first step, step after the last)."""
+    """The epochs of a trial in order, as (name, first step, step after the last)."""
     queried = 1 + int(arrays["query"][trial])
     found = [("query", 0, 1), ("elements", 1, queried), ("queried", queried, queried + 1), ("elements", queried + 1, STEPS)]
     return [(name, first, end) for name, first, end in found if first < end]
@@ -98,7 +98,7 @@ _PAPER = Protocol(
     summary="Sizes and recipe of supplement C.3: constant learning rate, published parametrisations, tau_x=10, tau_z=2.",
 )
 _PAPER_CODE = dataclasses.replace(
-    _PAPER, name="paper_code", summary="As paper, with the time constants of the authors' code: tau_x=2, tau_z=10."
+    _PAPER, name="paper_code", summary="Like paper, with the time constants of the authors' code: tau_x=2, tau_z=10."
 )
 _SMOKE = Protocol(
     name="smoke",

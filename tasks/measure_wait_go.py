@@ -3,18 +3,18 @@
 A trial of interval I has three cues: measure at step t_measure, wait at t_wait = t_measure + I, go at t_go = t_wait + delay.
 The target is -1/2 until go, rises linearly to 1/2 in I steps and then remains there. All times are integer steps.
 
-Three tasks share this definition and the four training intervals. They differ in the test intervals, and in which time,
-t_measure or delay, varies over 10..19 while the other is 15:
+Three tasks share this definition and the four training intervals. They differ in the test intervals and in the varying
+time: one of t_measure and delay varies over 10..19 while the other is 15.
 
 - `mwg_rank1`: t_measure varies. It tests one interval below, one between and one above the trained ones.
-- `mwg_rank3`: the delay varies, as the supplement says. With t_measure fixed, t_wait alone determines the interval, so that
-  timing from the start of the trial solves the task.
+- `mwg_rank3`: the delay varies, as the supplement says. Because t_measure is fixed, t_wait alone determines the interval, so
+  a network can solve the task by timing from the start of the trial.
 - `mwg_rank3_code`: t_measure varies, as in the authors' released code.
 
 Test set: the varying time takes the values 10..19, as in training, for every test interval. Validation set: the varying
-time takes the values 8, 9, 20 and 21, which occur in neither training nor test trials, for the trained intervals and, in the
-rank-3 tasks, those between them. So no validation trial is in the other two sets, and no extrapolated interval selects
-parameters.
+time takes the values 8, 9, 20 and 21, which occur in neither training nor test trials. Its intervals are the trained ones
+and, in the rank-3 tasks, those between them. So no validation trial is also a training or test trial, and parameters are
+never selected on an extrapolated interval.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ PULSE = 10.0
 TRAINED = (12, 14, 16, 18)
 BETWEEN = (13, 15, 17)
 OUTSIDE = (4, 6, 8, 10, 20, 22, 24, 26)
-# The varying time of training and test trials, and of validation trials: just outside 10..19, which are all in use.
+# Values of the varying time: in training and test trials, and in validation trials.
 VARIED = tuple(range(10, 20))
 HELD_OUT = (8, 9, 20, 21)
 FIXED = 15
-# 90% of the rise from -1/2 to 1/2.
+# The output at 90% of the rise from -1/2 to 1/2.
 RISEN = -0.5 + 0.9
 
 
@@ -57,10 +57,10 @@ def make_trials(interval, t_measure, delay) -> dict[str, np.ndarray]:
     """Trials in the form of a frozen set: `interval`, `t_measure`, `t_wait`, `t_go`, each int16 `[B]`, in steps.
 
     Args:
-      interval, t_measure, delay: whole numbers of steps, one for all trials or `[B]`.
+      interval, t_measure, delay: whole numbers of steps; one number for all trials, or `[B]`.
 
     Raises:
-      NmbenchError: a time is not a whole number or out of range, or a ramp does not end within the trial.
+      NmbenchError: a time is not a whole number or is out of range, or a ramp does not end within the trial.
     """
     times = []
     for name, value, least in (("interval", interval, 1), ("t_measure", t_measure, 0), ("delay", delay, 1)):
@@ -114,20 +114,20 @@ def ramp(arrays: Arrays, duration) -> np.ndarray:
 def rise_time(outputs: np.ndarray, t_go: np.ndarray) -> np.ndarray:
     """Number of steps from go until the output first exceeds 90% of its rise.
 
-    The crossing is interpolated linearly between two steps: a ramp of I steps has the rise time 0.9 I, even if that is not a
-    whole number.
+    The crossing is interpolated linearly between two steps, so a ramp of I steps has a rise time of 0.9 I, even if this is
+    not a whole number.
 
     Args:
       outputs: `[T, B, 1]`.
       t_go: `[B]`, steps.
 
     Returns:
-      `[B]`, float64; T - t_go for an output that never exceeds 90%.
+      `[B]`, float64; T - t_go for an output that never exceeds 90% of the rise.
     """
     y, t_go = np.asarray(outputs[..., 0], np.float64), np.asarray(t_go, np.int64)
     above = (y > RISEN) & (np.arange(len(y))[:, None] >= t_go[None])
     first, trials = above.argmax(axis=0), np.arange(y.shape[1])
-    # An output that is above 90% at the go cue has the rise time 0.
+    # An output that is above 90% already at the go cue has a rise time of 0.
     between = above.any(axis=0) & (first > t_go)
     before, after = y[first - 1, trials], y[first, trials]
     fraction = (RISEN - before) / np.where(between, after - before, 1.0)
@@ -143,8 +143,8 @@ def _mse(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
 def _interval_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
     """Error of the reproduced interval: |rise time of the output - rise time of the target|, steps, `[B]`.
 
-    The rise time of the target is 0.9 I up to rounding. It is computed in the same way as that of the output, so that the
-    error of a perfect answer is exactly 0.
+    The rise time of the target is 0.9 I up to rounding. It is computed in the same way as the rise time of the output, so
+    that the error of a perfect answer is exactly 0.
     """
     return np.abs(rise_time(predictions, arrays["t_go"]) - rise_time(unpack(arrays).targets, arrays["t_go"]))
 
@@ -178,7 +178,7 @@ def _clamped(arrays: Arrays) -> np.ndarray:
     return ramp(arrays, np.clip(arrays["interval"], TRAINED[0], TRAINED[-1]))
 
 
-# The second and third know the go cue, and the third the interval within the trained range.
+# The second and the third use the go cue; the third also uses the interval, clamped to the trained range.
 REFERENCES = {
     "best constant": _best_constant,
     "fixed ramp of 15 steps": _fixed_ramp,
@@ -188,11 +188,11 @@ REFERENCES = {
 
 
 def make_metrics(test: Arrays) -> tuple[Metric, ...]:
-    """Metrics with floors and thresholds computed from the test trials; a group without test intervals has no metric.
+    """Metrics with floors and thresholds from the test trials. A group of intervals without test trials has no metric.
 
     The floor of a mean squared error is the error of the best constant on the same trials. The threshold of the primary
-    metric is the error of the ramp whose interval is clamped to [12, 18]; a network below it extrapolates. The floor of the
-    interval error is that of a ramp of 15 steps, since a constant reproduces no interval.
+    metric is the error of the ramp whose interval is clamped to [12, 18]; a network with a smaller error extrapolates.
+    The floor of the interval error is the error of a ramp of 15 steps, because a constant has no ramp.
     """
     groups = {"mse_extrapolated": _extrapolated, "mse_trained": _trained, "mse_interpolated": _interpolated, "mse": None}
     metrics = []
@@ -226,7 +226,7 @@ def make_metrics(test: Arrays) -> tuple[Metric, ...]:
 
 
 def epochs(arrays: Arrays, trial: int) -> list[tuple[str, int, int]]:
-    """The epochs of a trial as (name, first step, step after the last)."""
+    """The epochs of a trial in order, as (name, first step, step after the last)."""
     measure, wait, go, interval = (int(arrays[name][trial]) for name in ("t_measure", "t_wait", "t_go", "interval"))
     return [
         ("fixation", 0, measure),
@@ -242,14 +242,14 @@ _CITATION = "Costacurta et al. (2024), Structured flexibility in recurrent neura
 
 
 def attributes(varying: str, test_intervals: tuple[int, ...], validation_intervals: tuple[int, ...]) -> dict[str, Any]:
-    """Arguments of `register_task` that the three tasks share; use it to define a variant of your own.
+    """Arguments of `register_task` for a task of this family; use it to define your own variants.
 
     Args:
-      varying: "t_measure" or "delay": the time that takes the values 10..19 (validation: 8, 9, 20, 21); the other is 15.
+      varying: "t_measure" or "delay". This time takes the values 10..19 (validation: 8, 9, 20, 21); the other time is 15.
       test_intervals, validation_intervals: intervals of the frozen sets, steps.
 
     Raises:
-      NmbenchError: `varying` is neither, or an interval does not fit into the trial.
+      NmbenchError: `varying` is neither of these, or a test interval does not fit into the trial.
     """
     if varying not in ("t_measure", "delay"):
         raise NmbenchError(f"varying must be 't_measure' or 'delay', not {varying!r}")
@@ -300,20 +300,20 @@ _PAPER_RANK3 = Protocol(
     phases_by_model={"nmrnn": _OUTPUT_FIRST, "lrrnn": (dataclasses.replace(_ADAMW, steps=70_000),)},
     sizes="published",
     learning_rate=1e-2,
-    summary="Supplement C.3: AdamW at a constant 1e-2, elements clipped at 1; NM-RNN: output network, neuromodulation, all.",
+    summary="Recipe of supplement C.3: AdamW at 1e-2. Phases of the NM-RNN: output network, neuromodulatory network, both.",
 )
 _PAPER_CODE = dataclasses.replace(
     _PAPER_RANK3,
     name="paper_code",
     phases=(_restarted(_ADAMW),),
     phases_by_model={model: tuple(map(_restarted, phases)) for model, phases in _PAPER_RANK3.phases_by_model.items()},
-    summary="As paper, with Adam's moments started afresh every 1000 steps, as in the authors' code.",
+    summary="Like paper, with Adam's moments reset every 1000 steps, as in the authors' code.",
 )
 _PAPER_NEUROMODULATION_FIRST = dataclasses.replace(
     _PAPER_RANK3,
     name="paper_neuromodulation_first",
     phases_by_model={**_PAPER_RANK3.phases_by_model, "nmrnn": (_OUTPUT_FIRST[1], _OUTPUT_FIRST[0], _OUTPUT_FIRST[2])},
-    summary="As paper, with the NM-RNN's first two phases in the order in which the supplement names them.",
+    summary="Like paper, with the NM-RNN's first two phases in the order in which the supplement names them.",
 )
 
 register_task(
@@ -337,7 +337,7 @@ register_task(
 register_task(
     "mwg_rank3_code",
     version=1,
-    summary="As mwg_rank3, with a varying start and a fixed delay, as in the authors' released code.",
+    summary="Like mwg_rank3, with a varying start and a fixed delay, as in the authors' released code.",
     tags=("timing", "paper"),
     default_budget=1060,
     protocols=(_MATCHED, _PAPER_RANK3, _PAPER_CODE, _PAPER_NEUROMODULATION_FIRST, _SMOKE),

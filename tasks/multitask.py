@@ -1,8 +1,8 @@
-"""Four Pro/Anti tasks with a context input: learn three, then the fourth while only part of the model is trained.
+"""Four Pro/Anti tasks with a context input: learn three of them, then the fourth, training only part of the model.
 
 Trials are those of `delay_pro`, `delay_anti`, `memory_pro` and `memory_anti`, with a one-hot context input that identifies
 the task, in this order, and is constant over the trial. Training and validation data of the first phase contain the first
-three tasks, so that the fourth context channel is 0. The data of the retraining phase contain only `memory_anti`. The test
+three tasks, so the fourth context channel is 0. The data of the retraining phase contain only `memory_anti`. The test
 set contains all four tasks. See supplement C.2 and C.4.
 """
 
@@ -30,7 +30,7 @@ SEEDS = {
     "retrain": 20241204,
     "validation_retrain": 20241205,
 }
-# The stage of training after the first phase, in which three tasks are learned.
+# Name of the stage after the first phase, when three tasks have been learned.
 BEFORE = "before_retraining"
 # Standard deviation, in the authors' scripts, of the input noise and of the noise on the old context channels.
 NOISE = 0.1
@@ -58,8 +58,8 @@ def unpack(arrays, **noise) -> Batch:
 def _phases(first: Phase, **retraining: Any) -> tuple[Phase, Phase]:
     """Two phases: learn three tasks, then the fourth, with a new context, while most of the model is frozen.
 
-    The second phase trains the neuromodulatory subnetwork of a model that has one, and the input weights of any other. The
-    weights of the new context channel start at 0.1, as in the authors' code.
+    The second phase trains the neuromodulatory subnetwork of a model that has one, and the input weights of any other model.
+    The weights of the new context channel start at 0.1, as in the authors' code.
     """
     second = dataclasses.replace(
         first,
@@ -77,7 +77,7 @@ _MATCHED = Protocol(
     name="matched",
     phases=_phases(_FAIR, steps=10_000),
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-    summary="Three tasks, then the fourth with a frozen core. AdamW, cosine decay, gradients clipped to norm 1, tuned.",
+    summary="Three tasks, then the fourth with most weights frozen. AdamW, cosine decay, gradient norm clipped at 1, tuned.",
 )
 _ADAMW = Phase(steps=150_000, batch_size=100, weight_decay=1e-4, clip_value=1.0)
 _PAPER = Protocol(
@@ -96,7 +96,7 @@ _PAPER_CODE = dataclasses.replace(
         relative_rate=10.0,
         data="retrain_noisy_context",
     ),
-    summary="As paper, with additions of the authors' code: Adam's moments restart every 1000 steps, noise on old contexts.",
+    summary="Like paper, with the authors' code's additions: Adam's moments reset every 1000 steps, noise on old contexts.",
 )
 _SMOKE = Protocol(
     name="smoke",
@@ -108,14 +108,14 @@ _SMOKE = Protocol(
 register_task(
     "multitask",
     version=1,
-    summary="Three Pro/Anti tasks under context, then a fourth learned while most of the model is frozen.",
+    summary="Three Pro/Anti tasks with a context input, then a fourth, learned while most of the model is frozen.",
     citation=trials.CITATION,
     tags=("angle", "memory", "context", "continual", "paper"),
     spec=trials.spec(context=True),
     training={
         "train": FixedData(lambda: unpack(draw_set("train"))),
         "retrain": FixedData(lambda: unpack(draw_set("retrain"))),
-        # Noise drawn once, as in the authors' scripts.
+        # The noise is drawn once, as in the authors' scripts.
         "train_noisy": FixedData(lambda: unpack(draw_set("train"), input_noise=NOISE)),
         "retrain_noisy_context": FixedData(lambda: unpack(draw_set("retrain"), old_context_noise=NOISE)),
     },

@@ -1,9 +1,9 @@
 """Delay and Memory Pro/Anti as four single tasks: report an angle, or its opposite, after a go cue.
 
 A trial has 100 steps. The fixation input (channel 0) is 1 until go, then 0. The stimulus (channels 1 and 2: sine and cosine
-of theta_in) is on from its onset to the end (Delay) or until some time before go (Memory). The fixation output is to be 0.8
-until go; the other two outputs are then to be sine and cosine of theta_in (Pro) or theta_in + pi (Anti). See supplement C.2
-and C.4.
+of theta_in) is on from its onset to the end (Delay) or until some time before go (Memory). The target of the fixation output
+is 0.8 until go, then 0. The targets of the other two outputs are 0 until go, then sine and cosine of theta_in (Pro) or of
+theta_in + pi (Anti). See supplement C.2 and C.4.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from . import _pro_anti_trials as trials
 
 TRAINING_TRIALS = 3000
 SET_SIZES = {"validation": 500, "test": 1000}
-# Data seeds depend on neither the model nor its seed. To each, 10 times the index of the task is added.
+# Data seeds depend on neither the model nor its seed. 10 times the index of the task is added to each of them.
 SEEDS = {"train": 20241100, "validation": 20241101, "test": 20241102, "noise": 20241103}
-# Standard deviation of the input noise in the authors' scripts, if it is switched on.
+# Standard deviation of the optional input noise in the authors' scripts.
 NOISE = 0.1
 
 _MATCHED = Protocol(
@@ -63,7 +63,7 @@ def _common(name: str) -> dict[str, Any]:
         "spec": trials.spec(context=False),
         "training": {
             "train": FixedData(lambda: unpack(draw_set("train"))),
-            # The same trials with noise on all inputs, drawn once. No protocol here uses them.
+            # The same trials with noise on all inputs, drawn once. No protocol in this file uses them.
             "train_noisy": FixedData(lambda: unpack(draw_set("train"), input_noise=NOISE)),
         },
         "draw_set": draw_set,

@@ -24,6 +24,12 @@ def toy_maker():
     return make_toy_task
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_other_workers():
+    """What one worker has compiled, the other need not compile again."""
+    compiled.share()
+
+
 @pytest.fixture
 def toy_task(tmp_path, toy_maker):
     """The toy task, registered for the duration of a test."""

@@ -1,4 +1,4 @@
-"""Training data made outside the compiled step, as in a training script."""
+"""Training data drawn outside the compiled step, as in a training script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Style "nmbench": nmbench's trainer, with all seeds in one program and with validation."""
+"""Style "nmbench": nmbench's training program, with all seeds in one program and with validation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Runner:
         self._timed(1)
 
     def run(self, steps: int) -> float:
-        """Runs whole chunks and then the remaining steps. These count only their share of the time of a validation."""
+        """Runs whole chunks, then the remaining steps, for which only a proportional part of the validation time counts."""
         chunks, rest = divmod(steps, self._every)
         seconds = sum(self._timed(self._every) for _ in range(chunks))
         if rest:

@@ -1,4 +1,4 @@
-"""Style "haiku": `hk.RNNCore` on rows of a batch, `hk.dynamic_unroll`, `hk.Linear` after it.
+"""Style "haiku": an `hk.RNNCore` with trials as rows, `hk.dynamic_unroll`, then `hk.Linear` as readout.
 
 Sizes and equations are those of the benchmark; initial values are Haiku's defaults.
 """

@@ -1,7 +1,7 @@
 """Style "torch": PyTorch modules, AdamW, gradients clipped, one step per turn of a Python loop, one seed after another.
 
-The RNN is `torch.nn.RNN`, which does not leak. The LSTM is `torch.nn.LSTM`, which has two bias vectors. Both come with
-PyTorch. The NM-RNN is a module with a Python loop over time.
+The RNN is `torch.nn.RNN`, which has no leak. The LSTM is `torch.nn.LSTM`, which has two bias vectors. The NM-RNN is a module
+with a Python loop over time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shared by the styles "published" and "haiku": one jitted optax step per turn of a Python loop, one seed after another."""
+"""Training for the styles "published" and "haiku": a jitted optax step per Python iteration, one seed after another."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .data import Batches
 
 
 class ScriptRunner:
-    """Trains `apply(params, inputs) -> outputs [T, B, O]`.
+    """Trains a model with a loop as in a training script.
 
     Args:
-      experiment: task and recipe.
-      init: function from a seed to parameters.
-      apply: function of the model.
+      experiment: the task and the settings of training.
+      init: computes parameters from a seed.
+      apply: computes outputs `[T, B, O]` from parameters and inputs.
       seeds: number of seeds.
     """
 

@@ -1,15 +1,17 @@
-"""Analysis of trained networks: functions on any model and run folder.
+"""Analysis of trained networks, for any model.
 
   network = analysis.load("results", run_id)                      a trained network
-  states = analysis.record(network)                               s, z, x, y on all test trials, each [T, B, features]
+  states = analysis.record(network)                               states and outputs, name to [T, B, features]
   analysis.principal_components(states["x"], 3)                   components and explained variance
   analysis.fixed_points(network, {"sensory": np.zeros(3)})        fixed and slow points under a constant input
-  analysis.ablate_gates(network)                                  hold each gate at 0 and compute the metrics
+  analysis.ablate_gates(network)                                  metrics with each gate held at 0
   analysis.dimensionality(states["x"]), analysis.effective_rank(W)
 
-Without an observer, a model shows its carried state; `register_observer` adds the states and signals of its equations.
-This room imports experiments and the rooms below it; `observers` alone imports no more than errors, so that models can
-import it. The names below load on first use.
+By default, the state that a model carries is recorded. An observer (`register_observer`) adds the states and signals of the
+model's equations.
+
+May import: experiments and the rooms below it. The module `observers` imports only `nmbench.support.errors`, so that models
+can import it. Public: `observers` and the names below, which load on first use.
 """
 
 import importlib

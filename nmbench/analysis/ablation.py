@@ -1,4 +1,4 @@
-"""Gate ablation: outputs and metrics of a network whose gates are held at a constant."""
+"""Gate ablation: outputs and metrics of a network with one gate held at a constant value."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """Outputs and metrics of a network with one gate held.
+    """Outputs and metrics of a network with one gate held at a constant value.
 
     Attributes:
-      gate: number of the gate, None for the intact network.
-      value: the constant, None for the intact network.
+      gate: index of the gate, None for the intact network.
+      value: the constant value, None for the intact network.
       outputs: `[T, B, O]` on the trials of the frozen set.
-      metrics: the task's metrics of the outputs, name to value.
+      metrics: metrics of the outputs, name to value.
     """
 
     gate: int | None
@@ -38,27 +38,30 @@ def hold_gate(network: Network, gate: int, value: float) -> Network:
     """
     observer, gates = _observer(network), count_gates(network)
     if not 0 <= gate < gates:
-        raise NmbenchError(f"{network.baseline.name} has gates 0 to {gates - 1}, none with number {gate}")
+        raise NmbenchError(f"{network.baseline.name} has gates 0 to {gates - 1}, so there is no gate {gate}")
     if not 0 <= value <= 1:
         raise NmbenchError(f"a gate lies in [0, 1] and cannot be held at {value}")
     return network.with_params(observer.hold_gate(network.params, gate, value))
 
 
 def ablate_gates(network: Network, to: str = "zero", split: str = "test") -> list[Ablation]:
-    """Evaluate the intact network, then the network with each gate held in turn.
+    """Evaluate the intact network, and the network with each gate held in turn.
 
     Args:
       network: a network with a task and with gates.
       to: "zero", or "mean" for the gate's mean over all trials and steps of the set.
       split: name of the frozen set.
 
+    Returns:
+      The ablation of the intact network, followed by one for each gate.
+
     Raises:
-      NmbenchError: no task, no gates, or another value of `to`.
+      NmbenchError: there is no task, the model has no gates, the set is missing, or `to` has another value.
     """
     if to not in ("zero", "mean"):
         raise NmbenchError(f"gates are held at 'zero' or 'mean', not {to!r}{did_you_mean(str(to), ['zero', 'mean'])}")
     if network.task is None:
-        raise NmbenchError("this network has no task to evaluate it on")
+        raise NmbenchError("this network has no task, so it cannot be evaluated")
     observer, gates = _observer(network), count_gates(network)
     arrays = network.task.frozen(split).arrays
     inputs = network.task.unpack(arrays).inputs

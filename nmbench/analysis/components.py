@@ -12,11 +12,12 @@ from nmbench.support.errors import NmbenchError
 class Components(NamedTuple):
     """Principal components.
 
-    mean: `[features]`.
-    directions: `[n, features]`, orthonormal, by decreasing variance; the entry of largest size of each is positive.
-    variance: `[n]`, variance along each direction.
-    explained: `[n]`, share of the total variance (0 if the total is 0).
-    scores: `[T, B, n]`, the states in these coordinates, including masked steps.
+    Attributes:
+      mean: `[features]`.
+      directions: `[n, features]`, orthonormal, by decreasing variance. In each, the entry of largest magnitude is positive.
+      variance: `[n]`, variance along each direction.
+      explained: `[n]`, share of the total variance (0 if the total is 0).
+      scores: `[T, B, n]`, the states in these coordinates, at all steps, whether or not the mask selects them.
     """
 
     mean: np.ndarray
@@ -32,7 +33,7 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
     Args:
       states: `[T, B, features]`.
       n: number of components; by default the number of features.
-      mask: booleans `[T, B]`, the steps to fit; by default all.
+      mask: booleans `[T, B]`, true for the steps to fit; by default all.
 
     Raises:
       NmbenchError: wrong shapes, fewer than two steps, or fewer features than components.

@@ -1,9 +1,9 @@
 """Fixed and slow points: states that do not change, or hardly change, under a constant input.
 
-The search minimises, from many starts at once, the speed q(x) = |F(x) - x|^2 / 2 (Sussillo and Barak 2013, Opening the
-black box: low-dimensional dynamics in high-dimensional recurrent neural networks, Neural Computation 25(3)), by the
-Levenberg-Marquardt method on the residual F(x) - x, in float64. The eigenvalues of the Jacobian of F
-classify the points.
+For a network with the update x_{t+1} = F(x_t), the search minimises q(x) = |F(x) - x|^2 / 2 from many starts at once
+(Sussillo and Barak 2013, Opening the black box: low-dimensional dynamics in high-dimensional recurrent neural networks,
+Neural Computation 25(3)). It uses the Levenberg-Marquardt method on the residual F(x) - x, in float64. The eigenvalues of
+the Jacobian of F classify the points.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class FixedPoints:
     Attributes:
       points: `[n, S]`, carried states.
       speeds: `[n]`, |F(x) - x| in units of state per step.
-      fixed: `[n]`, whether the point is fixed, not only slow.
+      fixed: booleans `[n]`, true for a fixed point, false for a slow one.
       eigenvalues: complex `[n, S]`, eigenvalues of the Jacobian of F by decreasing modulus.
-      kinds: "stable" if all moduli are below 1, "unstable" if all are above, "saddle" if only some are above, "marginal" if
-        none is above but some are 1 within the tolerance.
-      states: name to `[n, features]`, the points as states of the model's equations; empty for a bare function.
+      kinds: one per point: "stable" if all moduli are below 1, "unstable" if all are above, "saddle" if only some are above,
+        "marginal" if none is above but some are 1 within the tolerance.
+      states: the points as states of the model's equations, name to `[n, features]`; empty for a bare function.
     """
 
     points: np.ndarray
@@ -56,14 +56,14 @@ def fixed_points(
 ):
     """Fixed and slow points of a network under a constant input, searched from states that it visits.
 
-    Speeds and distances are measured in the states of the model's equations. For a low-rank network, the eigenvalues are
-    those of its reachable subspace (all other directions decay by 1 - 1/tau per step).
+    Speeds and distances are measured in the states of the model's equations. The eigenvalues are those of the carried state:
+    for a low-rank network, of the subspace that it can reach. All other directions decay by the factor 1 - 1/tau per step.
 
     Args:
       network: a network whose model is a `Core`.
       constant_input: leaves `[channels]`, as in the spec.
-      inputs: trials whose states are the starts, leaves `[T, B, channels]`; by default those of the task's test set.
-      starts: number of starts, drawn from all steps of all trials.
+      inputs: trials that visit the starts, leaves `[T, B, channels]`; by default those of the task's test set.
+      starts: largest number of starts; they are drawn from the states after all steps of all trials.
       seed: seed of this draw.
       **options: see `find_fixed_points`.
 
@@ -71,7 +71,8 @@ def fixed_points(
       `FixedPoints`.
 
     Raises:
-      NmbenchError: the model is not a `Core`, or the input does not fit the spec.
+      NmbenchError: the model is not a `Core`, the constant input does not fit the spec, there are neither `inputs` nor a
+        task, or an option is out of range.
     """
     if not network.is_core:
         raise NmbenchError(f"model {network.baseline.name!r} is not a Core, so a single step of it cannot be computed")
@@ -119,15 +120,15 @@ def find_fixed_points(
     Args:
       step: F, `[S]` to `[S]`, differentiable in reverse mode; traced in float64.
       starts: `[n, S]`.
-      units: `[D, S]`; speeds and distances are measured in `units @ x`, by default in x itself.
+      units: `[D, S]`; speeds and distances are measured in `units @ x`, by default in x.
       fixed_speed: largest |F(x) - x| of a fixed point, in units of state per step.
       slow_speed: largest speed of a slow point; faster points are left out.
-      apart: of points closer than this, in units of state, only the slowest is kept.
-      marginal: an eigenvalue's modulus within this of 1 counts as 1.
+      apart: smallest distance between two points, in units of state; of closer points, only the slowest is kept.
+      marginal: a modulus of an eigenvalue counts as 1 if it differs from 1 by no more than this.
       iterations: number of iterations from each start.
 
     Raises:
-      NmbenchError: wrong shape of the starts, or a tolerance out of range.
+      NmbenchError: the starts have the wrong shape or are not finite, or another argument is out of range.
     """
     starts = np.asarray(starts, np.float64)
     if starts.ndim != 2 or not np.isfinite(starts).all():
@@ -152,13 +153,13 @@ def find_fixed_points(
 
 
 def _minimise(step, jacobian, measure, start, iterations: int):
-    """Levenberg-Marquardt from one start: (point, speed). Steps that do not lower the speed are rejected."""
+    """Levenberg-Marquardt from one start: (point, speed). Moves that do not lower the speed are rejected."""
     residual = lambda x: measure @ (step(x) - x)
 
     def body(_, carry):
         x, speed, damping = carry
         r, J = residual(x), measure @ (jacobian(x) - jnp.eye(x.size))
-        # Least squares with a ridge, through a QR decomposition: J^T J would lose half of the digits.
+        # Least squares with a ridge, by QR decomposition, because J^T J would lose half of the digits.
         ridge = jnp.concatenate([J, jnp.sqrt(damping) * jnp.eye(x.size)])
         Q, upper = jnp.linalg.qr(ridge)
         move = jax.scipy.linalg.solve_triangular(upper, Q[: r.size].T @ r)
@@ -191,7 +192,7 @@ def _kind(moduli: np.ndarray, marginal: float) -> str:
 
 
 def _x64() -> Any:
-    """Context manager that switches on double precision."""
+    """Context manager that enables float64 in JAX."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
     return importlib.import_module("jax.experimental").enable_x64(True)  # its module before JAX 0.8

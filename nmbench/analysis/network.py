@@ -25,8 +25,8 @@ class Network:
       baseline: the registered model.
       spec: shapes of its inputs and outputs.
       hparams: all hyperparameters, including the free size.
-      params: parameter tree of `baseline.build(spec, hparams)`.
-      task: the task it was trained on, None if unknown.
+      params: parameter tree of the model `baseline.build(spec, hparams)`.
+      task: the task that it was trained on, None if unknown.
       row: its result row, None if there is none.
     """
 
@@ -54,7 +54,7 @@ class Network:
         return other
 
     def compiled(self, make: Callable[[Network], Callable[..., Any]]) -> Callable[..., Any]:
-        """`make(self)`, a function `(params, ...) -> ...`, compiled once for all networks that share this model."""
+        """The function `make(self)`, which takes parameters first, compiled once for all networks that share this model."""
         if make not in self._compiled:
             self._compiled[make] = jax.jit(make(self))
         return self._compiled[make]

@@ -1,8 +1,8 @@
-"""Observers: they compute the states and signals of a `Core` under the names that its equations use.
+"""Observers compute the states and signals of a `Core`, under the names in its equations.
 
-A core carries the state that is fastest to compute with, which can differ from the state of its equations, and it does not
-carry intermediate signals such as gates. An observer computes both from the carried state. It is registered for a class of
-cores and applies to subclasses. For a core without an observer, the carried state itself is shown.
+The state that a core carries is chosen for speed. It can differ from the state in the equations, and it does not contain
+intermediate signals such as gates. An observer computes both from the carried state. It is registered for a class of cores
+and applies to subclasses. Without an observer, the carried state itself is recorded.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import tree
 
 from nmbench.support.errors import NmbenchError
 
-# Observers of the models that come with nmbench. A plugin registers its own beside its model.
+# Observers of the models that come with nmbench. A plugin registers the observer of its model itself.
 _SHIPPED = "nmbench.baselines._observers"
 
 
 class Observer:
-    """Shows the carried state of a core. Subclasses override the methods.
+    """Observer that returns the carried state of a core as it is. Subclasses override the methods.
 
     Attributes:
-      gates: name of the signal whose units are gates in (0, 1), for `hold_gate`; "" for none.
+      gates: name of the signal that contains the gates, with values in (0, 1); "" if there are no gates.
     """
 
     gates = ""
 
     def states(self, core: Any, carried: Any) -> dict[str, jax.Array]:
-        """The states of the equations, name to `[..., features, B]`; a linear function of `carried`.
+        """The states in the equations, name to `[..., features, B]`. They must be a linear function of `carried`.
 
         Args:
           core: the core, with its parameters.
@@ -42,12 +42,12 @@ class Observer:
         return {"/".join(["x", *map(str, path)]): leaf for path, leaf in leaves}
 
     def signals(self, core: Any, carried: Any) -> dict[str, jax.Array]:
-        """Signals that the core computes from its new state at each step, such as gates: name to `[..., features, B]`."""
+        """Signals that are functions of the state after each step, such as gates: name to `[..., features, B]`."""
         del core, carried
         return {}
 
     def hold_gate(self, params: Any, gate: int, value: float) -> Any:
-        """Parameters of the same network in which one gate has this value at every step."""
+        """Parameters with which gate number `gate` has this value at every step. Override it if there are gates."""
         raise NotImplementedError
 
 
@@ -55,7 +55,7 @@ _OBSERVERS: dict[Any, Observer] = {}
 
 
 def register_observer(core_class: Any) -> Callable[[type[Observer]], type[Observer]]:
-    """Class decorator that registers an `Observer` for this class, a `Core`, and its subclasses.
+    """Class decorator that registers an `Observer` for `core_class`, a subclass of `Core`, and for its subclasses.
 
     Raises:
       NmbenchError: the class already has an observer.

@@ -8,7 +8,7 @@ from nmbench.support.errors import NmbenchError
 
 
 def participation_ratio(values: np.ndarray) -> float:
-    """(sum v)^2 / sum v^2 of non-negative values: n for n equal values, 1 for a single nonzero value, 0 if all are 0.
+    """(sum v)^2 / sum v^2 of non-negative values v: n for n equal values, 1 for a single nonzero value, 0 if all are 0.
 
     Raises:
       NmbenchError: a value is negative or not finite.
@@ -29,11 +29,17 @@ def effective_rank(matrix: np.ndarray) -> float:
 
 
 def dimensionality(states: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Participation ratio of the eigenvalues of the states' covariance over trials and time (Gao et al. 2017).
+    """Participation ratio of the eigenvalues of the states' covariance over trials and time.
+
+    Source: Gao et al. 2017, A theory of multineuronal dimensionality, dynamics and measurement, bioRxiv 214262.
 
     Args:
       states: `[T, B, features]`.
-      mask: booleans `[T, B]`, the steps to include; by default all.
+      mask: booleans `[T, B]`, true for the steps to include; by default all.
+
+    Raises:
+      NmbenchError: the mask selects no step.
+      numpy.linalg.LinAlgError: the states are not finite.
     """
     states = np.asarray(states, np.float64)
     samples = states.reshape(-1, states.shape[-1]) if mask is None else states[mask]

@@ -20,15 +20,16 @@ from nmbench.support.errors import NmbenchError
 def record(network: Network, inputs: Any = None) -> dict[str, np.ndarray]:
     """States, signals and outputs after every step: name to `[T, B, features]`.
 
-    "y" is the output. The other names come from the model's observer, such as "x", "z" and "s" of an NM-RNN. A model without
-    observer has its carried state as "x", or as "x/0", "x/1" ... if the state has several parts.
+    "y" is the output. The other names come from the model's observer, such as "x", "z" and "s" of an NM-RNN. Without an
+    observer, the carried state is called "x", or "x/0", "x/1", ... if it has several parts.
 
     Args:
-      network: a `Core` or an `hk.RNNCore`.
+      network: a network whose model is a `Core` or an `hk.RNNCore`.
       inputs: leaves `[T, B, channels]`; by default those of the task's test set.
 
     Raises:
-      NmbenchError: the model is a pair of functions, whose states cannot be recorded, or there are no inputs.
+      NmbenchError: the model is a pair of functions, so its states cannot be recorded; or there are neither inputs nor a
+        task.
     """
     recorded = network.compiled(recorder)(network.params, floats(trials(network, inputs)))
     return {name: np.asarray(values) for name, values in recorded.items()}
@@ -41,7 +42,7 @@ def recorder(network: Network) -> Callable[[Any, Any], dict[str, jax.Array]]:
         return network.with_module(_observe_core)
     if isinstance(factory, type) and issubclass(factory, hk.RNNCore):
         return network.with_module(_observe_rnn_core)
-    raise NmbenchError(f"model {network.baseline.name!r} brings its own apply: its states cannot be recorded")
+    raise NmbenchError(f"model {network.baseline.name!r} has its own apply, so its states cannot be recorded")
 
 
 def trials(network: Network, inputs: Any = None) -> Any:

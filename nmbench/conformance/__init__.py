@@ -1,12 +1,12 @@
-"""Conformance rules of models and tasks, for the command `check` and for your own tests.
+"""Conformance rules for models and tasks. The command `check` applies them, and so can your own tests:
 
-from nmbench import conformance
+  from nmbench import conformance
 
-class TestMyModel(conformance.ModelConformance):
-    plugin = "my_model.py"  # relative to the test file; leave it out if the model is installed
-    model = "my_model"
+  class TestMyModel(conformance.ModelConformance):
+      plugin = "my_model.py"  # relative to the test file; omit it if the model is installed
+      model = "my_model"
 
-This room imports experiments and the rooms below it. Its public names are those below, and the module `report`.
+May import: experiments and the rooms below it. Public: the names below.
 """
 
 from nmbench.conformance.cases import ConformanceWarning, ModelConformance, TaskConformance

@@ -1,6 +1,6 @@
-"""Test cases to inherit, for pytest and unittest: every rule is a test method.
+"""Test cases for pytest and unittest, to be subclassed. Every rule is a test method.
 
-See `ModelConformance` and `TaskConformance` for the attributes to set, `model_rules` and `task_rules` for the rules.
+`ModelConformance` and `TaskConformance` list the attributes to set; `model_rules` and `task_rules` contain the rules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nmbench.contracts.catalog import TASKS
 
 
 class ConformanceWarning(UserWarning):
-    """A finding that is only a warning."""
+    """Warning category of findings that are not failures."""
 
 
 def _method_name(rule: rules.Rule) -> str:
@@ -38,7 +38,7 @@ def _method(rule: rules.Rule):
 
 
 class _Conformance(unittest.TestCase):
-    """One test method per rule of `RULES`; the subject is created once per class."""
+    """One test method per rule of `RULES`. The subject is created once per class."""
 
     __test__ = False  # only subclasses are run
     RULES: ClassVar[Sequence[rules.Rule]] = ()
@@ -82,11 +82,12 @@ class _Conformance(unittest.TestCase):
 
 
 class ModelConformance(_Conformance):
-    """All rules for a model, as tests. Subclass it and set
+    """All rules for models, as tests. Subclass it and set these attributes.
 
-    model: registered name.
-    plugin: file that registers it, relative to the test file; None (default) if it is installed.
-    tasks: names of the tasks to check it on; () (default) for the tasks that `nmbench.check` chooses.
+    Attributes:
+      model: registered name.
+      plugin: file that registers the model, relative to the test file; None (default) if it is installed.
+      tasks: names of the tasks to check the model on; () (default) for the tasks that `nmbench.check` chooses.
     """
 
     RULES = MODEL_RULES
@@ -99,10 +100,11 @@ class ModelConformance(_Conformance):
 
 
 class TaskConformance(_Conformance):
-    """All rules for a task, as tests. Subclass it and set
+    """All rules for tasks, as tests. Subclass it and set these attributes.
 
-    task: registered name.
-    plugin: file that registers it, relative to the test file; None (default) if it is installed.
+    Attributes:
+      task: registered name.
+      plugin: file that registers the task, relative to the test file; None (default) if it is installed.
     """
 
     RULES = TASK_RULES

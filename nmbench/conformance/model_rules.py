@@ -22,7 +22,7 @@ from nmbench.support.errors import NmbenchError
 from nmbench.training.phase_program import as_float, masked_mse
 
 MODEL_RULES = Rules()
-# Largest accepted relative difference of outputs; a float32 sum in another order differs by less.
+# Largest accepted relative difference of outputs. The order of a float32 sum changes outputs by less.
 TOLERANCE = 1e-4
 _CALLBACKS = ("callback", "debug_print", "infeed", "outfeed")
 _BUILDS, _FLOATS, _OUTPUTS, _REPEATS = "M01-builds", "M02-parameters", "M03-outputs", "M04-repeats"
@@ -31,7 +31,7 @@ _TRIALS, _GRADIENT, _INPUTS = "M05-trials", "M09-gradient", "M12-input-weights"
 
 @MODEL_RULES.add(_BUILDS, fix="make the factory run with (spec, **hparams), and init with a key")
 def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """the factory returns a pair (init, apply), and init can be traced"""
+    """the factory can be called, and init can be traced"""
     for task in m.kinds:
         try:
             m.shapes(task)
@@ -44,13 +44,13 @@ def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 @MODEL_RULES.add(_FLOATS, fix="let init return float arrays in dicts, tuples or registered pytrees", needs=(_BUILDS,))
 def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """learned parameters are arrays of JAX's default float"""
+    """there are learned parameters, and they are arrays of JAX's default float"""
     wanted = jnp.result_type(float)
     for task in m.probed:
         shapes = m.shapes(task)
         if not any(is_learned(*name.rsplit("|", 1)) for name in shapes):
             yield RuleFinding(
-                f"no learned parameter on {task.name}", "create them with Core.learned, hk.get_parameter or in init"
+                f"no learned parameter on {task.name}", "create parameters with Core.learned, hk.get_parameter or in init"
             )
         for name, leaf in shapes.items():
             if is_learned(*name.rsplit("|", 1)) and (leaf.dtype != wanted or leaf.weak_type):
@@ -109,7 +109,7 @@ def trials(m: ModelUnderTest) -> Iterator[RuleFinding]:
         off = _difference(m.outputs(task, inputs)[:, 0], m.outputs(task, changed)[:, 0])
         if off > TOLERANCE:
             yield RuleFinding(
-                f"the outputs of trial 0 of {task.name} change by {off:.2g} when the other trials do",
+                f"the outputs of trial 0 of {task.name} change by {off:.2g} when the other trials change",
                 "the axes are [T, B, C]: scan over the first, compute no statistics over the second",
             )
 
@@ -140,7 +140,7 @@ def causal(m: ModelUnderTest) -> Iterator[RuleFinding]:
             off = _difference(plain[:cut], m.outputs(task, changed)[:cut])
             if off > TOLERANCE:
                 yield RuleFinding(
-                    f"outputs of {task.name} up to step {step} change by {off:.2g} when later inputs do",
+                    f"outputs of {task.name} up to step {step} change by {off:.2g} when later inputs change",
                     "the axes are [T, B, C]: scan forwards over the first, compute no statistics over a trial",
                 )
                 break
@@ -148,7 +148,7 @@ def causal(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 @MODEL_RULES.add("M08-seeded", fix="let init(key) draw with jax.random", needs=(_REPEATS,))
 def seeded(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """another key gives other parameters"""
+    """different keys give different parameters"""
     for task in m.probed:
         one, two = flatten(m.params(task)), flatten(m.params(task, 1))
         if all(np.array_equal(one[name], two[name]) for name in one):
@@ -178,19 +178,19 @@ def gradient(m: ModelUnderTest) -> Iterator[RuleFinding]:
         wrong = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
         if not np.isfinite(loss) or wrong:
             yield RuleFinding(
-                f"before training the loss on {task.name} is {float(loss):.3g} and the gradient is not finite in "
-                f"{', '.join(wrong) or 'no parameter'}",
-                "use smaller initial weights; avoid division by, or root or logarithm of, a value that can be 0",
+                f"before training, the loss on {task.name} is {float(loss):.3g}; the gradient is not finite for these "
+                f"parameters: {', '.join(wrong) or 'none'}",
+                "use smaller initial weights; avoid a division by, and a root or logarithm of, a value that can be 0",
             )
             continue
-        # Behind a parameter that starts at 0, gradients are 0 at first, so check nearby parameters as well.
+        # A parameter that starts at 0 can make other gradients 0, so check nearby parameters as well.
         silent = [name for name, leaf in found.items() if leaf.size and not np.any(leaf)]
         nearby = slope(perturbed(m.params(task)))[1] if silent else {}
         for name in silent:
             if not np.any(nearby[name]):
                 yield RuleFinding(
                     f"parameter {name!r} has no gradient on {task.name}",
-                    "it counts towards the budget: leave it out, or, if it is not learned, create it with Core.fixed or "
+                    "it counts towards the budget: remove it, or, if it is not learned, create it with Core.fixed or "
                     "name it fixed_NAME",
                     warning=True,
                 )
@@ -218,7 +218,7 @@ def counts(m: ModelUnderTest) -> Iterator[RuleFinding]:
             if many < few:
                 yield RuleFinding(
                     f"{few} parameters with {free}={small} but {many} with {free}={large}, on {task.name}",
-                    "the count must not decrease as the free size grows, since sizing bisects",
+                    "the count must not decrease as the free size grows, because sizing uses bisection",
                 )
                 break
         if len(set(counted.values())) == 1:
@@ -230,7 +230,7 @@ def counts(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 @MODEL_RULES.add("M11-budgets", fix="make a size possible within 5% of each budget", needs=("M10-count",))
 def budgets(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """some free size is within 5% of the budget of every task"""
+    """for every task, some free size is within 5% of the budget"""
     free = m.baseline.free_size
     for task in m.tasks:
         for protocol in task.protocols:
@@ -264,12 +264,12 @@ def input_weights(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 @MODEL_RULES.add("M13-partitions", fix="partitions= maps a name to a predicate on (module, parameter)", needs=(_INPUTS,))
 def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """every partition holds a parameter, and the partitions that protocols train exist"""
+    """every partition has a learned parameter, and the model has the partitions that protocols train"""
     for name in m.baseline.partitions:
         for task in m.kinds:
             if not split(m.shapes(task), m.baseline.partition(name))[0]:
                 yield RuleFinding(
-                    f"partition {name!r} holds no learned parameter on {task.name}",
+                    f"partition {name!r} has no learned parameter on {task.name}",
                     f"its predicate receives names such as {', '.join(list(m.shapes(task))[:3])}, split at the last '|'",
                 )
                 break
@@ -285,7 +285,7 @@ def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 @MODEL_RULES.add("M14-callbacks", fix="make apply differentiable by jax.grad", needs=(_FLOATS, _OUTPUTS))
 def callbacks(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """compiled programs neither call Python nor print"""
+    """compiled programs do not call Python and do not print"""
     for task in m.probed:
         model, inputs, key = m.model(task), random_inputs(task.spec, 1), jax.random.key(0)
         learned, fixed = split(flatten(m.params(task)), is_learned)
@@ -304,12 +304,12 @@ def callbacks(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 @MODEL_RULES.add("M15-precision", fix="make apply traceable", needs=(_FLOATS, _OUTPUTS))
 def precision(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """all numbers have JAX's default precision"""
+    """the model requests no precision above JAX's default"""
     for task in m.probed:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = m.rebuilt(task)
-            # New lambdas, because JAX caches traces by function and warns once.
+            # New lambdas, because JAX caches traces by function and warns only once.
             params = jax.eval_shape(lambda key, model=model: model.init(key), jax.random.key(0))
             jax.eval_shape(lambda p, u, model=model: model.apply(p, u), params, task.spec.zeros(1))
         asked = [str(w.message) for w in caught if "requested dtype" in str(w.message)]
@@ -323,11 +323,11 @@ def precision(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 @MODEL_RULES.add("M16-smoke", fix="run it with nmbench.run --protocol=smoke", needs=(_REPEATS, _GRADIENT, _INPUTS))
 def smoke(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """a short training run gives a valid row, and its stored parameters reproduce its value"""
+    """a short training run gives a valid row, and the stored parameters reproduce the row's value"""
     for task in m.probed:
         by_name = {p.name: p for p in task.protocols}
         if m.lacks(task, by_name.get("smoke", task.protocols[0])):
-            continue  # another rule reports this
+            continue  # M13-partitions reports this
         row, again = m.smoke_run(task)
         if row["status"] != "ok":
             yield RuleFinding(
@@ -342,7 +342,7 @@ def smoke(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 
 def _difference(one: np.ndarray, two: np.ndarray) -> float:
-    """Largest difference, relative to the largest value of `one` if that is above 1; infinity if only one is finite."""
+    """max |one - two| / max(1, max |one|) over finite entries; infinity if an entry is finite in only one of the arrays."""
     if (np.isfinite(one) != np.isfinite(two)).any():
         return np.inf
     both = np.isfinite(one)

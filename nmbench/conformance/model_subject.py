@@ -1,4 +1,4 @@
-"""A model as the rules see it: sized for tasks, traced and run, each once."""
+"""A model under test: it is sized, built and initialised once per task, for all rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nmbench.training.prediction import predictor
 
 SMOKE = "smoke"
 TRIALS = 4
-# Sizes to try if no size meets the budget, so that the other rules can still run.
+# Sizes to try if sizing to the budget fails, so that the other rules can still run.
 _SOME_SIZES = (8, 4, 2, 1, 16, 32, 64)
 
 
@@ -52,8 +52,8 @@ class ModelUnderTest:
 
     Args:
       baseline: the model.
-      tasks: tasks whose shapes it must fit; nothing is computed on them.
-      probed: tasks on which it is run and trained for a few steps.
+      tasks: tasks for which it must have the right shapes; nothing is computed on them.
+      probed: tasks on which it is run, and trained for a few steps.
     """
 
     def __init__(self, baseline: Baseline, tasks: Sequence[Task], probed: Sequence[Task]):
@@ -75,12 +75,16 @@ class ModelUnderTest:
 
     @property
     def kinds(self) -> list[Task]:
-        """One task for each spec, since a model depends on a task only through its spec and its hyperparameters."""
+        """One task for each spec: a model depends on a task only through the spec and the hyperparameters."""
         return list({repr(task.spec): task for task in reversed(self.tasks)}.values())[::-1]
 
     @_once
     def sized(self, task: Task, protocol: str = "") -> sizing.Sizing:
-        """Hyperparameters closest to the task's budget, or, if sizing fails, of any possible size (target None)."""
+        """Hyperparameters closest to the task's budget; if sizing fails, of any size that the model accepts (target None).
+
+        Raises:
+          NmbenchError: the model accepts none of the sizes tried.
+        """
         hparams = self.baseline.defaults(task.name, protocol or task.protocols[0].name)
         hparams.pop(self.baseline.free_size, None)
         key = repr((task.spec, sorted(hparams.items()), task.default_budget))
@@ -125,7 +129,7 @@ class ModelUnderTest:
         return jax.jit(self.model(task).apply)
 
     def lacks(self, task: Task, protocol: Protocol) -> str:
-        """The error if the model lacks a partition or input weights that a protocol trains, "" otherwise."""
+        """The error if the model lacks a partition or input weights that a protocol needs, "" otherwise."""
         try:
             for phase in protocol.phases_for(self.baseline.name, self.baseline.partitions):
                 self.baseline.partition(phase.partition)
@@ -136,14 +140,25 @@ class ModelUnderTest:
 
     @_once
     def smoke_run(self, task: Task) -> tuple[dict[str, Any], float | None]:
-        """Train briefly in a temporary folder; return the row and the value that its stored parameters give."""
+        """Train for a few steps; see `smoke_run` below for the result."""
         return smoke_run(
             self.baseline.name, task, {self.baseline.free_size: self.sized(task).hparams[self.baseline.free_size]}
         )
 
 
 def smoke_run(model: str, task: Task, hparams: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-    """See `ModelUnderTest.smoke_run`. Without a protocol "smoke", the first protocol is used, with ten steps per phase."""
+    """Train one seed for a few steps in a temporary folder, and compute the primary metric from its stored parameters.
+
+    If the task has no protocol "smoke", the first protocol is used, with ten steps per phase.
+
+    Args:
+      model: registered name.
+      task: the task.
+      hparams: hyperparameters, including the free size.
+
+    Returns:
+      The row, and the primary metric; None if the status of the row is not ok.
+    """
     by_name = {protocol.name: protocol for protocol in task.protocols}
     protocol = by_name.get(SMOKE, task.protocols[0])
     request = Request(
@@ -196,7 +211,7 @@ def programs(jaxpr: Any) -> Iterator[Any]:
 
 
 def trace_of(function: Callable[..., Any], *args: Any) -> tuple[str, list[bytes]]:
-    """The program of a function as text and constants; two traces of a pure function are equal."""
+    """The program of a function, as text and constants. All traces of a pure function are equal."""
     closed = jax.make_jaxpr(lambda *a: function(*a))(*args)  # a new lambda, because JAX caches traces by function
     constants = [np.asarray(c).tobytes() for part in programs(closed) for c in getattr(part, "consts", ()) if _plain(c)]
     return re.sub(r"0x[0-9a-f]+", "", str(closed)), constants

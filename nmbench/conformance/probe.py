@@ -1,4 +1,4 @@
-"""A minimal model to try tasks with: a leaky sum of the inputs and a linear readout."""
+"""A minimal model for testing tasks: a leaky sum of the inputs and a linear readout."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Probe(Core):
 
 
 def register_probe(task: Task) -> None:
-    """Register the probe with all partitions that the task's protocols train; their content does not matter here."""
+    """Register the probe with all partitions that the phases of the task's protocols name. Their content does not matter."""
     phases = [phase for protocol in task.protocols for phase in protocol.phases]
     names = {n for p in phases for n in ((p.partition,) if isinstance(p.partition, str) else p.partition)}
     register_baseline(

@@ -13,7 +13,7 @@ _TOTALS = {PASS: "passed", WARN: "warned", FAIL: "failed", SKIP: "skipped"}
 
 
 def line(outcome: RuleOutcome) -> str:
-    """One line for a rule, followed by two for each of its findings."""
+    """The text of an outcome: a line for the rule, followed by the observation and the fix of each finding."""
     rule = outcome.rule
     lines = [f"{outcome.verdict}  {rule.id:<17} {outcome.seconds:5.1f} s  {rule.requirement}"]
     if outcome.verdict == SKIP:

@@ -1,4 +1,4 @@
-"""Rules of a contract, their findings, and the loop that checks a list of rules."""
+"""Rules of a contract, their findings and outcomes, and the loop that checks a list of rules."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Rule:
     """One requirement of a contract.
 
     Attributes:
-      id: short and stable, e.g. "M07-causal".
-      requirement: one line, the condition that must hold.
+      id: short and stable name, such as "M07-causal".
+      requirement: the condition that must hold, one line.
       find: `subject -> iterator of RuleFinding`.
       fix: how to fix the code under test if it raises an exception inside `find`.
       needs: ids of rules that must pass before this one is checked.
@@ -54,10 +54,10 @@ class RuleOutcome:
 
     Attributes:
       rule: the rule.
-      verdict: PASS, WARN, FAIL, or SKIP if a rule that it needs has failed.
-      findings: all findings; empty unless WARN or FAIL.
+      verdict: PASS, WARN, FAIL, or SKIP if a rule that it needs has failed or was skipped.
+      findings: all findings; empty unless the verdict is WARN or FAIL.
       seconds: duration of the check.
-      because: for SKIP, id of the rule that has failed.
+      because: id of the needed rule that has failed or was skipped; "" unless the verdict is SKIP.
     """
 
     rule: Rule
@@ -83,7 +83,7 @@ class Rules(list[Rule]):
 
 
 def judge(rules: Sequence[Rule], subject: Any) -> Iterator[RuleOutcome]:
-    """Check every rule on `subject`, in order; yields each outcome at once."""
+    """Check every rule on `subject`, in order; yields each outcome as soon as it is known."""
     broken: set[str] = set()
     for rule in rules:
         missing = sorted(broken.intersection(rule.needs))
@@ -98,14 +98,14 @@ def judge(rules: Sequence[Rule], subject: Any) -> Iterator[RuleOutcome]:
 
 
 def judge_one(rule: Rule, subject: Any) -> RuleOutcome:
-    """Check one rule, without regard to the rules that it needs."""
+    """Check one rule, whether or not the rules that it needs pass."""
     began = time.perf_counter()
     findings: list[RuleFinding] = []
     try:
         with warnings.catch_warnings():  # rules about warnings catch them themselves
             warnings.simplefilter("ignore")
             findings += rule.find(subject)
-    except Exception as error:  # third-party code can raise anything; that is a finding as well
+    except Exception as error:  # third-party code can raise anything; an exception is a finding as well
         findings.append(RuleFinding(describe_error(error), rule.fix))
     failed = any(not finding.warning for finding in findings)
     verdict = FAIL if failed else WARN if findings else PASS

@@ -31,7 +31,7 @@ _DATA, _CONDITIONS = "T07-training-data", "T12-conditions"
 
 @TASK_RULES.add(_SPEC, fix="see nmbench.SequenceSpec and nmbench.ArraySpec")
 def spec(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """the spec has at least one step, arrays of floats, and the budget is a positive integer"""
+    """the spec has at least one step and arrays of floats, and the budget is a positive integer"""
     task = t.task
     if task.spec.steps < 1:
         yield RuleFinding(f"trials of {task.spec.steps} steps", "steps= is the number of time steps of every trial")
@@ -51,7 +51,7 @@ def sets_are_frozen(t: TaskUnderTest) -> Iterator[RuleFinding]:
         frozen = t.frozen(split)
         if frozen.n != trials:
             yield RuleFinding(
-                f"{split} holds {frozen.n} trials, set_sizes declares {trials}",
+                f"the {split} set has {frozen.n} trials, but set_sizes declares {trials}",
                 "freeze it again, and raise the task's version if it has been published",
             )
 
@@ -63,18 +63,19 @@ def generator(t: TaskUnderTest) -> Iterator[RuleFinding]:
         first, again = (frozen_sets.digest(t.task.draw_set(split)) for _ in range(2))
         if first != again:
             yield RuleFinding(
-                f"draw_set({split!r}) differs from call to call", "draw from np.random.RandomState(SEED) inside draw_set"
+                f"draw_set({split!r}) gives other arrays at every call",
+                "draw from np.random.RandomState(SEED) inside draw_set",
             )
         elif first != t.frozen(split).sha256:
             yield RuleFinding(
-                f"draw_set({split!r}) makes sha256 {first[:12]}..., frozen is {t.frozen(split).sha256[:12]}...",
-                "undo the change of the generator, or raise version= and freeze again",
+                f"draw_set({split!r}) gives sha256 {first[:12]}..., the frozen set has {t.frozen(split).sha256[:12]}...",
+                "undo the change of draw_set, or raise version= and freeze again",
             )
 
 
 @TASK_RULES.add("T04-seeds", fix="make draw_set and training data run without other arguments")
 def seeds(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """data neither use nor change NumPy's global random state"""
+    """frozen sets and fixed training data do not use NumPy's global random state"""
     sources = {f"draw_set({split!r})": functools.partial(t.task.draw_set, split) for split in t.task.set_sizes}
     fixed = {name: source.make for name, source in t.task.training.items() if isinstance(source, FixedData)}
     sources |= {f"training data {name!r}": make for name, make in fixed.items()}
@@ -86,7 +87,7 @@ def seeds(t: TaskUnderTest) -> Iterator[RuleFinding]:
             make()
             if _state() != state:
                 yield RuleFinding(
-                    f"{name} draws from the global np.random",
+                    f"{name} draws from the global state of np.random",
                     "draw from np.random.RandomState(SEED) with a constant seed",
                 )
     finally:
@@ -95,7 +96,7 @@ def seeds(t: TaskUnderTest) -> Iterator[RuleFinding]:
 
 @TASK_RULES.add(_BATCHES, fix="let unpack(arrays) return nmbench.Batch(inputs, targets, mask)", needs=(_SPEC, _SETS))
 def batches(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """unpacked sets fit the spec and hold finite numbers"""
+    """unpacked sets fit the spec and contain finite numbers"""
     for split, trials in t.task.set_sizes.items():
         yield from _fits(t.task, t.batch(split), trials, f"the {split} set")
 
@@ -119,21 +120,22 @@ def training_data(t: TaskUnderTest) -> Iterator[RuleFinding]:
         yield from findings
         if not findings and not np.isfinite(masked_mse(np.zeros_like(batch.targets), batch.targets, batch.mask)):
             yield RuleFinding(
-                f"the loss of the answer 0 on {name!r} is not finite", "use smaller targets and a mask that is not all 0"
+                f"the loss of the answer 0 on {name!r} is not finite",
+                "use smaller targets and a mask that is not 0 everywhere",
             )
 
 
 @TASK_RULES.add("T08-repeats", fix="see that training data can be drawn", needs=(_DATA,))
 def repeats(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """the same key draws the same trials, another key draws others; fixed data are the same at every call"""
+    """the same key draws the same trials, another key draws other trials; fixed data are the same at every call"""
     for name, source in t.task.training.items():
         if isinstance(source, FixedData):
             if FixedData(source.make).fingerprint() != source.fingerprint():
                 yield RuleFinding(
-                    f"FixedData {name!r} differs from call to call", "use np.random.RandomState(SEED) in make()"
+                    f"FixedData {name!r} gives other arrays at every call", "use np.random.RandomState(SEED) in make()"
                 )
             continue
-        # Each draw is compiled again: a number drawn in Python would be the same in two calls of one program.
+        # Each draw is compiled anew, because a number drawn in Python would be the same in all calls of one program.
         drawn = [
             np.concatenate(
                 [np.ravel(a) for a in tree.flatten(jax.jit(lambda key, s=source: s.draw((), key, 6))(k)._asdict())]
@@ -157,18 +159,20 @@ def phases(t: TaskUnderTest) -> Iterator[RuleFinding]:
         for phase in [p for some in (protocol.phases, *protocol.phases_by_model.values()) for p in some]:
             where, problems = f"protocol {protocol.name!r}", []
             if phase.data not in task.training:
-                problems.append(f"no training data {phase.data!r}: {', '.join(task.training)}")
+                problems.append(f"no training data {phase.data!r} (known: {', '.join(task.training)})")
             elif phase.batch_size == 0 and not isinstance(task.training[phase.data], FixedData):
-                problems.append(f"batch_size=0 takes all trials, but {phase.data!r} are drawn at every step")
+                problems.append(f"batch_size=0 takes all trials, but the data {phase.data!r} are drawn at every step")
             if phase.validation not in task.set_sizes:
-                problems.append(f"no frozen set {phase.validation!r}: {', '.join(task.set_sizes)}")
+                problems.append(f"no frozen set {phase.validation!r} (known: {', '.join(task.set_sizes)})")
             try:
                 check_new_inputs("any", weights, task.spec, phase.new_inputs)
                 transform(phase)
             except NmbenchError as error:
                 problems.append(str(error))
             for problem in problems:
-                yield RuleFinding(f"{where}: {problem}", "name what the task declares in training= and set_sizes=")
+                yield RuleFinding(
+                    f"{where}: {problem}", "use names that the task declares in training=, set_sizes= and spec="
+                )
 
 
 @TASK_RULES.add("T10-protocols", fix="see nmbench.Protocol")
@@ -177,10 +181,10 @@ def protocols(t: TaskUnderTest) -> Iterator[RuleFinding]:
     names = [protocol.name for protocol in t.task.protocols]
     if names[0] != "matched":
         yield RuleFinding(
-            f"the first protocol, the default, is {names[0]!r}", 'put the recipe for all models first: "matched"'
+            f"the first protocol, the default, is {names[0]!r}", 'put "matched", the recipe for all models, first'
         )
     if len(set(names)) < len(names):
-        yield RuleFinding(f"protocols are called {', '.join(names)}", "give each protocol its own name")
+        yield RuleFinding(f"protocols share a name: {', '.join(names)}", "give each protocol its own name")
     if not t.task.protocols[0].learning_rate_grid:
         yield RuleFinding(
             f"protocol {names[0]!r} has no learning_rate_grid, so --tune is refused",
@@ -218,13 +222,13 @@ def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
         elif not np.array_equal(one[1:], two[1:]):
             yield RuleFinding(
                 f"{metric.name} of other trials changes with the answer to trial 0",
-                "compute each number from its own trial: differences between models are paired over trials",
+                "compute each number from its own trial alone, because comparisons of models are paired over trials",
             )
 
 
 @TASK_RULES.add(_CONDITIONS, fix="conditions and subset map arrays to [B]", needs=(_BATCHES,))
 def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """labels and subsets have one entry per trial, and the stages of metrics exist"""
+    """labels and subsets have one entry per trial, and the stages that metrics name exist"""
     stages = {phase.stage for protocol in t.task.protocols for phase in protocol.phases}
     trials = t.batch("test").targets.shape[1:2]
     for metric in t.task.metrics:
@@ -255,11 +259,11 @@ def ceiling(t: TaskUnderTest) -> Iterator[RuleFinding]:
         if not (metric.ceiling > metric.floor if metric.higher_is_better else metric.ceiling < metric.floor):
             yield RuleFinding(
                 f"{metric.name}: floor {metric.floor:g}, ceiling {metric.ceiling:g}, but {better} is better",
-                "the ceiling is the value of a perfect answer, the floor the value of chance",
+                "the ceiling is the value of a perfect answer, the floor is the value of chance",
             )
         elif abs(values[metric.name] - metric.ceiling) > TOLERANCE * abs(metric.floor - metric.ceiling):
             yield RuleFinding(
-                f"{metric.name} of the targets is {values[metric.name]:.6g}, its ceiling {metric.ceiling:g}",
+                f"{metric.name} of the targets is {values[metric.name]:.6g}, but its ceiling is {metric.ceiling:g}",
                 "declare the value of a perfect answer as ceiling, or fix the metric",
             )
 
@@ -290,7 +294,7 @@ def epochs(t: TaskUnderTest) -> Iterator[RuleFinding]:
             ):
                 yield RuleFinding(
                     f"epoch {name!r} of test trial {trial}: {first} to {end}, in trials of {t.task.spec.steps} steps",
-                    "return whole steps with 0 <= first < end <= steps; leave empty epochs out",
+                    "return whole steps with 0 <= first < end <= steps; omit empty epochs",
                 )
                 return
 
@@ -324,7 +328,7 @@ def _fits(task: Task, batch: Batch, trials: int, where: str) -> Iterator[RuleFin
     for name, part in (("inputs", batch.inputs), ("targets", batch.targets)):
         if not all(np.isfinite(leaf).all() for leaf in tree.flatten(part)):
             yield RuleFinding(
-                f"{where}: {name} are not finite everywhere", "use 0 for undefined values and exclude them by the mask"
+                f"{where}: {name} are not finite everywhere", "use 0 for undefined values and exclude them with the mask"
             )
 
 
@@ -338,7 +342,7 @@ def _masked(batch: Batch, where: str) -> Iterator[RuleFinding]:
         )
         return
     if not np.isfinite(weights).all() or (weights < 0).any():
-        yield RuleFinding(f"{where}: the mask holds negative or infinite weights", "use finite weights of at least 0")
+        yield RuleFinding(f"{where}: the mask has negative or infinite weights", "use finite weights of at least 0")
     elif not weights.sum(axis=(0, 2)).all():
         trial = int(np.argmin(weights.sum(axis=(0, 2)) > 0))
         yield RuleFinding(f"{where}: the mask selects nothing of trial {trial}", "select at least one step of every trial")

@@ -1,4 +1,4 @@
-"""A task as the rules see it: its frozen sets, batches and metric values, each computed once."""
+"""A task under test: its frozen sets and batches, each loaded once, and metrics of predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nmbench.contracts.task import Batch, Task
 
 
 class TaskUnderTest:
-    """A task and the data that its rules read, each loaded once."""
+    """A task and its frozen sets. Each set is loaded and unpacked once."""
 
     def __init__(self, task: Task):
         self.task = task
@@ -28,7 +28,7 @@ class TaskUnderTest:
         return Batch(*(tree.map_structure(np.asarray, part) for part in self.task.unpack(self.frozen(split).arrays)))
 
     def values(self, predictions: np.ndarray) -> dict[str, float]:
-        """All metrics of predictions `[T, B, O]` on the test set."""
+        """All metrics of predictions `[T, B, O]` on the test set; raises `NmbenchError` if the shape is wrong."""
         arrays = self.frozen("test").arrays
         self.task.spec.validate_outputs(predictions, self.task.set_sizes["test"])
         return {m.name: m.mean(np.asarray(m.per_trial(predictions, arrays), np.float64), arrays) for m in self.task.metrics}

@@ -1,6 +1,6 @@
-"""What a task, a model, a protocol and a metric are, and the registries of tasks and models.
+"""Definitions of task, model, protocol and metric, and the registries of tasks and models.
 
-Imports only `nmbench.support`. Authors of models and tasks use the public names of `nmbench`, most of which come from here.
+Imports only `nmbench.support`. Authors of models and tasks use the public names of `nmbench`; most of them come from here.
 """
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""Fingerprints of Python source that read its meaning and not its text.
+"""Fingerprints of Python source that depend on its meaning, not on its text.
 
-Comments, docstrings, layout, messages of exceptions, and the words with which a model, a task or a protocol describes
-itself do not count, so that prose can be improved without making stored rows unrepeatable. Any other change counts, down to
-the last digit of a number. The same source has the same fingerprint in every version of Python.
+A fingerprint ignores comments, docstrings, layout, messages of exceptions, and the summary, citation and tags of a model, a
+task or a protocol. So prose can be improved while stored rows remain repeatable. Any other change, down to the last digit
+of a number, changes the fingerprint. A source has the same fingerprint in every version of Python that can parse it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,16 @@ import hashlib
 import pathlib
 from collections.abc import Iterable
 
-# Arguments that describe, and change nothing that is computed, of the calls that take them.
+# Keyword arguments of these calls that only describe and have no effect on any computation.
 DESCRIPTIONS = frozenset({"summary", "citation", "tags"})
 _DESCRIBED = ("register_baseline", "register_task", "Protocol", "replace")
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def of_source(source: str | bytes) -> str:
-    """sha256 of the meaning of one Python source; raises `SyntaxError`."""
-    return hashlib.sha256(_canonical(ast.parse(source)).encode()).hexdigest()
-
-
 def of_files(paths: Iterable[pathlib.Path]) -> str:
     """sha256 over the names and meanings of several files, in the given order.
 
-    A file in the syntax of another version of Python is taken byte by byte.
+    A file that this version of Python cannot parse counts byte by byte.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -36,15 +31,16 @@ def of_files(paths: Iterable[pathlib.Path]) -> str:
 
 
 def of_module(path: str | pathlib.Path) -> str:
-    """sha256 of a module and of the files beside it that it imports relatively (`from ._shared import f`), and so on.
+    """sha256 of a module and of the files beside it that it imports relatively, directly or through another such file.
 
-    Absolute imports, such as those of JAX or of nmbench, are not followed: a row records the versions of these.
+    A relative import is, for example, `from ._shared import f`. Absolute imports, such as those of JAX or of nmbench, are
+    not followed: a row records the versions of these packages.
     """
     return of_files(_with_siblings(pathlib.Path(path)))
 
 
 def _with_siblings(start: pathlib.Path) -> list[pathlib.Path]:
-    """The file first, then its siblings in order of name."""
+    """The file first, then the sibling files that it imports, sorted by path."""
     found, waiting = {start}, [start]
     while waiting:
         for sibling in _siblings(waiting.pop()) - found:
@@ -60,7 +56,7 @@ def _siblings(path: pathlib.Path) -> set[pathlib.Path]:
 
 @functools.lru_cache(maxsize=256)
 def _read(source: bytes) -> tuple[str, frozenset[str]]:
-    """sha256 of the meaning of a file's contents, and the names of the modules beside it that it imports relatively."""
+    """sha256 of the meaning of a source, and the names of the sibling modules that it imports relatively."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # a null byte is either, depending on the version of Python
@@ -73,11 +69,11 @@ def _read(source: bytes) -> tuple[str, frozenset[str]]:
 
 
 def _canonical(node: object) -> str:
-    """Text of a syntax tree. Empty fields are left out, since versions of Python differ in which ones they have."""
+    """Text of a syntax tree without empty fields, because versions of Python differ in these."""
     if isinstance(node, list):
         return "[" + ",".join(map(_canonical, node)) + "]"
     if not isinstance(node, ast.AST):
-        return f"{type(node).__name__}:{node!a}"  # which characters `repr` escapes depends on the version of Python
+        return f"{type(node).__name__}:{node!a}"  # `!a`: the characters that `repr` escapes depend on the version of Python
     fields = dict(ast.iter_fields(node))
     if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
         fields["body"] = node.body[1:]

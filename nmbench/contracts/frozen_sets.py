@@ -1,6 +1,6 @@
-"""Frozen validation and test sets: stored as .npz files with a hash, which is verified whenever a set is loaded.
+"""Frozen validation and test sets: .npz files, each with a hash that is verified whenever the set is loaded.
 
-A set is a flat dict of NumPy arrays. Its hash covers name, dtype, shape and bytes of every array, in order of name, so it
+A set is a flat dict of NumPy arrays. Its hash covers name, dtype, shape and bytes of every array, sorted by name, so it
 does not depend on compression or on the version of the .npz format.
 """
 
@@ -29,7 +29,7 @@ class FrozenSet:
 
     Attributes:
       name: "validation", "test", ...
-      arrays: flat dict of read-only arrays; the task decides which axis runs over trials.
+      arrays: flat dict of read-only arrays; the task chooses the axis of the trials.
       sha256: hex digest, see `digest`.
       n: number of trials.
     """
@@ -41,7 +41,7 @@ class FrozenSet:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """sha256 over (name, dtype, shape, bytes) of each array in order of name, little-endian, C order."""
+    """sha256 over (name, dtype, shape, bytes) of each array, sorted by name; little-endian, C order."""
     sha = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -52,7 +52,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def key(task: str, version: int, split: str) -> str:
-    """Name of a set in the manifest, and of its file without the suffix."""
+    """Name of a set: its key in the manifest, and its file name without the suffix."""
     return f"{task}-v{version}-{split}"
 
 
@@ -60,14 +60,16 @@ def load(folder: pathlib.Path, task: str, version: int, split: str) -> FrozenSet
     """Load and verify a set. The arrays are read-only: sets with the same bytes share them.
 
     Raises:
-      NmbenchError: the manifest, its entry or the file is missing, the file is unreadable, or its hash differs from the
+      NmbenchError: the manifest, its entry or the file is missing or unreadable, or the hash of the set differs from the
         manifest's.
     """
     name = key(task, version, split)
     entry = read_manifest(folder).get(name)
     remedy = f"restore it, or rebuild it with python -m nmbench.freeze --task={task}"
     if not isinstance(entry, dict) or "sha256" not in entry or "n" not in entry:
-        raise NmbenchError(f"no frozen set {name!r} in {folder / MANIFEST}; make it with nmbench.freeze --task={task}")
+        raise NmbenchError(
+            f"no frozen set {name!r} in {folder / MANIFEST}; make it with python -m nmbench.freeze --task={task}"
+        )
     path = folder / f"{name}.npz"
     try:
         arrays, found = _read(path.read_bytes())
@@ -85,7 +87,7 @@ def load(folder: pathlib.Path, task: str, version: int, split: str) -> FrozenSet
 
 @functools.lru_cache(maxsize=64)
 def _read(data: bytes) -> tuple[dict[str, np.ndarray], str]:
-    """Read-only arrays of the contents of an .npz file, and their hash. The same bytes are decoded once per process."""
+    """Read-only arrays of an .npz file, given by its bytes, and their hash. Cached: the same bytes are decoded only once."""
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     for array in arrays.values():
@@ -110,7 +112,7 @@ def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapp
     """Write a set and its manifest entry, and return its hash.
 
     Raises:
-      NmbenchError: the manifest holds a set of this task and version with other bytes.
+      NmbenchError: the manifest has a set of this task and version with other bytes, or cannot be read.
     """
     name, found = key(task, version, split), digest(arrays)
     manifest = read_manifest(folder)

@@ -1,7 +1,7 @@
-"""Which parameters of a model multiply its input channels.
+"""Declaration of the parameters that multiply a model's input channels.
 
-In the multitask, an input channel (the context of a new task) is zero in the first phase of training and used from the
-second phase on. A protocol sets the weights of such a channel to a given value when the phase starts (`Phase.new_inputs`).
+In the multitask, one input channel (the context of the new task) is zero in the first phase of training and used from the
+second phase on. A protocol can set the weights of such a channel at the start of a phase (`Phase.new_inputs`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from nmbench.support.errors import NmbenchError
 
 @dataclasses.dataclass(frozen=True)
 class InputWeights:
-    """One parameter that multiplies input channels, and nothing else.
+    """A parameter that multiplies input channels and nothing else.
 
     Attributes:
-      inputs: top-level inputs of the task that it multiplies; () for all. A task that has none of them gives all its inputs.
-        Channels are in dm-tree's order, as in `nmbench.concat_inputs`.
-      axis: the parameter's axis that runs over channels: the last (-1) for `W @ u`, the first (0) for `u @ W`.
+      inputs: the task's top-level inputs that the parameter multiplies. It multiplies all inputs if this is (), or if the
+        task has none of the named ones. Channels are in dm-tree's order, as in `nmbench.concat_inputs`.
+      axis: the parameter's axis of channels: the last (-1) for `W @ u`, the first (0) for `u @ W`.
     """
 
     inputs: tuple[str, ...] = ()
@@ -43,14 +43,14 @@ def channel_names(spec: SequenceSpec) -> list[str]:
 
 
 def check_new_inputs(model: str, weights: Mapping[str, InputWeights], spec: SequenceSpec, new: Mapping[str, float]) -> None:
-    """Raise `NmbenchError` if the task lacks a channel named in `new`, or the model declares no input weights."""
+    """Raise `NmbenchError` if the task lacks a channel of `new`, or if `new` has channels and the model no input weights."""
     for name in new:
         if name not in channel_names(spec):
             raise NmbenchError(f"there is no input channel {name!r}; channels: {', '.join(channel_names(spec))}")
     if new and not weights:
         raise NmbenchError(
-            f"the protocol sets the weights of input {', '.join(new)}, but model {model!r} does not declare which they are: "
-            f'give register_baseline input_weights={{"PARAMETER": InputWeights()}}'
+            f"the protocol sets the weights of input {', '.join(new)}, but model {model!r} declares no input weights: "
+            f'give register_baseline the argument input_weights={{"PARAMETER": InputWeights()}}'
         )
 
 
@@ -72,16 +72,16 @@ def check_shapes(model: str, weights: Mapping[str, InputWeights], spec: Sequence
 
 
 def start_new_inputs(flat: Flat, weights: Mapping[str, InputWeights], spec: SequenceSpec, new: Mapping[str, float]) -> Flat:
-    """Set the weights of new channels to their values.
+    """Set the weights of new input channels to their initial values.
 
     Args:
       flat: parameters of several runs: name to array `[runs, ...]`.
       weights: declared input weights of the model.
       spec: inputs of the task.
-      new: channel "input/channel" to the value of the weights that multiply it.
+      new: name "input/channel" of a new channel to the initial value of the weights that multiply it.
 
     Returns:
-      All parameters, arrays `[runs, ...]`.
+      All parameters: name to array `[runs, ...]`.
     """
     result = dict(flat)
     for name, where in weights.items():

@@ -1,7 +1,7 @@
 """Metrics: NumPy functions of predictions and a frozen set, each with its floor and ceiling.
 
-Every metric function returns one number per trial; the metric's value is their mean, over all trials or over a subset. The
-numbers per trial are stored with the results.
+A metric function returns one number per trial. The metric's value is the mean of these numbers over all trials or over a
+subset. The numbers per trial are stored with the results.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class Metric:
 
     Attributes:
       name: column name in results.
-      per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric is the mean over trials.
+      per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric's value is its mean over trials.
       higher_is_better: whether a higher value is better.
-      floor: value of chance or of the best constant answer; its score is 0.
-      ceiling: value of a perfect answer; its score is 100.
+      floor: value at chance or of the best constant answer; this value scores 0.
+      ceiling: value of a perfect answer; this value scores 100.
       conditions: optional `arrays -> [B]` labels; the metric is then also reported per label.
       condition_name: what the labels denote, e.g. "interval".
       subset: optional `arrays -> [B]` booleans that select the trials of the mean and of the conditions.
-      threshold: value from which a run has solved the task; None if there is no such value.
-      stages: names of earlier stages of training (see `Phase.stage`) whose parameters the metric also evaluates; the
-        values are recorded as "NAME.STAGE".
+      threshold: a run that reaches this value has solved the task; None if there is no such value.
+      stages: names of earlier stages of training (see `Phase.stage`). The metric is also computed with the parameters of
+        these stages and recorded as "NAME.STAGE".
     """
 
     name: str
@@ -52,12 +52,12 @@ class Metric:
         return float(np.mean(per_trial[self._chosen(arrays, len(per_trial))], dtype=np.float64))
 
     def check(self, arrays: Arrays, trials: int) -> None:
-        """Raise `NmbenchError` if none of the set's trials is in the metric's subset."""
+        """Raise `NmbenchError` if the metric's subset contains none of the set's `trials` trials."""
         if not self._chosen(arrays, trials).any():
             raise NmbenchError(f"this set has no trial in the subset of metric {self.name!r}")
 
     def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
-        """Mean per condition label within the subset, `{}` without conditions. per_trial: `[B]`."""
+        """Mean of `per_trial [B]` for each condition label, within the subset; `{}` without conditions."""
         if self.conditions is None:
             return {}
         labels, chosen = np.asarray(self.conditions(arrays)), self._chosen(arrays, len(per_trial))
@@ -74,7 +74,7 @@ class Metric:
         return float(scores(np.asarray(value), self.floor, self.ceiling))
 
     def solved(self, value: float) -> bool:
-        """Whether `value` reaches the threshold; False without one."""
+        """Whether `value` reaches the threshold; False if the metric has no threshold."""
         if self.threshold is None:
             return False
         return value >= self.threshold if self.higher_is_better else value <= self.threshold
@@ -87,11 +87,12 @@ def scores(values: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
 
 
 def squared_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
-    """Mean squared error of each trial over the steps and outputs that a mask selects.
+    """Mean squared error of each trial over steps and outputs, weighted by a mask.
 
     Args:
       predictions: `[T, B, O]`.
-      arrays: "targets" `[T, B, O]`, and "mask", broadcastable to `[T, B, O]`: 1 where the error counts, 0 elsewhere.
+      arrays: "targets" `[T, B, O]`, and "mask", broadcastable to `[T, B, O]`: weights of the errors, usually
+        1 where the error counts and 0 elsewhere.
 
     Returns:
       `[B]`, float64.

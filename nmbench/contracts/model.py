@@ -1,8 +1,8 @@
 """The model contract.
 
-Everything that trains is a pair of pure functions, `Model(init, apply)`. `register_baseline` accepts three kinds of models:
+The trainer works on a pair of pure functions, `Model(init, apply)`. `register_baseline` accepts three kinds of models:
 
-* a subclass of `Core`: an input map, a step and a readout; the fastest;
+* a subclass of `Core`: an input map, a step and a readout; this kind trains fastest;
 * a subclass of `hk.RNNCore` that maps `[B, C]` to `[B, O]` at each step;
 * any callable `(spec, **hparams) -> (init, apply)`, for models of other frameworks such as Flax or Equinox.
 """
@@ -44,10 +44,10 @@ class Model(NamedTuple):
 
 
 class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
-    """A recurrent network in three parts. Inside, trials are columns: `[features, B]`.
+    """A recurrent network in three parts: input map, step and readout. Inside, trials are columns: `[features, B]`.
 
-    Make the parameters in `__init__` with `learned` and `fixed`, after calling `super().__init__(spec)`. What `__init__`
-    computes from them, such as an orthonormalised factor, is computed once per forward pass and not once per step.
+    Make the parameters in `__init__` with `learned` and `fixed`, after calling `super().__init__(spec)`. Quantities that
+    `__init__` derives from them, such as an orthonormalised factor, are computed once per forward pass, not once per step.
     """
 
     def __init__(self, spec: SequenceSpec, name: str | None = None):
@@ -60,14 +60,14 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
         return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(stddev))
 
     def fixed(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
-        """Numbers drawn once per seed from N(0, stddev^2), stored with the parameters but neither trained nor counted."""
+        """Numbers drawn once per seed from N(0, stddev^2). Stored with the parameters, but neither trained nor counted."""
         dtype = jnp.result_type(float)
         value = hk.get_parameter(FIXED_PREFIX + name, shape, dtype, hk.initializers.RandomNormal(stddev))
         return jax.lax.stop_gradient(value)
 
     @abc.abstractmethod
     def input_map(self, inputs: Any) -> Any:
-        """Map the whole input sequence, leaves `[T, C, B]`, to what each step receives, leaves `[T, ..., B]`."""
+        """Map the whole input sequence, leaves `[T, C, B]`, to the inputs of all steps, leaves `[T, ..., B]`."""
 
     @abc.abstractmethod
     def initial_state(self, batch_size: int) -> Any:
@@ -75,7 +75,7 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
 
     @abc.abstractmethod
     def step(self, state: Any, v_t: Any) -> Any:
-        """One step: the new state from the old one and the mapped input of this step, leaves `[..., B]`."""
+        """The next state from the current state and the mapped input of this step, `v_t`; leaves `[..., B]`."""
 
     @abc.abstractmethod
     def readout(self, states: Any) -> jax.Array:
@@ -99,13 +99,13 @@ class Baseline:
       factory: class or function, called with `(spec, **hparams)`.
       free_size: the integer hyperparameter that is adjusted to a parameter budget.
       hparams: the other hyperparameters with their defaults, from the factory's signature.
-      settings: hyperparameters per task, keys "task" or "task/protocol"; the latter take precedence.
-      learning_rates: learning rate per "task/protocol", where a publication or tuning gives one.
-      input_weights: "parameter" or "module|parameter" to the inputs that it multiplies; these parameters form the partition
-        "input_weights".
+      settings: hyperparameters by "task" or "task/protocol"; the latter take precedence.
+      learning_rates: learning rates by "task/protocol", where a publication or tuning gives one.
+      input_weights: "parameter" or "module|parameter" to the inputs that this parameter multiplies. These parameters form
+        the partition "input_weights".
       partitions: name to predicate on (module, parameter), for phases that train part of the parameters.
       origin: "path:line" of the registration, for messages.
-      path: the file that registers it.
+      path: the file that registers the model.
     """
 
     name: str
@@ -123,11 +123,15 @@ class Baseline:
     path: str
 
     def defaults(self, task: str, protocol: str) -> dict[str, Any]:
-        """Hyperparameters for a task under a protocol; they include the free size if `settings` gives one."""
+        """Hyperparameters for a task and a protocol, with the free size only if `settings` gives it."""
         return {**self.hparams, **self.settings.get(task, {}), **self.settings.get(f"{task}/{protocol}", {})}
 
     def tuned(self, task: str, protocol: str) -> dict[str, Any] | None:
-        """The tuning record shipped beside the model's file (`tuned/MODEL.TASK.PROTOCOL.json`), None without one."""
+        """The tuning record beside the model's file (`tuned/MODEL.TASK.PROTOCOL.json`), None if there is no such file.
+
+        Raises:
+          NmbenchError: the file cannot be read or is not a tuning record.
+        """
         file = pathlib.Path(self.path).parent / "tuned" / f"{self.name}.{task}.{protocol}.json"
         try:
             return tuning_record.check(json.loads(file.read_text(encoding="utf-8")))
@@ -137,7 +141,7 @@ class Baseline:
             raise NmbenchError(f"cannot read the tuning record {file}: {error}") from error
 
     def partition(self, name: str) -> Predicate:
-        """Predicate of a partition. "learned", which every model has, selects all parameters but the fixed ones.
+        """Predicate of a partition. Every model has the partition "learned": all parameters except the fixed ones.
 
         Raises:
           NmbenchError: the model has no such partition.
@@ -149,13 +153,17 @@ class Baseline:
             declare = "input_weights={...}" if name == INPUT_WEIGHTS else f'partitions={{"{name}": ...}}'
             raise NmbenchError(
                 f"model {self.name!r} has no partition {name!r}, which this protocol trains{did_you_mean(name, names)}; "
-                f"a model of your own declares it with register_baseline({declare})"
+                f"your own model can declare it with register_baseline({declare})"
             )
         chosen = self.partitions[name]
         return lambda module, parameter: is_learned(module, parameter) and chosen(module, parameter)
 
     def check_hparams(self, hparams: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert hyperparameters, perhaps text from a flag, to their types; raises `NmbenchError` for one that is wrong."""
+        """Convert hyperparameters to their declared types; a value may be text from a flag.
+
+        Raises:
+          NmbenchError: an unknown name, or a value that cannot be converted.
+        """
         defaults = {self.free_size: 0, **self.hparams}
         checked = {}
         for name, value in hparams.items():
@@ -173,8 +181,8 @@ class Baseline:
           remat: whether the gradient recomputes activations instead of keeping them all (see `nmbench.contracts.unroll`).
 
         Raises:
-          NmbenchError: the factory refuses the hyperparameters or returns neither kind of model, or `remat` is used with a
-            model that has its own `apply`.
+          NmbenchError: a factory function fails or does not return a pair (init, apply), or `remat` is used with such a
+            function. The constructor of a `Core` or an `hk.RNNCore` runs later, in `init` and `apply`.
         """
         factory = self.factory
         if isinstance(factory, type) and issubclass(factory, Core):
@@ -189,7 +197,7 @@ class Baseline:
             pair = factory(spec, **hparams)
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(callable(f) for f in pair)):
             raise NmbenchError(
-                f"{self.origin}: {self.name!r} must be a Core, an hk.RNNCore or return a pair of functions (init, apply)"
+                f"{self.origin}: {self.name!r} must be a Core, an hk.RNNCore or a function that returns (init, apply)"
             )
         return Model(*pair)
 
@@ -207,7 +215,7 @@ def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any]) 
 
 
 def _coerce(label: str, value: Any, default: Any) -> Any:
-    """Convert `value`, perhaps text from a flag, to the type of `default`; raises `NmbenchError` if that fails."""
+    """`value`, which may be text from a flag, as the type of `default`; raises `NmbenchError` if that is impossible."""
     kind = type(default)
     text = str(value).strip()
     if kind is bool:
@@ -218,9 +226,7 @@ def _coerce(label: str, value: Any, default: Any) -> Any:
         return text
     elif kind in (int, float):
         try:
-            if kind is int and isinstance(value, float) and value != int(value):
-                raise ValueError
             return kind(text)
         except ValueError:
             pass
-    raise NmbenchError(f"{label} wants a {kind.__name__}, got {text!r}")
+    raise NmbenchError(f"{label} must be of type {kind.__name__}, got {text!r}")

@@ -15,7 +15,7 @@ Flat = dict[str, Any]
 
 
 def flatten(params: Any) -> Flat:
-    """Leaves of a parameter tree by name; the last key of a leaf's path is the parameter, the rest its module.
+    """Leaves of a parameter tree by name. The last key of a leaf's path names the parameter, the other keys its module.
 
     Raises:
       NmbenchError: two leaves have the same name, for example those of {"a/b": ...} and {"a": {"b": ...}}.
@@ -41,7 +41,7 @@ def is_learned(module: str, parameter: str) -> bool:
 
 
 def split(flat: Flat, predicate: Predicate) -> tuple[Flat, Flat]:
-    """The leaves that a predicate on (module, parameter) selects, and all others."""
+    """Two dicts: the leaves that a predicate on (module, parameter) selects, and all others."""
     chosen = {name: leaf for name, leaf in flat.items() if predicate(*name.rsplit("|", 1))}
     return chosen, {name: leaf for name, leaf in flat.items() if name not in chosen}
 

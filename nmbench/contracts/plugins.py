@@ -13,20 +13,22 @@ from nmbench.support.errors import NmbenchError
 
 
 def load_all(paths: Iterable[str]) -> None:
-    """Execute the files given with `--plugin`, in order; raises as `load` does."""
+    """Execute the files given with `--plugin`, in order; raises the errors of `load`."""
     for path in paths:
         load(path)
 
 
 def load(path_text: str) -> list[str]:
-    """Execute a Python file once and return the names it registered.
+    """Execute a Python file and return the names that it registers; [] if the file was loaded before.
 
     Raises:
       NmbenchError: the path is not a Python file, or the file raises an exception or registers nothing.
     """
     path = pathlib.Path(path_text).expanduser()
     if path.suffix != ".py" or not path.is_file():
-        raise NmbenchError(f"--plugin={path_text}: no such Python file; give the path of a .py file that registers a model")
+        raise NmbenchError(
+            f"--plugin={path_text}: no such Python file; give the path of a .py file that registers a model or a task"
+        )
     path = path.resolve()
     module_name = f"nmbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if module_name in sys.modules:

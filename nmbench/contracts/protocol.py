@@ -1,4 +1,4 @@
-"""Protocols: how a model is trained, as plain data that a result row records in full."""
+"""Protocols: training recipes as plain data, which every row records in full."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from nmbench.support.errors import NmbenchError
 
-# Protocol of rows whose model was trained outside nmbench.
+# Protocol name in the rows of models that were trained outside nmbench.
 EXTERNAL = "external"
 OPTIMIZERS = ("adam", "sgd", "rms", "radam", "lion", "amsgrad", "belief", "yogi")
 SCHEDULES = ("constant", "cosine")
@@ -20,24 +20,24 @@ class Phase:
 
     Attributes:
       steps: number of optimiser steps.
-      batch_size: trials per step; 0 takes the whole training set (fixed training sets only).
-      relative_rate: peak learning rate as a multiple of the run's (tuned, published, or `--learning_rate`).
+      batch_size: trials per step; 0 for the whole training set (fixed training sets only).
+      relative_rate: peak learning rate as a multiple of the run's learning rate (tuned, published, or `--learning_rate`).
       schedule: "constant", or "cosine" (from the peak to 0 over the phase).
-      warmup_steps: number of steps in which the learning rate rises linearly at the start.
-      optimizer: name of an `optax.scale_by_*`.
-      optimizer_options: keyword arguments of it, e.g. `{"eps": 1e-7}`.
-      weight_decay: decoupled (AdamW), applied to the trained partition only.
+      warmup_steps: number of steps at the start in which the learning rate rises linearly.
+      optimizer: name of an optimiser, one of `OPTIMIZERS`: "adam" is `optax.scale_by_adam`; "sgd" does not scale.
+      optimizer_options: keyword arguments of that optax function, e.g. `{"eps": 1e-7}`.
+      weight_decay: decoupled weight decay (as in AdamW), applied to the trained partition only.
       clip_value: largest absolute value of a gradient element, 0 for no limit.
       clip_norm: largest global norm of the gradient, 0 for no limit.
-      partition: which parameters are trained: "learned" (all that are not fixed) or a partition of the model. Of several
-        names, the first that the model has.
+      partition: the partition that is trained: "learned" (all parameters that are not fixed) or one that the model declares.
+        If there are several names, the first that the model has.
       data: name of the task's training data.
-      validation: name of the frozen set whose loss selects parameters.
-      reset_optimizer_every: reset the optimiser's moments after this number of steps, 0 for never.
-      new_inputs: input channels that are used for the first time in this phase, with the initial value of the weights that
-        read them, e.g. `{"context/3": 0.1}`.
-      stage: a name, if the parameters that this phase selects are evaluated on the test set too, by the metrics that list
-        the stage.
+      validation: name of the frozen set; the loss on it selects the parameters.
+      reset_optimizer_every: number of steps between two resets of the optimiser's moments, 0 for no resets.
+      new_inputs: input channels that are used for the first time in this phase, and the initial value of the weights that
+        multiply them, e.g. `{"context/3": 0.1}`.
+      stage: a name for the parameters that this phase selects; "" for none. Metrics that list the stage also evaluate these
+        parameters on the test set.
     """
 
     steps: int
@@ -69,33 +69,33 @@ class Phase:
                 raise NmbenchError(f"{name} cannot be negative, got {getattr(self, name)}")
 
     def choose_partition(self, partitions: Collection[str]) -> str:
-        """The partition that is trained in a model with these partitions; the last one named if it has none of them."""
+        """The partition to train in a model that declares `partitions`: the first name that it has, else the last name."""
         names = (self.partition,) if isinstance(self.partition, str) else self.partition
         return next((name for name in names if name == "learned" or name in partitions), names[-1])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResolvedPhase(Phase):
-    """A phase for a definite model: `partition` is the one that is trained."""
+    """A phase of a given model: `partition` is one name, that of the trained partition."""
 
     partition: str = "learned"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A training recipe: one for all models, except where a publication gave a model phases of its own.
+    """A training recipe for all models. A model has its own phases only where a publication gave it some.
 
     Attributes:
       name: "matched", "paper", "smoke", ...
-      phases: run one after another, each from the parameters that the one before selected.
+      phases: phases in order; each starts from the parameters that the previous phase selected.
       phases_by_model: phases for particular models, by their registered names.
-      sizes: "budget" sizes models to a parameter budget; "published" takes the sizes that baselines declare.
-      learning_rate: the run's rate unless the model, its tuning or the user says otherwise.
-      learning_rate_grid: what `--tune` tries, the same for every model; () when this protocol is not tuned.
-      tuning_seeds: seeds per rate while tuning, disjoint from those of results.
+      sizes: "budget" sizes models to a parameter budget; "published" uses the sizes in the models' `settings`.
+      learning_rate: learning rate of a run, unless the model, its tuning record or the user gives another.
+      learning_rate_grid: learning rates that `--tune` tries, the same for all models; () if this protocol is not tuned.
+      tuning_seeds: seeds of the tuning runs at each learning rate; no result uses these seeds.
       validate_every: steps between evaluations on validation data.
       selection: "best" keeps the parameters with the lowest validation loss, "last" the last ones.
-      loss_limit: a training loss above it, or one that is not a number, is recorded as diverged.
+      loss_limit: a run diverges when its training loss is above this limit or is not a number.
       summary: one line.
     """
 
@@ -113,21 +113,22 @@ class Protocol:
 
     def __post_init__(self):
         if self.selection not in ("best", "last"):
-            raise NmbenchError(f"selection is 'best' or 'last', not {self.selection!r}")
+            raise NmbenchError(f"selection must be 'best' or 'last', got {self.selection!r}")
         if self.sizes not in ("budget", "published"):
-            raise NmbenchError(f"sizes is 'budget' or 'published', not {self.sizes!r}")
+            raise NmbenchError(f"sizes must be 'budget' or 'published', got {self.sizes!r}")
         if self.validate_every < 1 or not self.phases:
             raise NmbenchError("a protocol needs at least one phase and validate_every >= 1")
 
     def phases_for(
         self, model: str, partitions: Collection[str] = (), steps: int | None = None
     ) -> tuple[ResolvedPhase, ...]:
-        """The phases of a model, each with one partition.
+        """The phases in which a model is trained, each with the one partition that it trains.
 
         Args:
           model: registered name.
           partitions: names of the model's partitions.
-          steps: total number of training steps, divided among the phases in proportion; the protocol's if None.
+          steps: total number of training steps, divided among the phases in the protocol's proportions; None for the
+            protocol's own numbers.
 
         Raises:
           NmbenchError: fewer steps than phases.
@@ -139,7 +140,7 @@ class Protocol:
         return phases if steps is None else _divide_steps(phases, steps)
 
     def resolve(self, phases: tuple[ResolvedPhase, ...], learning_rate: float) -> dict[str, Any]:
-        """The protocol as plain data for a result row, with the peak learning rate of every phase.
+        """The protocol as plain data for a row, with the peak learning rate of every phase.
 
         Args:
           phases: result of `phases_for`.

@@ -32,25 +32,28 @@ def register_baseline(
 
     It decorates a factory: a subclass of `Core` or of `hk.RNNCore`, or a function that returns a pair `(init, apply)`. The
     factory is called with the task's `SequenceSpec` and hyperparameters by name. Its signature declares the hyperparameters:
-    the free size has no default; each other one has a default, whose type is the hyperparameter's type.
+    the free size has no default; every other one has a default, and the type of the default is its type.
 
     Args:
-      name: name in commands and results; a literal, so that listing models need not import the module.
+      name: name in commands and results. Write it as a literal, so that models can be listed without importing the module.
       free_size: the integer hyperparameter that is adjusted to a parameter budget.
-      settings: hyperparameters per task, keys "task" or "task/protocol"; the latter take precedence.
-      learning_rates: learning rate per "task/protocol", where a publication or tuning gives one.
-      input_weights: "parameter" or "module|parameter" to the inputs that it multiplies (see `InputWeights`).
+      settings: hyperparameters by "task" or "task/protocol"; the latter take precedence.
+      learning_rates: learning rates by "task/protocol", where a publication or tuning gives one.
+      input_weights: "parameter" or "module|parameter" to the inputs that this parameter multiplies (see `InputWeights`).
       partitions: name to predicate on (module, parameter), for phases that train part of the parameters.
       citation, tags: shown by `list` and `describe`.
       summary: one line; by default the first line of the factory's docstring.
 
     Raises:
-      NmbenchError: the name is taken or malformed, or the signature is not as above.
+      NmbenchError: the name is taken or malformed, the signature is not as described above, `settings` do not match it, or
+        `partitions` contains "learned" or "input_weights".
     """
     origin, path = call_site()
     weights, parts = dict(input_weights or {}), dict(partitions or {})
     for reserved in {"learned", INPUT_WEIGHTS} & set(parts):
-        raise NmbenchError(f"{origin}: the partition {reserved!r} is made by nmbench; give input_weights= for the latter")
+        raise NmbenchError(
+            f"{origin}: the partition {reserved!r} is made by nmbench (input_weights= defines 'input_weights'); rename yours"
+        )
     if weights:
         parts[INPUT_WEIGHTS] = lambda module, name: name in weights or f"{module}|{name}" in weights
 
@@ -83,7 +86,7 @@ def register_baseline(
 def _declared_hparams(factory: Callable[..., Any], free_size: str, origin: str) -> dict[str, Any]:
     parameters = list(inspect.signature(factory).parameters.values())
     if not parameters:
-        raise NmbenchError(f"{origin}: a model's factory takes the task's spec first, then hyperparameters by name")
+        raise NmbenchError(f"{origin}: a model's factory must take the task's spec first, then hyperparameters by name")
     declared = {p.name: p.default for p in parameters[1:] if p.kind is not p.VAR_KEYWORD and p.name != "name"}
     if free_size not in declared:
         raise NmbenchError(f"{origin}: the free size {free_size!r} is not an argument of {factory.__name__}")
@@ -97,11 +100,12 @@ def register_task(name: str, **attributes: Any) -> Task:
     """Make a `Task` and add it to the registry; call it at the top level of a module.
 
     Args:
-      name: a literal, so that listing tasks need not import the module.
+      name: name in commands and results. Write it as a literal, so that tasks can be listed without importing the module.
       **attributes: the attributes of `Task`; `sets_folder` is by default `testsets/` beside the calling file.
 
     Raises:
-      NmbenchError: the name is taken or malformed, or `Task` refuses an attribute.
+      NmbenchError: the name is taken or malformed, or the value of an attribute is invalid.
+      TypeError: an attribute is missing or unknown.
     """
     origin, path = call_site()
     attributes.setdefault("sets_folder", pathlib.Path(path).resolve().parent / "testsets")

@@ -1,12 +1,12 @@
 """One generic registry, used for tasks and for models.
 
-Names come from four sources, and all end in the same call of `Registry.register`:
+Names come from four sources, which all end in the same call of `Registry.register`:
 
 1. modules of a scanned package (`nmbench.tasks`, `nmbench.baselines`): their source is read but not imported, so that
    listing names is fast; a module is imported when one of its names is first looked up;
 2. entry points of installed distributions, which are imported on first lookup as well;
 3. a file given with `--plugin` (see `nmbench.contracts.plugins`), which is executed immediately;
-4. a direct call.
+4. a direct call of the function that registers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,63}")
 
 @dataclasses.dataclass(frozen=True)
 class RegistryEntry(Generic[T]):
-    """A name, its description, and the object once its module is imported.
+    """A name, its description, and the registered object if its module has been imported.
 
     Attributes:
       name: the key.
@@ -54,8 +54,8 @@ class Registry(Generic[T]):
     """A mapping from names to objects of one kind.
 
     Args:
-      kind: word for an entry in messages ("task", "model").
-      register_name: name of the function that modules call to register; its literal arguments are read during scanning.
+      kind: what an entry is called in messages ("task", "model").
+      register_name: name of the function that registers; scanning reads the literal arguments of its calls.
       package: dotted name of the package to scan.
       group: entry-point group.
     """
@@ -72,7 +72,7 @@ class Registry(Generic[T]):
         """Add `value` under `name`.
 
         Raises:
-          NmbenchError: the name is malformed, or taken.
+          NmbenchError: the name is malformed or taken.
         """
         self.check_name(name)
         self._index()
@@ -118,7 +118,7 @@ class Registry(Generic[T]):
         return entry.value
 
     def entry(self, name: str) -> RegistryEntry[T]:
-        """Return the entry called `name`, with its value; raises as `get` does."""
+        """Return the entry called `name`, with its value; raises the errors of `get`."""
         self.get(name)
         return self._entries[name]
 
@@ -137,13 +137,13 @@ class Registry(Generic[T]):
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
-        """Remove the entries that were registered in the block when it ends: for tests."""
+        """Context for tests: at its end, the entries that were registered in it are removed."""
         self._index()
         names = set(self._entries)
         try:
             yield
         finally:
-            # Older entries keep the values that they received in the block: their modules are not imported twice.
+            # Older entries keep the values that they received in the block, because their modules are not imported twice.
             self._entries = {name: entry for name, entry in self._entries.items() if name in names}
 
     def _index(self) -> None:
@@ -184,9 +184,9 @@ class RegisterCall:
 
 
 def scan_source(source: str, register_name: str) -> list[RegisterCall]:
-    """Find calls of `register_name` with a literal first argument in `source`, without running it.
+    """Find the calls of `register_name` whose first argument is a literal string, without running `source`.
 
-    The summary is the `summary=` argument or, for a decorator, the first line of the docstring of the decorated object.
+    The summary is the argument `summary=` or, for a decorator, the first line of the decorated object's docstring.
     """
     module = ast.parse(source)
     docs: dict[int, str] = {}
@@ -210,13 +210,13 @@ def scan_source(source: str, register_name: str) -> list[RegisterCall]:
 
 
 def call_site(depth: int = 2) -> tuple[str, str]:
-    """("path:line", path) of the caller `depth` frames up: the location of a registration."""
+    """("path:line", path) of the caller's caller (`depth` 2), such as the code that calls `register_task`."""
     frame = inspect.stack(0)[depth]
     return f"{display_path(pathlib.Path(frame.filename))}:{frame.lineno}", frame.filename
 
 
 def display_path(path: pathlib.Path) -> str:
-    """ "tasks/FILE" or "baselines/FILE" for a file in such a folder, else the file's name: no personal folder is shown."""
+    """ "tasks/FILE" or "baselines/FILE" for a file in such a folder, else the file's name; hides personal folders."""
     parts = path.resolve().parts
     for folder in ("tasks", "baselines"):
         if len(parts) >= 2 and parts[-2] == folder:

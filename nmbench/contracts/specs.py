@@ -13,12 +13,12 @@ from nmbench.support.errors import NmbenchError
 
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
-    """Shape and dtype of one array for one trial and one time step.
+    """Shape and dtype of one array, for one trial and one time step.
 
     Attributes:
       channels: number of channels, the last axis of a time-major array `[T, B, channels]`.
       dtype: NumPy dtype name.
-      names: what each channel represents, for tables and figures; () if channels have no names.
+      names: names of the channels, for tables and figures; () if they have none.
     """
 
     channels: int
@@ -36,10 +36,10 @@ class ArraySpec:
 
 @dataclasses.dataclass(frozen=True)
 class SequenceSpec:
-    """Inputs and outputs of a task whose trials all last `steps` time steps.
+    """Inputs and outputs of a task. All trials have the same number of time steps.
 
     Attributes:
-      steps: T, the number of time steps of every trial.
+      steps: T, the number of time steps of a trial.
       inputs: dict of `ArraySpec` (nesting allowed), e.g. `{"sensory": ArraySpec(3), "context": ArraySpec(4)}`.
       outputs: one `ArraySpec`; models return `[T, B, outputs.channels]`.
     """
@@ -59,7 +59,7 @@ class SequenceSpec:
         return self.outputs.channels
 
     def size_of(self, *names: str) -> int:
-        """Number of channels of the named top-level inputs together; a name that the task lacks counts 0."""
+        """Number of channels of the named top-level inputs together; a name that the spec lacks counts 0."""
         return sum(leaf.channels for name in names if name in self.inputs for leaf in tree.flatten(self.inputs[name]))
 
     def zeros(self, batch: int, steps: int | None = None):
@@ -68,14 +68,14 @@ class SequenceSpec:
         return tree.map_structure(lambda s: np.zeros((steps, batch, s.channels), s.dtype), self.inputs)
 
     def validate_inputs(self, inputs) -> None:
-        """Raise `NmbenchError` unless `inputs` has this structure, shapes `[T, B, channels]` and one B throughout."""
+        """Raise `NmbenchError` unless `inputs` has the spec's structure and leaves `[T, B, channels]` of the same B."""
         self._validate(self.inputs, inputs, "inputs")
 
     def validate_outputs(self, outputs, batch: int) -> None:
-        """Raise `NmbenchError` unless `outputs` is `[T, batch, output channels]`."""
+        """Raise `NmbenchError` unless `outputs` has the shape `[T, batch, output channels]`."""
         expected = (self.steps, batch, self.output_size)
         if tuple(np.shape(outputs)) != expected:
-            raise NmbenchError(f"outputs have shape {tuple(np.shape(outputs))}, the task wants [T, B, O] = {expected}")
+            raise NmbenchError(f"outputs have shape {tuple(np.shape(outputs))}, the task needs [T, B, O] = {expected}")
 
     def _validate(self, spec, value, what: str) -> None:
         try:
@@ -87,7 +87,7 @@ class SequenceSpec:
             shape = tuple(np.shape(array))
             if len(shape) != 3 or shape[0] != self.steps or shape[2] != leaf.channels:
                 name = "/".join(map(str, path))
-                raise NmbenchError(f"{what} {name!r} have shape {shape}, want [{self.steps}, B, {leaf.channels}]")
+                raise NmbenchError(f"{what} {name!r} have shape {shape}, the task needs [{self.steps}, B, {leaf.channels}]")
             batches.add(shape[1])
         if len(batches) != 1:
             raise NmbenchError(f"{what} disagree on the number of trials: {sorted(batches)}")

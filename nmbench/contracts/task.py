@@ -1,7 +1,7 @@
 """The task contract.
 
-A task defines its inputs and outputs (`spec`), how training batches are made on the device (`training`), how its frozen sets
-were drawn with NumPy (`draw_set`), how these become model inputs (`unpack`), and how predictions are judged (`metrics`).
+A task defines its inputs and outputs (`spec`), its training data (`training`), the NumPy generator of its frozen sets
+(`draw_set`), the conversion of these sets to inputs and targets (`unpack`), and the `metrics` of predictions.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 
 
 class Batch(NamedTuple):
-    """Trials, time-major.
+    """A batch of trials, time-major.
 
     Attributes:
-      inputs: structure of the task's spec, leaves `[T, B, channels]`.
+      inputs: nested as in the task's spec, leaves `[T, B, channels]`.
       targets: `[T, B, O]`.
-      mask: broadcastable to targets; weights of the errors in the loss and in error metrics.
+      mask: weights of the errors in the loss and in error metrics; broadcastable to the targets.
     """
 
     inputs: Any
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """Training data that are drawn anew at every step, on the device.
+    """Training data that are drawn on the device, new at every step.
 
     Attributes:
       sample: pure JAX function `(key, batch_size) -> Batch`.
@@ -48,7 +48,7 @@ class Sampler:
     sample: Callable[[Any, int], Batch]
 
     def arrays(self) -> Any:
-        """What `draw` needs on the device: nothing."""
+        """The arrays that `draw` needs on the device: none."""
         return ()
 
     def fingerprint(self) -> str:
@@ -56,25 +56,25 @@ class Sampler:
         return fingerprints.of_module(inspect.getfile(inspect.unwrap(self.sample)))
 
     def draw(self, arrays: Any, key: Any, batch_size: int) -> Batch:
-        """A batch of `batch_size` new trials; raises `NmbenchError` if that is below 1."""
+        """A batch of `batch_size` new trials; raises `NmbenchError` if `batch_size` is below 1."""
         del arrays
         if batch_size < 1:
-            raise NmbenchError("this task draws fresh trials: its phases need a batch_size of at least 1")
+            raise NmbenchError("this task draws new trials at every step: its phases need a batch_size of at least 1")
         return self.sample(key, batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
 class FixedData:
-    """A fixed training set. Each step takes all trials, or `batch_size` trials drawn with replacement.
+    """A fixed training set. Each step uses all trials, or `batch_size` trials drawn with replacement.
 
     Attributes:
-      make: returns the Batch of all trials as NumPy arrays; every call must return the same values.
+      make: function that returns all trials as a `Batch` of NumPy arrays, with the same values at every call.
     """
 
     make: Callable[[], Batch]
 
     def arrays(self) -> Batch:
-        """All trials, what `draw` needs on the device, with one mask per trial, `[T or 1, B, O or 1]`."""
+        """The arrays that `draw` needs on the device: all trials, and a mask for each of them, `[T or 1, B, O or 1]`."""
         batch = self.make()
         shape = (*np.shape(batch.mask)[:1], np.shape(batch.targets)[1], *np.shape(batch.mask)[2:])
         return batch._replace(mask=np.broadcast_to(batch.mask, shape))
@@ -104,19 +104,19 @@ class Task:
 
     Attributes:
       name: name in commands and results.
-      version: integer from 1; any change of data, mask or metric raises it.
+      version: integer, at least 1; raise it at any change of data, mask or metrics.
       summary, citation, tags: shown by `list` and `describe`.
       spec: inputs and outputs.
-      training: name to `Sampler` or `FixedData`; protocols refer to these names.
+      training: name to `Sampler` or `FixedData`; phases refer to these names.
       draw_set: `split -> flat dict of NumPy arrays`, the deterministic generator of the frozen sets.
       set_sizes: split to number of trials; must contain "validation" and "test".
       unpack: `arrays of a frozen set -> Batch` (NumPy). The arrays are read-only.
       metrics: the primary one first.
-      default_budget: number of learned parameters.
+      default_budget: default parameter budget, the number of learned parameters.
       protocols: the default one, "matched", first.
-      references: label to `arrays -> predictions [T, B, O]`: rows of the leaderboard that need no training.
+      references: label to `arrays -> predictions [T, B, O]`: predictions without training, shown in the leaderboard.
       epochs: `(arrays of a frozen set, trial) -> [(name, first step, step after the last)]`, for plots.
-      sets_folder: folder of the frozen sets; `register_task` takes `testsets/` beside the file that calls it.
+      sets_folder: folder of the frozen sets; the default of `register_task` is `testsets/` beside the calling file.
     """
 
     name: str
@@ -138,7 +138,7 @@ class Task:
 
     def __post_init__(self):
         if self.version < 1 or not self.metrics or not self.protocols:
-            raise NmbenchError(f"task {self.name!r} needs a version >= 1, a metric and a protocol")
+            raise NmbenchError(f"task {self.name!r} needs a version >= 1, at least one metric and at least one protocol")
         if any(protocol.name == EXTERNAL for protocol in self.protocols):
             raise NmbenchError(f"task {self.name!r}: the protocol {EXTERNAL!r} is reserved for models trained elsewhere")
         if not {"validation", "test"} <= set(self.set_sizes):
@@ -150,18 +150,18 @@ class Task:
         return self.metrics[0]
 
     def protocol(self, name: str) -> Protocol:
-        """The protocol called `name`; raises `NmbenchError` with a suggestion."""
+        """The protocol called `name`; if there is none, raises `NmbenchError` with a suggestion."""
         by_name = {p.name: p for p in self.protocols}
         if name not in by_name:
             raise NmbenchError(f"task {self.name!r} has no protocol {name!r}{did_you_mean(name, by_name)}")
         return by_name[name]
 
     def frozen(self, split: str) -> frozen_sets.FrozenSet:
-        """Load and verify a frozen set; raises `NmbenchError` if it is missing or its hash differs."""
+        """Load and verify a frozen set; raises `NmbenchError` if it is missing or unreadable, or if its hash differs."""
         return frozen_sets.load(self.sets_folder, self.name, self.version, split)
 
     def evaluate(self, predictions: np.ndarray, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """Compute all metrics of predictions on a set.
+        """Compute all metrics of predictions on a frozen set.
 
         Args:
           predictions: `[T, B, O]`.
@@ -171,7 +171,7 @@ class Task:
           A dict with "values": metric to mean; "per_trial": metric to `[B]` float64; "conditions": metric to label to mean.
 
         Raises:
-          NmbenchError: predictions have another shape.
+          NmbenchError: predictions have another shape, or the set has no trial in the subset of a metric.
         """
         self.spec.validate_outputs(predictions, np.shape(self.unpack(arrays).targets)[1])
         per_trial = {m.name: np.asarray(m.per_trial(predictions, arrays), np.float64) for m in self.metrics}

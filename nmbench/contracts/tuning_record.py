@@ -6,7 +6,7 @@ from typing import Any
 
 
 def check(record: Any) -> dict[str, Any]:
-    """Return `record`, the parsed JSON of a tuning record; raises `ValueError` with one line if it is not one."""
+    """Return `record`, parsed JSON; raises `ValueError` with a message of one line if it is not a tuning record."""
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")
     for name, is_valid in (("grid", _is_learning_rate), ("seeds", _is_integer), ("mean_validation_loss", _is_loss)):
@@ -21,7 +21,7 @@ def check(record: Any) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e300  # excludes NaN
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e300  # not inf, not NaN
 
 
 def _is_learning_rate(value: Any) -> bool:

@@ -1,7 +1,7 @@
-"""Running a network over a sequence: `unroll_core` for a `Core`, `unroll_rnn_core` for an `hk.RNNCore`.
+"""Run a network over a sequence: `unroll_core` for a `Core`, `unroll_rnn_core` for an `hk.RNNCore`.
 
-Inside a `Core` trials are in the last axis, `[features, B]`: the equations then read as printed (`W @ x`), and vector
-instructions run over trials. Outside, everything is time-major, `[T, B, channels]`.
+Inside a `Core`, trials are the last axis, `[features, B]`: code then looks like the equations of a paper (`W @ x`), and
+vector instructions run over trials. Outside, all arrays are time-major, `[T, B, channels]`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def concat_inputs(inputs: Any, axis: int = -1) -> jax.Array:
     Args:
       inputs: an array, or nested dicts of arrays as in the task's `SequenceSpec.inputs`: `[T, B, C_i]` each for `axis=-1`,
         `[T, C_i, B]` for `axis=1`.
-      axis: the axis of channels.
+      axis: the axis of the channels.
 
     Returns:
       `[T, B, C]` or `[T, C, B]`, where C is the sum of all C_i. The leaves are in dm-tree's order: sorted by key, so that
@@ -54,7 +54,7 @@ def unroll_core(core: Any, inputs: Any, remat: bool = False) -> jax.Array:
     """Outputs `[T, B, O]` of a `Core` from inputs `[T, B, C]`. Input map and readout act on the whole sequence at once.
 
     With `remat` they act on segments of about sqrt(T) steps. The gradient keeps only the first state of each segment and
-    recomputes the others: memory grows with sqrt(T) instead of T, at the cost of one more forward pass.
+    recomputes the other states: memory grows with sqrt(T) instead of T, at the cost of one more forward pass.
     """
     if remat:
         return jnp.swapaxes(_segments(core, to_columns(inputs)), 1, 2)
@@ -64,7 +64,7 @@ def unroll_core(core: Any, inputs: Any, remat: bool = False) -> jax.Array:
 def unroll_rnn_core(core: hk.RNNCore, inputs: Any, remat: bool = False) -> Any:
     """Outputs `[T, B, O]` of an `hk.RNNCore`, which maps the concatenated input `[B, C]` to `[B, O]` at each step.
 
-    With `remat` the gradient keeps only the state of each step and recomputes all else.
+    With `remat` the gradient keeps only the state of each step and recomputes everything else.
     """
     sequence = concat_inputs(inputs)
     step: Any = hk.remat(core) if remat and not hk.running_init() else core

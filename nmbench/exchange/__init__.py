@@ -1,6 +1,7 @@
-"""Exchange with other frameworks: export of a task's data, and result rows from predictions of models trained elsewhere.
+"""Exchange with other frameworks: export of a task's data, and result rows for models trained elsewhere.
 
-It imports experiments and the rooms below it. Its modules are `exported_sets` and `external_rows`.
+May import: experiments and the rooms below it. Public: `exported_sets` (check, export) and `external_rows` (read_submission,
+make_row, conflicting_run).
 """
 
 __all__ = ["exported_sets", "external_rows"]

@@ -36,9 +36,7 @@ def check(task: Task, train_trials: int | None, data_seed: int) -> None:
     """Raise `NmbenchError` if this task cannot be exported with these arguments; nothing is drawn or written."""
     sampled = [name for name, source in task.training.items() if not isinstance(source, FixedData)]
     if train_trials is not None and not sampled:
-        raise NmbenchError(
-            f"the training data of {task.name} are fixed and always exported completely; leave --train_trials out"
-        )
+        raise NmbenchError(f"the training data of {task.name} are fixed and always exported completely; omit --train_trials")
     if not 0 <= data_seed < 1 << 31:
         raise NmbenchError("--data_seed must lie in 0..2147483647")
     trials = train_trials or TRAIN_TRIALS
@@ -51,18 +49,18 @@ def check(task: Task, train_trials: int | None, data_seed: int) -> None:
     names = [*task.training, *task.set_sizes]
     for name in names:
         if not _FILE_NAME.fullmatch(name) or names.count(name) > 1:
-            raise NmbenchError(f"task {task.name!r}: the name {name!r} of a set is repeated or cannot be a file name")
+            raise NmbenchError(f"task {task.name!r}: the set name {name!r} is repeated or cannot be a file name")
     keys = list(_input_keys(task))
     if len(set(keys)) < len(keys):
         raise NmbenchError(f"task {task.name!r}: two inputs would have the name {max(keys, key=keys.count)!r}")
 
 
 def export(task: Task, folder: pathlib.Path, train_trials: int | None, data_seed: int) -> list[pathlib.Path]:
-    """Write training, validation and test sets and their description into a new folder; return the paths.
+    """Write training sets, frozen sets and their description into a new folder; return the paths.
 
     Args:
       task: the task.
-      folder: a new or empty folder; if the export fails, it is not created.
+      folder: a new or empty folder, which is not created if the export fails.
       train_trials: number of trials to draw from samplers; None for `TRAIN_TRIALS`.
       data_seed: seed of this draw.
 
@@ -94,7 +92,7 @@ def export(task: Task, folder: pathlib.Path, train_trials: int | None, data_seed
 
 
 def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """The contents of `task.json`: arrays, channels, metrics and scoring. `files` holds the results of `_write`."""
+    """The contents of `task.json`: arrays, channels, metrics and scoring. files: one entry per exported set."""
     inputs = tree.flatten_with_path(task.spec.inputs)
     module = inspect.getmodule(task.draw_set)
     return {
@@ -144,9 +142,9 @@ def readme(description: Mapping[str, Any]) -> str:
             + [[f"`{key}`", d["outputs"]["channels"], ", ".join(d["outputs"]["names"])] for key in ("targets", "mask")],
         ),
         _table(["file", "trials", "content", "sha256 of the frozen set"], [_file_line(file) for file in d["files"]]),
-        f"The loss that nmbench trains on is {d['training_loss']}; `python -m nmbench.describe {d['task']}` lists its "
-        f"protocols and their training data. If training trials are drawn, nmbench draws new ones at every step.",
-        "Choose everything (learning rate, step to stop at, sizes) on validation data. The test targets are here because "
+        f"nmbench minimises the loss {d['training_loss']}; `python -m nmbench.describe {d['task']}` lists the protocols of "
+        f"the task and their training data. If training trials are drawn, nmbench draws new ones at every step.",
+        "Choose everything (learning rate, number of steps, sizes) on validation data. The test targets are here because "
         "the metric is public: use them for evaluation only, not for training or selection.",
         "## Metrics",
         _table(
@@ -158,13 +156,13 @@ def readme(description: Mapping[str, Any]) -> str:
     for source, names in _grouped(d["metrics"], "source"):
         lines += [f"{names}:", f"```python\n{source}\n```"]
     for source, names in _grouped(d["metrics"], "subset"):
-        lines += [f"{names}: over the trials for which this is true:", f"```python\n{source}\n```"]
+        lines += [f"{names}: the mean covers only the trials that this function selects:", f"```python\n{source}\n```"]
     lines += [
         "## Score",
         f"Save predictions for all trials of `test.npz`, in order, as the array `{KEY}` [{shape}], then score them:",
         f"```python\nnumpy.savez('predictions.npz', {KEY}=predictions)\n```",
         f"```\n{d['score']['command']}\n```",
-        f"NAME is a name for your model, N its number of learned parameters, which must be within 5% of the budget "
+        f"NAME is a name for your model. N is its number of learned parameters, which must be within 5% of the budget "
         f"({d['default_budget']}, or the value of --budget).",
     ]
     return "\n\n".join(lines) + "\n"

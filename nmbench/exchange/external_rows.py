@@ -37,7 +37,7 @@ class Submission:
 
     Attributes:
       task: the task.
-      model: name for the tables.
+      model: name of the model in tables.
       params: number of learned parameters, as counted by the submitter.
       budget: budget of learned parameters.
       seed: distinguishes runs of one model.
@@ -93,12 +93,12 @@ def read_submission(
     """Check a submission and read its prediction files; see `Submission` for the arguments.
 
     Raises:
-      NmbenchError: bad argument or file.
+      NmbenchError: an unknown task, an invalid argument or an invalid file.
     """
     found = TASKS.get(task)
     BASELINES.check_name(model)
     if model in BASELINES:
-        raise NmbenchError(f"--model={model} is a model of nmbench itself; give yours another name, e.g. --model=my_{model}")
+        raise NmbenchError(f"--model={model} is a model of nmbench; give yours another name, such as --model=my_{model}")
     budget = found.default_budget if budget is None else budget
     for flag, value, largest in (
         ("params", params, LARGEST_COUNT),
@@ -144,7 +144,7 @@ def conflicting_run(submission: Submission, store: Store) -> str | None:
 
 
 def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The result row of a submission and its metrics per trial, metric to float64 `[B]`.
+    """The result row of a submission, and its metrics per trial: metric to float64 `[B]`.
 
     Raises:
       NmbenchError: a metric is not finite.
@@ -180,9 +180,9 @@ def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarr
 
 
 def read_predictions(path_text: str, shape: tuple[int, ...], flag: str = KEY) -> np.ndarray:
-    """Predictions from a .npz file (array `predictions`) or a .npy file, as float32.
+    """Predictions from a .npz file (array `predictions`) or a .npy file, as float32 `[T, B, O]`.
 
-    Shape and type are checked in the array's header, before its data are read.
+    Shape and type are checked in the array's header before the data are read.
 
     Args:
       path_text: path of the file.
@@ -199,7 +199,7 @@ def read_predictions(path_text: str, shape: tuple[int, ...], flag: str = KEY) ->
         raise NmbenchError(f"{where}: no such file; {remedy}")
     try:
         with warnings.catch_warnings(), open(path, "rb") as file:
-            warnings.simplefilter("ignore")  # NumPy's warnings about a file would not help the user
+            warnings.simplefilter("ignore")  # NumPy's warnings about a file do not help the user
             array = _read(file, shape, where)
     except NmbenchError:
         raise

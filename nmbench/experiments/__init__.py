@@ -1,7 +1,7 @@
-"""Experiments: request -> configuration -> runs -> rows. Sizing, tuning, running, recording, and doing a row again.
+"""Experiments, from a request to result rows: sizing, tuning, training, recording and reproduction.
 
 May import: training, results, contracts, support. Public: `request` (Request), `configuration` (Configuration), `resolution`
-(resolve), `experiment` (Experiment), `running` (plan, run_seeds), `tuning`, `loading` (load_run), `row_commands`, ...
+(resolve), `experiment` (Experiment), `running` (plan, run_seeds), `loading` (load_run) and the other modules listed below.
 """
 
 __all__ = [

@@ -1,8 +1,8 @@
 """The configuration of a run: everything that determines it, as one type.
 
-A row stores its configuration as JSON, and the run id ends in a hash of that JSON. From a configuration alone a run can be
-resolved again (`Configuration.request`), written as a command (`Configuration.to_argv`) and compared with what the installed
-nmbench would do today (`Configuration.differences`).
+A row stores its configuration as JSON, and the run id ends in a hash of that JSON. A configuration is enough to resolve a
+run again (`Configuration.request`), to write it as a command (`Configuration.to_argv`) and to compare it with the
+configuration to which the installed nmbench resolves it today (`Configuration.differences`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nmbench.results import schema
 from nmbench.results.config_json import flatten
 from nmbench.support.errors import NmbenchError
 
-# Entries that identify code and data. The others are what a user can ask for.
+# Entries that no flag of `nmbench run` sets: code, data and precision. A user can choose all others.
 FINGERPRINTS = ("engine", "model_sha256", "task_version", "testset_sha256", "validation_sha256", "training_sha256", "x64")
 LARGEST_SEED = (1 << 31) - 1
 
@@ -32,14 +32,14 @@ class Configuration:
       engine: version of the training engine.
       model: registered name.
       model_sha256: fingerprint of the model's source (`nmbench.contracts.fingerprints`).
-      hparams: all hyperparameters, the free size included.
-      budget: parameter budget, None where sizes were given.
+      hparams: all hyperparameters, including the free size.
+      budget: parameter budget, None if the sizes were given.
       task, task_version: registered name and version.
       testset_sha256: hash of the frozen test set.
-      validation_sha256, training_sha256: name of a set to its hash.
+      validation_sha256, training_sha256: hashes of the sets by name.
       protocol: name, phases with their learning rates, `validate_every`, `selection` and `loss_limit`; plain data.
-      learning_rate: of the run; phases may use multiples of it.
-      tuning_trials: number of runs that choosing the learning rate took, 0 if it was not tuned.
+      learning_rate: the run's learning rate; phases may use multiples of it.
+      tuning_trials: number of tuning runs, 0 if the learning rate was not tuned.
       data_seed: seed of the training data.
       seed: seed of the initial parameters.
       x64: whether JAX uses 64-bit floats.
@@ -89,7 +89,7 @@ class Configuration:
         return dataclasses.replace(self, seed=seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data. `remat` is left out where it is False, so that older run ids stay valid."""
+        """Plain data. `remat` is omitted if it is False, so that older run ids stay valid."""
         entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         if not self.remat:
             del entries["remat"]
@@ -104,7 +104,8 @@ class Configuration:
         """The inverse of `to_dict`.
 
         Raises:
-          NmbenchError: an entry is missing or has the wrong type, or the row is of a model trained elsewhere.
+          NmbenchError: an entry is missing, has the wrong type or is out of range, or the entries describe a model trained
+            elsewhere.
         """
         _check(entries)
         names = [field.name for field in dataclasses.fields(cls)]
@@ -122,9 +123,9 @@ class Configuration:
         return cls.from_dict(entries)
 
     def request(self) -> Request:
-        """The request that resolves to this configuration, given its learning rate.
+        """The request that resolves to this configuration if `resolve` also receives its learning rate.
 
-        Sizes are given explicitly, so nothing is solved again; the budget stays recorded as their target.
+        The request gives all sizes, so no size is solved again. It keeps the budget as their target.
         """
         return Request(
             model=self.model,
@@ -139,9 +140,9 @@ class Configuration:
         )
 
     def to_argv(self) -> list[str]:
-        """Flags of `nmbench run` that ask for this run, with nothing left to defaults.
+        """Flags of `nmbench run` that train this run. They do not rely on the defaults of the model and the task.
 
-        A tuned learning rate is tuned again. `x64` is an environment variable (JAX_ENABLE_X64) and not a flag.
+        A tuned learning rate is tuned again. `x64` has no flag: set the environment variable JAX_ENABLE_X64.
 
         Raises:
           NmbenchError: a hyperparameter has a value that a flag cannot carry.
@@ -149,11 +150,11 @@ class Configuration:
         return [*self.request().to_argv(), *self.learning_rate_argv(), f"--first_seed={self.seed}", "--seeds=1"]
 
     def learning_rate_argv(self) -> list[str]:
-        """The flag that gives the learning rate, or has it tuned."""
+        """`--tune` if the learning rate was tuned, otherwise `--learning_rate` with its value."""
         return ["--tune"] if self.tuning_trials else [f"--learning_rate={self.learning_rate!r}"]
 
     def asks_for_the_same(self, other: Configuration) -> bool:
-        """Whether the two agree in all that a user can ask for; code and data may differ, and so may the seed."""
+        """Whether the two agree in everything that a user can choose, except the seed. Code, data and x64 may differ."""
         mine, theirs = (
             {name: value for name, value in c.to_dict().items() if name not in (*FINGERPRINTS, "seed")}
             for c in (self, other)
@@ -161,12 +162,12 @@ class Configuration:
         return schema.canonical_json(mine) == schema.canonical_json(theirs)
 
     def differences(self, other: Configuration) -> dict[str, tuple[Any, Any]]:
-        """Entries, by dotted name, in which two configurations differ: name to (here, in `other`)."""
+        """Entries in which two configurations differ: dotted name to (value in `self`, value in `other`)."""
         mine, theirs = (flatten(json.loads(c.to_json())) for c in (self, other))
         return {
             name: (mine.get(name), theirs.get(name))
             for name in sorted(mine.keys() | theirs.keys())
-            # As JSON text: 1, 1.0 and true are different values, as they are to the run id.
+            # Compared as JSON text, so that 1, 1.0 and true differ, as they do in the run id.
             if schema.canonical_json(mine.get(name)) != schema.canonical_json(theirs.get(name))
         }
 
@@ -191,9 +192,9 @@ _TYPES: dict[str, Any] = {
 
 
 def _check(entries: Mapping[str, Any]) -> None:
-    """Raise `NmbenchError` unless the entries are those of a configuration, each of its type."""
+    """Raise `NmbenchError` unless the entries form a configuration, with valid types and values."""
     if "predictions_sha256" in entries and "protocol" not in entries:
-        raise NmbenchError("this row is of a model trained elsewhere: its configuration does not say how to train it")
+        raise NmbenchError("this row belongs to a model trained elsewhere: its configuration does not say how to train it")
 
     def fail(name: str) -> None:
         raise NmbenchError(f"config_json is not the configuration of a run: {name!r} is {str(entries.get(name))[:40]!r}")

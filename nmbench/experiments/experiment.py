@@ -14,7 +14,7 @@ from nmbench.experiments.sizing import Sizing
 from nmbench.results import provenance
 from nmbench.training.trainer import TrainingSetup
 
-# Raised when a change of the engine changes what a configuration trains to.
+# Increase it if a change of the training code changes the parameters that a configuration trains to.
 ENGINE_VERSION = 1
 
 
@@ -24,7 +24,7 @@ class LearningRate:
 
     Attributes:
       value: the learning rate.
-      tuning_runs: number of training runs that the choice took, 0 if it was not tuned.
+      tuning_runs: number of tuning runs, 0 if the learning rate was not tuned.
       record: the tuning record (see `nmbench.experiments.tuning`), or `{"source": ...}` if it was not tuned.
     """
 
@@ -35,18 +35,18 @@ class LearningRate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A resolved request: model, task, protocol, size and learning rate. One run of it is one seed.
+    """A resolved request: model, task, protocol, size and learning rate. A run is one seed of an experiment.
 
     Attributes:
-      request: what was asked for.
+      request: the request of the user.
       baseline, task, protocol: the registered objects.
       sizing: all hyperparameters and the number of learned parameters.
       model: pure functions of this size.
       learning_rate: its value and origin.
-      phases: of the protocol, for this model and number of steps.
+      phases: the protocol's phases for this model and number of steps.
       testset_sha256, n_test: hash and number of trials of the frozen test set.
-      validation_sha256, training_sha256: name of each set that the phases use to its hash.
-      model_sha256: fingerprint of the model's source. A changed model is another model.
+      validation_sha256, training_sha256: hashes of the sets that the phases use, by name.
+      model_sha256: fingerprint of the model's source, part of the configuration.
     """
 
     request: Request
@@ -99,7 +99,7 @@ class Experiment:
         return self.configuration(seed).run_id
 
     def training_setup(self) -> TrainingSetup:
-        """What the trainer needs to know."""
+        """The part of the experiment that the trainer needs."""
         return TrainingSetup(
             model=self.model,
             task=self.task,

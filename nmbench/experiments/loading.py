@@ -17,7 +17,7 @@ from nmbench.results.provenance import uses_x64
 from nmbench.results.store import PARAMS, Store
 from nmbench.support.errors import NmbenchError, did_you_mean
 
-# Entries of a configuration that may differ from today's: with other code the same parameters can still be tried.
+# Entries of a configuration that may differ from today's: stored parameters can still be tried with other code.
 MAY_DIFFER = ("model_sha256", "engine")
 
 
@@ -27,10 +27,10 @@ class LoadedRun:
 
     Attributes:
       row: the result row.
-      configuration: what determined the run.
-      experiment: what the configuration resolves to today.
-      folder: the run folder, None where only the row is at hand.
-      remarks: what has changed in the code since the run, one line each.
+      configuration: everything that determined the run.
+      experiment: the experiment to which the configuration resolves today.
+      folder: the run folder, None if there is only the row.
+      remarks: changes of the code since the run, one line each.
     """
 
     row: Mapping[str, Any]
@@ -47,7 +47,7 @@ class LoadedRun:
         """The selected parameters, in the model's own tree.
 
         Raises:
-          NmbenchError: there is no run folder, or its parameters are not this model's.
+          NmbenchError: there are no stored parameters, they do not fit the model, or the precision (x64) is another one.
         """
         import jax
 
@@ -55,7 +55,7 @@ class LoadedRun:
 
         if self.folder is None or not (self.folder / PARAMS).is_file():
             raise NmbenchError(
-                f"the parameters of {self.run_id} are not here: a CSV does not hold them; give the results folder with "
+                f"the parameters of {self.run_id} are not here: a CSV does not contain them; name the results folder with "
                 f"runs/{self.run_id}/{PARAMS}, or train again with nmbench.reproduce --from=training"
             )
         if self.configuration.x64 != uses_x64():
@@ -77,7 +77,8 @@ def load_run(text: str, paths: Sequence[str] = (), results_dir: str = "results")
     """The run that `text` names; see `find_row` for the arguments.
 
     Raises:
-      NmbenchError: no such row, it is not the row of a run, or it cannot be resolved with today's tasks and models.
+      NmbenchError: there is no such row, its model was trained elsewhere, its configuration was edited or cannot be
+        resolved today, or the task or the protocol has changed since the run.
     """
     return load_row(*find_row(text, paths, results_dir))
 
@@ -94,8 +95,8 @@ def resolve_again(configuration: Configuration, record: Mapping[str, Any] | None
     """The experiment that a stored configuration describes, resolved with today's tasks and models.
 
     Args:
-      configuration: of a stored run.
-      record: how its learning rate was chosen, if that is known.
+      configuration: the configuration of a stored run.
+      record: how its learning rate was chosen, if this is known.
 
     Raises:
       NmbenchError: it cannot be resolved today.
@@ -112,8 +113,8 @@ def find_row(
 
     Args:
       text: a run id, `FILE.csv:N` (row N; the first after the header is 1) or `FILE.csv#RUN_ID`.
-      paths: results CSVs or folders in which to look for a run id; `results_dir` if empty.
-      results_dir: results folder.
+      paths: results CSVs or folders in which to look for a run id and for the run folder.
+      results_dir: results folder; a run id is looked up in it only if `paths` is empty.
 
     Raises:
       NmbenchError: no such file or row.
@@ -124,12 +125,12 @@ def find_row(
         if named["number"] is None:
             row = _row_by_id(rows, named["run_id"], named[1])
         elif not 1 <= (number := int(named["number"])) <= len(rows):
-            raise NmbenchError(f"{named[1]} has rows 1 to {len(rows)}, none with number {number}")
+            raise NmbenchError(f"{named[1]} has rows 1 to {len(rows)}, so there is no row {number}")
         else:
             row = rows[number - 1]
         return row, run_folder(row["run_id"], [named[1], *paths, results_dir])
     if text.endswith(".csv") or os.path.isdir(text):
-        raise NmbenchError(f"{text} is not one row; write {text.rstrip('/')}:N for row N of a CSV, or #RUN_ID, or a run id")
+        raise NmbenchError(f"{text} is not one row; write FILE.csv:N for row N of a CSV, FILE.csv#RUN_ID, or a run id")
     if not schema.RUN_ID.fullmatch(text):
         raise NmbenchError(f"{text!r} is neither a run id nor FILE.csv:N nor FILE.csv#RUN_ID")
     searched = list(paths) or [results_dir]
@@ -138,7 +139,7 @@ def find_row(
 
 
 def run_folder(run_id: str, paths: Iterable[str]) -> pathlib.Path | None:
-    """The folder of a run in one of these results folders, or beside one of these CSVs."""
+    """The folder of a run in one of these results folders or beside one of these CSVs, None if there is none."""
     for place in paths:
         path = pathlib.Path(os.path.expanduser(place))
         folder = Store(path if path.is_dir() else path.parent).runs / run_id
@@ -151,36 +152,36 @@ def configuration_of(row: Mapping[str, Any]) -> Configuration:
     """The configuration of a row that nmbench trained.
 
     Raises:
-      NmbenchError: the row is of a model trained elsewhere, or it holds no valid configuration.
+      NmbenchError: the row belongs to a model trained elsewhere, or its configuration is not valid.
     """
     if row["protocol"] == schema.EXTERNAL:
         raise NmbenchError(
-            f"{row['run_id']} is of a model trained elsewhere: nmbench cannot train or score it again; "
+            f"{row['run_id']} belongs to a model trained elsewhere: nmbench cannot train or score it again; "
             f"ask its author for the predictions and score them with nmbench.score"
         )
     return Configuration.from_json(row["config_json"])
 
 
 def changes_since(row: Mapping[str, Any], configuration: Configuration, experiment: Experiment) -> list[str]:
-    """What has changed in the code since the row was made, one line each.
+    """Changes of the code since the row was made, one line each.
 
     Raises:
-      NmbenchError: the row contradicts its configuration, or the change makes old and new incomparable.
+      NmbenchError: the row contradicts its configuration, or another entry than those in `MAY_DIFFER` has changed.
     """
     run_id, remarks = row["run_id"], []
     if configuration.run_id != run_id:
-        raise NmbenchError(f"{run_id} is not the run id of its own config_json; the row was changed after it was made")
+        raise NmbenchError(f"the run id {run_id} does not match its config_json; the row was changed after it was made")
     for name in ("testset_sha256", "task_version"):
         if getattr(configuration, name) != row[name]:
             raise NmbenchError(f"{run_id}: its columns and its config_json disagree on {name}; the row was changed")
     for name, (then, now) in configuration.differences(experiment.configuration(configuration.seed)).items():
-        if name == "x64":  # a setting of the process, which the caller may still change
+        if name == "x64":  # the caller may still change this setting of the process
             continue
         if name not in MAY_DIFFER:
             commit = f"commit {row['git_sha'][:12]}" if row["git_sha"] else f"version {row['nmbench_version']}"
             raise NmbenchError(
-                f"{run_id} was made with another {name} ({_short(then)}, here {_short(now)}); only the nmbench that made it "
-                f"can reproduce it, {commit}"
+                f"{run_id} was made with another {name} ({_short(then)}, here {_short(now)}); to reproduce it, use {commit} "
+                f"of nmbench"
             )
         what = "engine version" if name == "engine" else f"source of the model {row['model']}"
         remarks.append(f"the {what} has changed: {_short(then)} in the row, {_short(now)} here")

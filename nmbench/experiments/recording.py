@@ -1,4 +1,4 @@
-"""From a trained run to its row and its run folder."""
+"""Evaluate a trained run; make its row and its run folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nmbench.training.trainer import TrainedRun
 
 
 def experiment_columns(experiment: Experiment) -> dict[str, Any]:
-    """Columns that are the same in the rows of all runs of an experiment, whether a run succeeds or fails; plain data."""
+    """Columns that the rows of all runs of an experiment share, including those of runs that failed; plain data."""
     return {
         "model": experiment.baseline.name,
         "model_origin": experiment.baseline.origin,
@@ -41,11 +41,11 @@ def record(
     """Evaluate a trained run, store its run folder and return its row.
 
     Args:
-      experiment: what was trained.
-      seed: of the run.
+      experiment: the trained experiment.
+      seed: the seed of the run.
       trained: parameters and training curve.
       predict: function from parameters to predictions `[T, B, O]` on the test set.
-      circumstances: columns on versions, machine and time.
+      circumstances: columns about versions, machine and time.
       store: results folder.
 
     Raises:
@@ -62,7 +62,7 @@ def record(
         )
     else:
         judged = _judge(task, trained, predict)
-        if (np.abs(list(judged["values"].values())) <= schema.LARGEST_FLOAT).all():  # NaN is not
+        if (np.abs(list(judged["values"].values())) <= schema.LARGEST_FLOAT).all():  # False for NaN
             per_trial = judged["per_trial"]
             row.update(
                 status="ok",
@@ -89,9 +89,9 @@ def record(
 
 
 def _judge(task: Task, trained: TrainedRun, predict) -> dict[str, Any]:
-    """Results of `Task.evaluate` for the selected parameters, with the stages that metrics ask for.
+    """Results of `Task.evaluate` for the selected parameters, and the metrics of earlier stages, as "METRIC.STAGE".
 
-    The entry "last" is the primary metric of the parameters after the last step, None if it is not finite.
+    The entry "last" is the primary metric of the parameters after the last step, None if it is not finite or too large.
     """
     arrays = task.frozen("test").arrays
     judged = task.evaluate(predict(trained.params), arrays)

@@ -1,4 +1,4 @@
-"""Judge whether a run that was trained or scored again gives the value of its row."""
+"""Compare the value of a row with the value of the same run, trained or scored again."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from nmbench.results import provenance
 
-# Rows that agree in all of these, made on the same kind of processor, are expected to be equal to the last bit. The commit
-# is among them because the order of a sum in the engine, or in a module that a model imports, changes the last bit as well.
+# Rows that agree in all of these columns and come from the same kind of processor should be equal to the last bit. The
+# commit is included because a sum in another order, in the engine or in a module that a model imports, can change that bit.
 SURROUNDINGS = (
     "nmbench_version",
     "git_sha",
@@ -41,7 +41,7 @@ def surroundings(row: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def _without_devices(flags: str) -> str:
-    """XLA flags without the number of devices, on which no result depends."""
+    """XLA flags without the number of devices, because no result depends on it."""
     return " ".join(flag for flag in flags.split() if "xla_force_host_platform_device_count" not in flag)
 
 
@@ -50,7 +50,7 @@ class Reproduction:
     """The row's value and the new one.
 
     Attributes:
-      then, now: None where the run diverged.
+      then, now: value of the row and new value; None if the run diverged.
       tolerance: largest accepted relative difference.
     """
 
@@ -60,7 +60,7 @@ class Reproduction:
 
     @property
     def difference(self) -> float:
-        """|now - then| relative to the larger of the two; 1 if only one of them diverged."""
+        """|now - then| / max(|now|, |then|); 1 if only one of them diverged, 0 if both did."""
         if self.then is None or self.now is None:
             return float(self.then is not self.now)
         largest = max(abs(self.then), abs(self.now))
@@ -80,12 +80,17 @@ class Reproduction:
 
 
 def number(value: float | None) -> str:
-    """A value with all its digits, "diverged" where there is none."""
+    """A value with all its digits; "diverged" for None or a value that is not finite."""
     return "diverged" if value is None or not np.isfinite(value) else repr(value)
 
 
 def tolerance(train: bool, elsewhere: bool) -> float:
-    """The accepted relative difference where the user gives none; see `nmbench.reproduce`."""
+    """The accepted relative difference if the user gives none; see `nmbench.reproduce`.
+
+    Args:
+      train: whether the run was trained again, not only scored.
+      elsewhere: whether the surroundings differ from those of the row.
+    """
     if train:
         return TRAINED_ELSEWHERE if elsewhere else 0.0
     return SCORED_ELSEWHERE if elsewhere else 0.0

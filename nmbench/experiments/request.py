@@ -1,4 +1,4 @@
-"""What a user asks to run. Plain data; JAX is not imported."""
+"""A user's request for runs, as plain data. This module does not import JAX."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nmbench.support.errors import NmbenchError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asks to run; None means the default.
+    """A user's request for runs of one experiment; None stands for the default.
 
     Attributes:
       model, task: registered names.
-      budget: number of learned parameters; the task's default under protocols that size by budget.
-      hparams: hyperparameter to value or text; giving the free size fixes the size.
-      protocol: name; the task's first.
-      learning_rate: replaces tuned, published and default learning rates.
+      budget: number of learned parameters; by default the task's, or none if the protocol uses the model's published sizes.
+      hparams: hyperparameter to value or text; if it gives the free size, the budget does not determine the size.
+      protocol: name of the protocol; by default the task's first.
+      learning_rate: replaces the tuned, published or default learning rate.
       steps: total number of training steps, divided among the phases in proportion.
       data_seed: seed of the training data.
       allow_budget_miss: accept a size more than 5% off the budget.
@@ -39,7 +39,7 @@ class Request:
     remat: bool = False
 
     def to_argv(self) -> list[str]:
-        """Flags of `nmbench run` for everything that is not at its default.
+        """Flags of `nmbench run` for all values that differ from the default.
 
         Raises:
           NmbenchError: a hyperparameter has a value that a flag cannot carry.

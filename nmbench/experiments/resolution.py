@@ -1,4 +1,4 @@
-"""From a request to an experiment: look everything up, check it and size the model before anything is computed."""
+"""From a request to an experiment: look up names, check that the parts fit, and size the model, all before training."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from nmbench.training import trainer
 
 
 def resolve(request: Request, learning_rate: LearningRate | None = None) -> Experiment:
-    """Look everything up, check it and size the model. Nothing is trained or written.
+    """Look up names, check that the parts fit, and size the model. Nothing is trained or written.
 
-    The learning rate is the first of: the request's; the argument; the one that the baseline declares for this task and
-    protocol; the one in the tuning record shipped with the baseline; the protocol's default.
+    The learning rate is the first available of: the request's; the argument; the one that the baseline declares for this
+    task and protocol; the one in the tuning record shipped with the baseline; the protocol's default.
 
     Raises:
-      NmbenchError: one line on what is wrong.
+      NmbenchError: an unknown name, an invalid value, a frozen set that is missing or damaged, a budget that the model
+        cannot meet, or a model that does not fit the task or the protocol.
     """
     task = TASKS.get(request.task)
     baseline = BASELINES.get(request.model)
@@ -57,7 +58,7 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
 
 
 def default_learning_rate(baseline: Baseline, task: Task, protocol: Protocol) -> LearningRate:
-    """The learning rate where none is given: declared by the model, tuned and shipped with it, or the protocol's default."""
+    """The learning rate if none is given: declared by the model, tuned and shipped with it, or the protocol's default."""
     declared = baseline.learning_rates.get(f"{task.name}/{protocol.name}")
     if declared is not None:
         return LearningRate(float(declared), 0, {"source": "declared by the model"})
@@ -84,15 +85,15 @@ def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol) 
     if request.budget is not None and request.budget < 1:
         raise NmbenchError(f"--budget must be at least 1, got {request.budget}")
     published = protocol.sizes == "published" and free in hparams and request.budget is None
+    counter = resolve_cache.parameter_counter(baseline, task.spec, hparams)
     if free in given or published:
-        sized = sizing.given_sizes(baseline, task.spec, hparams, request.budget)
+        sized = sizing.given_sizes(baseline, task.spec, hparams, request.budget, counter)
         sizing.check_deviation(baseline, sized, request.allow_budget_miss)
         return sized
     budget = task.default_budget if request.budget is None else request.budget
-    counter = resolve_cache.parameter_counter(baseline, task.spec, hparams)
     return sizing.size_to_budget(baseline, task.spec, hparams, budget, request.allow_budget_miss, counter)
 
 
 def _as_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Given values, written as the default where they equal it: 10 and 10.0 would give one run two run ids."""
+    """Replace given values that equal the default by the default: 10 and 10.0 would give one run two run ids."""
     return {name: defaults[name] if value == defaults.get(name) else value for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""Facts about models that resolving a request needs, found by tracing and kept for the life of the process."""
+"""Cache of what resolving a request computes by tracing models. It lasts as long as the process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nmbench.contracts.task import Task
 from nmbench.experiments import sizing
 from nmbench.support.errors import NmbenchError
 
-# Key to (objects whose identity is part of the key, answer): keeping the objects keeps their identities unique.
+# Key to (objects, answer). The key contains the ids of the objects; an id stays unique as long as its object exists.
 _answers: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
 
 
@@ -24,11 +24,11 @@ def parameter_counter(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[s
 
 
 def check_outputs(baseline: Baseline, model: Model, task: Task, hparams: Mapping[str, Any]) -> None:
-    """Trace a model on a task and check what it returns; sizes of one model share the check.
+    """Trace a model on a task and check its outputs and parameters. One check serves all sizes of a model.
 
     Raises:
-      NmbenchError: outputs are not `[T, B, O]`, a learned parameter is not a real float, declared input weights are missing,
-        or the model raises an exception.
+      NmbenchError: outputs are not `[T, B, O]`, a learned parameter is not a real float, declared input weights are missing
+        or have the wrong shape, or the model raises an exception.
     """
     from nmbench.results.provenance import uses_x64
 
@@ -71,7 +71,7 @@ def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
         if is_learned(*name.rsplit("|", 1)) and not jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating):
             raise NmbenchError(
                 f"model {baseline.name!r}: parameter {name!r} has dtype {leaf.dtype}, but only real floats can be "
-                f"learned; keep it out of what init returns (in Equinox with eqx.partition(model, "
-                f"eqx.is_inexact_array)) or name it fixed_..."
+                f"learned; remove it from the parameters that init returns (in Equinox with eqx.partition(model, "
+                f"eqx.is_inexact_array)) or start its name with fixed_"
             )
     check_shapes(baseline.name, baseline.input_weights, task.spec, {name: leaf.shape for name, leaf in named.items()})

@@ -1,4 +1,4 @@
-"""Train runs with checkpoints: runs whose checkpoints are at the same step are trained together."""
+"""Train runs with checkpoints. Runs with checkpoints at the same step are trained together."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class RunGroup(NamedTuple):
     """Runs that are trained together.
 
     Attributes:
-      indices: which ones, among all runs of the command.
-      snapshots: of these runs, empty if they start from the beginning.
-      step: number of steps that they have done.
+      indices: positions of these runs among all runs of the command.
+      snapshots: one per run, empty if the runs start from the beginning.
+      step: number of steps that the runs have done.
     """
 
     indices: list[int]
@@ -32,7 +32,7 @@ class RunGroup(NamedTuple):
 
 
 def group_runs(experiment: Experiment, keys: Sequence[str], checkpoints: Checkpoints) -> list[RunGroup]:
-    """Group runs by the step of their checkpoints, the most advanced first. keys: names of their checkpoints."""
+    """Group runs by the step of their checkpoints, most advanced group first. keys: names of the checkpoints."""
     found = [checkpoints.load(key) for key in keys]
     members: dict[tuple[int, int], list[int]] = {}
     for i, one in enumerate(found):
@@ -55,15 +55,15 @@ def new_trainer(experiment: Experiment, runs: Sequence[TrainingRun], group: RunG
 def train_group(
     trainer: Trainer, group: RunGroup, count: int, checkpoints: Checkpoints, report: Report, log: Log | None = None
 ) -> None:
-    """Train one group to its end, inside `checkpoints.training`.
+    """Train one group to the end. Call it inside `checkpoints.training`.
 
     Args:
-      trainer: of the group.
-      group: which runs.
+      trainer: the trainer of the group.
+      group: the runs.
       count: number of all runs of the command.
       checkpoints: updated between chunks.
-      report: called with losses of all runs; those of other groups are NaN.
-      log: receives the losses at every validation; of resumed runs also those before.
+      report: called with the step and the losses of all runs; losses of other groups are NaN.
+      log: receives the losses at every validation. Resumed runs first repeat the losses from before the interruption.
     """
     for i, snapshot in zip(group.indices, group.snapshots, strict=False):
         for point in snapshot.curve if log else ():

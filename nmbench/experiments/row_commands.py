@@ -1,4 +1,4 @@
-"""The command that makes a row again, and whether it still gives the row's run id."""
+"""The command that trains the run of a row again, and whether it gives the row's run id today."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from nmbench.results.config_json import shared_config, short
 from nmbench.results.schema import EXTERNAL
 from nmbench.support.errors import NmbenchError
 
-# Folders of the models and tasks that come with nmbench; any other needs the file that registers it.
+# Folders of the models and tasks that come with nmbench. For any other, the command names the file that registers it.
 _SHIPPED = ("baselines/", "tasks/")
-_EXTERNAL = "Trained outside nmbench, which has only scored the predictions: no command of nmbench trains it."
+_EXTERNAL = "Trained outside nmbench, which only scored the predictions. No command of nmbench trains this model."
 _TUNED = "The command first chooses the learning rate again, as it was chosen for this row."
 # Number of seeds that `nmbench run` trains by default.
 _SEEDS = 10
 
 
 def command_of(configuration: Configuration, *, seeds: range | None = None, plugins: Sequence[str] = ()) -> str:
-    """The shortest `python -m nmbench.run ...` line whose run has this configuration.
+    """A short shell command `python -m nmbench.run ...` that trains a run with this configuration.
 
-    A flag is left out where the rest of the line resolves to the same without it. A tuned learning rate that is not the
-    default one is tuned again (`--tune`).
+    The command omits every flag that does not change what the others resolve to. It contains `--tune` if the learning rate
+    was tuned and is not the default one.
 
     Args:
-      configuration: of a run.
-      seeds: first to last seed of the command, the run's own by default.
+      configuration: the configuration of a run.
+      seeds: seeds that the command trains; by default the run's own seed.
       plugins: files that register the model or the task.
 
     Raises:
       NmbenchError: a hyperparameter has a value that a flag cannot carry.
     """
     seeds = range(configuration.seed, configuration.seed + 1) if seeds is None else seeds
-    configuration.to_argv()  # raises where no command can say it
+    configuration.to_argv()  # raises if no command can express the configuration
     request, rate_given = _shortest(configuration)
     words = ["JAX_ENABLE_X64=true"] if configuration.x64 else []
     words += ["python", "-m", "nmbench.run", *(f"--plugin={path}" for path in plugins), *request.to_argv()]
@@ -51,11 +51,11 @@ def command_of(configuration: Configuration, *, seeds: range | None = None, plug
 
 
 def _shortest(configuration: Configuration) -> tuple[Request, bool]:
-    """The request with everything left out that changes nothing, and whether the learning rate has to be given."""
+    """The request without values that change nothing, and whether the command must give the learning rate."""
     full = configuration.request()
     request, rate_given = full, True
     if not _resolves_to(configuration, request, rate_given):
-        # The model or the task is unknown here, or has changed in what can be asked for: nothing can be left out.
+        # The model or the task is unknown here, or resolves to something else today, so nothing can be omitted.
         return request, True
     if _resolves_to(configuration, request, False):
         rate_given = False
@@ -67,7 +67,7 @@ def _shortest(configuration: Configuration) -> tuple[Request, bool]:
 
 
 def _shorter_requests(full: Request) -> Iterator[Any]:
-    """Functions from a request to changes that shorten it, in the order in which they are tried."""
+    """Functions from a request to the changes that shorten it, in the order in which they are tried."""
     yield lambda request: {"allow_budget_miss": False}
     yield lambda request: {"steps": None}
     # All hyperparameters at once, then one by one: most are defaults, and the free size follows from the budget.
@@ -90,13 +90,13 @@ def _resolves_to(configuration: Configuration, request: Request, rate_given: boo
 
 @dataclasses.dataclass(frozen=True)
 class RowCommand:
-    """How to make the rows of one experiment again.
+    """The command that trains the runs of one experiment again.
 
     Attributes:
-      configuration: of one of its runs; None where no command makes it.
-      plugins: files that the command has to name.
+      configuration: the configuration of one of its runs, None if no command trains it.
+      plugins: files that the command must name.
       exact: whether the command gives the run id of the row today.
-      note: what the reader should know, above all why it is not exact; "" for nothing.
+      note: a sentence for the reader, such as the reason why the command is not exact; "" for none.
     """
 
     configuration: Configuration | None
@@ -105,14 +105,14 @@ class RowCommand:
     note: str
 
     def command(self, first_seed: int, seeds: int = 1) -> str:
-        """A shell command that trains this many seeds; "" where there is none."""
+        """A shell command that trains this number of seeds; "" if no command does."""
         if self.configuration is None:
             return ""
         return command_of(self.configuration, seeds=range(first_seed, first_seed + seeds), plugins=self.plugins)
 
 
 class RowCommands:
-    """Commands of rows; every configuration is resolved once.
+    """Finds the commands of rows. Every configuration is resolved once.
 
     Args:
       plugins: files given with --plugin, as the commands should name them.
@@ -123,7 +123,7 @@ class RowCommands:
         self._found: dict[tuple[str, str], RowCommand] = {}
 
     def of(self, row: Mapping[str, Any]) -> RowCommand:
-        """How to make `row`, a valid result row, again. Nothing is trained or written."""
+        """The command for `row`, a valid result row. Nothing is trained or written."""
         if row["protocol"] == EXTERNAL:
             return RowCommand(None, (), False, _EXTERNAL)
         key = shared_config(row["config_json"]), row["model_origin"]
@@ -136,16 +136,18 @@ class RowCommands:
             configuration = Configuration.from_json(config_json)
             configuration.to_argv()
         except NmbenchError as error:
-            return RowCommand(None, (), False, f"No command makes it: {error}.")
+            return RowCommand(None, (), False, f"No command trains this run: {error}.")
         plugins = self._needed(configuration, origin.rsplit(":", 1)[0])
         try:
             today = resolve_again(configuration).configuration(configuration.seed)
         except NmbenchError as error:
-            return RowCommand(configuration, plugins, False, f"This nmbench refuses it: {error}.")
+            return RowCommand(configuration, plugins, False, f"This version of nmbench refuses the command: {error}.")
         changed = configuration.differences(today)
-        changed.pop("x64", None)  # set for the whole process
+        changed.pop("x64", None)  # a setting of the whole process
         if changed:
-            return RowCommand(configuration, plugins, False, f"With this nmbench it makes another run: {_listed(changed)}.")
+            return RowCommand(
+                configuration, plugins, False, f"With this version the command trains another run: {_listed(changed)}."
+            )
         return RowCommand(configuration, plugins, True, _TUNED if "--tune" in command_of(configuration) else "")
 
     def _needed(self, configuration: Configuration, origin: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Run the seeds of an experiment: find the stored runs, train the others, evaluate and record them."""
+"""Run the seeds of an experiment: find stored runs; train, evaluate and record the others."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from nmbench.training.trainer import TrainingRun
 
 
 class Plan(NamedTuple):
-    """What is left to do for some seeds of an experiment.
+    """Stored and missing runs of an experiment.
 
     Attributes:
       stored: rows of finished runs, by seed.
       missing: the other seeds.
-      groups: how the missing seeds are trained; indices refer to `missing`.
+      groups: groups in which the missing seeds are trained; their indices are positions in `missing`.
     """
 
     stored: dict[int, dict[str, Any]]
@@ -39,15 +39,17 @@ def plan(
     force: bool = False,
     retry_failed: bool = False,
 ) -> Plan:
-    """Find out which runs are stored, and from which checkpoints the others resume.
+    """Find the stored runs, and the checkpoints from which the others resume.
+
+    Checkpoints that are no longer needed are removed.
 
     Args:
-      experiment: what to run.
-      seeds: of its runs.
+      experiment: the experiment to run.
+      seeds: the seeds to run.
       store: results folder.
-      checkpoints: of runs in training.
+      checkpoints: checkpoints of runs in training.
       force: train stored runs again, from the beginning.
-      retry_failed: train runs again that were lost to a crash or a time limit, from their checkpoints if there are any.
+      retry_failed: train runs with status failed or timeout again, from their checkpoints if there are any.
     """
     keys = {seed: experiment.run_id(seed) for seed in seeds}
     rows = {} if force else {seed: row for seed in seeds if (row := store.row(keys[seed])) is not None}
@@ -72,23 +74,23 @@ def run_seeds(
     """Rows of all seeds, in order: stored rows are read, the other runs are trained together, evaluated and stored.
 
     Args:
-      experiment: what to run.
-      seeds: of its runs.
+      experiment: the experiment to run.
+      seeds: the seeds to run.
       store: results folder.
       report: called with the number of steps done and the losses of the missing seeds, `[missing]`.
       loggers: for the runs that are trained; none by default.
-      checkpoints: of interrupted runs; those of the store by default.
+      checkpoints: checkpoints of interrupted runs; by default those of the store.
       planned: the result of `plan`, if the caller has it.
 
     Raises:
-      NmbenchError: the disk is full or cannot be written; the message says what was saved in checkpoints.
+      NmbenchError: a file cannot be written, for example on a full disk; the message says what was saved in checkpoints.
       Interrupted: the command received a signal; the state of all unfinished runs is in the checkpoints.
     """
     checkpoints = checkpoints or Checkpoints(store.checkpoints)
     stored, missing, groups = planned or plan(experiment, seeds, store, checkpoints)
     rows = dict(stored)
     keys = [experiment.run_id(seed) for seed in missing]
-    # Gathered before training, because nothing that can fail should fail after it.
+    # Computed before training, so that an error here does not waste the training.
     origin = provenance.describe() if missing else {}
     runs = [TrainingRun(seed, experiment.learning_rate.value) for seed in missing]
     configurations = [(key, experiment.configuration(seed).to_dict()) for key, seed in zip(keys, missing, strict=True)]
@@ -111,7 +113,7 @@ def run_seeds(
 
 
 def _circumstances(trainer: Any, group: RunGroup) -> list[dict[str, Any]]:
-    """Columns on time and devices, for each run of a group; seconds are shared equally among the runs."""
+    """Columns about time and devices, for each run of a group; seconds are shared equally among the runs."""
     count, (compile_s, train_s, devices) = len(group.indices), trainer.timing
     earlier = [(s.compile_s, s.train_s) for s in group.snapshots] or [(0.0, 0.0)] * count
     return [

@@ -1,4 +1,4 @@
-"""Sizing a model to a parameter budget, from abstract shapes: no memory, no compute."""
+"""Size a model to a parameter budget from abstract shapes, without computing any parameter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Sizing:
     """A full set of hyperparameters and its number of parameters.
 
     Attributes:
-      hparams: all hyperparameters, the free size included.
+      hparams: all hyperparameters, including the free size.
       target: the budget, None if the sizes were given.
       actual: number of learned parameters.
     """
@@ -40,7 +40,7 @@ class Sizing:
 
 
 def shapes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shape of every parameter, "module|parameter" to shape, fixed ones included; nothing is computed.
+    """Shape of every parameter, including fixed ones: "module|parameter" to shape. Nothing is computed.
 
     Raises:
       NmbenchError: the model refuses these hyperparameters.
@@ -66,7 +66,7 @@ def count(parameter_shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 
 def counter(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -> Callable[[int], int]:
-    """A function from the free size to the number of learned parameters. It counts, or refuses, each size once."""
+    """A function from the free size to the number of learned parameters. It caches counts and refusals."""
 
     @functools.cache
     def answer(size: int) -> int | NmbenchError:
@@ -94,11 +94,19 @@ def size_to_budget(
 ) -> Sizing:
     """Solve the free size so that the learned parameters come closest to `budget`.
 
-    The number of parameters must not decrease as the free size grows, since bisection relies on it. `counted` is the
-    result of `counter` for these arguments, if the caller has it.
+    The number of parameters must not decrease as the free size grows, because bisection relies on it.
+
+    Args:
+      baseline: the model.
+      spec: inputs and outputs of the task.
+      hparams: all other hyperparameters; a free size in them is ignored.
+      budget: number of learned parameters.
+      allow_miss: accept a size more than 5% off the budget.
+      counted: the result of `counter` for these arguments, if the caller has it.
 
     Raises:
-      NmbenchError: even size 1 exceeds the budget, or the closest size is more than 5% off and `allow_miss` is False.
+      NmbenchError: the closest size is more than 5% off the budget and `allow_miss` is False, the model accepts no size up
+        to 256, or no size up to `LARGEST_SIZE` reaches the budget.
     """
     free = baseline.free_size
     fixed = {k: v for k, v in hparams.items() if k != free}
@@ -126,11 +134,25 @@ def size_to_budget(
     return sizing
 
 
-def given_sizes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any], budget: int | None) -> Sizing:
-    """Count the parameters of a model whose free size is given; `budget`, if any, is recorded as the target."""
-    if hparams[baseline.free_size] < 1:
-        raise NmbenchError(f"{baseline.name}.{baseline.free_size} must be at least 1, got {hparams[baseline.free_size]}")
-    return Sizing(dict(hparams), budget, count(shapes(baseline, spec, hparams)))
+def given_sizes(
+    baseline: Baseline,
+    spec: SequenceSpec,
+    hparams: Mapping[str, Any],
+    budget: int | None,
+    counted: Callable[[int], int] | None = None,
+) -> Sizing:
+    """Count the parameters of a model with a given free size; `budget`, if any, is recorded as the target.
+
+    `counted` is the result of `counter` for these arguments, if the caller has it.
+
+    Raises:
+      NmbenchError: the free size is below 1, or the model refuses the hyperparameters.
+    """
+    size = hparams[baseline.free_size]
+    if size < 1:
+        raise NmbenchError(f"{baseline.name}.{baseline.free_size} must be at least 1, got {size}")
+    counted = counted or counter(baseline, spec, hparams)
+    return Sizing(dict(hparams), budget, counted(size))
 
 
 def check_deviation(baseline: Baseline, sizing: Sizing, allow_miss: bool) -> None:
@@ -155,12 +177,12 @@ def _guess(counted: Callable[[int], int], low: int, budget: int) -> int:
         steps = (math.sqrt(slope**2 + 2 * bend * (budget - first)) - slope) / bend
     else:
         steps = (budget - first) / slope if slope > 0 else 1.0
-    # Rounding must not push a size that reaches the budget exactly to the next one.
+    # If a size reaches the budget exactly, rounding must not give the next size.
     return low + max(1, min(math.ceil(steps - 1e-9), LARGEST_SIZE - low))
 
 
 def _smallest(baseline: Baseline, counted, budget: int) -> int:
-    """The smallest free size that the model accepts; some models need N >= K."""
+    """The smallest free size that the model accepts, for example N = K if a model needs N >= K; raises `NmbenchError`."""
     size, refusal = 1, None
     while size <= LARGEST_SIZE:
         try:

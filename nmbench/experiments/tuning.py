@@ -1,9 +1,9 @@
-"""`--tune`: choose a model's learning rate from the protocol's declared grid, on validation data alone.
+"""`--tune`: choose a model's learning rate from the protocol's grid, on validation data alone.
 
-Every learning rate is tried with the same number of tuning runs, whose seeds no result uses. The learning rate with the
-lowest mean validation loss over its seeds wins. A tuning run that diverges counts as infinite, so a learning rate that fails
-on one seed cannot win. Where phases validate on different sets, the loss of a tuning run is the mean over these sets, each
-taken at the end of the last phase that uses it.
+Every learning rate is tried with the same seeds, which no result uses. The learning rate with the lowest mean validation
+loss over these seeds wins. A tuning run that diverges has an infinite loss, so a learning rate that diverges on one seed
+cannot win. If phases validate on different sets, the loss of a tuning run is the mean over these sets; each set contributes
+the selected loss of the last phase that uses it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def check(experiment: Experiment) -> None:
 
 
 def check_seeds(seeds: Sequence[int], experiment: Experiment) -> None:
-    """Raise `NmbenchError` if a seed of the results is one that tuning uses."""
+    """Raise `NmbenchError` if a seed of the results is used for tuning."""
     clash = sorted(set(seeds) & set(experiment.protocol.tuning_seeds))
     if clash:
-        raise NmbenchError(f"seed {clash[0]} is one that tuning uses; results need other seeds, so change --first_seed")
+        raise NmbenchError(f"seed {clash[0]} is used for tuning; results need other seeds, so change --first_seed")
 
 
 def name_of(experiment: Experiment) -> str:
@@ -49,7 +49,7 @@ def name_of(experiment: Experiment) -> str:
 
 
 def plan(experiment: Experiment, store: Store, checkpoints: Checkpoints, *, force: bool = False) -> list[RunGroup]:
-    """Groups of tuning runs to train, each with the checkpoints it resumes from; none if the record is stored.
+    """Groups of tuning runs to train, each with the checkpoints from which it resumes; none if the record is stored.
 
     With `force` the record is ignored and all tuning runs start from the beginning.
     """
@@ -70,18 +70,18 @@ def tune(
     checkpoints: Checkpoints | None = None,
     planned: list[RunGroup] | None = None,
 ) -> LearningRate:
-    """Train all tuning runs, or read the stored record, and return the choice.
+    """Train all tuning runs, or read the stored record, and return the chosen learning rate.
 
     Args:
-      experiment: what to tune; its own learning rate does not matter.
-      store: where the record is looked up and stored.
+      experiment: the experiment to tune; its own learning rate does not matter.
+      store: results folder that holds the record.
       force: train again even if the record is stored.
-      report: called with the steps done and the losses of all tuning runs.
-      checkpoints: where interrupted tuning runs resume from; those of the store by default.
+      report: called with the number of steps done and the losses of all tuning runs, `[tuning runs]`.
+      checkpoints: checkpoints of interrupted tuning runs; by default those of the store.
       planned: the result of `plan`, if the caller has it.
 
     Raises:
-      NmbenchError: no grid, every learning rate diverged, or the record cannot be written.
+      NmbenchError: the protocol has no grid, every learning rate diverged, or the record cannot be written.
       Interrupted: the command received a signal; the state of the tuning runs is in the checkpoints.
     """
     check(experiment)
@@ -103,7 +103,7 @@ def tune(
                     losses[i] = math.inf if diverged else criterion(experiment.phases, run.phase_losses)
                 seconds += trainer.timing.train_s + sum(s.train_s for s in group.snapshots)
                 if len(losses) < len(tuning_runs):
-                    checkpoints.rescue()  # the record needs all tuning runs, so these must outlive an interruption
+                    checkpoints.rescue()  # the record needs all tuning runs, so an interruption must not lose these
                     continue
                 record = summarise(experiment, grid, seeds, [losses[i] for i in range(len(tuning_runs))])
                 store.save_tuning(name, {**record, "train_s": round(seconds, 1)})
@@ -116,7 +116,7 @@ def tune(
 
 
 def stored(experiment: Experiment, store: Store) -> LearningRate | None:
-    """The choice of a stored tuning record, None if there is none."""
+    """The learning rate of a stored tuning record, None if there is no record."""
     record = store.load_tuning(name_of(experiment))
     return None if record is None else _choice(experiment, record)
 
@@ -146,9 +146,16 @@ def criterion(phases: Sequence[ResolvedPhase], losses: Sequence[float]) -> float
 
 
 def summarise(experiment: Experiment, grid, seeds, losses: list[float]) -> dict[str, Any]:
-    """The tuning record, plain data.
+    """The tuning record, as plain data.
 
-    losses: one per tuning run, in the order of `_tuning_runs`; a diverged run is null in the record.
+    Args:
+      experiment: the tuned experiment.
+      grid: the learning rates.
+      seeds: the seeds of the tuning runs.
+      losses: one per tuning run, in the order of `_tuning_runs`; infinite for a diverged run, which is null in the record.
+
+    Raises:
+      NmbenchError: every learning rate diverged.
     """
     n = len(seeds)
     by_rate = [losses[i * n : (i + 1) * n] for i in range(len(grid))]
@@ -178,5 +185,5 @@ def summarise(experiment: Experiment, grid, seeds, losses: list[float]) -> dict[
     }
 
 
-# Entries of a configuration that a tuning record does not depend on, or that it holds in another form.
+# Entries of a configuration that do not determine a tuning record, or that `name_of` adds in another form.
 _NOT_TUNED = ("seed", "learning_rate", "tuning_trials", "protocol", "testset_sha256")

@@ -43,8 +43,8 @@ class Recipe:
     Attributes:
       results: results folder.
       protocol: name of the protocol.
-      steps: the least number of training steps of a run to be found, and the number of steps of a run to be trained;
-        None for any number, and for the protocol's number.
+      steps: runs are found if they have at least this number of training steps, and missing runs are trained for this
+        number. With None, runs of any length are found, and missing runs are trained for the protocol's steps.
     """
 
     results: str
@@ -53,11 +53,11 @@ class Recipe:
 
     @classmethod
     def of(cls, results: str, protocol: str, train: str) -> Recipe:
-        """The recipe for a value of the flag `--train`; "smoke" is a protocol of its own, "" trains nothing."""
+        """The recipe for a value of the flag `--train`: "smoke" sets the protocol, "short" the steps; others set neither."""
         return cls(results, "smoke" if train == "smoke" else protocol, SHORT if train == "short" else None)
 
     def command(self, need: Need) -> str:
-        """The shell command that trains the runs."""
+        """The shell command that trains the runs of a need."""
         protocols = [p.name for p in TASKS.get(need.task).protocols]
         flags = {
             "model": need.model,
@@ -92,12 +92,12 @@ class FinishedRun:
         return float("nan") if value is None else float(value)
 
 
-# The needs of a figure for which there are runs, in the figure's order.
+# A figure's needs, in its order, each with the runs found for it; needs without runs are left out.
 Found = Mapping[Need, Sequence[FinishedRun]]
 
 
 def task_of(found: Found) -> Task:
-    """The task of all needs of a figure."""
+    """The task of a figure, which all its needs share."""
     return TASKS.get(next(iter(found)).task)
 
 
@@ -109,14 +109,14 @@ def networks(runs: Sequence[FinishedRun]) -> list[Network]:
 
 @functools.cache
 def _load(results: str, run_id: str) -> Network:
-    """Read once for all figures of a process; a run id identifies the contents of a run folder."""
+    """The network of a run, read once per process. A run id identifies the contents of a run folder."""
     from nmbench.analysis import load
 
     return load(results, run_id)
 
 
 def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]:
-    """For each need its first seeds, up to the number needed, all of one experiment.
+    """The first seeds of each need, up to the number that it needs, all of one experiment.
 
     Of several experiments with a model on a task, those with enough seeds are preferred, then those trained longest, then
     those with the task's default budget, then those with most seeds.
@@ -179,11 +179,11 @@ def describe(runs: Sequence[FinishedRun]) -> str:
 
 
 def curve(run: FinishedRun) -> np.ndarray:
-    """`[P, 2]`: step and validation loss; raises `NmbenchError` if the run folder has no curve."""
+    """Steps and losses of the P validations of a run, `[P, 2]`; raises `NmbenchError` if its folder has no valid curve."""
     return curves.read_curve(run.folder)[:, [0, 2]]
 
 
 def check_folder(results: str) -> None:
     """Raise `NmbenchError` unless the results folder exists."""
     if not os.path.isdir(os.path.expanduser(results)):
-        raise NmbenchError(f"there is no results folder {results}; --train=short trains what the figures need into it")
+        raise NmbenchError(f"there is no results folder {results}; --train=short creates it and trains the missing runs")

@@ -12,17 +12,17 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """Colour and marker of a model in all figures of a section."""
+    """Colour and marker of a model in all figures of a page or picture."""
 
     colour: str
     marker: str
 
 
 def use_log_scale(axis: Any, which: str, values: Sequence[float], ratio: float = 30) -> float | None:
-    """Make the "x" or "y" axis logarithmic if the positive values span more than `ratio`.
+    """Make the "x" or "y" axis logarithmic if no value is negative and the positive values span more than `ratio`.
 
     Returns:
-      The smallest value that can be drawn on a logarithmic axis, at which 0 is drawn; None for a linear axis.
+      The value at which 0 is drawn on the logarithmic axis, below all positive values; None if the axis stays linear.
     """
     positive = [v for v in values if v > 0]
     if any(v < 0 for v in values) or not positive or max(positive) / min(positive) <= ratio:
@@ -33,7 +33,7 @@ def use_log_scale(axis: Any, which: str, values: Sequence[float], ratio: float =
     decades = math.log10(max(positive) / min(positive))
     ticks = getattr(axis, f"{which}axis")
     ticks.set_major_locator(LogLocator(subs=(1, 3) if decades < 2 else (1,), numticks=6))
-    # Plain numbers, because exponents need fonts for mathematical text.
+    # Plain numbers, because exponents would need fonts for mathematical text.
     ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ticks.set_minor_formatter(NullFormatter())
     return min(positive) / 2

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "LEGEND", "render"]
 
-_EMPTY = "Nothing to compare: a single file, in which no table has two models."
+_EMPTY = "Nothing to compare: there is a single file, and none of its tables has two models."
 LEGEND = (
-    "difference: B - A, mean over shared seeds (over all if fewer than two are shared), with a 95% bootstrap interval.",
+    "difference: mean of B - A over shared seeds (all seeds if fewer than two are shared), with a 95% bootstrap interval.",
     "p: two-sided permutation test of the mean difference, corrected by Holm over all lines of a task, protocol and budget.",
-    "P(B better): share of pairs of seeds in which B is better; ties count half.",
-    "verdict: on B, if p < 0.05. Diverged seeds count as the metric's floor.",
+    "P(B better): share of all pairs of seeds in which B is better; ties count half.",
+    "verdict: whether B is better or worse, if p < 0.05. Lost seeds (diverged, failed or timed out) count as the floor.",
 )
 
 
@@ -42,7 +42,7 @@ def _sections(lines: list[dict[str, Any]]) -> list[Section]:
     sections = []
     for (file_a, file_b, task, protocol, budget), members in groups.items():
         metric, better = members[0]["metric"], direction(members[0]["higher_is_better"])
-        # One file: its models are compared with each other. Two files: the same model in both.
+        # Within one file, different models are compared; between two files, the same model.
         one_file = any(line["model_a"] != line["model_b"] for line in members if "only" not in line["verdict"])
         files = file_a if one_file else f"A = {file_a}, B = {file_b}"
         title = f"{task}, protocol {protocol}, {size_name(budget)}: {metric} ({better}); {files}"
@@ -79,8 +79,8 @@ def _few_seeds(lines: list[dict[str, Any]]) -> list[str]:
         if not _missing(line["least_p"]):
             families.setdefault((line["task"], line["protocol"], line["budget"]), []).append(line["least_p"])
     return [
-        f"{task}, protocol {protocol}: no difference, however large, could be told from chance: with so few seeds p is "
-        f"{number(min(least))} or more, before it is corrected for {len(least)} line{'' if len(least) == 1 else 's'}. Train "
+        f"{task}, protocol {protocol}: with so few seeds, even the largest difference would not be significant. p is at "
+        f"least {number(min(least))} before its correction for {len(least)} line{'' if len(least) == 1 else 's'}. Train "
         f"more seeds, or compare fewer models and files at once."
         for (task, protocol, _), least in families.items()
         if min(least) * len(least) >= ALPHA
@@ -88,7 +88,7 @@ def _few_seeds(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def _seeds(count: Any, lost: Any) -> str:
-    return "" if not count else f"{count} ({lost} diverged)" if lost else str(count)
+    return "" if not count else f"{count} ({lost} lost)" if lost else str(count)
 
 
 def _number(value: Any) -> str:

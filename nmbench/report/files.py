@@ -1,4 +1,4 @@
-"""Files that reports are written to: checked before anything is computed, replaced atomically."""
+"""Output files of reports: checked before anything is computed, and replaced atomically."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
     Args:
       flag: name of the flag with the path, for messages.
       path_text: the file; it may exist.
-      inputs: files, and folders of CSVs, that are read and must not be overwritten.
+      inputs: input files, and folders with input CSVs, which must not be overwritten.
 
     Raises:
-      NmbenchError: the path is a folder, its folder does not exist or cannot be written, or it is one of `inputs`.
+      NmbenchError: the path is a folder or an input, or its folder does not exist or cannot be written.
     """
     path = pathlib.Path(os.path.expanduser(path_text))
     where = f"--{flag}={path_text}"
@@ -29,7 +29,7 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
     if not path.parent.is_dir():
         raise NmbenchError(f"{where}: there is no folder {path.parent}; make it first")
     if path.exists() and any(_is_input(os.path.expanduser(given), path) for given in inputs):
-        raise NmbenchError(f"{where} is read from; name another file")
+        raise NmbenchError(f"{where} is also an input; name another file")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

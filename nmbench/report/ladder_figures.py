@@ -1,7 +1,7 @@
 """Figures of a ladder: mean score and median metric against learned parameters, one line per model.
 
-Axes and grid have the colours of matplotlib's settings (`axes.edgecolor`, `grid.color`), which the page and a picture set
-differently.
+Axes and grid have the colours of matplotlib's settings `axes.edgecolor` and `grid.color`, which differ between the page and
+a picture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nmbench.results.statistics import Estimate
 from nmbench.support.errors import NmbenchError
 
 MOST_CURVES = 56  # with more, combinations of colour and marker would repeat
-# Colours with enough contrast on white that colour-blind readers can tell apart.
+# Colours that have enough contrast on white and that colour-blind readers can tell apart.
 _COLOURS = ("#0067a5", "#bb4a00", "#00795b", "#9a3f78", "#846000", "#1a7890", "#6650b8", "#4f5965")
 _PICTURE: dict[Any, Any] = {
     "text.parse_math": False,
@@ -34,7 +34,7 @@ _PICTURE: dict[Any, Any] = {
 
 
 def draw_scores(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
-    """Mean score with its interval; a ring where a model first reaches the threshold. Returns a description."""
+    """Draw mean scores with intervals, and a ring where a model first reaches the threshold. Returns a description."""
     _draw(axis, ladder, styles, lambda point: point.entry.score, None)
     low, high = axis.get_ylim()
     if high - low < 4:  # do not magnify negligible differences
@@ -44,7 +44,7 @@ def draw_scores(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
 
 
 def draw_medians(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
-    """Median of the metric with its interval, and the threshold as a dashed line. Returns a description."""
+    """Draw medians of the metric with intervals, and the threshold as a dashed line. Returns a description."""
     first = ladder.tables[0]
     estimates = [point.entry.median for curve in ladder.curves[:MOST_CURVES] for point in curve.points]
     values = [v for e in estimates for v in (e.value, e.low, e.high) if v is not None]
@@ -64,7 +64,7 @@ def draw_medians(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
 def _draw(
     axis: Any, ladder: Ladder, styles: Mapping[str, Style], pick: Callable[[Point], Estimate], least: float | None
 ) -> None:
-    """Lines, whiskers, rings and budgets. least: on a logarithmic axis, the value at which smaller ones are drawn."""
+    """Draw lines, intervals, rings and budgets. least: lower limit of drawn values on a logarithmic axis; None for none."""
     import matplotlib
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -103,7 +103,7 @@ def _draw(
 
 
 def _line_styles(styles: Mapping[str, Style]) -> dict[str, Any]:
-    """Label to line style: solid for the first model of a colour, dashed for the next ones."""
+    """Label to line style: solid for the first model of a colour, dashed or dotted for the next ones."""
     patterns = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
     used: dict[str, int] = {}
     made = {}
@@ -114,7 +114,7 @@ def _line_styles(styles: Mapping[str, Style]) -> dict[str, Any]:
 
 
 def _spread(budgets: Sequence[int]) -> list[int]:
-    """Those of the budgets whose labels have room on a logarithmic axis; the smallest and what follows at some distance."""
+    """Budgets whose labels fit on a logarithmic axis: the smallest, then each that is far enough from the previous one."""
     span = math.log(budgets[-1] / budgets[0])
     kept = [budgets[0]]
     for budget in budgets[1:]:
@@ -137,7 +137,7 @@ def _description(ladder: Ladder, what: str, pick: Callable[[Point], Estimate], f
 
 
 def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
-    """Draw all ladders into one picture, a row each: scores on the left, medians on the right.
+    """Draw all ladders into one picture, with one row per ladder: scores on the left, medians on the right.
 
     Args:
       path: ends in .png, .svg or .pdf; see `nmbench.report.trials.check_picture`.

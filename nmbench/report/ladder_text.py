@@ -1,4 +1,4 @@
-"""Ladders as tables: a line per model, a column per budget, and the budget at which it first reaches the threshold."""
+"""Ladders as tables: a line per model, a column per budget, and the first budget at which a model reaches the threshold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDTH = 118
 
 
 def section(ladder: Ladder, wide: bool) -> Section:
-    """Tables of a ladder. wide: also intervals and parameter counts."""
+    """Tables of a ladder. wide: whether to add intervals and parameter counts."""
     first = ladder.tables[0]
     title = (
         f"{ladder.task} v{first.task_version}, protocol {ladder.protocol}, budgets {', '.join(map(str, ladder.budgets))}: "
@@ -47,7 +47,7 @@ def _cell(curve: Curve, budget: int, show: Callable[[Point], str]) -> str:
 
 
 def score(point: Point) -> str:
-    """The mean score, with a star if the median reaches the threshold, and how many seeds reach it."""
+    """The mean score, with a star if the median reaches the threshold, and the number of seeds that reach it."""
     entry = point.entry
     solved = "" if entry.solved is None else f" ({entry.solved}/{len(entry.run_ids)})"
     return f"{'*' if point.reached else ''}{one_decimal(entry.score.value)}{solved}"
@@ -56,8 +56,8 @@ def score(point: Point) -> str:
 def reached_at(curve: Curve, ladder: Ladder) -> str:
     """The smallest budget at which the model reaches the threshold, or "none", with remarks in brackets.
 
-    "<= 250" if that is the ladder's smallest. The remarks name larger budgets that miss the threshold, and smaller ones that
-    were not run.
+    The ladder's smallest budget is written as "<= 250". The remarks name larger budgets at which the model misses the
+    threshold, and smaller budgets at which it was not trained.
     """
     remarks = []
     if curve.fell_back:
@@ -70,20 +70,20 @@ def reached_at(curve: Curve, ladder: Ladder) -> str:
 
 
 def notes(ladder: Ladder) -> list[str]:
-    """Explanation of the tables, and warnings about some of the models."""
+    """Explanation of the tables, and warnings about individual models."""
     first = ladder.tables[0]
     if ladder.threshold is None:
-        found = [f"{ladder.task} has no threshold, or its installed version is not the one of these rows."]
+        found = [f"{ladder.task} has no threshold, or the version of these rows is not installed."]
     else:
         sign = ">=" if first.higher_is_better else "<="
         found = [
-            f"*: the median over seeds has {first.metric} {sign} {number(ladder.threshold)}. reached at: the smallest "
-            "budget run where this holds, <= if it is the ladder's smallest; larger budgets where it does not hold are "
-            "in brackets. k/n: k of n seeds reach it."
+            f"*: the median {first.metric} over seeds is {sign} {number(ladder.threshold)}, the threshold. reached at: the "
+            "smallest budget with a star, with <= if it is the ladder's smallest; in brackets, larger budgets that miss the "
+            "threshold and smaller budgets that were not run. k/n: k of n seeds reach the threshold."
         ]
-    found += [f"{c.label} was not trained alike at all budgets: {c.changed}." for c in ladder.curves if c.changed]
+    found += [f"{c.label} was not trained in the same way at all budgets: {c.changed}." for c in ladder.curves if c.changed]
     if ladder.left_out:
         found.append(
-            f"Left out, as their names do not tell which configurations belong together: {', '.join(ladder.left_out)}."
+            f"Left out, because their names do not identify a configuration across budgets: {', '.join(ladder.left_out)}."
         )
     return found

@@ -1,4 +1,4 @@
-"""The leaderboard as text: rankings, ladders and overall rankings for a terminal, in Markdown, LaTeX and CSV."""
+"""The leaderboard as text: tables, ladders and overall rankings for a terminal, in Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ from nmbench.results.significance import ALPHA
 __all__ = ["FORMATS", "LEGEND", "WIDTH", "of_rows", "render"]
 
 LEGEND = (
-    "rank: 1 + the number of models that are significantly better: permutation test of the mean over seeds, paired over",
-    "shared seeds, corrected by Holm over all pairs of a table, p < 0.05. Models that share a letter of group cannot be",
-    "told apart. 95%: bootstrap interval over seeds. score: mean over seeds, 0 at the floor, 100 at the ceiling. Diverged",
-    "seeds count as the floor. Lines in brackets need no training.",
+    "rank: 1 + the number of models that are significantly better (permutation test of the mean over seeds, paired over",
+    "shared seeds, corrected by Holm over all pairs of a table, p < 0.05). Models that share a letter of group cannot be",
+    "told apart. 95%: bootstrap interval over seeds (solved: Wilson interval). score: mean over seeds, 0 at the floor, 100",
+    "at the ceiling. Lost seeds (diverged, failed or timed out) count as the floor. Lines in brackets are references,",
+    "which need no training.",
 )
 
 
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Tables made from rows, for a terminal, with ladders if there are several budgets."""
+    """Tables of these rows for a terminal, with ladders if there are several budgets."""
     ranked = rank_tables([experiment_rows.gather("results", rows)])
     return render(ranked, [], "terminal", ladders=find_ladders(ranked))
 
@@ -54,8 +55,8 @@ def render(
 
     Args:
       ranked, overall, ladders: from `rank_tables`, `overall_rankings` and `ladders`. A ladder follows its tables.
-      form: one of `FORMATS`. "csv" has one line per entry in full precision and contains one kind: the tables, or if there
-        are none the ladders, or if there are none the overall rankings.
+      form: one of `FORMATS`. "csv" has one line per entry in full precision and contains only the first kind that is given:
+        tables, ladders or overall rankings.
       wide: show all columns ("csv" always does).
     """
     if form == "csv":
@@ -87,7 +88,7 @@ def _section(table: Table, form: str, wide: bool) -> Section:
     headers += ["s/seed"] if table.threshold is None else ["solved", "s/seed"]
     shown = [TextTable(headers, [_ranks(entry, table) for entry in table.entries])]
     if wide:
-        details = ["model", "iqm", "95%", "best", "worst", "score 95%", "solved 95%", "last step", "rate", "trials"]
+        details = ["model", "iqm", "95%", "best", "worst", "score 95%", "solved 95%", "last step", "rate", "tuning runs"]
         rows = [_details(entry, table) for entry in table.entries if not entry.reference]
         shown.append(TextTable(details, rows, "Interquartile means (iqm), extremes, learning rates"))
     if table.metrics and (wide or form != "latex"):
@@ -97,7 +98,7 @@ def _section(table: Table, form: str, wide: bool) -> Section:
 
 
 def _ranks(entry: RankingEntry, table: Table) -> list[str]:
-    seeds = "" if entry.sample is None else str(len(entry.sample)) + (f" ({entry.lost} diverged)" if entry.lost else "")
+    seeds = "" if entry.sample is None else str(len(entry.sample)) + (f" ({entry.lost} lost)" if entry.lost else "")
     solved = [] if table.threshold is None else ["" if entry.solved is None else f"{entry.solved}/{len(entry.run_ids)}"]
     deviation = "" if entry.deviation is None else f" ({entry.deviation:+.1%})"
     return [
@@ -137,9 +138,9 @@ def _name(entry: RankingEntry) -> str:
 
 def _notes(table: Table, wide: bool) -> list[str]:
     how = (
-        "trained outside nmbench, parameters as counted by the submitter"
+        "trained outside nmbench; the submitter counted the parameters"
         if table.protocol == EXTERNAL
-        else "parameters selected on validation loss" + (", last step: median without selection" if wide else "")
+        else "parameters selected on validation loss" + ("; last step: median without selection" if wide else "")
     )
     notes = [
         f"{table.n_test} test trials (sha256 {table.testset_sha256[:12]}); floor {table.floor:.4g}, ceiling "
@@ -152,8 +153,7 @@ def _notes(table: Table, wide: bool) -> list[str]:
     ranked = sum(not entry.reference for entry in table.entries)
     if ranked > 1 and (table.least_p is None or table.least_p >= ALPHA):
         notes.append(
-            "With so few seeds no difference, however large, can be told from chance, so all models share the first rank; "
-            "train more seeds."
+            "With so few seeds, even the largest difference is not significant: all models have rank 1. Train more seeds."
         )
     return notes
 
@@ -176,13 +176,11 @@ def _overall_section(ranking: OverallRanking) -> Section:
 
 
 def _overall_notes(ranking: OverallRanking) -> list[str]:
-    notes = [
-        "Tasks have equal weight, and so have the budgets of one task. Seeds are resampled within each task and budget."
-    ]
+    notes = ["All tasks have equal weight, as do all budgets of one task. Seeds are resampled within each task and budget."]
     if ranking.left_out:
         lacks = (f"{label} (no {', '.join(task_name(*one) for one in lacks)})" for label, lacks in ranking.left_out.items())
         notes.append(f"Not ranked: {'; '.join(lacks)}.")
     if ranking.unused:
         names = ", ".join(task_name(*one) for one in ranking.unused)
-        notes.append(f"Not counted, because some ranked model has no results there: {names}.")
+        notes.append(f"Not counted, because at least one ranked model has no results: {names}.")
     return notes

@@ -14,13 +14,13 @@ from nmbench.results.statistics import Estimate
 
 
 def tables(given: Sequence[Table]) -> str:
-    """One line per entry of all tables, including references. Columns "metrics.NAME" are medians."""
+    """One line per entry of all tables, including references. The columns "metrics.NAME" are medians over seeds."""
     metrics = sorted({name for table in given for name in table.metrics})
     return _text([_entry(table, entry, metrics) for table in given for entry in table.entries])
 
 
 def overall(given: Sequence[OverallRanking]) -> str:
-    """One line per ranked model of all rankings; its scores as "TASK:BUDGET=SCORE; ..."."""
+    """One line per ranked model of all rankings, with its scores as "TASK:BUDGET=SCORE; ..."."""
     lines = []
     for ranking in given:
         names = [f"{table.task}:{table.budget or ''}" for table in ranking.tables]
@@ -42,9 +42,10 @@ def overall(given: Sequence[OverallRanking]) -> str:
 
 
 def ladders(given: Sequence[Ladder]) -> str:
-    """One line per model and budget of all ladders, with the columns of `tables` and those of `Point` and `Curve`.
+    """One line per model and budget of all ladders: the columns of `tables` without other metrics, then ladder columns.
 
-    "reached" describes that budget; "first_budget" and the columns after it describe the model and repeat in all its lines.
+    "reached" describes the budget of the line. "first_budget", "fell_back", "not_run" and "changed" describe the model (see
+    `Curve`) and are equal in all its lines.
     """
     lines = []
     for ladder in given:

@@ -1,6 +1,6 @@
 """Tables as text: one renderer each for the terminal, Markdown and LaTeX.
 
-CSV is written by `nmbench.results.csv_files.write_lines`, in full precision.
+`nmbench.results.csv_files.write_lines` writes CSV in full precision.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nmbench.report.text import escape
 FORMATS = ("terminal", "markdown", "csv", "latex")
 WIDTH = 120  # of a terminal
 LONGEST_CELL = 40  # longer cells are wrapped in a terminal
-# Headings of columns that are aligned left unless a table says otherwise.
+# Headings of columns that are aligned left by default.
 TEXT_COLUMNS = frozenset({"model", "A", "B", "group", "95%", "score 95%", "solved 95%", "verdict"})
 
 
@@ -26,9 +26,9 @@ class TextTable:
 
     Attributes:
       headers: headings of the columns.
-      rows: cells, one per heading.
-      name: heading of the table, "" for none. A named table is split in a terminal if it is too wide; its first column is
-        repeated.
+      rows: lines of the table, one cell per heading.
+      name: heading of the table; "" for none. In a terminal, a named table is split if it is too wide; each part repeats the
+        first column.
       left: headings of columns that are aligned left; the others are aligned right.
     """
 
@@ -43,10 +43,10 @@ class Section:
     """A title, tables and the notes below them.
 
     Attributes:
-      title: heading, in LaTeX the start of every caption.
+      title: heading; in LaTeX, the start of every caption.
       tables: one or more.
-      notes: lines below the tables, in LaTeX part of the first caption.
-      key: start of the labels in LaTeX.
+      notes: lines below the tables; in LaTeX, part of the first caption.
+      key: start of the LaTeX labels.
     """
 
     title: str
@@ -74,7 +74,7 @@ def render(sections: Sequence[Section], form: str) -> list[str]:
 
 
 def terminal_section(section: Section) -> list[str]:
-    """Paragraphs: title, tables and notes."""
+    """Paragraphs of a section: title, tables and notes."""
     parts = [section.title]
     for table in section.tables:
         for part in _split(table) if table.name else [table]:
@@ -84,7 +84,7 @@ def terminal_section(section: Section) -> list[str]:
 
 
 def markdown_section(section: Section) -> list[str]:
-    """Paragraphs: heading, tables and notes, all escaped."""
+    """Paragraphs of a section: title, tables and notes. Title, cells and notes are escaped."""
     parts = [f"## {escape(section.title, 'markdown')}"]
     for table in section.tables:
         parts += [f"{table.name}:"] if table.name else []
@@ -94,7 +94,7 @@ def markdown_section(section: Section) -> list[str]:
 
 
 def terminal_table(table: TextTable, longest: int = LONGEST_CELL) -> str:
-    """Aligned columns. longest: number of characters after which a cell is wrapped."""
+    """Text with aligned columns. longest: number of characters after which a cell is wrapped."""
     lines: list[tuple[str, ...]] = []
     for row in table.rows:
         lines += itertools.zip_longest(*(textwrap.wrap(cell, longest) or [""] for cell in row), fillvalue="")
@@ -106,7 +106,7 @@ def terminal_table(table: TextTable, longest: int = LONGEST_CELL) -> str:
 
 
 def markdown_table(table: TextTable) -> str:
-    """A table as GitHub shows it, its cells escaped and aligned in the source as well."""
+    """A table in GitHub's Markdown. The cells are escaped, and the columns are aligned in the source as well."""
     headers, *rows = [[escape(cell, "markdown") for cell in cells] for cells in (table.headers, *table.rows)]
     widths = [max(len(header) + 2, *map(len, column)) for header, *column in zip(headers, *rows, strict=True)]
     lines = [f"| {' | '.join(_justified(table, cells, widths))} |" for cells in (headers, *rows)]
@@ -140,7 +140,7 @@ def _justified(table: TextTable, cells: Sequence[str], widths: Sequence[int]) ->
 
 
 def _split(table: TextTable) -> list[TextTable]:
-    """The table in parts that fit a terminal; each part begins with the first column."""
+    """Split the table into parts that fit a terminal; each part begins with the first column."""
     if not table.rows:
         return [table]
     widths = [max(map(len, column)) + 2 for column in zip(table.headers, *table.rows, strict=True)]
@@ -166,12 +166,12 @@ _INTERVAL = re.compile(rf"({_NUMBER}) \.\. ({_NUMBER})")
 
 
 def _latex_cell(text: str) -> str:
-    """Numbers and intervals as mathematics, anything else as text."""
+    """A cell in LaTeX: numbers and intervals as mathematics, anything else as text."""
     if re.fullmatch(_NUMBER, text):
         return _latex_number(text)
     if interval := _INTERVAL.fullmatch(text):
         return f"[{_latex_number(interval[1])}, {_latex_number(interval[2])}]"
-    # LaTeX takes square brackets or a star after a line break for arguments of the line break.
+    # After a line break, LaTeX reads a square bracket or a star as an argument of the line break.
     return ("{}" if text[:1] in ("[", "*") else "") + escape(text, "latex")
 
 

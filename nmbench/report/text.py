@@ -8,12 +8,12 @@ from nmbench.results.statistics import Estimate
 
 
 def number(value: float) -> str:
-    """Four significant digits, with an exponent only for very small and very large numbers."""
+    """A number with four significant digits; only very small and very large numbers have an exponent."""
     return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
 def number_or_blank(value: float | None) -> str:
-    """As `number`; "" for None."""
+    """Like `number`; "" for None."""
     return "" if value is None else number(value)
 
 
@@ -33,12 +33,12 @@ def interval(estimate: Estimate | None, show: Callable[[float], str] = number, b
 
 
 def size_name(budget: int | None) -> str:
-    """The size of the models of a table, "budget 500" or "given sizes"."""
+    """Size of the models of a table: "budget 500", or "given sizes" without a budget."""
     return f"budget {budget}" if budget else "given sizes"
 
 
 def task_name(task: str, budget: int | None) -> str:
-    """A task and, in brackets, its budget if there is one."""
+    """Name of a task, followed by the budget in brackets if there is one."""
     return f"{task} ({budget})" if budget else task
 
 
@@ -47,16 +47,12 @@ def direction(higher_is_better: bool) -> str:
 
 
 def escape(text: str, form: str) -> str:
-    """Escape text for "markdown" or "latex", whatever characters a name contains; other forms need no escaping."""
+    """Escape the special characters of "markdown" or "latex"; text for other forms is unchanged."""
     return "".join(_SPECIAL.get(form, {}).get(char, char) for char in text)
 
 
 def escape_markdown(text: str) -> str:
     return escape(text, "markdown")
-
-
-def escape_latex(text: str) -> str:
-    return escape(text, "latex")
 
 
 _SPECIAL = {

@@ -37,14 +37,19 @@ def check_picture(path: pathlib.Path) -> None:
     """Raise `NmbenchError` unless matplotlib is installed, the suffix is one of `FORMATS` and the file can be written."""
     check_matplotlib()
     if path.suffix.lower() not in FORMATS:
-        raise NmbenchError(f"{path}: the name of a picture ends in {', '.join(FORMATS)}")
+        raise NmbenchError(f"{path}: the name of a picture must end in {' or '.join(FORMATS)}")
     files.check("plot", str(path))
 
 
 def plot_trials(task: Task, split: str = "test", trials: int = 4) -> Figure:
-    """Figure with one column per trial, spread evenly over the set, and one row for each input and for the targets.
+    """Draw trials that are spread evenly over a frozen set: one column per trial, one row per input and one for the targets.
 
     Targets are drawn only at steps that the mask includes. Epochs are shaded if the task defines them.
+
+    Args:
+      task: task of the trials.
+      split: name of the frozen set.
+      trials: largest number of trials.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -78,9 +83,10 @@ def plot_trials(task: Task, split: str = "test", trials: int = 4) -> Figure:
 class Signal(NamedTuple):
     """An input of a task, or its target.
 
-    name: path of the input, or "target".
-    spec: its channels.
-    values: `[T, B, channels]`; NaN where the mask excludes a target.
+    Attributes:
+      name: path of the input, or "target".
+      spec: number and names of the channels.
+      values: `[T, B, channels]`; NaN where the mask excludes a target.
     """
 
     name: str
@@ -99,12 +105,12 @@ def signals(task: Task, arrays: Mapping[str, np.ndarray]) -> list[Signal]:
 
 
 def spread(n: int, trials: int) -> list[int]:
-    """Numbers of at most `trials` trials, spread evenly over a set of `n`."""
+    """Indices of at most `trials` trials that are spread evenly over a set of `n` trials."""
     return np.unique(np.linspace(0, n - 1, trials).round().astype(int)).tolist()
 
 
 def labels(task: Task, arrays: Mapping[str, np.ndarray], chosen: Sequence[int]) -> list[str]:
-    """Condition of each chosen trial, as "interval 12"; "" if no metric of the task has conditions."""
+    """Condition of each chosen trial, such as "interval 12"; "" if no metric of the task has conditions."""
     labelled = next((m for m in task.metrics if m.conditions), None)
     if labelled is None or labelled.conditions is None:
         return [""] * len(chosen)
@@ -113,7 +119,7 @@ def labels(task: Task, arrays: Mapping[str, np.ndarray], chosen: Sequence[int]) 
 
 
 def _draw(axis: Any, values: np.ndarray, spec: ArraySpec) -> None:
-    """Draw `values [T, channels]` as lines; a channel with a value at one step only is a dot."""
+    """Draw `values [T, channels]` as lines; a channel with a finite value at a single step becomes a dot."""
     alone = np.isfinite(values).sum(axis=0) == 1
     for channel in range(spec.channels):
         style = {"marker": "o", "markersize": 4} if alone[channel] else {}

@@ -1,6 +1,6 @@
 """Result rows: schema, storage, statistics, rankings and comparisons.
 
-Imports `contracts` and `support`. The listed modules may be imported from other rooms.
+Imports `contracts` and `support`. Other rooms may import the listed modules.
 """
 
 __all__ = [

@@ -9,7 +9,7 @@ from nmbench.results import schema
 
 
 def task_columns(task: Task, testset_sha256: str, n_test: int) -> dict[str, Any]:
-    """The task, its test set (hash and number of trials) and its primary metric."""
+    """Columns about the task, its test set (hash and number of trials) and its primary metric."""
     return {
         "task": task.name,
         "task_version": task.version,
@@ -23,7 +23,7 @@ def task_columns(task: Task, testset_sha256: str, n_test: int) -> dict[str, Any]
 
 
 def evaluation_columns(task: Task, evaluated: dict[str, Any]) -> dict[str, Any]:
-    """Value, score, all other metrics and conditions. evaluated: return value of `Task.evaluate`."""
+    """Columns with value, score, conditions and the other metrics. evaluated: return value of `Task.evaluate`."""
     value = evaluated["values"][task.primary.name]
     others = {schema.metric_column(name): v for name, v in evaluated["values"].items() if name != task.primary.name}
     return {

@@ -24,30 +24,30 @@ COLUMNS = {
     "protocol": "name of the training protocol",
     "budget": "parameter budget; missing if sizes were given",
     "file_a": "the baseline: the first file",
-    "file_b": "the file compared with it; the same file if there is only one",
+    "file_b": "the file that is compared with it; the same file if there is only one",
     "model_a": "model of A, with its configuration in brackets if there are several; missing if only in B",
     "model_b": "model of B",
     "metric": "name of the primary metric",
-    "higher_is_better": "its direction",
+    "higher_is_better": "whether a higher value of the metric is better",
     "seeds_a": "number of seeds of A",
     "seeds_b": "number of seeds of B",
     "lost_a": "seeds of A that diverged, failed or timed out; they count as the metric's floor",
-    "lost_b": "the same for B",
+    "lost_b": "lost seeds of B",
     "shared": "number of shared seeds",
-    "pairing": "paired over shared seeds, or unpaired with fewer than two of them",
+    "pairing": "paired: over shared seeds; unpaired: with fewer than two shared seeds; empty if a side has one seed",
     "median_a": "median over all seeds of A",
     "median_b": "median over all seeds of B",
-    "difference": "mean difference, B - A",
+    "difference": "mean difference, B - A; over shared seeds if paired",
     "low": "lower bound of its 95% bootstrap interval",
-    "high": "upper bound",
-    "median_difference": "median difference, B - A",
+    "high": "upper bound of this interval",
+    "median_difference": "median of the differences if paired, else difference of the medians",
     "median_low": "lower bound of its 95% bootstrap interval",
-    "median_high": "upper bound",
-    "p": "two-sided permutation test of the mean difference",
-    "p_holm": "p corrected by Holm over all lines of its task, protocol and budget",
+    "median_high": "upper bound of this interval",
+    "p": "p value of a two-sided permutation test of the mean difference",
+    "p_holm": "p with Holm's correction over all lines of the same task, protocol and budget",
     "least_p": "smallest p that these numbers of seeds can give",
     "improvement": "probability that a seed of B is better than a seed of A; ties count half",
-    "verdict": "of B: better, worse, cannot tell, cannot tell: one seed, only in A, only in B",
+    "verdict": "B is better or worse; cannot tell; cannot tell: one seed; only in A; only in B",
     "changed": "fields of the configuration that differ between the files",
 }
 
@@ -57,12 +57,13 @@ def compare_results(
 ) -> pandas.DataFrame:
     """Compare results files with the first one, or the models of a single file with each other.
 
-    Two files or more: one line per other file, task, protocol, budget, model and, if a file has several of a model,
-    configuration. One file: one line per pair of models within a task, protocol and budget.
+    With several files, there is one line per other file, task, protocol, budget and model, and one per configuration if a
+    file has several configurations of the model. With one file, there is one line per pair of models (or configurations)
+    within a task, protocol and budget.
 
     B is "better" or "worse" than A if p, corrected by Holm over all lines of the same task, protocol and budget, is below
-    0.05; the sign of the mean difference gives the direction. `nmbench.results.significance` describes how p, differences
-    and intervals are computed. The same files give the same frame.
+    0.05. The mean difference decides between the two. `nmbench.results.significance` describes how p, differences and
+    intervals are computed. The same files give the same frame.
 
     Args:
       paths: results CSVs or results folders, the baseline first.
@@ -72,8 +73,8 @@ def compare_results(
       A frame with the columns of `COLUMNS`, in order of file, task, protocol, budget and model.
 
     Raises:
-      NmbenchError: no such file, no rows in it, rows of a task that were evaluated on different test sets or task versions,
-        or more than 20,000 lines.
+      NmbenchError: a file does not exist or is invalid, there are no rows (of this task or protocol), rows of a task were
+        evaluated on different test sets or task versions, or there are more than 20,000 lines.
     """
     import pandas
 
@@ -116,7 +117,7 @@ def compare_results(
 
 
 class Pair(NamedTuple):
-    """Two experiments to compare; `a` or `b` is None if one of the files does not have it."""
+    """Two experiments to compare. `a` is None if the first file lacks the experiment, `b` if the second file does."""
 
     file_a: str
     file_b: str
@@ -165,10 +166,10 @@ def _pairs_between(sources: list[Source]) -> list[Pair]:
 def _match(
     a: Sequence[ExperimentRows], b: Sequence[ExperimentRows]
 ) -> list[tuple[ExperimentRows | None, ExperimentRows | None]]:
-    """Pair the experiments of one table and model in two files, with None for one without a partner.
+    """Pair the experiments of one table and model in two files; None stands for a missing partner.
 
-    If each file has one configuration, these are a pair, however they differ. Otherwise equal configurations are paired,
-    then those that differ only in the code that ran them.
+    If each file has one configuration, the two are a pair, however they differ. Otherwise, equal configurations are paired
+    first, then configurations that differ only in the code that ran them.
     """
     if len(a) == len(b) == 1:
         return [(a[0], b[0])]
@@ -185,7 +186,7 @@ def _match(
 
 
 def _unique(experiments: Iterable[ExperimentRows], key: Callable[[str], str]) -> dict[str, ExperimentRows]:
-    """Key of the configuration to experiment, for the keys that occur once."""
+    """Map keys of configurations to experiments, for keys that occur once."""
     groups: dict[str, list[ExperimentRows]] = defaultdict(list)
     for one in experiments:
         groups[key(one.config)].append(one)
@@ -193,7 +194,7 @@ def _unique(experiments: Iterable[ExperimentRows], key: Callable[[str], str]) ->
 
 
 def _line(pair: Pair, found: significance.Comparison | None) -> dict[str, Any]:
-    """found: how B differs; None if one of the two is missing."""
+    """One line of the frame. found: the comparison of the pair; None if one of the two experiments is missing."""
     file_a, file_b, a, b, label_a, label_b = pair
     some = a or b
     assert some is not None

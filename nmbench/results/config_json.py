@@ -1,4 +1,4 @@
-"""The column `config_json` of a row: what seeds have in common, differences, and short labels for people."""
+"""The column `config_json` of a row: the part that all seeds share, differences between configurations, and labels."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from nmbench.results.schema import canonical_json
 from nmbench.support.errors import printable
 
-# Parts of a configuration that belong to one run alone.
+# Parts of a configuration that belong to a single run.
 RUN_ONLY = ("seed", "predictions_sha256")
-# Parts of a configuration that describe the code, not what a user asked for.
+# Parts of a configuration that describe the code and not the user's request.
 CODE = ("engine", "model_sha256")
 _DEEPEST = 20
 
 
 def shared_config(text: str) -> str:
-    """The configuration (JSON) without the parts that belong to one run, as canonical JSON: equal for all seeds."""
+    """The configuration (JSON) without the parts that belong to a single run, as canonical JSON: equal for all seeds."""
     return _without(text, RUN_ONLY)
 
 
@@ -32,13 +32,13 @@ def _without(text: str, parts: Sequence[str]) -> str:
 
 
 class SharedConfigs:
-    """`shared_config` of many rows. Texts that differ in their seed alone are parsed once."""
+    """`shared_config` of many rows. Texts that differ only in their seed are parsed once."""
 
     def __init__(self):
         self._parsed: dict[str, str] = {}
 
     def of(self, text: str, seed: int) -> str:
-        """As `shared_config(text)`. seed: the row's."""
+        """Return `shared_config(text)`. seed: the seed of the row."""
         before, found, after = text.partition(f'"seed":{seed}')
         # `"seed":` cannot occur inside a JSON string. If it occurs once, texts that differ in its number share a result.
         once = bool(found) and after[:1] in (",", "}") and text.count('"seed":') == 1
@@ -52,7 +52,11 @@ class SharedConfigs:
 
 
 def labels(model: str, configs: Sequence[str]) -> dict[str, str]:
-    """Configuration (JSON) to label: the model's name, followed by what differs in brackets if there are several."""
+    """Map each configuration (JSON) to a label.
+
+    A single configuration is labelled with the model's name. With several, up to six differing settings follow in brackets:
+    hyperparameters if these differ, otherwise other settings. If labels would be equal, every label also has a number.
+    """
     if len(configs) == 1:
         return {configs[0]: model}
     flat = {config: flatten(json.loads(config)) for config in configs}
@@ -68,12 +72,12 @@ def labels(model: str, configs: Sequence[str]) -> dict[str, str]:
 
 
 def is_numbered(label: str) -> bool:
-    """Whether only a number distinguishes the configuration. Such labels cannot be matched across tables."""
+    """Whether the label ends in a number that `labels` added. Such labels cannot be matched across tables."""
     return re.search(r" #\d+\]$", label) is not None
 
 
 def changes(before: str, after: str) -> str:
-    """Differences between two configurations (JSON), as "hparams.N 5 -> 9, ..."; "" if they are equal."""
+    """Differences between two configurations (JSON), such as "hparams.N 5 -> 9, ..."; "" if they are equal."""
     if before == after:
         return ""
     a, b = flatten(json.loads(before)), flatten(json.loads(after))
@@ -82,7 +86,7 @@ def changes(before: str, after: str) -> str:
 
 
 def flatten(config: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """Nested dicts and lists as one dict with dotted names; anything nested deeper than 20 levels is JSON text."""
+    """Nested dicts and lists as one dict with dotted names; parts below 20 levels of nesting become JSON text."""
     if not isinstance(config, dict | list) or (prefix and not config):
         return {prefix.rstrip("."): config}
     if depth == _DEEPEST:
@@ -92,6 +96,6 @@ def flatten(config: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
 
 
 def short(value: Any) -> str:
-    """A value of a configuration in at most twelve characters."""
+    """Text of a value of a configuration; texts of more than twelve characters are cut to eight."""
     text = f"{value:g}" if isinstance(value, float) else printable(str(value))
     return text if len(text) <= 12 else text[:8]

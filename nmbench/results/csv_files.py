@@ -13,7 +13,7 @@ from nmbench.support.errors import NmbenchError
 
 
 def header(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Columns of a CSV of `rows`: the schema's, then all metric columns in order of name."""
+    """Columns of a CSV of `rows`: those of the schema, then all metric columns in order of name."""
     metrics = {name for row in rows for name in row if name.startswith(METRIC_PREFIX)}
     return [column.name for column in COLUMNS] + sorted(metrics)
 
@@ -24,7 +24,7 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Text of a CSV with these columns, LF line ends, floats in full precision; booleans as true/false, None as empty."""
+    """Text of a CSV with these columns: LF line ends, floats in full precision, booleans as true/false, None as empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
@@ -46,14 +46,14 @@ def read_csv(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read and check a results CSV.
 
     Raises:
-      NmbenchError: the file cannot be read, is no results CSV or is truncated, or a row does not fit the schema (the message
-        names row and column).
+      NmbenchError: the file cannot be read, is not a results CSV or is truncated, two rows have the same run id, or a row
+        does not fit the schema (the message names row and column).
     """
     return list(iterate_csv(path))
 
 
 def iterate_csv(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    """As `read_csv`, one row at a time: a list of 100,000 rows needs several times the size of the file."""
+    """Like `read_csv`, one row at a time, because a list of all rows takes several times the size of the file in memory."""
     try:
         with open(path, encoding="utf-8") as file:
             yield from _checked(path, file)
@@ -88,13 +88,13 @@ def _checked(path: pathlib.Path, file: io.TextIOBase) -> Iterator[dict[str, Any]
     for number, values in enumerate(lines, start=1):
         where = f"{path}, row {number}"
         if not last.endswith("\n"):
-            raise NmbenchError(f"{path}: the last line does not end; the file seems truncated")
+            raise NmbenchError(f"{path}: the last line has no line end; the file seems truncated")
         if len(values) != len(columns):
             raise NmbenchError(f"{where}: {len(values)} values for {len(columns)} columns; the file seems truncated")
         row = check_row(dict(zip(columns, values, strict=True)), where)
         if row["run_id"] in seen:
-            raise NmbenchError(f"{where}: run_id {row['run_id']!r} appears before, in row {seen[row['run_id']]}")
+            raise NmbenchError(f"{where}: run_id {row['run_id']!r} already appears in row {seen[row['run_id']]}")
         seen[row["run_id"]] = number
         yield row
     if not last.endswith("\n"):
-        raise NmbenchError(f"{path}: the last line does not end; the file seems truncated")
+        raise NmbenchError(f"{path}: the last line has no line end; the file seems truncated")

@@ -15,7 +15,11 @@ _COLUMNS = ["step", "train_loss", "validation_loss"]
 
 
 def read_curve(folder: pathlib.Path) -> np.ndarray:
-    """`[P, 3]`: step, training loss since the previous point, validation loss; infinite and missing losses are NaN.
+    """Read the training curve of a run folder.
+
+    Returns:
+      `[P, 3]` for `P` points: step, mean training loss since the previous point, validation loss. Values that are not finite
+      become NaN.
 
     Raises:
       NmbenchError: the run folder has no curve, or an invalid one.
@@ -26,7 +30,7 @@ def read_curve(folder: pathlib.Path) -> np.ndarray:
             lines = list(csv.reader(file))
         points = [[float(value) for value in line] for line in lines[1:]]
         if not points or lines[0] != _COLUMNS or any(len(point) != 3 for point in points):
-            raise ValueError(f"its columns are not {', '.join(_COLUMNS)}")
+            raise ValueError(f"it must have the columns {', '.join(_COLUMNS)} and at least one point")
     except FileNotFoundError:
         raise NmbenchError(f"the folder of {folder.name} has no {CURVE}") from None
     except (OSError, ValueError, csv.Error) as error:

@@ -1,6 +1,6 @@
 """Rows of a file or folder grouped by experiment: one sample of seeds per task, protocol, budget, model and configuration.
 
-An `ExperimentRows` is much smaller than its rows, so that files of 100,000 rows can be compared.
+An `ExperimentRows` is much smaller than the rows themselves, so files of 100,000 rows can be compared.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from nmbench.results.schema import BY_NAME, METRIC_PREFIX
 from nmbench.results.statistics import Sample, sample
 from nmbench.support.errors import NmbenchError, did_you_mean
 
-# Beyond these, sums of values overflow, and so do the integers of a frame.
+# Sums of larger values would overflow, and larger integers do not fit a data frame.
 LARGEST = {"value": 1e150, "floor": 1e150, "seed": 2**62, "params_target": 2**62}
-# Columns that tell two results of one configuration and seed apart, and the other columns that are kept.
+# Columns in which two rows of one configuration and seed must agree, and all columns that are kept.
 _RESULT = ("run_id", "seed", "status", "value", "floor", "higher_is_better")
 _KEPT = (*_RESULT, "params_actual", "params_dev", "learning_rate", "tuning_trials", "train_s", "last_value")
 
@@ -28,7 +28,7 @@ TableKey = tuple[str, str, int]
 
 
 class Evaluation(NamedTuple):
-    """How rows of a task were evaluated: columns that must agree in all rows that are compared."""
+    """How the rows of a task were evaluated: columns that must be equal in all compared rows."""
 
     schema_version: int
     task_version: int
@@ -55,8 +55,8 @@ class ExperimentRows:
       model: registered name.
       config: configuration that the seeds have in common (`config_json.shared_config`).
       sample: primary metric per seed.
-      metric: its name.
-      run_ids: `S` names.
+      metric: name of the primary metric.
+      run_ids: `S` run ids.
       params: number of learned parameters.
       deviation: (params - budget) / budget; None if sizes were given.
       learning_rate, tuning_trials: None if missing.
@@ -89,7 +89,7 @@ class Source:
       experiments: in order of table, model and configuration.
       evaluated: task to the evaluation of its first row.
       n_test: task to the number of its test trials.
-      tasks, protocols: all that occur in the file, including those that were not asked for.
+      tasks, protocols: names of all tasks and protocols in the file, including those that were not requested.
     """
 
     path: str
@@ -104,7 +104,8 @@ def read(path: str, task: str | None = None, protocol: str | None = None) -> Sou
     """Experiments of a results CSV or results folder, restricted to `task` and `protocol` if given.
 
     Raises:
-      NmbenchError: the path cannot be read, rows of a task cannot be compared, or an experiment has a seed twice.
+      NmbenchError: the path cannot be read, a number is too large, rows of a task were evaluated differently, or an
+        experiment has two different results for one seed.
     """
     return gather(path, store.iterate(path), task, protocol)
 
@@ -113,7 +114,7 @@ def read_all(paths: Sequence[str], task: str | None = None, protocol: str | None
     """Experiments of several results CSVs or results folders, restricted to `task` and `protocol` if given.
 
     Raises:
-      NmbenchError: as `read`; no rows, or none of this task or protocol; rows of a task were evaluated differently.
+      NmbenchError: for the reasons of `read`, also across files; or there are no rows (of this task and protocol).
     """
     sources = [read(path, task, protocol) for path in paths]
     for field, wanted, present in (
@@ -129,7 +130,7 @@ def read_all(paths: Sequence[str], task: str | None = None, protocol: str | None
 
 
 def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None, protocol: str | None = None) -> Source:
-    """As `read`, for rows that are in memory. path: their name in messages."""
+    """Like `read`, for rows in memory. path: their name in messages."""
     groups: dict[tuple[TableKey, str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     evaluated: dict[str, EvaluatedRow] = {}
     n_test: dict[str, int] = {}
@@ -205,7 +206,7 @@ def check_evaluation(task: str, path: str, row: EvaluatedRow, other_path: str, o
     """Check that two rows of `task` were evaluated in the same way.
 
     Raises:
-      NmbenchError: names files, rows and the column that differs.
+      NmbenchError: they were not; the message names files, rows and the column that differs.
     """
     for name, value, expected in zip(Evaluation._fields, row.evaluation, other.evaluation, strict=True):
         if value != expected:
@@ -216,7 +217,7 @@ def check_evaluation(task: str, path: str, row: EvaluatedRow, other_path: str, o
 
 
 def merge(sources: Sequence[Source]) -> list[ExperimentRows]:
-    """Experiments of all sources, in order of table, model and configuration. For a run in several, the last counts."""
+    """Experiments of all sources, in order of table, model and configuration. If several have a seed, the last counts."""
     groups: dict[tuple[TableKey, str, str], list[ExperimentRows]] = defaultdict(list)
     for source in sources:
         for one in source.experiments:
@@ -254,7 +255,7 @@ def _merged(parts: list[ExperimentRows]) -> ExperimentRows:
 
 
 def labels(experiments: Iterable[ExperimentRows]) -> dict[tuple[str, str], str]:
-    """(model, configuration) to label, for the experiments of one table."""
+    """Map (model, configuration) to label, for the experiments of one table."""
     configs: dict[str, list[str]] = defaultdict(list)
     for one in experiments:
         configs[one.model].append(one.config)

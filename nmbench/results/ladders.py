@@ -1,8 +1,9 @@
 """Ladders: models of one task and protocol at several parameter budgets, and the budget at which each reaches the threshold.
 
 A model reaches the threshold at a budget if the median of its primary metric over seeds (a lost seed counts as the floor) is
-at the threshold or beyond it. `Curve.first` is the smallest such budget of those that were run. The model may reach the
-threshold at smaller budgets that were not run (`Curve.not_run`), and miss it at larger ones (`Curve.fell_back`).
+at least as good as the threshold. `Curve.first` is the smallest such budget among those at which the model was trained. The
+model might also reach the threshold at smaller budgets at which it was not trained (`Curve.not_run`), and it may miss the
+threshold at larger budgets (`Curve.fell_back`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Point:
     Attributes:
       budget: parameter budget.
       entry: the model's line in the table of that budget.
-      reached: whether the median is at the threshold or beyond it; None without a threshold.
+      reached: whether the median reaches the threshold; None without a threshold.
     """
 
     budget: int
@@ -36,16 +37,16 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """A model at all budgets that it was run at.
+    """A model at all budgets at which it was trained.
 
     Attributes:
       label: as in the tables; it identifies the model across budgets.
       points: smallest budget first.
       first: smallest budget at which the model reaches the threshold; None if there is none, or without a threshold.
       fell_back: budgets above `first` at which the model misses the threshold.
-      not_run: budgets of the ladder below `first` (all budgets if it is None) that the model was not run at.
-      changed: settings that should be equal at all points and are not, such as training steps, with their values;
-        "protocol.phases.0.steps 300 -> 600". "" if there are none.
+      not_run: budgets of the ladder at which the model was not trained, below `first` if there is one.
+      changed: settings that should be equal at all points but differ, such as training steps, with their values, e.g.
+        "protocol.phases.0.steps 300 -> 600"; "" if there are none.
     """
 
     label: str
@@ -56,18 +57,18 @@ class Curve:
     changed: str
 
     def at(self, budget: int) -> Point | None:
-        """The point at this budget; None if it was not run."""
+        """The point at this budget; None if there is none."""
         return next((point for point in self.points if point.budget == budget), None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Ladder:
-    """All models of one task and protocol, at two budgets or more.
+    """All models of one task and protocol, over two or more budgets.
 
     Attributes:
       tables: one per budget, smallest first; task, metric and threshold are the same in all of them.
-      curves: by `first`, None last; then by the score at the largest budget, best first.
-      left_out: labels that end in a number. Such labels cannot be matched across tables.
+      curves: in order of `first`, None last; then of the score at the model's largest budget, best first.
+      left_out: labels that end in a number (`config_json.is_numbered`). Such labels cannot be matched across tables.
     """
 
     tables: tuple[Table, ...]
@@ -92,9 +93,9 @@ class Ladder:
 
 
 def ladders(tables: Sequence[Table]) -> list[Ladder]:
-    """One ladder for each task and protocol with a model at two budgets or more, in the tables' order.
+    """One ladder for each task and protocol in which a model has two or more budgets, in the order of the tables.
 
-    Tables without a budget, where sizes were given, are left out.
+    Tables without a budget, whose sizes were given, are left out.
     """
     groups: dict[tuple[str, str], list[Table]] = defaultdict(list)
     for table in tables:
@@ -141,7 +142,7 @@ def _curve(label: str, points: Sequence[Point], budgets: Sequence[int]) -> Curve
 
 
 def _changed(configs: Sequence[str]) -> str:
-    """As `Curve.changed`, of configurations in JSON."""
+    """`Curve.changed` of configurations (JSON), in order of budget."""
     flat = [config_json.flatten({k: v for k, v in json.loads(c).items() if k not in _PER_BUDGET}) for c in configs]
     # The learning rate is tuned for each budget, and phases repeat it.
     names = sorted({name for one in flat for name in one if name.rpartition(".")[2] != "learning_rate"})

@@ -20,10 +20,10 @@ class OverallEntry:
 
     Attributes:
       label: as in the tables.
-      rank, group, tied: as in `RankingEntry`, by the weighted mean score.
-      score: mean over tasks of the mean score, with its 95% bootstrap interval; seeds are resampled within each table.
-      scores: `[tables]` mean scores.
-      seeds: `[tables]` numbers of seeds.
+      rank, group, tied: as in `RankingEntry`, for the weighted mean score.
+      score: mean score, averaged over tasks, with its 95% bootstrap interval; seeds are resampled within each table.
+      scores: mean score in each table.
+      seeds: number of seeds in each table.
     """
 
     label: str
@@ -41,10 +41,10 @@ class OverallRanking:
 
     Attributes:
       protocol: its name.
-      tables: tables in which every ranked model has results. Tasks have equal weight, and so have the tables of one task.
-      entries: by rank, then score.
-      left_out: models that are not ranked: label to the tables, (task, budget), in which the model has no results.
-      unused: tables, (task, budget), that are not part of the ranking.
+      tables: tables in which every ranked model has results. All tasks have equal weight, as do all tables of one task.
+      entries: in order of rank, then score.
+      left_out: models that are not ranked, label to the tables (task, budget) in which the model has no results.
+      unused: tables (task, budget) that are not part of the ranking.
     """
 
     protocol: str
@@ -55,11 +55,11 @@ class OverallRanking:
 
 
 def overall_rankings(tables: Sequence[Table]) -> list[OverallRanking]:
-    """One ranking per protocol, if two models or more have all results of two tasks or more.
+    """One ranking for each protocol in which at least two models share tables of at least two tasks.
 
-    If models have results in different tables, the ranking uses the models and tasks with the most results together,
-    counting each task once whatever its number of budgets, and names what it leaves out. A configuration of a model is
-    identified across tables by its label.
+    If models have results in different tables, the ranking uses the combination of models and tables with the most results,
+    counting each task once however many budgets it has, and lists the models and tables that it leaves out. A configuration
+    of a model is identified across tables by its label.
     """
     groups: dict[str, list[Table]] = defaultdict(list)
     for table in tables:
@@ -72,7 +72,7 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
     entries: dict[str, dict[int, RankingEntry]] = defaultdict(dict)
     for i, table in enumerate(tables):
         for entry in table.entries:
-            # A numbered configuration of one table has no relation to the same number in another.
+            # The same number denotes unrelated configurations in different tables.
             if not entry.reference and not config_json.is_numbered(entry.label):
                 entries[entry.label][i] = entry
     chosen = _complete({label: frozenset(held) for label, held in entries.items()}, [t.task for t in tables])
@@ -115,13 +115,18 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
 
 
 def _complete(held: dict[str, frozenset[int]], tasks: list[str]) -> tuple[list[str], list[int]] | None:
-    """Labels and tables with the most results together: two labels or more, each with results in all of the tables.
+    """Choose two or more labels, and tables of two or more tasks in which all these labels have results.
 
-    The tables belong to two tasks or more. Results of a task at several budgets count once here, so that a ladder of budgets
-    with few models does not exclude the other models. Of equal choices, the one with more tasks is taken, then the one with
-    more tables.
+    The candidates are the tables that two labels share and the tables that all labels share. The candidate with the most
+    results (labels times tasks) is chosen, then the one with more tasks, then the one with more tables. A task counts once,
+    so that a ladder of budgets with few models does not exclude the other models.
 
-    held: label to the numbers of its tables; tasks: the task of each table. None if there are no such labels and tables.
+    Args:
+      held: label to the indices of its tables.
+      tasks: the task of each table.
+
+    Returns:
+      Labels and indices of tables; None if no candidate has two labels and two tasks.
     """
     sets = set(held.values())
     best = None
@@ -135,7 +140,7 @@ def _complete(held: dict[str, frozenset[int]], tasks: list[str]) -> tuple[list[s
 
 
 def _scored(entry: RankingEntry, table: Table) -> Sample:
-    """The entry's sample in scores."""
+    """The entry's sample with scores instead of values of the metric."""
     assert entry.sample is not None
     values = scores(entry.sample.values, table.floor, table.ceiling)
     return dataclasses.replace(entry.sample, values=values, higher_is_better=True)

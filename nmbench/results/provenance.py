@@ -1,4 +1,4 @@
-"""Origin of a row: versions, commit, machine; never a host or user name."""
+"""Origin of a row: versions, commit and machine, without host and user names."""
 
 from __future__ import annotations
 

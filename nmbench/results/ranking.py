@@ -1,6 +1,7 @@
 """Rankings as data: one table per task, protocol and budget.
 
-Seeds are the unit of replication. Ranks come from `significance.better`: models that cannot be told apart share a rank.
+Seeds are the unit of replication. `significance.better` defines the ranks, and `significance.letters` the groups of models
+that cannot be told apart.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ class RankingEntry:
     """One line of a table: all seeds of a model and configuration, or a reference, which needs no training.
 
     Attributes:
-      label: the model's name; if a table has several configurations of it, what differs follows in brackets. The
-        reference's name if it is one.
+      label: the model's name, followed by the differing settings in brackets if the table has several configurations of
+        the model; the reference's name for a reference.
       model: registered name; "" for a reference.
       config: configuration that the seeds have in common, canonical JSON; "" for a reference.
-      reference: whether the entry is a reference. It has no rank, no seeds and no intervals.
-      rank: 1 + the number of models that are significantly better; models with the same rank share it.
+      reference: whether the entry is a reference. A reference has no rank, no seeds and no intervals.
+      rank: 1 + the number of models that are significantly better.
       group: letters; models that share a letter cannot be told apart, other models can (`significance.letters`).
-      tied: labels of the models that cannot be told apart from this one, in the table's order.
+      tied: labels of the models that cannot be told apart from this one, in the order of the table.
       params: number of learned parameters.
       deviation: (params - budget) / budget; None if sizes were given.
       sample: primary metric per seed; the floor for a lost seed.
@@ -48,11 +49,11 @@ class RankingEntry:
       score: mean of the seeds' scores, 0 (floor) .. 100 (ceiling), with its interval. A lost seed scores 0.
       solved: number of seeds that reach the task's threshold; None without a threshold.
       success: their share with its Wilson interval.
-      last: median of the primary metric after the last step, over the seeds that have it; None if none has.
-      others: the task's other metrics, name to median over the seeds that have it.
-      train_s: median seconds of training per seed.
-      learning_rate, tuning_trials: None if missing.
-      run_ids: of the seeds, in their order.
+      last: median of the primary metric after the last step, without lost seeds and missing values; None if none is left.
+      others: the task's other metrics, name to median without lost seeds and missing values.
+      train_s: median seconds of training per seed; None if missing.
+      learning_rate, tuning_trials: as in the row; None if missing.
+      run_ids: run ids in the order of the seeds.
     """
 
     label: str
@@ -87,12 +88,13 @@ class Table:
       task, task_version, protocol: what was trained.
       budget: parameter budget; None if sizes were given.
       metric, higher_is_better, floor, ceiling: the primary metric.
-      threshold: value at which a seed counts as having solved the task; None if the task has none or is not registered.
-      n_test, testset_sha256: the test set.
-      least_p: smallest p, corrected by Holm, that the seeds of any two models can give. If it is not below 0.05, no models
-        can be told apart. None if no two models have two seeds.
-      metrics: names of the other metrics that entries have, in the task's order.
-      entries: by rank, then median; each reference is placed by its value.
+      threshold: value at which a seed has solved the task; None if the task has none or is not registered with this
+        version, metric and test set.
+      n_test, testset_sha256: number of trials and hash of the test set.
+      least_p: smallest p, corrected by Holm, that two models with these numbers of seeds can give. If it is not below 0.05,
+        no models can be told apart. None unless two models have two or more seeds each.
+      metrics: names of the entries' other metrics, in the order of the task.
+      entries: in order of rank, then median; each reference is placed by its value.
     """
 
     task: str
@@ -114,7 +116,7 @@ class Table:
 def rank_tables(sources: Sequence[Source]) -> list[Table]:
     """Tables of all tasks, protocols and budgets, in that order.
 
-    A run that several sources contain counts once, with the values of the last one. The same sources give the same tables.
+    A run that is in several sources counts once, with the values of the last source. The same sources give the same tables.
 
     Raises:
       NmbenchError: rows of one task were evaluated on different test sets or task versions, or a table has more than 1000
@@ -157,7 +159,7 @@ def rank_tables(sources: Sequence[Source]) -> list[Table]:
 
 
 def _registered_task(name: str, evaluation: Evaluation) -> Task | None:
-    """The registered task of this name; None if there is none, or if its version, metric or test set is another."""
+    """The registered task of this name; None if there is none, or if its version, metric or test set differs."""
     task = TASKS.get(name) if name in TASKS else None
     if task is None or (task.version, task.primary.name) != (evaluation.task_version, evaluation.metric):
         return None
@@ -165,17 +167,17 @@ def _registered_task(name: str, evaluation: Evaluation) -> Task | None:
 
 
 def _in_order(names: Iterable[str], task: Task | None) -> tuple[str, ...]:
-    """Names of metrics in the task's order; other names follow in alphabetical order."""
+    """Names of metrics in the order of the task; other names follow in alphabetical order."""
     order = [] if task is None else [n for m in task.metrics for n in (*(f"{m.name}.{s}" for s in m.stages), m.name)]
     return tuple(sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name)))
 
 
 def _ranked(experiments: list[ExperimentRows], evaluation: Evaluation, threshold: float | None) -> list[RankingEntry]:
-    """Entries of one table, by rank, median and label."""
+    """Entries of one table, in order of rank, median and label."""
     if len(experiments) > MOST_ENTRIES:
         raise NmbenchError(
             f"{len(experiments)} models and configurations of {experiments[0].table[0]}, protocol "
-            f"{experiments[0].table[1]}: at most {MOST_ENTRIES} can be ranked, each against each; split the file"
+            f"{experiments[0].table[1]}: at most {MOST_ENTRIES} can be compared with each other; split the file"
         )
     labels = experiment_rows.labels(experiments)
     better = significance.better([one.sample for one in experiments])
@@ -201,7 +203,7 @@ def _ranked(experiments: list[ExperimentRows], evaluation: Evaluation, threshold
 
 
 def _least_p(samples: list[Sample]) -> float | None:
-    """As `Table.least_p`."""
+    """`Table.least_p` of a table with these samples."""
     found = [p for a, b in itertools.combinations(samples, 2) if (p := significance.least_p(a, b)) is not None]
     return min(1.0, min(found) * len(found)) if found else None
 
@@ -252,7 +254,7 @@ def _median(values: np.ndarray) -> float | None:
 
 
 def _references(task: Task | None) -> list[RankingEntry]:
-    """The task's references, evaluated on the test set of the other rows."""
+    """The task's references, evaluated on its frozen test set."""
     if task is None or not task.references:
         return []
     frozen = task.frozen("test")
@@ -268,7 +270,7 @@ def _references(task: Task | None) -> list[RankingEntry]:
 def _with_references(
     entries: list[RankingEntry], references: list[RankingEntry], higher_is_better: bool
 ) -> list[RankingEntry]:
-    """Entries with each reference before the first entry that is worse than it; better references come first."""
+    """Insert each reference before the first entry that is worse, better references first."""
     sign = -1 if higher_is_better else 1
     together = list(entries)
     for reference in sorted(references, key=lambda r: (sign * r.median.value, r.label)):

@@ -1,8 +1,8 @@
 """Bootstrap and permutation tests of many samples at once.
 
-Random draws are made once for each number of seeds and used for every sample of that size. So equal values give equal
-results, independent of the other rows of a file, and files of 100,000 rows take seconds. Each p value and each interval is
-as valid as with draws of its own.
+Random draws are made once for each number of seeds and used for every sample of that size. Equal values therefore give
+equal results, independent of the other rows of a file, and files of 100,000 rows take seconds. Each p value and each
+interval is as valid as with separate draws.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 
 LEVEL = 0.95
 RESAMPLES = 2000
-ARRANGEMENTS = 9999  # of a permutation test: all if there are at most so many, else so many random ones
-_AT_ONCE = 4_000_000  # numbers in memory
-# Sums of the same terms in different order agree up to this fraction of the sum of their magnitudes.
+ARRANGEMENTS = 9999  # most arrangements of a permutation test; if there are more, this number of random ones is drawn
+_AT_ONCE = 4_000_000  # most numbers in memory at once
+# Sums of the same terms in a different order agree up to this fraction of the sum of their magnitudes.
 _ROUNDING = 1e-12
 
 # Function of sorted values `[..., S]`, along the last axis.
@@ -42,7 +42,7 @@ def trimmed_mean(x: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(samples: Sequence[np.ndarray], weights: Sequence[float], statistics: Sequence[Statistic]) -> np.ndarray:
-    """Percentile intervals of `sum_i weights[i] * statistic(samples[i])`, each sample `[S_i]` resampled by itself.
+    """Percentile intervals of `sum_i weights[i] * statistic(samples[i])`; samples `[S_i]` are resampled independently.
 
     Returns:
       `[statistics, 2]`: lower and upper bounds at `LEVEL`.
@@ -62,7 +62,7 @@ def bootstrap(samples: Sequence[np.ndarray], weights: Sequence[float], statistic
 
 
 def _resamples(size: int, stream: int) -> Iterator[np.ndarray]:
-    """Sorted indices of all resamples of `size` values, `[n, size]` at a time. Streams are independent."""
+    """Sorted indices of all resamples of `size` values, in blocks `[n, size]`. Streams are independent."""
     if RESAMPLES * size <= _AT_ONCE:
         yield _cached_resamples(size, stream)
         return
@@ -78,25 +78,26 @@ def _cached_resamples(size: int, stream: int) -> np.ndarray:
 
 
 def paired_ps(gaps: Sequence[np.ndarray]) -> list[float]:
-    """Two-sided p of the mean of paired differences `[S]`, for many of them, under sign flips.
+    """Two-sided p of the mean of each array of paired differences `[S]`, under sign flips.
 
-    Exact if 2**S is at most 9999, i.e. up to 13 pairs; with n pairs it is at least 2 / 2**n.
+    p is exact if 2**S is at most 9999, i.e. for up to 13 pairs, and then at least 2 / 2**S.
     """
     return _by_size(gaps, lambda gap: (len(gap),), _paired)
 
 
 def unpaired_ps(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float]:
-    """Two-sided p of the difference of the means of `a [S]` and `b [R]`, for many (a, b), under exchange of seeds.
+    """Two-sided p of the difference of the means of each pair `a [S]`, `b [R]`, under exchange of seeds.
 
-    Twice the smaller of the two one-sided p values. Exact if there are at most 9999 ways to divide the seeds.
+    p is twice the smaller of the two one-sided p values, at most 1. It is exact if there are at most 9999 ways to divide the
+    seeds.
     """
-    # The smaller side first, then the one with the lower sum, so that the result does not depend on the order of a and b.
+    # Sort each pair by size, then by sum, so that the result does not depend on the order of a and b.
     ordered = [tuple(sorted(pair, key=lambda side: (len(side), np.sum(side)))) for pair in pairs]
     return _by_size(ordered, lambda pair: (len(pair[0]), len(pair[1])), _unpaired)
 
 
 def least_paired_p(pairs: int) -> float:
-    """The smallest p that `paired_ps` can give."""
+    """The smallest p that `paired_ps` can give for this number of pairs."""
     return 2.0 * _unit(2**pairs)
 
 
@@ -106,7 +107,7 @@ def least_unpaired_p(a: int, b: int) -> float:
 
 
 def _unit(arrangements: int) -> float:
-    """Smallest one-sided p of a permutation test with so many arrangements."""
+    """Smallest one-sided p of a permutation test with this number of arrangements."""
     return 1.0 / arrangements if arrangements <= ARRANGEMENTS else 1.0 / (ARRANGEMENTS + 1)
 
 
@@ -133,7 +134,7 @@ def _paired(gaps: Sequence[np.ndarray]) -> np.ndarray:
 def _unpaired(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     values = np.stack([np.concatenate(pair) for pair in pairs], axis=1)
     first, second = len(pairs[0][0]), len(pairs[0][1])
-    # The sum of one side is equivalent to the difference of means; centred values keep the sums small.
+    # The sum of one side gives the same test as the difference of means; centred values keep the sums small.
     values = values - values.mean(axis=0)
     exact = math.comb(first + second, first) <= ARRANGEMENTS
     return _tail(np.sort(values, axis=0), _divisions(first, second), values[:first].sum(axis=0), exact)
@@ -155,7 +156,7 @@ def _tail(values: np.ndarray, arrangements: Iterator[np.ndarray], observed: np.n
 
 
 def _signs(n: int) -> Iterator[np.ndarray]:
-    """Rows of signs `[., n]`: all choices, or `ARRANGEMENTS` random ones."""
+    """Rows of signs `[., n]`: all combinations, or `ARRANGEMENTS` random ones."""
     if 2**n <= ARRANGEMENTS:
         yield _all_signs(n)
         return
@@ -170,7 +171,7 @@ def _all_signs(n: int) -> np.ndarray:
 
 
 def _divisions(a: int, b: int) -> Iterator[np.ndarray]:
-    """Rows `[., a + b]` with 1 for the `a` values of one side and 0 for the others: all choices, or random ones."""
+    """Rows `[., a + b]` with 1 for the `a` values of one side and 0 for the others: all divisions, or random ones."""
     if math.comb(a + b, a) <= ARRANGEMENTS:
         yield _all_divisions(a, b)
         return

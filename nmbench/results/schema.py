@@ -15,7 +15,7 @@ from nmbench.support.errors import NmbenchError
 
 SCHEMA_VERSION = 1
 STATUSES = ("ok", "diverged", "failed", "timeout")
-# Statuses of runs that a crash or a time limit ended: they say nothing about the model.
+# Statuses of runs that a crash or a time limit ended, possibly for reasons outside the model.
 LOST = ("failed", "timeout")
 METRIC_PREFIX = "metrics."
 # Characters that control a terminal, and unpaired surrogates, which cannot be encoded.
@@ -33,9 +33,9 @@ class Column:
     Attributes:
       name: column name.
       kind: "str", "int", "float", "bool", "json" or "sha256".
-      meaning: one line.
-      nullable: whether it may be empty; "unless_ok": only if status is not ok.
-      training: whether it describes the training. Such a column may be empty under protocol "external".
+      meaning: description in one line.
+      nullable: whether the column may be empty; "unless_ok": only if status is not ok.
+      training: whether the column describes the training. Such a column may be empty under protocol "external".
     """
 
     name: str
@@ -49,7 +49,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("schema_version", "int", f"version of this schema: {SCHEMA_VERSION}"),
     Column("run_id", "str", "name of the run folder; ends in a hash of config_json"),
     Column("status", "str", "ok, diverged, failed or timeout"),
-    Column("error", "str", "what went wrong; empty when status is ok", True),
+    Column("error", "str", "reason for the status; empty if status is ok", True),
     Column("task", "str", "registered name of the task"),
     Column("task_version", "int", "version of the task"),
     Column("testset_sha256", "sha256", "hash of the frozen test set"),
@@ -58,7 +58,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("model_origin", "str", "file and line that registered the model; 'external: ...' for one trained elsewhere"),
     Column("protocol", "str", f"name of the training protocol; {EXTERNAL} for models trained elsewhere"),
     Column("config_json", "json", "everything that determines the run"),
-    Column("params_target", "int", "parameter budget; empty when sizes were given", True),
+    Column("params_target", "int", "parameter budget; empty if sizes were given", True),
     Column("params_actual", "int", "number of learned parameters"),
     Column("params_dev", "float", "(actual - target) / target", True),
     Column("seed", "int", "seed of the model's initial parameters"),
@@ -72,13 +72,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("conditions_json", "json", "metrics per condition on the test set", "unless_ok"),
     Column("last_value", "float", "primary metric with the parameters after the last step; empty if not finite", True),
     Column("validation_loss", "float", "validation loss of the selected parameters", "unless_ok", training=True),
-    Column("selected_step", "int", "step that the selected parameters come from", training=True),
-    Column("train_steps", "int", "steps trained in all", training=True),
+    Column("selected_step", "int", "training step of the selected parameters", training=True),
+    Column("train_steps", "int", "total number of training steps", training=True),
     Column("learning_rate", "float", "the run's learning rate; phases may use a multiple of it", training=True),
-    Column("tuning_trials", "int", "tuning runs that chose the learning rate; 0 when it was not tuned", training=True),
+    Column("tuning_trials", "int", "tuning runs that chose the learning rate; 0 if it was not tuned", training=True),
     Column("tuning_json", "json", "grid, seeds and validation losses of the tuning", True),
-    Column("compile_s", "float", "seconds of compilation, shared equally by the seeds trained together", training=True),
-    Column("train_s", "float", "seconds of training, shared equally by the seeds trained together", training=True),
+    Column("compile_s", "float", "seconds of compilation, divided equally among the seeds trained together", training=True),
+    Column("train_s", "float", "seconds of training, divided equally among the seeds trained together", training=True),
     Column("eval_s", "float", "seconds of evaluation on the test set"),
     Column("seeds_together", "int", "number of seeds trained in the same program", training=True),
     Column("peak_rss_mb", "float", "peak memory of the process so far, MB"),
@@ -93,12 +93,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("git_dirty", "bool", "whether that checkout had uncommitted changes", True),
     Column("platform", "str", "operating system and processor"),
     Column("device_kind", "str", "kind of JAX device"),
-    Column("n_cpu", "int", "cores the process could use"),
-    Column("n_devices", "int", "JAX devices the seeds were sharded over", training=True),
+    Column("n_cpu", "int", "number of cores that the process could use"),
+    Column("n_devices", "int", "number of JAX devices over which the seeds were distributed", training=True),
     Column("x64", "bool", "whether JAX used 64-bit floats"),
     Column("prng_impl", "str", "JAX random number generator"),
     Column("xla_flags", "str", "XLA_FLAGS without paths", True),
-    Column("started_utc", "str", "when training started, UTC; under protocol external, when it was scored"),
+    Column("started_utc", "str", "when training started, UTC; under protocol external, when the predictions were scored"),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 _NEEDED_IF_OK = tuple(column for column in COLUMNS if column.nullable == "unless_ok")
@@ -110,14 +110,14 @@ def metric_column(name: str) -> str:
 
 
 def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`row` with values of the right types.
+    """Check a row and return it with values of the right types.
 
     Args:
       row: column to value, or to text as read from a CSV.
       where: name of the row in messages, e.g. "results.csv, row 3".
 
     Raises:
-      NmbenchError: names the column and says what it should contain.
+      NmbenchError: a column is missing, unknown or invalid; the message names it and says what it should contain.
     """
     checked: dict[str, Any] = {}
     external = row.get("protocol") == EXTERNAL
@@ -128,7 +128,7 @@ def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name, value in row.items():
         if name not in BY_NAME:
             if not str(name).startswith(METRIC_PREFIX):
-                raise NmbenchError(f"{where}: unknown column {name!r}; metrics are called {METRIC_PREFIX}NAME")
+                raise NmbenchError(f"{where}: unknown column {name!r}; columns of metrics are named {METRIC_PREFIX}NAME")
             checked[name] = _parse(_metric(name), value, where)
     _check_consistency(checked, where)
     return checked
@@ -163,19 +163,21 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
     if row["floor"] == row["ceiling"]:
         fail("ceiling", "equals the floor")
     if (row["params_target"] is None) != (row["params_dev"] is None):
-        fail("params_dev", "must be given exactly when params_target is")
+        fail("params_dev", "must be given if params_target is given, and only then")
 
 
 def _parse(column: Column, value: Any, where: str, may_be_empty: bool = False) -> Any:
     if value is None or (isinstance(value, str) and value == "") or (isinstance(value, float) and math.isnan(value)):
         if column.nullable or may_be_empty:
             return None
-        raise NmbenchError(f"{where}, column {column.name!r}: empty, wants a {column.kind} ({column.meaning})")
+        raise NmbenchError(f"{where}, column {column.name!r}: empty; expected {column.kind} ({column.meaning})")
     try:
         return _PARSERS[column.kind](value)
     except (ValueError, TypeError, OverflowError, RecursionError):
         shown = str(value)[:60]
-        raise NmbenchError(f"{where}, column {column.name!r}: {shown!r} is not a {column.kind} ({column.meaning})") from None
+        raise NmbenchError(
+            f"{where}, column {column.name!r}: {shown!r} is not a valid {column.kind} ({column.meaning})"
+        ) from None
 
 
 def _bool(value: Any) -> bool:
@@ -195,7 +197,7 @@ def _int(value: Any) -> int:
 
 def _float(value: Any) -> float:
     number = float(value)
-    if not abs(number) <= LARGEST_FLOAT or isinstance(value, bool):  # the first is also true of NaN
+    if not abs(number) <= LARGEST_FLOAT or isinstance(value, bool):  # the first condition also rejects NaN
         raise ValueError
     return number
 
@@ -209,7 +211,7 @@ def _json(value: Any) -> str:
 
 
 def _depth(text: str) -> int:
-    """Levels of nesting of valid JSON text; 0 if it has too few brackets to be nested too deeply."""
+    """Levels of nesting of valid JSON text; 0 if it has too few brackets to exceed `DEEPEST_JSON`."""
     if text.count("{") + text.count("[") <= DEEPEST_JSON:
         return 0
     deepest = depth = 0

@@ -1,4 +1,4 @@
-"""Significance over seeds: comparisons of two models, Holm's correction, which models of a set can be told apart."""
+"""Significance over seeds: comparison of two models, Holm's correction, and groups of models that cannot be told apart."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Comparison:
     Attributes:
       pairing: "paired" over shared seeds; "unpaired" with fewer than two shared seeds; "" if a side has one seed.
       shared: number of shared seeds.
-      mean, median: difference of means and of medians ("unpaired"), or mean and median of the differences over shared seeds
-        ("paired"). If a side has one seed, differences of means and medians without interval.
-      p: two-sided permutation test of the mean difference; None if a side has one seed.
-      least_p: the smallest p that these numbers of seeds can give.
+      mean, median: mean and median of the differences over shared seeds ("paired"), or difference of the means and of the
+        medians (otherwise). There is no interval if a side has one seed.
+      p: p value of a two-sided permutation test of the mean difference; None if a side has one seed.
+      least_p: the smallest p that these numbers of seeds can give; None if a side has one seed.
       improvement: probability that a seed of B is better than a seed of A, over all pairs of seeds; ties count half.
-      favours_b: whether the mean difference is in favour of B; None if it is zero.
+      favours_b: whether the mean difference favours B; None if it is zero.
     """
 
     pairing: str
@@ -42,12 +42,12 @@ class Comparison:
 
 
 def compare(a: Sample, b: Sample) -> Comparison:
-    """Compare B with the baseline A. If two seeds or more are shared, differences and test use only these."""
+    """Compare B with the baseline A. If two or more seeds are shared, the differences and the test use only these."""
     return compare_all([(a, b)])[0]
 
 
 def compare_all(pairs: Sequence[tuple[Sample, Sample]]) -> list[Comparison]:
-    """`compare` for many pairs (baseline, other), much faster than one by one."""
+    """Compare many pairs (baseline, other), much faster than with one call of `compare` per pair."""
     return [_comparison(a, b, gap, p) for (a, b), (gap, p) in zip(pairs, _tests(pairs), strict=True)]
 
 
@@ -98,13 +98,13 @@ def _gap(a: Sample, b: Sample) -> np.ndarray | None:
 
 
 def _favours_b(a: Sample, b: Sample, gap: np.ndarray | None) -> bool | None:
-    """As `Comparison.favours_b`. gap: differences over shared seeds, None if all seeds count."""
+    """`Comparison.favours_b`. gap: differences over shared seeds; None if all seeds count."""
     difference = np.mean(b.values) - np.mean(a.values) if gap is None else np.mean(gap)
     return None if difference == 0 else bool(difference > 0) == a.higher_is_better
 
 
 def probability_of_improvement(a: np.ndarray, b: np.ndarray, higher_is_better: bool) -> float:
-    """Share of pairs (value of `a [S]`, value of `b [R]`) in which b is better; ties count half."""
+    """Share of the pairs (value of `a [S]`, value of `b [R]`) in which the value of b is better; ties count half."""
     ordered = np.sort(a)
     below, upto = np.searchsorted(ordered, b, "left"), np.searchsorted(ordered, b, "right")
     above = float(np.sum(below + upto)) / (2 * len(a) * len(b))
@@ -114,7 +114,8 @@ def probability_of_improvement(a: np.ndarray, b: np.ndarray, higher_is_better: b
 def holm(ps: Sequence[float | None]) -> list[float | None]:
     """Holm's correction of a family of p values; None stays None and does not count as a member.
 
-    The k-th smallest of m is multiplied by m - k + 1, raised to at least the one before it, and limited to 1.
+    The k-th smallest of m values is multiplied by m - k + 1 and limited to 1. If the result is below the previous corrected
+    value, it is raised to that value.
     """
     members = sorted((p, i) for i, p in enumerate(ps) if p is not None)
     corrected: list[float | None] = [None] * len(ps)
@@ -126,13 +127,13 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
 
 
 def better(samples: Sequence[Sample]) -> np.ndarray:
-    """`[M, M]` booleans for `M` samples of one metric: the row's model is significantly better than the column's.
+    """`[M, M]` booleans for `M` samples of one metric: whether the model of the row is better than that of the column.
 
     Every pair of models is compared (`compare`), and the p values are corrected by Holm over all pairs. One model is
     significantly better than another if the corrected p is below 0.05 and the mean difference favours it.
 
-    A model's rank is 1 + the number of models that are significantly better. Sharing a rank is not transitive: if A is
-    better than C, and B cannot be told apart from either, A and B have rank 1 and C has rank 2.
+    A model's rank is 1 + the number of models that are significantly better. Models that cannot be told apart may have
+    different ranks: if A is better than C, and B cannot be told apart from either, A and B have rank 1 and C has rank 2.
     """
     pairs = list(itertools.combinations(samples, 2))
     found = [(p, _favours_b(a, b, gap)) for (a, b), (gap, p) in zip(pairs, _tests(pairs), strict=True)]
@@ -140,10 +141,10 @@ def better(samples: Sequence[Sample]) -> np.ndarray:
 
 
 def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[float]) -> np.ndarray:
-    """As `better`, for models that were measured in several strata, such as tasks, by their weighted mean of means.
+    """Like `better`, for the weighted mean of means of models that were measured in several strata, such as tasks.
 
-    The test of two models uses the seeds that they share and flips the sign of each difference independently. Models that
-    share fewer than two seeds in a stratum cannot be told apart.
+    The test of two models uses their shared seeds and flips the sign of each difference independently. Models that share
+    fewer than two seeds in any stratum cannot be told apart.
 
     Args:
       models: one sample per stratum for each of `M` models, in units that can be averaged.
@@ -171,7 +172,7 @@ def _positive(gap: np.ndarray, of: Sample) -> bool | None:
 
 
 def _better(models: int, results: Sequence[tuple[float | None, bool | None]]) -> np.ndarray:
-    """results: p, and whether the second model is favoured, for every pair of models in order."""
+    """The booleans of `better`. results: p, and whether the second model is favoured, for every pair of models in order."""
     found = np.zeros((models, models), bool)
     pairs = itertools.combinations(range(models), 2)
     for (a, b), (_, favours_b), p in zip(pairs, results, holm([p for p, _ in results]), strict=True):
@@ -183,10 +184,15 @@ def _better(models: int, results: Sequence[tuple[float | None, bool | None]]) ->
 def letters(apart: np.ndarray) -> list[str]:
     """Compact letter display: two models share a letter exactly if they cannot be told apart.
 
-    apart: `[M, M]` symmetric booleans. Returns one string per model, "a" for the group of the first; all strings are empty
-    if more than 52 letters would be needed.
+    Args:
+      apart: `[M, M]` symmetric booleans: whether two models can be told apart.
+
+    Returns:
+      One string per model; the letter "a" is for the group of the first. All strings are empty if more than 52 letters would
+      be needed.
     """
-    groups = [(1 << len(apart)) - 1]  # sets of models as bits; each pair that is told apart splits the sets with both models
+    # Sets of models as bits. Each pair that can be told apart splits the sets that contain both models.
+    groups = [(1 << len(apart)) - 1]
     for i, j in np.argwhere(np.triu(apart)).tolist():
         split = [part for g in groups for part in ((g & ~(1 << i), g & ~(1 << j)) if g >> i & g >> j & 1 else (g,))]
         groups = []

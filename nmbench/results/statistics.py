@@ -1,8 +1,9 @@
 """Estimates over seeds, with intervals.
 
-A `Sample` has one number per seed. A seed that diverged, failed or timed out counts as the floor of its metric and is marked
-as lost. Intervals are 95% percentile bootstrap intervals over seeds; a single seed has none. Equal values give equal
-intervals, independent of the other rows of a file (see `nmbench.results.resampling`).
+A `Sample` has one number per seed. A seed that diverged, failed or timed out is lost: it counts as the floor of its metric.
+Intervals are 95% percentile bootstrap intervals over seeds, and Wilson intervals for success rates. A single seed has no
+bootstrap interval. Equal values give equal intervals, independent of the other rows of a file (see
+`nmbench.results.resampling`).
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class Sample:
 
     Attributes:
       seeds: `[S]` integers, all different.
-      values: `[S]` floats; the metric's floor where `lost`.
-      lost: `[S]` booleans: diverged, failed or timed out.
-      higher_is_better: direction.
+      values: `[S]` floats; the metric's floor for lost seeds.
+      lost: `[S]` booleans: whether the seed diverged, failed or timed out.
+      higher_is_better: whether a higher value is better.
     """
 
     seeds: np.ndarray
@@ -42,12 +43,12 @@ def sample(rows: Sequence[Mapping[str, Any]]) -> Sample:
     """`Sample` of the rows of one experiment, in order of seed.
 
     Raises:
-      ValueError: no rows, or a seed twice.
+      ValueError: there are no rows, or two rows have the same seed.
     """
     ordered = sorted(rows, key=lambda row: row["seed"])
     seeds = [row["seed"] for row in ordered]
     if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(f"a sample needs at least one seed, and each once; got {seeds}")
+        raise ValueError(f"a sample needs one or more seeds, all different; got {seeds}")
     lost = [row["status"] != "ok" for row in ordered]
     values = [row["floor"] if gone else row["value"] for row, gone in zip(ordered, lost, strict=True)]
     return Sample(np.array(seeds), np.array(values, float), np.array(lost), ordered[0]["higher_is_better"])
@@ -55,7 +56,7 @@ def sample(rows: Sequence[Mapping[str, Any]]) -> Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number and the bounds of its 95% interval; the bounds are None for a single seed."""
+    """A number and the bounds of its 95% interval; the bounds are None if there is no interval."""
 
     value: float
     low: float | None
@@ -73,13 +74,13 @@ def mean(values: np.ndarray) -> Estimate:
 
 
 def median_and_interquartile_mean(values: np.ndarray) -> tuple[Estimate, Estimate]:
-    """Median of `values [S]`, and mean without the lowest and the highest quarter, each rounded down to whole seeds."""
+    """Median of `values [S]`, and mean without the lowest and the highest quarter (each rounded down to whole seeds)."""
     middle, trimmed = estimates((values,), (1.0,), [resampling.median, resampling.trimmed_mean])
     return middle, trimmed
 
 
 def mean_of_means(strata: Sequence[np.ndarray], weights: Sequence[float]) -> Estimate:
-    """Weighted mean of the means of `strata`, arrays `[S]` of any lengths. Each stratum is resampled by itself.
+    """Weighted mean of the means of `strata`, arrays `[S]` of any lengths. Strata are resampled independently.
 
     There is no interval if a stratum has a single seed.
     """
@@ -105,7 +106,7 @@ def reached(of: Sample, threshold: float) -> np.ndarray:
 
 
 def success_rate(solved: np.ndarray) -> Estimate:
-    """Share of seeds that solved the task, `solved [S]` booleans, with its Wilson interval, even for one seed."""
+    """Share of seeds that solved the task (`solved [S]`, booleans) with its Wilson interval, also for a single seed."""
     hits = int(np.count_nonzero(solved))
     return Estimate(hits / len(solved), *_wilson(hits, len(solved)))
 

@@ -1,8 +1,8 @@
 """Run folders and the CSV collected from them.
 
-A run is written to a temporary folder, which is then renamed, so a run folder is always complete. Runs whose folder exists
-are not done again. The CSV is written from all run folders under a lock and replaced atomically. Temporary files and folders
-of a killed process are removed by the next one.
+A run is written to a temporary folder, which is then renamed, so a run folder is always complete. The CSV is written from
+all run folders under a lock and replaced atomically. The next process removes temporary files and folders of killed
+processes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Store:
     """A results folder.
 
     Args:
-      root: folder with `runs/`, tuning records in `tuning/`, the collected rows in `results.csv` and checkpoints of
-        unfinished runs in `checkpoints/`.
+      root: folder with run folders in `runs/`, tuning records in `tuning/`, collected rows in `results.csv` and checkpoints
+        of unfinished runs in `checkpoints/`.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -60,7 +60,7 @@ class Store:
             self.runs.mkdir(parents=True, exist_ok=True)
             for folder in (self.root, self.runs):
                 with tempfile.TemporaryFile(dir=folder) as file:
-                    file.write(bytes(1 << 16))  # more than a name: a full disk is found here and not after training
+                    file.write(bytes(1 << 16))  # detects a full disk before training
                     file.flush()
         except OSError as error:
             for folder in made:
@@ -74,7 +74,7 @@ class Store:
     def row(self, run_id: str) -> dict[str, Any] | None:
         """The row of a finished run; None if there is none or it cannot be read.
 
-        Only run id and status are checked, which is ten times faster than a full check (`rows` does one).
+        Only the run id and the status are checked. This is ten times faster than the full check of `rows`.
         """
         try:
             row = json.loads((self.runs / run_id / ROW).read_bytes())
@@ -88,7 +88,7 @@ class Store:
         try:
             with os.scandir(self.runs) as entries:
                 return {entry.name for entry in entries if not entry.name.startswith(".")}
-        except OSError:  # no such folder; `prepare` reports a path that cannot be one
+        except OSError:  # no such folder; `prepare` reports an impossible path
             return set()
 
     def write(
@@ -104,9 +104,9 @@ class Store:
         Args:
           row: the run's row.
           save_params: function that writes the parameters to a path; None for no parameters.
-          per_trial: arrays by name.
+          per_trial: name to array.
           curve: points of the training curve.
-          curve_columns: their columns; empty for no curve.
+          curve_columns: names of the columns of the curve; empty for no curve.
 
         Raises:
           NmbenchError: the row does not fit the schema, or a file cannot be written.
@@ -135,7 +135,7 @@ class Store:
             files.remove(temporary)
 
     def collect(self) -> list[dict[str, Any]]:
-        """Rows of all finished runs, in order of run id; the CSV is rewritten from them.
+        """Write the CSV from all finished runs and return their rows in order of run id.
 
         Raises:
           NmbenchError: a run folder has an invalid row, or the CSV cannot be written.
@@ -149,13 +149,16 @@ class Store:
         return rows
 
     def rows(self) -> list[dict[str, Any]]:
-        """Rows of all run folders in order of run id; nothing is written."""
+        """Rows of all run folders in order of run id; raises `NmbenchError` if one is invalid."""
         return [row for folder in self.folders() if (row := self.read_run(folder)) is not None]
 
     def read_run(self, folder: pathlib.Path) -> dict[str, Any] | None:
-        """Row of a run folder; None if the folder is gone.
+        """Row of a run folder; None if the folder no longer exists.
 
-        The folder is absent for a moment when another process replaces it, so reading is tried several times.
+        The folder is absent for a moment when another process replaces it, so reading is tried up to 20 times.
+
+        Raises:
+          NmbenchError: the row cannot be read or is invalid.
         """
         for _ in range(20):
             try:
@@ -172,7 +175,7 @@ class Store:
         return sorted(p for p in self.runs.iterdir() if not p.name.startswith(".") and (p / ROW).is_file())
 
     def save_tuning(self, name: str, record: Mapping[str, Any]) -> pathlib.Path:
-        """Write a tuning record atomically and return its path."""
+        """Write a tuning record atomically and return its path; raises `NmbenchError` if it cannot be written."""
         path = self.tuning / f"{name}.json"
         try:
             self.tuning.mkdir(parents=True, exist_ok=True)
@@ -182,7 +185,7 @@ class Store:
         return path
 
     def load_tuning(self, name: str) -> dict[str, Any] | None:
-        """A tuning record by name; None if there is none or it cannot be read."""
+        """The tuning record of this name; None if there is none or it is invalid."""
         try:
             return tuning_record.check(json.loads((self.tuning / f"{name}.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, RecursionError):
@@ -215,10 +218,10 @@ class Store:
                 files.remove(old)
                 return
             files.remove(old)
-        raise OSError(f"{final} is replaced by other processes again and again")
+        raise OSError(f"other processes keep replacing {final}")
 
     def _clean(self) -> None:
-        """Remove temporary files of killed processes; a run that was moved away and not yet replaced is restored."""
+        """Remove temporary files of killed processes, and restore a run that was moved away but not replaced."""
         for path in files.abandoned(self.runs):
             if path.name.endswith(_OLD):
                 with contextlib.suppress(NmbenchError, OSError):
@@ -241,16 +244,16 @@ class Store:
 
 
 def read(path_text: str) -> list[dict[str, Any]]:
-    """Rows of a results CSV or of a results folder (its run folders; if it has none, its CSVs).
+    """Rows of a results CSV, or of the run folders of a results folder, or of its CSVs if it has no run folders.
 
     Raises:
-      NmbenchError: no such path, no runs or CSVs in it, or invalid contents.
+      NmbenchError: the path does not exist, contains no runs and no CSV, or has invalid contents.
     """
     return list(iterate(path_text))
 
 
 def iterate(path_text: str) -> Iterator[dict[str, Any]]:
-    """As `read`, one row at a time, for large files."""
+    """Like `read`, one row at a time, for large files."""
     path = pathlib.Path(os.path.expanduser(path_text))
     if not os.path.exists(path):
         raise NmbenchError(f"no such file or folder: {path}")
@@ -260,7 +263,7 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     folders = Store(path).folders()
     tables = [] if folders else sorted(path.glob("*.csv"))
     if not folders and not tables:
-        raise NmbenchError(f"{path} has no runs and no CSV; make some with python -m nmbench.run --results_dir={path}")
+        raise NmbenchError(f"{path} has no runs and no CSV; train models with python -m nmbench.run --results_dir={path}")
     for folder in folders:
         row = Store(path).read_run(folder)
         if row is not None:

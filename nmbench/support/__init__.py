@@ -1,4 +1,4 @@
-"""Support code without any knowledge of benchmarks: errors, files, signals, progress, devices, loggers and flags.
+"""Support code that does not depend on tasks or models: errors, files, signals, progress, devices, loggers and flags.
 
 It imports no other room of nmbench.
 """

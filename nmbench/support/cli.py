@@ -1,7 +1,7 @@
-"""Shared code of the commands: flags on a `FlagValues` of their own, one-line errors, exit codes.
+"""Shared code of the commands: flags, errors of one line, exit codes. Every command has its own absl `FlagValues`.
 
-Exit codes: 0 success, 1 completed with failures (the command says which), 2 bad input, 130 interrupted by
-Ctrl-C, 143 stopped by SIGTERM.
+Exit code 0: success; 1: the command completed, but something failed; 2: bad input; 130: interrupted by Ctrl-C; 143: stopped
+by SIGTERM. Every command documents when it returns 1.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from nmbench.support.errors import NmbenchError
 LONGEST_FLAG = 100
 
 _SHARED = {
-    "model": "model to train: a name that `nmbench list` shows",
-    "task": "task: a name that `nmbench list` shows",
-    "results_dir": "folder of results; runs go to its runs/, collected rows to its results.csv",
-    "plugin": "Python file that registers your own models or tasks; may be repeated",
+    "model": "name of a model that `nmbench list` shows",
+    "task": "name of a task that `nmbench list` shows",
+    "results_dir": "results folder, with run folders in runs/ and their rows in results.csv",
+    "plugin": "Python file that registers your own models or tasks",
 }
 
 
 def new_flags(*shared: str) -> flags.FlagValues:
-    """A `FlagValues` with these shared flags."""
+    """A `FlagValues` with these shared flags: "model", "task", "results_dir" or "plugin"."""
     values = flags.FlagValues()
     for name in shared:
         if name == "plugin":
@@ -66,7 +66,7 @@ def required(values: flags.FlagValues, name: str) -> str:
 
 
 def run(main: Callable[..., int], values: flags.FlagValues, doc: str | None, prog: str, operands: str = "") -> None:
-    """Parse `sys.argv`, call `main` and exit with its code; bad input is one line on stderr and code 2."""
+    """Parse `sys.argv`, call `main` and exit with its code. Bad input gives one line on stderr and exit code 2."""
     sys.exit(call(main, values, doc, prog, operands, sys.argv[1:]))
 
 
@@ -74,11 +74,11 @@ def call(
     main: Callable[..., int], values: flags.FlagValues, doc: str | None, prog: str, operands: str, argv: list[str]
 ) -> int:
     """As `run`, with explicit arguments; returns the exit code. `operands` names the positional arguments, "" for none."""
-    if any(a in ("--help", "-h", "-help", "--helpshort", "--helpfull") for a in argv):
-        print(help_text(values, doc, prog, operands))
-        return 0
     try:
-        for argument in argv:  # absl compares names recursively, letter by letter
+        if any(a in ("--help", "-h", "-help", "--helpshort", "--helpfull") for a in argv):
+            print(help_text(values, doc, prog, operands), flush=True)
+            return 0
+        for argument in argv:  # absl looks for similar names by a recursion over letters
             if argument.startswith("-") and len(argument.partition("=")[0]) > LONGEST_FLAG:
                 raise NmbenchError(f"unknown flag {argument[:40]!r}... (--help lists the flags)")
         try:
@@ -90,7 +90,9 @@ def call(
             raise NmbenchError(f"{error} (--help lists the flags)") from error
         if rest and not operands:
             raise NmbenchError(f"unexpected argument {rest[0]!r}; flags are written --name=value (--help lists them)")
-        return main(rest) if operands else main()
+        code = main(rest) if operands else main()
+        sys.stdout.flush()  # so that a closed pipe is noticed here
+        return code
     except NmbenchError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
@@ -112,6 +114,6 @@ def help_text(values: flags.FlagValues, doc: str | None, prog: str, operands: st
             continue
         is_boolean = isinstance(flag.value, bool) or isinstance(flag.default, bool)
         form = f"--[no]{name}" if is_boolean else f"--{name}=..."
-        default = "" if flag.default in (None, []) else f" (default: {flag.default_as_str.strip(chr(39))})"
+        default = "" if flag.default in (None, "", []) else f" (default: {flag.default_as_str.strip(chr(39))})"
         lines += textwrap.wrap(f"{flag.help}{default}", 100, initial_indent=f"  {form:<24} ", subsequent_indent=" " * 27)
     return "\n".join(lines)

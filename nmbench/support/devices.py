@@ -1,6 +1,6 @@
-"""Prepare JAX before its first import: one host device per core, one thread each, compiled programs kept on disk.
+"""Prepare JAX before its first import: one host device per core, one thread per device, compiled programs cached on disk.
 
-Seeds are sharded over devices, and a device with one thread repeats its results exactly.
+Seeds are divided among devices. A device with one thread reproduces its results exactly.
 """
 
 from __future__ import annotations
@@ -15,40 +15,44 @@ from nmbench.support.errors import NmbenchError
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS or Windows
+    except AttributeError:  # macOS and Windows do not have it
         return os.cpu_count() or 1
 
 
 def can_pin() -> bool:
-    """Whether a process can be kept to some of the cores here."""
+    """Whether this platform can restrict a process to some of the cores."""
     return hasattr(os, "sched_setaffinity")
 
 
-# XLA_FLAGS as they were before `prepare` added to them.
+# XLA_FLAGS of the user, before `prepare` adds to them.
 _users_flags = os.environ.get("XLA_FLAGS")
 
 
 def environment() -> dict[str, str]:
-    """This process's environment with XLA_FLAGS as the user has them, for a child that prepares JAX for itself."""
+    """The environment of this process with the XLA_FLAGS of the user, for a child process that prepares JAX itself."""
     rest = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     return rest if _users_flags is None else {**rest, "XLA_FLAGS": _users_flags}
 
 
 def prepare(devices: int | None = None) -> None:
-    """Set XLA_FLAGS for `devices` host devices (all cores by default). Flags that the user has set are left alone.
+    """Set XLA_FLAGS for `devices` host devices (default: one per core), and cache compiled programs on disk.
+
+    Flags that the user has set are not changed. If JAX has been imported before, nothing is set.
 
     Raises:
-      NmbenchError: JAX is running already, or more devices than cores are asked for.
+      NmbenchError: more than eight devices per core, or JAX has been imported before and has fewer devices than `devices`.
     """
     wanted = devices or cores()
     if wanted > 8 * cores():
         raise NmbenchError(f"--devices={wanted} is far more than this machine's {cores()} cores; use at most {8 * cores()}")
     if "jax" in sys.modules:
         if devices and len(sys.modules["jax"].devices()) < devices:
-            raise NmbenchError("JAX was imported before nmbench could set the number of devices; set XLA_FLAGS yourself")
+            raise NmbenchError(
+                "JAX was imported before nmbench could set the number of devices; set XLA_FLAGS before you import JAX"
+            )
         return
     flags = os.environ.get("XLA_FLAGS", "")
     for name, value in (("xla_force_host_platform_device_count", wanted), ("xla_cpu_multi_thread_eigen", "false")):
@@ -59,10 +63,11 @@ def prepare(devices: int | None = None) -> None:
 
 
 def keep_compiled() -> None:
-    """Have JAX keep compiled programs in the user's cache folder, unless the user has settings of their own.
+    """Cache compiled programs in the user's cache folder (`~/.cache/nmbench`). The user's own JAX settings have priority.
 
-    A program runs only on the kind of processor it was compiled for, so each kind has a folder; a home folder may be shared
-    by many. `JAX_ENABLE_COMPILATION_CACHE=false` turns it off, and the folder may be deleted at any time.
+    A program runs only on the kind of processor that it was compiled for, and machines with different processors may share a
+    home folder, so each kind of processor has its own folder. `JAX_ENABLE_COMPILATION_CACHE=false` turns the cache off. The
+    folder may be deleted at any time.
     """
     if os.environ.get("JAX_ENABLE_COMPILATION_CACHE", "").lower() in ("false", "0"):
         return
@@ -78,7 +83,7 @@ def keep_compiled() -> None:
 
 
 def processor() -> str:
-    """A short name for this kind of processor and what it can do."""
+    """A name for this kind of processor, 8 hexadecimal digits: a hash of its model and instruction sets."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
         facts = [line for line in lines if line.startswith(("model name", "flags", "Features"))]

@@ -1,4 +1,4 @@
-"""The exception for bad input: its message is one line that says what is wrong and what would be right."""
+"""The exception for bad input. Its message is one line that says what is wrong and what would be right."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def one_line(what: str) -> Iterator[None]:
     """Turn any exception that third-party code raises inside the block into an `NmbenchError` of one line.
 
     Args:
-      what: what failed, the start of the message.
+      what: start of the message: what has failed.
+
+    Raises:
+      NmbenchError: the block raised an exception.
     """
     try:
         yield
@@ -46,15 +49,15 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def choose(what: str, text: str, known: Mapping[str, T]) -> list[T]:
-    """Select from `known` by a comma-separated list of names, each once; "" selects all.
+    """Values of `known` selected by a comma-separated list of names, without repetitions; "" selects all.
 
     Args:
-      what: what the names are, for the message.
+      what: kind of the named things, such as "figure", for the message.
       text: the list, such as "a,b".
       known: name to value.
 
     Raises:
-      NmbenchError: unknown name.
+      NmbenchError: a name is unknown.
     """
     names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
     for name in names:

@@ -1,6 +1,6 @@
-"""Atomic files: written under a temporary name, synced to the disk, then renamed.
+"""Atomic files: they are written under a temporary name, synced to the disk, then renamed.
 
-A temporary name holds the machine and the process that writes it, so that files of a killed process can be recognised.
+A temporary name contains the machine and the process that writes the file, so that files of a killed process are recognised.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import time
 
 TEMPORARY = ".tmp-"
-# Age in seconds after which a temporary file counts as abandoned, whoever wrote it.
+# Age in seconds after which a temporary file counts as abandoned, even if its process may still run.
 OLD_S = 24 * 3600.0
 
 
@@ -32,7 +32,11 @@ def write(path: pathlib.Path, data: bytes) -> None:
 
 
 def replace(path: pathlib.Path, data: bytes) -> None:
-    """Replace the content of `path` atomically: readers see the old or the new. After an `OSError` the old content stays."""
+    """Replace the content of `path` atomically: readers see the old or the new content.
+
+    Raises:
+      OSError: the file cannot be written. Its old content is unchanged.
+    """
     name = temporary_path(path.parent)
     try:
         write(name, data)
@@ -45,7 +49,7 @@ def replace(path: pathlib.Path, data: bytes) -> None:
 
 
 def sync_folder(folder: pathlib.Path) -> None:
-    """Sync a folder's entries to the disk, where the platform can."""
+    """Sync a folder's entries to the disk, if the platform supports it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -84,7 +88,7 @@ def _is_abandoned(path: pathlib.Path) -> bool:
 
 
 def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 would end the process
+    if os.name != "posix":  # on Windows, signal 0 is Ctrl-C
         return True
     try:
         os.kill(pid, 0)
@@ -96,7 +100,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _machine() -> str:
-    """Short name of the namespace of process ids: this machine since it booted, or this container."""
+    """A name for the namespace of process ids: this machine since its last boot, or this container."""
     facts = [platform.node()]
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         with contextlib.suppress(OSError):

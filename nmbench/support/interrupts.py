@@ -1,4 +1,4 @@
-"""Handling of Ctrl-C and SIGTERM (which Slurm sends) that loses no work: a signal can be deferred to a safe point."""
+"""Handle Ctrl-C and SIGTERM (which Slurm sends) without loss of work: a signal can be deferred to a safe point."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ class SignalWatch:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, the first signal is only recorded, for `raise_if_signalled`; a second one raises at once."""
+        """Defer signals: inside this context the first signal is only recorded, for `raise_if_signalled`.
+
+        Raises:
+          Interrupted: a signal had arrived before, or a second one arrives.
+        """
         self.raise_if_signalled()
         self._deferring = True
         try:
@@ -50,7 +54,7 @@ class SignalWatch:
             self._deferring = False
 
     def handle(self, signum: int, frame: object = None) -> None:
-        """The signal handler."""
+        """The signal handler; raises `Interrupted` unless the signal is the first one and is deferred."""
         del frame
         repeated, self._signum = self.signalled, signum
         # The signal is recorded in any case: if third-party code swallows the exception, the next check raises it again.
@@ -60,7 +64,10 @@ class SignalWatch:
 
 @contextlib.contextmanager
 def watch_signals() -> Iterator[SignalWatch]:
-    """Handle SIGINT and SIGTERM with a `SignalWatch`, in the main thread only. Signals that are ignored stay ignored."""
+    """Handle SIGINT and SIGTERM with a `SignalWatch`. Signals that are ignored stay ignored.
+
+    In other threads than the main thread, no handler is installed.
+    """
     watch, before = SignalWatch(), {}
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:

@@ -1,7 +1,7 @@
-"""Loggers for `--log=tensorboard,wandb`: they send training curves and results to other tools. There is none by default.
+"""Loggers for `--log=tensorboard,wandb`: they pass training curves and results to other tools. By default there is none.
 
-Every run has its own logger. The packages are imported only if the flag names them. If a logger fails during training, a
-line on stderr says so, it is not called again, and training continues.
+Every run has its own logger of each kind. The packages are imported only if the flag names them. If a logger fails during
+training, a line on stderr reports it, all loggers of that kind are switched off, and training continues.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Logger(Protocol):
         """Values after `step` training steps in total: name to number, which may be infinite or NaN."""
 
     def finish(self, row: Mapping[str, Any] | None) -> None:
-        """The run ended with this result row; None if it was interrupted."""
+        """The run ended with this row; `row` is None if it was interrupted."""
 
 
 class TensorBoard:
-    """Writes event files in `FOLDER/RUN_ID` with TensorBoard's own record writer, without TensorFlow or torch."""
+    """Writes an event file in `FOLDER/RUN_ID` with TensorBoard's own record writer, without TensorFlow or torch."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder, self._last, self._begun = folder, 0, False
@@ -56,7 +56,7 @@ class TensorBoard:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         if not self._begun:
-            # A repeated or resumed run replaces the older events in this folder from this step on.
+            # Tells TensorBoard to drop older events of this folder from this step on: the run is repeated or resumed.
             self._write(step, session_log=self._event.SessionLog(status=self._event.SessionLog.START))
             self._begun = True
         points = [self._summary.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
@@ -85,7 +85,7 @@ class TensorBoard:
 
 
 class WandB:
-    """Writes a run of Weights & Biases, offline unless its own environment variables say otherwise."""
+    """Writes a run of Weights & Biases, offline by default. The environment variables of wandb have priority."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder = folder
@@ -96,10 +96,10 @@ class WandB:
         default = lambda variable, value: None if os.environ.get(variable) else value
         if not os.environ.get("WANDB_DIR"):
             self._folder.mkdir(parents=True, exist_ok=True)
-            # Its service log would otherwise go to the home folder.
+            # Otherwise wandb writes its service log to the home folder.
             os.environ.setdefault("WANDB_CACHE_DIR", str(self._folder.resolve() / "wandb" / "cache"))
-        # Seeds train together, so several runs are open at once and none of them owns the console. Results do not need
-        # the names of machine and user, the code or the system load.
+        # Seeds train together, so several runs are open at the same time, and none of them may capture the console. The
+        # names of machine and user, the code and the system load are not recorded.
         settings = wandb.Settings(
             console="off",
             disable_code=True,
@@ -136,7 +136,7 @@ class Kind:
     module: str
 
 
-# The names are also those of the package extras.
+# The keys are also the names of the extras of the package.
 KINDS: dict[str, Kind] = {
     "tensorboard": Kind(TensorBoard, "tensorboard.summary.writer.record_writer"),
     "wandb": Kind(WandB, "wandb"),
@@ -157,10 +157,11 @@ def parse(text: str) -> tuple[str, ...]:
             raise NmbenchError(f"--log: {name!r} is given twice")
     for name in names:
         if name == "wandb":
-            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read at import; no error reports to its makers
+            # wandb reads this variable at import: it sends no error reports to Weights & Biases.
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
             module = importlib.import_module(KINDS[name].module)
-            if getattr(module, "__file__", None) is None:  # a folder of that name in the current folder
+            if getattr(module, "__file__", None) is None:  # the current folder has a folder of that name
                 raise ImportError
         except ImportError:
             raise NmbenchError(f"--log={name} needs a package that is missing: pip install 'nmbench[{name}]'") from None
@@ -215,13 +216,20 @@ class Log:
                 self._open[name].add(i)
 
     def step(self, runs: Sequence[int], step: int, losses: np.ndarray, validation: np.ndarray) -> None:
-        """Log the losses of these runs after `step` steps: mean training loss since the last call, and validation loss."""
+        """Log the losses of some runs.
+
+        Args:
+          runs: indices of the runs.
+          step: number of training steps in total.
+          losses: `[runs]`, mean training loss since the last validation.
+          validation: `[runs]`, validation loss.
+        """
         for i, loss, validated in zip(runs, losses, validation, strict=True):
             values = {"train_loss": float(loss), "validation_loss": float(validated)}
             self._each(i, lambda logger, values=values: logger.scalars(step, values))
 
     def finish(self, i: int, row: Mapping[str, Any] | None) -> None:
-        """Run `i` ended with this row; None if it was interrupted."""
+        """Log that run `i` ended with this row; `row` is None if it was interrupted."""
         self._each(i, lambda logger: logger.finish(row))
         for still_open in self._open.values():
             still_open.discard(i)
@@ -246,7 +254,7 @@ class Log:
 
 
 def final_values(row: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics on the test set as scalars `test/NAME`, and `test/score`; empty for a run that diverged."""
+    """Metrics on the test set by the name `test/METRIC`, and `test/score`; empty for a run that diverged."""
     named = {row["metric"]: row["value"], "score": row["score"]}
     named |= {name.removeprefix("metrics."): value for name, value in row.items() if name.startswith("metrics.")}
     return {f"test/{name}": float(value) for name, value in named.items() if value is not None}

@@ -1,4 +1,4 @@
-"""A progress bar with loss and time left on stderr; silent when that is not a terminal."""
+"""A progress bar on stderr with loss and remaining time. It is not shown if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import tqdm
 
 
 class Progress:
-    """Context manager, called with (steps done, losses `[runs]`).
+    """A context manager. Call it with the number of steps done and the losses `[runs]` to update the bar.
 
     Args:
       label: description shown before the bar.
-      steps: total number; with 0 no bar is shown.
-      first: steps done before, in a resumed run.
+      steps: total number of steps; with 0 no bar is shown.
+      first: number of steps that a resumed run has done before.
     """
 
     def __init__(self, label: str, steps: int, first: int = 0):

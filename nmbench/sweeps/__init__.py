@@ -1,4 +1,4 @@
-"""Sweeps: grids of experiments, each trained in a process of its own, on this machine or through Slurm.
+"""Sweeps: grids of experiments. Each experiment is trained in its own process, on this machine or through Slurm.
 
 May import: report, experiments, results, contracts, support. Public: `plan` (make, run), `grid` (SweepRequest), `local` and
 `slurm` (executors), `jobs` (Job, JobOutcome), `estimate`, `worker` and `configfile`.

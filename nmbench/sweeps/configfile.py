@@ -1,6 +1,6 @@
-"""Flags of a sweep from a TOML or YAML file. Its keys are names of flags.
+"""Flags of a sweep from a TOML or YAML file. The keys of the file are names of flags.
 
-The key `partition` in a table `[slurm]` is the flag `slurm_partition`. Nothing in the file is executed.
+The key `partition` in a table `[slurm]` sets the flag `slurm_partition`. Nothing in the file is executed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LARGEST_BYTES = 1 << 20
 
 
 def apply(path_text: str, values: flags.FlagValues, names: Collection[str]) -> None:
-    """Set the flags that a file gives. Flags of the command line take precedence.
+    """Set the flags that a file gives. Flags on the command line take precedence.
 
     Args:
       path_text: the file.
@@ -26,7 +26,7 @@ def apply(path_text: str, values: flags.FlagValues, names: Collection[str]) -> N
       names: flags that a file may set.
 
     Raises:
-      NmbenchError: the file is not readable or not TOML or YAML, a key is unknown, or a value does not fit its flag.
+      NmbenchError: the file cannot be read, it is neither TOML nor YAML, a key is unknown, or a value does not fit its flag.
     """
     for name, texts in _texts(path_text, read(path_text)).items():
         if name not in names:
@@ -42,10 +42,10 @@ def apply(path_text: str, values: flags.FlagValues, names: Collection[str]) -> N
 
 
 def read(path_text: str) -> dict[str, Any]:
-    """The contents of a TOML or YAML file, a table of values.
+    """The contents of a TOML or YAML file: keys and values.
 
     Raises:
-      NmbenchError: the file cannot be read or is no such table.
+      NmbenchError: the file cannot be read, it is larger than `LARGEST_BYTES`, or it does not contain keys and values.
     """
     path = pathlib.Path(path_text).expanduser()
     if path.suffix not in (".toml", ".yaml", ".yml"):
@@ -54,14 +54,14 @@ def read(path_text: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             data = file.read(LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:
-            raise NmbenchError(f"--sweep={path_text} is larger than {LARGEST_BYTES >> 20} MB; a file of flags is smaller")
+            raise NmbenchError(f"--sweep={path_text} is larger than {LARGEST_BYTES >> 20} MB, the limit")
         contents = _parse(path.suffix, data.decode())
     except NmbenchError:
         raise
-    except (OSError, ValueError, RecursionError) as error:  # errors of syntax are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # syntax errors are ValueErrors
         raise NmbenchError(f"cannot read --sweep={path_text}: {error}") from error
     if not isinstance(contents, dict):
-        raise NmbenchError(f"{path_text} holds no keys; write lines such as seeds = 10")
+        raise NmbenchError(f"{path_text} contains no keys; write lines such as seeds = 10")
     return contents
 
 
@@ -77,7 +77,7 @@ def _parse(suffix: str, text: str) -> Any:
 
 
 def _texts(path_text: str, contents: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str]]:
-    """Flag name to the texts of its values. A key without a value (null) keeps the default."""
+    """Flag name to its values as text. A key with the value null keeps the default."""
     found: dict[str, list[str]] = {}
     for key, value in contents.items():
         if not isinstance(key, str):

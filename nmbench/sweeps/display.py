@@ -18,8 +18,8 @@ class Display:
 
     Args:
       jobs: all jobs of the sweep.
-      cores: number of cores that work at a time; None if unknown: then finished jobs give the estimate of the remaining
-        time.
+      cores: number of cores that work at a time, None if unknown. The remaining time is estimated from it until the first
+        job ends, and from the finished jobs afterwards.
     """
 
     def __init__(self, jobs: Sequence[Job], cores: int | None):
@@ -51,7 +51,7 @@ class Display:
             self._bar.refresh()
 
     def remaining_minutes(self) -> float | None:
-        """Estimate of the remaining time, None if nothing is known yet."""
+        """Estimate of the remaining time in minutes, None if there is none yet."""
         left, elapsed = self._all_minutes - self._finished_minutes, (time.monotonic() - self._began) / 60
         if self._finished_minutes:
             return elapsed * left / self._finished_minutes

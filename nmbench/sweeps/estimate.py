@@ -1,12 +1,12 @@
-"""The estimated cost of an experiment, from runs that have been timed or else from a model of the cost of a step.
+"""Estimate the cost of an experiment with a formula, corrected by timed runs in the results folder.
 
-The model of the seconds that one core needs for one seed, summed over phases:
+The formula gives the seconds that one core needs for one seed, as a sum over phases of
 
   steps * T * (A + B * trials * parameters)
 
-A is the overhead of a time step, B the cost of its arithmetic. The rows that A and B were fitted to took between 0.75 and
-1.8 times as long. Other models, tasks and processors may differ by a factor of three. Timed runs in the results folder
-correct the estimate.
+where T is the number of time steps of a trial and `trials` is the batch size. A is the overhead of a time step, and B is the
+cost of its arithmetic. The rows to which A and B were fitted took between 0.75 and 1.8 times as long. For other models,
+tasks and processors, the estimate may be wrong by a factor of three.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from nmbench.experiments.experiment import Experiment
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
-# Seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py results/reference.csv`.
+# A and B in seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py results/reference.csv`.
 PER_STEP = 1.8e-6
 PER_PRODUCT = 1.6e-10
-# Per process: imports, compilation and evaluation (the same command says that the last two take 3.3).
+# Seconds per process for imports, compilation and evaluation; that command prints 3.3 for the last two.
 PER_JOB = 8.0
 # Rows read per model, task and protocol.
 _ROWS = 3
 
 
 def work(phases: Iterable[Mapping[str, Any]], steps_per_trial: int, trials: Mapping[str, int], params: int) -> float:
-    """Core-seconds of one seed by the model above.
+    """Core-seconds of one seed by the formula above.
 
     Args:
-      phases: with "steps", "batch_size" and "data", as in a configuration.
+      phases: plain data with "steps", "batch_size" and "data", as in a configuration.
       steps_per_trial: T.
-      trials: number of trials of fixed training data by name, for phases whose batch is all of it.
-      params: learned parameters.
+      trials: name of fixed training data to its number of trials, for phases with batch size 0.
+      params: number of learned parameters.
     """
     seconds = 0.0
     for phase in phases:
@@ -50,7 +50,7 @@ def work(phases: Iterable[Mapping[str, Any]], steps_per_trial: int, trials: Mapp
 
 
 def training_trials(task: Task, name: str) -> int:
-    """Number of trials of fixed training data; 0 if every batch is new."""
+    """Number of trials of fixed training data; 0 if new trials are drawn for every batch."""
     data = task.training[name]
     return data.arrays().targets.shape[1] if isinstance(data, FixedData) else 0
 
@@ -62,7 +62,7 @@ def work_of_experiment(experiment: Experiment) -> float:
 
 
 def measured(row: Mapping[str, Any]) -> float | None:
-    """Core-seconds that a run took to train, None if its row does not say."""
+    """Core-seconds that a run took to train; None if its status is not ok or its row has no valid time."""
     try:
         seconds = float(row["train_s"]) * max(1, min(int(row["n_devices"]), int(row["seeds_together"])))
     except (KeyError, TypeError, ValueError):
@@ -71,7 +71,7 @@ def measured(row: Mapping[str, Any]) -> float | None:
 
 
 class Estimator:
-    """Estimates costs, corrected by the durations of timed runs."""
+    """Estimates costs, and corrects them by the durations of timed runs."""
 
     def __init__(self) -> None:
         self._ratios: dict[tuple[str, ...], list[float]] = defaultdict(list)
@@ -82,7 +82,7 @@ class Estimator:
         return len(self._ratios[()])
 
     def learn_from(self, store: Store, names: Iterable[str]) -> None:
-        """Read a few rows of every model, task and protocol. names: of run folders."""
+        """Use up to three rows of every model, task and protocol. names: names of run folders."""
         groups: dict[str, list[str]] = defaultdict(list)
         for name in sorted(names):
             groups[".".join(name.split(".")[:3])].append(name)
@@ -93,7 +93,7 @@ class Estimator:
                     self.learn(row)
 
     def learn(self, row: Mapping[str, Any]) -> None:
-        """Use one row; a row that cannot be read is ignored."""
+        """Use one row. A row without a valid configuration or time is ignored."""
         seconds = measured(row)
         try:
             config, task = json.loads(row["config_json"]), TASKS.get(row["task"])
@@ -107,7 +107,14 @@ class Estimator:
                 self._ratios[key].append(seconds / guess)
 
     def core_minutes(self, experiment: Experiment, work_of_seed: float, seeds: int, tune: bool) -> float:
-        """Minutes of one core for a number of seeds of an experiment, and for tuning its learning rate first."""
+        """Minutes of one core for training an experiment.
+
+        Args:
+          experiment: the experiment.
+          work_of_seed: core-seconds of one seed by the formula; see `work_of_experiment`.
+          seeds: number of seeds to train.
+          tune: whether the learning rate must be tuned first.
+        """
         protocol, model, task = experiment.protocol, experiment.baseline.name, experiment.task.name
         tuning_runs = len(protocol.learning_rate_grid) * len(protocol.tuning_seeds) if tune else 0
         keys = ((model, task), (model,), ("", task), ())

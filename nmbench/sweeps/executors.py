@@ -13,7 +13,7 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def check(self) -> None:
-        """Raise `NmbenchError` if the executor cannot work here. Called before anything is started or written."""
+        """Raise `NmbenchError` if the executor cannot work here. Called before anything starts or is written."""
 
     @abc.abstractmethod
     def run(self, jobs: Sequence[Job], report: Callable[[Event], None]) -> list[JobOutcome]:
@@ -24,8 +24,9 @@ class Executor(abc.ABC):
           report: called with every `Event`, in the thread that calls `run`.
 
         Returns:
-          one outcome per job, in the order of `jobs`; an empty list if the executor does not wait for the jobs.
+          One outcome per job, in the order of `jobs`; an empty list if the executor does not wait for the jobs.
 
         Raises:
-          Interrupted: SIGINT or SIGTERM was received; finished work is kept.
+          NmbenchError: the jobs cannot be started.
+          Interrupted: SIGINT or SIGTERM was received; finished runs are stored.
         """

@@ -1,4 +1,4 @@
-"""The grid of a sweep: a request, the experiments that it consists of, and the combinations that are skipped."""
+"""The grid of a sweep: the request, its experiments, and the combinations that are skipped."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What a user asks for.
+    """A user's request for a grid of experiments.
 
     Attributes:
       models, tasks: registered names.
-      protocols, budgets: None means the task's default.
-      seeds: of every experiment.
+      protocols, budgets: names and numbers of learned parameters; None stands for the task's default.
+      seeds: seeds of every experiment.
       results_dir: results folder.
       plugins: files that register models or tasks.
       data_seed, steps, allow_budget_miss, remat, devices: as in `nmbench.experiments.request.Request`.
-      tune: choose learning rates first.
-      retry_failed: train again runs that were lost to a crash or a time limit.
+      tune: tune the learning rates first.
+      retry_failed: train runs with status failed or timeout again.
       checkpoint_minutes: as in `nmbench.run`.
     """
 
@@ -59,10 +59,10 @@ class GridPoint:
     """An experiment of the grid.
 
     Attributes:
-      experiment: with its tuned learning rate, if there is one.
-      tuned: False if the learning rate must be tuned first, so that run ids are unknown.
-      name: of its job.
-      work: core-seconds of one seed, see `nmbench.sweeps.estimate`.
+      experiment: the experiment, with its tuned learning rate if that is stored.
+      tuned: False if the learning rate must be tuned first and run ids are therefore unknown; otherwise True.
+      name: name of its job.
+      work: core-seconds of one seed; see `nmbench.sweeps.estimate`.
     """
 
     experiment: Experiment
@@ -77,7 +77,7 @@ class GridPoint:
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """A combination that cannot be trained, and why."""
+    """A combination that cannot be trained, and the reason."""
 
     model: str
     task: str
@@ -93,17 +93,17 @@ class Skipped:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """All experiments of a request, most work first, and the skipped combinations. Stored runs do not change it."""
+    """All experiments of a request, most work first, and the skipped combinations. It does not depend on stored runs."""
 
     points: list[GridPoint]
     skipped: list[Skipped]
 
 
 def build(sweep: SweepRequest) -> Grid:
-    """Resolve every combination. Skips impossible ones, such as a budget that a model cannot meet.
+    """Resolve every combination. Impossible ones are skipped, such as a budget that a model cannot meet.
 
     Raises:
-      NmbenchError: an unknown name, a damaged test set, or nothing can be trained.
+      NmbenchError: an unknown name, a damaged test set, a seed that tuning uses, or no combination can be trained.
     """
     _check(sweep)
     store, found, skipped = Store(sweep.results_dir), {}, []
@@ -124,7 +124,7 @@ def build(sweep: SweepRequest) -> Grid:
         except NmbenchError as error:
             skipped.append(Skipped(model, task, protocol, budget, str(error)))
         else:
-            found[point.name] = point  # the default budget may equal another one of the request
+            found[point.name] = point  # the same point occurs twice if a default equals another value of the request
     if not found:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         raise NmbenchError(f"nothing can be trained: {skipped[0]}{more}")
@@ -132,7 +132,7 @@ def build(sweep: SweepRequest) -> Grid:
 
 
 def shard(items: Sequence[T], text: str | None) -> list[T]:
-    """Part i of n of `items`, for `text` "i/n" with 1 <= i <= n: every n-th item from the i-th on; all items for None.
+    """Part i of n of `items`, for the text "i/n" with 1 <= i <= n: every n-th item from the i-th on. None gives all items.
 
     Raises:
       NmbenchError: the text does not have this form.
@@ -143,7 +143,7 @@ def shard(items: Sequence[T], text: str | None) -> list[T]:
     if not (slash and all(part.isascii() and part.isdecimal() and len(part) < 10 for part in (i, n)) and int(n)):
         raise NmbenchError(f"--shard={text!r} is not of the form i/n; write --shard=1/4 to --shard=4/4 for four shards")
     if int(i) == 0:
-        raise NmbenchError(f"--shard={text}: shards are counted from 1, so add 1 to an index that is counted from 0")
+        raise NmbenchError(f"--shard={text}: shards are counted from 1; if your index starts at 0, add 1")
     if int(i) > int(n):
         raise NmbenchError(f"--shard={text}: there are only {n} shards; the last is --shard={n}/{n}")
     return list(items[int(i) - 1 :: int(n)])
@@ -184,12 +184,12 @@ def _check(sweep: SweepRequest) -> None:
         }
         clash = sorted(used.intersection(sweep.seeds))
         if clash:
-            raise NmbenchError(f"seed {clash[0]} is one that tuning uses; results need others, so change --first_seed")
+            raise NmbenchError(f"seed {clash[0]} is used for tuning; results need other seeds, so change --first_seed")
 
 
 def _point(request: Request, sweep: SweepRequest, store: Store) -> GridPoint:
     experiment = resolution.resolve(request)
-    # From the configuration before tuning, so that tuning does not change the name.
+    # The name comes from the configuration before tuning, so that tuning does not change it.
     name = name_of(experiment.configuration(0), sweep.tune, str(_absolute(sweep.results_dir)))
     tuned = True
     if sweep.tune:

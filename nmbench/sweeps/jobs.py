@@ -1,4 +1,4 @@
-"""A job: the missing seeds of one experiment of a sweep; and the outcome of a job."""
+"""Jobs of a sweep, their outcomes, and the events that executors report."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from nmbench.results import schema
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """The missing seeds of one experiment.
+    """A job trains the missing seeds of one experiment.
 
     Attributes:
-      name: "MODEL.TASK.PROTOCOL.bBUDGET.KEY", a valid file name. KEY is a hash of the configuration without its seed and of
-        the results folder, so the name does not depend on which seeds are missing.
-      request: what is trained.
+      name: "MODEL.TASK.PROTOCOL.bBUDGET.KEY", a valid file name, with "given" for "bBUDGET" if there is no budget. KEY is a
+        hash of the results folder and of the configuration without its seed, so the name does not depend on the seeds.
+      request: the request for the experiment.
       argv: arguments of `python -m nmbench.run`.
       results_dir: absolute path of the results folder.
       seeds: the missing seeds.
-      run_ids: their run ids; () if the learning rate must be tuned first, since run ids depend on it.
-      configuration: of the runs, with any seed; None if the learning rate must be tuned first.
+      run_ids: their run ids; () if the learning rate must be tuned first, because run ids depend on it.
+      configuration: configuration of the runs, with any seed; None if the learning rate must be tuned first.
       columns: columns that the rows of all these runs share; empty if the learning rate must be tuned first.
-      core_minutes: estimated cost, None if there is no estimate.
+      core_minutes: estimated cost in minutes of one core, None if there is no estimate.
     """
 
     name: str
@@ -52,8 +52,8 @@ class JobOutcome:
 
     Attributes:
       job: the job.
-      code: exit code of its process; negative: the signal that killed it; None: unknown.
-      error: one line, "" if all its seeds have rows with status ok.
+      code: exit code of its process; -N if signal N killed it; None if unknown.
+      error: one line; "" if all its runs have status ok.
       seconds: duration, 0 if unknown.
     """
 
@@ -64,7 +64,7 @@ class JobOutcome:
 
     @property
     def stopped(self) -> bool:
-        """Whether a signal stopped the job before its end. Its checkpoint is kept, and the same sweep continues it."""
+        """Whether a signal stopped the job before its end. Its checkpoint is kept, and the same sweep resumes it."""
         return self.code in (130, 143) and bool(self.error)
 
 
@@ -73,10 +73,10 @@ class Event:
     """An event that an executor reports.
 
     Attributes:
-      kind: "started" (may be repeated), "ended" (with `outcome`), "waiting" (nothing has changed), or "message" (`text`, one
-        line for the user).
+      kind: "started" (may be repeated for a job), "ended", "waiting" (sent regularly while jobs run), or "message".
       job: the job that started or ended.
-      outcome, text: see `kind`.
+      outcome: the outcome of a job that ended.
+      text: one line for the user, for "message".
     """
 
     kind: str
@@ -86,7 +86,13 @@ class Event:
 
 
 def name_of(configuration: Configuration, tune: bool, results_dir: str) -> str:
-    """Name of a job. The seed of the configuration does not matter; `tune`: the sweep tunes learning rates."""
+    """Name of a job (see `Job.name`), whatever the seed of the configuration.
+
+    Args:
+      configuration: configuration of the runs, before tuning.
+      tune: whether the sweep tunes learning rates.
+      results_dir: absolute path of the results folder.
+    """
     entries = {name: value for name, value in configuration.to_dict().items() if name != "seed"}
     text = schema.canonical_json({**entries, "tune": True} if tune else entries)
     key = hashlib.sha256(f"{results_dir}\n{text}".encode()).hexdigest()[:10]

@@ -16,9 +16,9 @@ from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
 
 def divide_cores(workers: int) -> list[list[int]]:
-    """The cores of each worker: equal parts of the cores that this process may use, or one core each.
+    """The cores of each worker: equal parts of the cores that this process may use; one core each if there are more workers.
 
-    Empty lists where the platform does not list cores (macOS, Windows).
+    The lists are empty if the platform does not list cores (macOS, Windows).
     """
     try:
         cores = sorted(os.sched_getaffinity(0))
@@ -31,9 +31,11 @@ def divide_cores(workers: int) -> list[list[int]]:
 
 
 class LocalExecutor(Executor):
-    """Args:
-    workers: number of jobs at a time; each uses its part of the cores.
-    timeout_s: time limit of a job, None for no limit.
+    """Runs jobs as child processes on this machine.
+
+    Args:
+      workers: number of jobs at a time; each uses its part of the cores.
+      timeout_s: time limit of a job in seconds, None for no limit.
     """
 
     def __init__(self, workers: int = 1, timeout_s: float | None = None):
@@ -75,10 +77,10 @@ class LocalExecutor(Executor):
                     report(Event("waiting"))
                     time.sleep(worker.POLL_S)
             finally:
-                # Processes are left only after a second signal or an error here.
+                # Processes still run here only after a second signal or an error.
                 for process in running.values():
                     process.kill()
             if watch.signalled:
                 done = sum(not outcome.error for outcome in outcomes.values())
-                watch.raise_if_signalled(f"{done} of {len(jobs)} experiments done; the same command continues")
+                watch.raise_if_signalled(f"{done} of {len(jobs)} experiments done; run the same command again to continue")
         return [outcomes[job.name] for job in jobs]

@@ -1,4 +1,4 @@
-"""Rows of lost runs: a run whose process crashed, was killed or exceeded its time limit gets a row that says so."""
+"""Rows of lost runs. If a process crashes, is killed or exceeds its time limit, its runs get rows that say so."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def record(job: Job, status: str, error: str, started_utc: str) -> list[int]:
     """Store a row for every unfinished seed of a job and return these seeds.
 
     Args:
-      job: with its run ids.
+      job: a job with run ids.
       status: "failed" or "timeout".
-      error: one line.
-      started_utc: when its process was started.
+      error: the reason, for the column `error`.
+      started_utc: start of the job's process, UTC.
 
     Raises:
       NmbenchError: a row cannot be written.
@@ -36,7 +36,7 @@ def unfinished(job: Job) -> list[int]:
 
 
 def is_finished(job: Job) -> bool:
-    """Whether all runs have a row with status ok or diverged; False if run ids are unknown because of tuning."""
+    """Whether all runs have a row with status ok or diverged; False if run ids are unknown before tuning."""
     return bool(job.run_ids) and not unfinished(job)
 
 

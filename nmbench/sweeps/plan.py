@@ -1,4 +1,4 @@
-"""The plan of a sweep: what is stored, what is missing, and what it costs; and carrying it out."""
+"""Plan a sweep (stored runs, missing runs, costs) and run it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SweepPlan:
 
     Attributes:
       sweep: the request.
-      statuses: of the experiments of this shard.
+      statuses: status of every experiment of this shard.
       skipped: combinations that cannot be trained.
-      estimator: of core-hours.
+      estimator: estimator of core-hours.
     """
 
     sweep: SweepRequest
@@ -49,7 +49,7 @@ class SweepResult:
     """The result of a sweep.
 
     Attributes:
-      leaderboard: of the stored rows of all its experiments, "" if there are none.
+      leaderboard: leaderboard of the stored rows of all its experiments, "" if there are none.
       problems: one line for every job or run that failed or diverged.
     """
 
@@ -61,7 +61,7 @@ def make(sweep: SweepRequest, shard: str | None = None) -> SweepPlan:
     """Resolve the grid and read the rows of its stored runs. Nothing is written.
 
     Raises:
-      NmbenchError: an unknown name, a shard that is not i/n, or nothing can be trained.
+      NmbenchError: a shard that is not of the form i/n, or an error of `nmbench.sweeps.grid.build`.
     """
     grid.shard([], shard)
     built = grid.build(sweep)
@@ -72,15 +72,15 @@ def make(sweep: SweepRequest, shard: str | None = None) -> SweepPlan:
 
 
 def run(plan: SweepPlan, executor: Executor, cores: int | None) -> SweepResult:
-    """Train the missing runs of a plan; shows progress on stderr.
+    """Train the missing runs of a plan, and show progress on stderr.
 
     Args:
-      plan: made by `make`.
+      plan: the result of `make`.
       executor: runs the jobs.
-      cores: number of cores that work at a time, None if unknown; for the estimate of the remaining time.
+      cores: number of cores that work at a time, for the estimate of the remaining time; None if unknown.
 
     Raises:
-      NmbenchError: the results folder cannot be written.
+      NmbenchError: the results folder cannot be written, or the executor cannot start the jobs.
       Interrupted: SIGINT or SIGTERM was received.
     """
     store, jobs = Store(plan.sweep.results_dir), status.make_jobs(plan.statuses, plan.sweep)
@@ -94,7 +94,7 @@ def run(plan: SweepPlan, executor: Executor, cores: int | None) -> SweepResult:
 
 
 def _rows(plan: SweepPlan, store: Store) -> list[dict[str, Any]]:
-    """The stored rows of all experiments, including those whose learning rate has been tuned by this sweep."""
+    """The stored rows of all experiments, including experiments with a learning rate that this sweep has tuned."""
     run_ids: list[str] = []
     for found in plan.statuses:
         point = found.point

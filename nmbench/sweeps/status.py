@@ -1,4 +1,4 @@
-"""Status of every experiment of a grid: which of its runs are stored, which are missing, and what they will cost."""
+"""Status of every experiment of a grid: stored runs, missing runs and their estimated cost."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ExperimentStatus:
 
     Attributes:
       point: the experiment.
-      stored: number of stored runs by their status.
+      stored: number of stored runs by status.
       missing: seeds to train.
-      core_minutes: estimated cost of these.
+      core_minutes: estimated cost of the missing seeds, in minutes of one core.
     """
 
     point: GridPoint
@@ -50,7 +50,7 @@ def make_jobs(statuses: Sequence[ExperimentStatus], sweep: SweepRequest) -> list
 
 
 def table(statuses: Sequence[ExperimentStatus], skipped: Sequence[Skipped], seeds: int) -> str:
-    """Experiments, runs and core-hours per task and in total, as a text table."""
+    """Experiments, runs and core-hours per task and in total, as a text table. seeds: number per experiment."""
     columns = ("experiments", "runs", "done", "failed", "skipped", "minutes")
     tasks: dict[str, dict[str, float]] = {}
 
@@ -75,13 +75,13 @@ def table(statuses: Sequence[ExperimentStatus], skipped: Sequence[Skipped], seed
 
 
 def hours(minutes: float) -> str:
-    """Hours, with as many digits as the estimate deserves."""
+    """Minutes as hours, with fewer decimals for larger numbers."""
     value = minutes / 60
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def note(estimator: Estimator) -> str:
-    """What the estimates are based on, and how accurate they are."""
+    """One line on the basis and the accuracy of the estimates."""
     if estimator.rows:
         return (
             f"core-hours are estimated from {estimator.rows} runs in the results folder; for other models and tasks they "
@@ -91,7 +91,7 @@ def note(estimator: Estimator) -> str:
 
 
 def summary(statuses: Sequence[ExperimentStatus], jobs: Sequence[Job]) -> str:
-    """One line on what will be trained."""
+    """One line on the runs that will be trained."""
     runs = sum(len(job.seeds) for job in jobs)
     stored = sum(sum(s.stored.values()) for s in statuses)
     lost = sum(s.lost for s in statuses)

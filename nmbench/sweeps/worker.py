@@ -1,9 +1,12 @@
 """A job as a child process: start it, stop it, and determine its outcome.
 
-Meaning of the child's exit codes: 0 and 1 as in `nmbench.run`; 2: the conditions are bad (such as a full disk), so its runs
-are left for the next call of the sweep; 130 and 143: it was stopped by a signal, and its runs are left likewise. Any other
-code, or an end without rows, is a crash: every run without a row gets one with status "failed", or "timeout" after the time
-limit.
+Meaning of the child's exit codes:
+- 0 and 1: as in `nmbench.run`, if every run has a row; otherwise the child has crashed.
+- 2: it cannot work (for example on a full disk). The next call of the sweep trains its runs.
+- 130 and 143: a signal stopped it. The next call of the sweep resumes its runs.
+- any other code: it has crashed.
+
+After a crash, every unfinished run gets a row with status "failed", or "timeout" after the time limit.
 """
 
 from __future__ import annotations
@@ -35,17 +38,17 @@ _STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 
 
 class JobProcess:
-    """`python -m nmbench.run` for one job, started at once; its output is appended to the job's log.
+    """A process `python -m nmbench.run` for one job, started by the constructor. Its output is appended to the job's log.
 
-    The process has its own session, so Ctrl-C at the terminal does not reach it; `stop` does.
+    The process has its own session, so Ctrl-C at the terminal does not reach it; use `stop`.
 
     Args:
       job: the job.
-      timeout_s: seconds after which it is stopped, and killed if it does not stop; None for no limit.
-      cores: processor cores to use, where the platform supports this; empty for all.
+      timeout_s: seconds after which the process is stopped, and killed if it does not stop; None for no limit.
+      cores: processor cores to use, if the platform supports this; empty for all.
 
     Raises:
-      NmbenchError: its log cannot be written, or the process cannot be started.
+      NmbenchError: the log cannot be written, or the process cannot be started.
     """
 
     def __init__(self, job: Job, *, timeout_s: float | None = None, cores: Collection[int] = ()):
@@ -86,13 +89,13 @@ class JobProcess:
         return False
 
     def stop(self) -> None:
-        """Have it write a checkpoint and exit. Only the first call sends a signal: a second would prevent the checkpoint."""
+        """Make it write a checkpoint and exit. Only the first call sends a signal; a second would prevent the checkpoint."""
         if not self._stopped_at and self._process.poll() is None:
             self._stopped_at = time.monotonic()
             self._process.terminate()
 
     def kill(self) -> None:
-        """Kill it and the processes that it has started."""
+        """Kill the process and the processes that it has started."""
         if self._process.poll() is None:
             if hasattr(os, "killpg"):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -101,7 +104,7 @@ class JobProcess:
             self._process.wait()
 
     def outcome(self) -> JobOutcome:
-        """Wait for its end, store rows of lost runs and return the outcome."""
+        """Wait for the end of the process, store rows of lost runs and return the outcome."""
         code = self._process.wait()
         seconds = time.monotonic() - self._began
         if self.timed_out:
@@ -123,10 +126,10 @@ class JobProcess:
     def _reason(self, code: int) -> str:
         if self.timed_out:
             assert self._timeout_s is not None
-            return f"stopped after {self._timeout_s / 60:g} minutes, the time limit; its checkpoint is kept"
+            return f"stopped at the time limit of {self._timeout_s / 60:g} minutes; its checkpoint is kept"
         if code in (130, 143):
-            return "stopped by a signal; the same sweep continues from its checkpoint"
-        # Relative to the results folder: a row does not name folders of a machine.
+            return "stopped by a signal; run the same sweep again to continue from its checkpoint"
+        # Relative to the results folder, because rows do not contain names of a machine's folders.
         log = self.job.log.relative_to(self.job.results_dir).as_posix()
         if code < 0 or code > 128:
             number = -code if code < 0 else code - 128
@@ -140,9 +143,17 @@ class JobProcess:
 def run_job(
     job: Job, *, timeout_s: float | None = None, on_start: Callable[[JobProcess], None] = lambda process: None
 ) -> JobOutcome:
-    """Run one job to its end. Call it in the main thread.
+    """Run one job to the end. Call it in the main thread.
 
     The first SIGTERM or SIGINT makes the child write a checkpoint, and the outcome's code is 143. A second one kills it.
+
+    Args:
+      job: the job.
+      timeout_s: time limit in seconds, None for no limit.
+      on_start: called with the process when it has started.
+
+    Raises:
+      NmbenchError: the process cannot be started.
     """
     with interrupts.watch_signals() as watch, watch.deferred():
         process = JobProcess(job, timeout_s=timeout_s)
@@ -160,7 +171,7 @@ def run_job(
 
 
 def last_line(path: pathlib.Path) -> str:
-    """The last line of a log that is not blank, at most 200 characters of it."""
+    """The last non-blank line of a job's output, at most 200 characters; "" if there is none."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
@@ -175,8 +186,8 @@ def last_line(path: pathlib.Path) -> str:
 def _inherited(cores: Collection[int]) -> Iterator[None]:
     """Processes started inside run on these cores, and SIGUSR1 and SIGUSR2 do not end them.
 
-    A child inherits both settings from its start; changed later, they would miss threads that already run. Slurm may send
-    its warning signal to all processes of a job.
+    A child inherits both settings. If they were set after its start, threads that already run would not have them. The
+    signals are blocked because Slurm may send its warning signal to all processes of a job.
     """
     before: Any = None
     masked = hasattr(signal, "pthread_sigmask")

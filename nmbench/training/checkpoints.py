@@ -1,9 +1,9 @@
-"""Checkpoints of runs in training: when they are written, and what can resume from them.
+"""Checkpoints of unfinished runs: writing them, and resuming from them.
 
-Each run has its own file, named by its run id, because a run does not depend on the runs trained beside it by a single bit.
-So any runs can be resumed together. The run id identifies the configuration; the file also holds a fingerprint of the
-training code and of the libraries, and a hash of its contents. Files are written every few minutes and when the command
-receives a signal, and are removed when the row of the run is stored.
+Each run has its own file, named by its run id. Runs that are trained together do not affect each other, not even in the last
+bit, so any runs at the same step can be resumed together. The run id identifies the configuration. The file also holds a
+hash of the training code and the versions of the libraries, and a hash of its own contents. Files are written every few
+minutes and when the command receives a signal. A file is removed when the row of its run is stored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nmbench.training.snapshot import Snapshot
 
 SUFFIX, UNUSABLE = ".safetensors", ".unusable"
 MINUTES = 5.0
-# The code that determines how a run goes on from its state. Models and data are part of the run id.
+# The code that determines how training continues from a snapshot. Models and data are part of the run id.
 TRAINING_CODE = (
     "contracts/input_weights.py",
     "contracts/model.py",
@@ -50,10 +50,10 @@ class Checkpoints:
     """The checkpoints of one command.
 
     Args:
-      folder: where the files are; created when the first one is written.
+      folder: folder of the files; created when the first file is written.
       minutes: minutes between two checkpoints; 0 writes one after every validation.
-      watch: tells whether the command has received a signal.
-      say: called with one line that the user should read.
+      watch: records whether the command has received a signal.
+      say: called with messages for the user, one line each.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Checkpoints:
         self._last_saved, self._warned = 0.0, False
 
     def load(self, key: str) -> Snapshot | None:
-        """The checkpoint of a run, None if there is none. One that cannot be used is set aside, and one line says why."""
+        """The snapshot in the checkpoint of a run, None without a usable one. An unusable file is renamed and reported."""
         path = self._path(key)
         try:
             loaded = parameter_files.load_arrays(path)
@@ -83,7 +83,7 @@ class Checkpoints:
             if facts.pop("hash", None) != snapshot.content_hash(arrays, facts):
                 raise NmbenchError("its contents do not match their hash")
             if facts["key"] != key:
-                raise NmbenchError("it is of another run")
+                raise NmbenchError("it belongs to another run")
             if facts["code"] != training_code():
                 raise NmbenchError("it was made with other training code or other versions of the libraries")
         except NmbenchError as error:
@@ -98,26 +98,29 @@ class Checkpoints:
         return snapshot.unpack(arrays, facts)
 
     def started(self, key: str) -> str | None:
-        """When training of a run began, before all interruptions, UTC; None if it has not begun."""
+        """Time at which training of a run began, before any interruption, in UTC; None if it has not begun."""
         return self._started.get(key)
 
     def discard(self, key: str) -> None:
-        """Remove the checkpoint of a run that is stored or will be trained again."""
+        """Remove the checkpoint of a run that is stored or will be trained from the beginning."""
         with contextlib.suppress(OSError):
             self._path(key).unlink()
         self._unfinished.discard(key)
 
     @contextlib.contextmanager
     def training(self, keys: Sequence[str], snapshots: Callable[[], list[Snapshot]]) -> Iterator[None]:
-        """Context of the training, evaluation and storing of some runs: a first signal waits for a checkpoint.
+        """Context in which some runs are trained, evaluated and stored.
+
+        A first signal is only recorded; the next `update` or `stop_if_signalled` saves the runs and stops. A second signal
+        stops at once and saves nothing.
 
         Args:
-          keys: names of the checkpoints, in the order of the runs.
-          snapshots: returns the current state of all these runs.
+          keys: names of the checkpoints, one per run.
+          snapshots: returns the current state of all these runs, in the order of `keys`.
 
         Raises:
-          NmbenchError: an `NmbenchError` from inside, which then also says what was saved.
-          Interrupted: the command received a signal; the state of all runs is saved.
+          NmbenchError: the `NmbenchError` that was raised inside, followed by a sentence about the saved runs.
+          Interrupted: the command received a signal.
         """
         self._keys, self._unfinished, self._snapshots = list(keys), set(keys), snapshots
         self._last_saved = time.monotonic()
@@ -136,7 +139,7 @@ class Checkpoints:
             self._keys, self._unfinished, self._snapshots = [], set(), list
 
     def update(self) -> None:
-        """Write checkpoints if it is time, and stop if a signal has arrived. Call it between two chunks."""
+        """Call `stop_if_signalled`, then write checkpoints if they are due. To be called between two chunks."""
         self.stop_if_signalled()
         if time.monotonic() - self._last_saved < self._seconds:
             return
@@ -154,12 +157,12 @@ class Checkpoints:
             self.watch.raise_if_signalled(self.rescue())
 
     def rescue(self) -> str:
-        """Write a checkpoint of every run that is not stored; return a sentence on what was saved, "" for nothing."""
+        """Write a checkpoint of every run that is not stored; return a sentence about the saved runs, "" if none."""
         try:
             step = self._save()
         except OSError as error:
             return f"no checkpoint could be written to {self.folder} ({error.strerror or error})"
-        except RuntimeError:  # after an error in the middle of a chunk, JAX has no state to save
+        except RuntimeError:  # after an error within a chunk, the last state has been donated to JAX and cannot be read
             return ""
         if not step:
             return ""
@@ -167,7 +170,7 @@ class Checkpoints:
         return f"{runs} saved at step {step} in {self.folder}; run the same command again to resume"
 
     def _save(self) -> int:
-        """Write the runs that are not stored; return the number of steps that they have done."""
+        """Write a checkpoint of every run that is not stored; return the number of steps done. At 0, nothing is written."""
         if not self._unfinished:
             return 0
         states = dict(zip(self._keys, self._snapshots(), strict=False))
@@ -187,7 +190,7 @@ class Checkpoints:
 
 @functools.cache
 def training_code() -> str:
-    """Fingerprint of the training code, by its meaning, and of the versions of the libraries."""
+    """Hash of the training code (see `nmbench.contracts.fingerprints`) and of the versions of the libraries."""
     root = pathlib.Path(__file__).resolve().parents[1]
     code = fingerprints.of_files(root / name for name in TRAINING_CODE)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]

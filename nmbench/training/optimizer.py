@@ -1,4 +1,4 @@
-"""Optimisers from a phase's plain data. The learning rate is separate, so that runs with different ones share a program."""
+"""Optimisers of phases. The learning rate is separate, so that runs with different learning rates share one program."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from nmbench.support.errors import NmbenchError
 
 
 def transform(phase: Phase) -> optax.GradientTransformation:
-    """The optimiser without its step size: clipping, moments, decoupled weight decay, in this order.
+    """The optimiser without its learning rate: clipping, moments and decoupled weight decay, in this order.
 
-    `params - rate * transform(grads)` with `optimizer="adam"` and `weight_decay` is AdamW (Loshchilov and Hutter, 2017).
+    With `optimizer="adam"` and `weight_decay`, the step `params - learning_rate * transform(grads)` is AdamW (Loshchilov and
+    Hutter, 2017).
+
+    Raises:
+      NmbenchError: the optimiser does not accept the phase's `optimizer_options`.
     """
     parts = []
     if phase.clip_value:
@@ -31,9 +35,10 @@ def transform(phase: Phase) -> optax.GradientTransformation:
 
 
 def rate_factor(phase: Phase, step):
-    """Factor on the run's learning rate at `step` (0-based, traced): the phase's relative rate times its schedule.
+    """Factor that multiplies the run's learning rate at `step` (0-based, traced): `relative_rate` x schedule x warm-up.
 
-    constant: 1. cosine: (1 + cos(pi step / steps)) / 2. Warm-up multiplies by min(1, (step + 1) / warmup_steps).
+    The schedule is 1 (constant) or (1 + cos(pi step / steps)) / 2 (cosine). The warm-up is
+    min(1, (step + 1) / warmup_steps).
     """
     step = jnp.asarray(step, jnp.result_type(float))
     factor = jnp.full_like(step, phase.relative_rate)

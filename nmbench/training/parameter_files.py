@@ -1,4 +1,4 @@
-"""Parameters and snapshots on disk: safetensors, a plain table of named arrays. No pickle anywhere."""
+"""Files of parameters and snapshots, in the safetensors format: named arrays without pickle."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from nmbench.support.errors import NmbenchError
 
 
 def save_params(path: pathlib.Path, params: Any, metadata: dict[str, str] | None = None) -> None:
-    """Write the leaves of `params`, one tensor each, named "module|parameter"; raises `OSError`."""
+    """Write each leaf of `params` as a tensor named "module|parameter"; raises `OSError`."""
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in flatten(params).items()}
-    # Written from here and not by the library, whose errors do not say what the disk says.
+    # Not `safetensors.numpy.save_file`: it turns an `OSError`, such as a full disk, into its own exception.
     files.write(path, safetensors.numpy.save(tensors, metadata=metadata))
 
 
@@ -27,7 +27,7 @@ def load_params(path: pathlib.Path, like: Any) -> Any:
     """Read a file written by `save_params` into the structure of `like` (arrays or `ShapeDtypeStruct`s).
 
     Raises:
-      NmbenchError: no such file, not a safetensors file, or names or shapes differ from `like`.
+      NmbenchError: the file cannot be read, or its names or shapes differ from those of `like`.
     """
     try:
         tensors = safetensors.numpy.load_file(str(path))
@@ -42,30 +42,30 @@ def load_params(path: pathlib.Path, like: Any) -> Any:
 
 
 def save_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-    """Write arrays and plain facts in the place of whatever `path` holds, whole or not at all; raises `OSError`."""
+    """Write arrays and facts (JSON values) to `path`, atomically replacing an existing file; raises `OSError`."""
     metadata = {"facts": json.dumps(facts, sort_keys=True)}
     tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     files.replace(path, safetensors.numpy.save(tensors, metadata=metadata))
 
 
 def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """(arrays, facts) of a file written by `save_arrays`, None if there is no file.
+    """(arrays, facts) of a file written by `save_arrays`, None if the file does not exist.
 
     Raises:
-      NmbenchError: it cannot be read or is no such file.
+      NmbenchError: the file cannot be read, or `save_arrays` did not write it.
     """
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
             facts = json.loads((file.metadata() or {})["facts"])
         if not isinstance(facts, dict):
-            raise NmbenchError("its facts are not an object")
+            raise NmbenchError("its facts are not a JSON object")
     except FileNotFoundError:
         return None
     except NmbenchError:
         raise
-    # Whatever a foreign file makes of the readers, it is a file that cannot be read.
+    # A damaged or foreign file can make the readers raise almost any exception.
     except (Exception, RecursionError) as error:
         reason = str(error).split("\n")[0][:100]
-        raise NmbenchError(f"it is damaged or none ({type(error).__name__}: {reason})") from error
+        raise NmbenchError(f"it is damaged or not a checkpoint ({type(error).__name__}: {reason})") from error
     return arrays, facts

@@ -1,6 +1,6 @@
-"""The compiled program of one phase: training steps of several runs, one after another, and their validation.
+"""The compiled program of one phase: training steps and validation of several runs, one run after another.
 
-Steps are grouped in chunks that end with a validation. A chunk can be executed in pieces, so that progress can be shown: the
+Steps are grouped in chunks that end with a validation. A chunk can be executed in pieces, so that progress can be shown. The
 number of steps is an argument of the compiled program, and the pieces give exactly the result of the whole chunk.
 """
 
@@ -40,9 +40,9 @@ def masked_sums(outputs, targets, mask):
 
 
 def over_runs(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
-    """`f` of one run after another; leaves `[runs, ...]` in and out.
+    """Apply `f` to one run after another. The leaves of `trees` and of the result are `[runs, ...]`.
 
-    `count`, the number of runs, is a traced number. With a constant, XLA would replace a loop over one run by straight code
+    `count`, the number of runs, is a traced integer. With a constant, XLA would replace a loop over one run by straight code
     and fuse it differently from a loop over several runs, and the results would differ in their last bits.
     """
     take = lambda i: jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), trees)
@@ -67,23 +67,32 @@ class PhaseProgram:
         self._validation = jax.device_put(_in_pieces(as_float(validation)), replicated)
 
     def start(self, current: flat_params.Flat) -> State:
+        """The state before the first step, from parameters `[runs, ...]`; raises `NmbenchError` if none is trained."""
         if not flat_params.split(current, self._partition)[0]:
             raise NmbenchError(f"{self._label} selects no parameter")
-        state = fresh(current, self._partition, self._transform)
+        # Compiled as a whole: one after the other, its many small operations would take half a second to compile.
+        state = jax.jit(lambda flat: fresh(flat, self._partition, self._transform))(current)
         return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("runs")))
 
     def restore(self, state: State, stored: Sequence[flat_params.Flat]) -> State:
-        """`state` with its leaves replaced by the stored ones, given per run."""
+        """`state` with its leaves replaced by stored ones: for each run, a dict from leaf name to array."""
         leaves = [jnp.asarray(np.stack([run[name] for run in stored])) for name in names(state)]
         state = jax.tree.unflatten(jax.tree.structure(state), leaves)
         return jax.device_put(state, NamedSharding(self._mesh, PartitionSpec("runs")))
 
     def compile(self, state: State, rates, key) -> Callable[[State, Any, int, int, bool], tuple[State, Any, Any]]:
-        """Compile a piece of a chunk: `n` steps of the phase, starting at step `first`.
+        """Compile the program of a piece: `n` steps of the phase, starting at step `first`.
 
-        The compiled function maps (state, sums, first, n, last) to (state, sums of training losses `[runs]`, validation
-        losses `[runs]`). `sums` are those of the earlier pieces of the chunk, `self.zeros(state)` for the first. If `last`,
-        the validation loss is computed and may select the parameters; otherwise it is 0 and has no effect.
+        Args:
+          state: a state of all runs; the program is compiled for its shapes.
+          rates: learning rates, `[runs]`.
+          key: random key of the phase's training data.
+
+        Returns:
+          A function that maps (state, sums, first, n, last) to (state, sums of training losses `[runs]`, validation losses
+          `[runs]`). `sums` come from the earlier piece of the chunk; for the first piece they are `self.zeros(state)`. If
+          `last`, validation losses are computed and may select the parameters; otherwise they are 0 and have no effect. The
+          function reuses the memory of the given state, so that this state cannot be read afterwards.
         """
         per_run, same = PartitionSpec("runs"), PartitionSpec()
         # One program per device without communication: each device runs its own loop at its own speed.
@@ -118,7 +127,7 @@ class PhaseProgram:
 
         carry = (state.moving, state.optimizer, sums, state.first_bad)
         moving, optimizer, sums, first_bad = jax.lax.fori_loop(0, n, body, carry)
-        # Over no runs in a piece that is not the last of its chunk.
+        # `validated` is the number of runs, or 0 in a piece that is not the last of its chunk.
         losses = over_runs(lambda m, s: self._validate({**s, **m}, validation), validated, moving, state.still)
         better = (losses < state.best_loss) & (first_bad < 0) & (validated > 0)
         keep = lambda new, old: jnp.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
@@ -137,9 +146,9 @@ class PhaseProgram:
         loss_of = lambda m: masked_mse(self._apply({**still, **m}, batch.inputs), batch.targets, batch.mask)
         loss, gradients = jax.value_and_grad(loss_of)(moving)
         if self._phase.reset_optimizer_every:
-            fresh = self._transform.init(moving)
+            restarted = self._transform.init(moving)
             restart = step % self._phase.reset_optimizer_every == 0
-            optimizer = jax.tree.map(lambda new, old: jnp.where(restart, new, old), fresh, optimizer)
+            optimizer = jax.tree.map(lambda new, old: jnp.where(restart, new, old), restarted, optimizer)
         updates, optimizer = self._transform.update(gradients, optimizer, moving)
         factor = rate * rate_factor(self._phase, step)
         moving = jax.tree.map(lambda p, u: p - factor.astype(p.dtype) * u, moving, updates)
@@ -156,7 +165,7 @@ def as_float(batch: Batch) -> Batch:
 
 
 def _in_pieces(batch: Batch) -> Batch:
-    """Cut trials into equal pieces of at most `VALIDATION_TRIALS_AT_ONCE`: leaves `[pieces, T, b, ...]`."""
+    """Divide trials into groups of equal size, at most `VALIDATION_TRIALS_AT_ONCE`: leaves `[groups, T, trials, ...]`."""
     trials = batch.targets.shape[1]
     pieces = next(p for p in range(1, trials + 1) if trials % p == 0 and trials // p <= VALIDATION_TRIALS_AT_ONCE)
     mask = jnp.broadcast_to(batch.mask, (*batch.mask.shape[:1], trials, *batch.mask.shape[2:]))

@@ -18,9 +18,10 @@ TRIALS_AT_ONCE = 1000
 
 
 def predictor(model: Model, task: Task, frozen: FrozenSet) -> Callable[[Any], np.ndarray]:
-    """A function from parameters to predictions `[T, B, O]` on all trials of a set, compiled once for many parameters.
+    """A function from parameters to predictions `[T, B, O]` on all trials of a frozen set.
 
-    Trials are processed in batches of equal size, so that memory is bounded and one compiled program is enough.
+    It is compiled at its first call only. Trials are processed in batches of equal size, so that memory is bounded and one
+    compiled program is enough.
     """
     dtype = jnp.result_type(float)
     inputs = tree.map_structure(lambda a: np.asarray(a, dtype), task.unpack(frozen.arrays).inputs)

@@ -1,7 +1,7 @@
-"""The state of one run between two chunks of training: everything that its future depends on, and its history.
+"""Snapshots: the state from which a run can continue after a chunk of training, and the history of the run.
 
-The data of a step are a function of the data seed, the phase and the step, so no random generator has to be stored. As a
-file, a snapshot is a flat dict of arrays and a dict of plain facts, with a hash over both.
+The data of a step are a function of the data seed, the phase and the step, so no random generator has to be stored. In a
+file, a snapshot is a flat dict of arrays and a dict of facts (JSON values), with a hash of both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nmbench.contracts.parameters import Flat
 
 
 class CurvePoint(NamedTuple):
-    """A point of a training curve: total step, mean training loss since the last point, and validation loss."""
+    """A point of a training curve: step over all phases, mean training loss since the last point, validation loss."""
 
     step: int
     train_loss: float
@@ -27,7 +27,7 @@ class CurvePoint(NamedTuple):
 
 
 class PhaseOutcome(NamedTuple):
-    """The result of a phase: selected and last parameters, the selected step (counted over all phases) and its loss."""
+    """The result of a phase: selected and last parameters, selected step (over all phases) and its validation loss."""
 
     chosen: Flat
     last: Flat
@@ -37,16 +37,16 @@ class PhaseOutcome(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """One run between two chunks.
+    """The state and the history of one run between two chunks.
 
     Attributes:
       phase: index of the current phase.
-      step: number of steps of this phase that are done.
-      state: state leaves by name; see `nmbench.training.state.State`.
+      step: number of steps done in this phase.
+      state: leaves of the run's state by name; see `nmbench.training.state.State`.
       outcomes: results of the earlier phases.
-      curve: all points so far.
+      curve: all points of the training curve so far.
       diverged_at: see `nmbench.training.trainer.TrainedRun`.
-      compile_s, train_s: the run's share of the seconds spent so far.
+      compile_s, train_s: the run's share of the seconds of compilation and of training so far.
     """
 
     phase: int
@@ -68,7 +68,7 @@ def pack(snapshot: Snapshot) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     for k, outcome in enumerate(snapshot.outcomes):
         arrays.update({f"outcome{k}/chosen/{name}": np.asarray(leaf) for name, leaf in outcome.chosen.items()})
         arrays.update({f"outcome{k}/last/{name}": np.asarray(leaf) for name, leaf in outcome.last.items()})
-    # Losses may be infinite, which JSON cannot hold, so they are arrays.
+    # Losses may be infinite, which JSON cannot represent, so they are stored in arrays.
     arrays["curve"] = np.asarray(snapshot.curve, np.float64).reshape(-1, 3)
     arrays["outcomes"] = np.asarray([(o.step, o.loss) for o in snapshot.outcomes], np.float64).reshape(-1, 2)
     return arrays, {name: getattr(snapshot, name) for name in _FACTS}

@@ -12,10 +12,17 @@ from nmbench.contracts import parameters as flat_params
 
 
 class State(NamedTuple):
-    """The state of several runs; every leaf has the axis of the runs first.
+    """The state of several runs; the first axis of every leaf runs over them.
 
-    moving and still are the parameters that are trained and those that are not. `first_bad` is the first step of the phase
-    whose loss was not finite or above the limit, -1 if there is none.
+    Attributes:
+      moving: parameters that the phase trains.
+      still: all other parameters.
+      optimizer: state of the optimiser.
+      best: the trained parameters with the lowest validation loss so far; those of a diverged run no longer change.
+      best_loss: this validation loss; infinite before the first validation.
+      best_step: number of steps of the phase after which it was measured.
+      first_bad: first step of the phase (0-based) with a training loss that is above the limit or not a number; -1 if there
+        is none.
     """
 
     moving: flat_params.Flat
@@ -28,12 +35,12 @@ class State(NamedTuple):
 
 
 def names(state: State) -> list[str]:
-    """A name for every leaf, in order."""
+    """Names of all leaves, in order."""
     return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(state)[0]]
 
 
 def fresh(current: flat_params.Flat, partition: flat_params.Predicate, optimizer: optax.GradientTransformation) -> State:
-    """The state at the start of a phase, from parameters `[runs, ...]`."""
+    """The state at the start of a phase in which the `partition` of the parameters `[runs, ...]` is trained."""
     moving, still = flat_params.split(current, partition)
     runs = next(iter(current.values())).shape[0]
     return State(
@@ -48,5 +55,5 @@ def fresh(current: flat_params.Flat, partition: flat_params.Predicate, optimizer
 
 
 def merge(state: State, selection: str) -> flat_params.Flat:
-    """All parameters, `[runs, ...]`: the best ones or the last ones."""
+    """All parameters, `[runs, ...]`: the best ones if `selection` is "best", the last ones if it is "last"."""
     return {**state.still, **(state.best if selection == "best" else state.moving)}

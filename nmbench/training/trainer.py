@@ -1,10 +1,10 @@
 """The trainer: any sequence of phases, several runs in one compiled program, training data drawn on the device.
 
-Runs are sharded over devices. Within a device each step goes through its runs one after another. This is faster than
-vectorising over them, because the activations of one run fit into the cache and those of several do not, and a run's
-parameters do not depend on the other runs by a single bit. All runs share the training batches, because data never depend on
-the model or its seed. Steps are compiled in chunks of `validate_every`; after each chunk the validation loss decides which
-parameters to keep. Memory does not grow with the number of steps.
+Runs are distributed over devices. In each step, a device updates its runs one after another. This is faster than vectorising
+over runs, because the activations of one run fit into the cache and those of several runs do not. It also makes a run
+independent of the other runs, to the last bit. All runs share the training batches, because data never depend on the model
+or its seed. Steps are executed in chunks of `validate_every`; after each chunk the validation loss decides which parameters
+to keep. The memory of the device does not grow with the number of steps.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class TrainingRun(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
-    """What is trained and how; the same for all runs that are trained together.
+    """Settings shared by all runs that are trained together.
 
     Attributes:
       model: pure functions of the model.
-      task: gives training data and validation sets.
-      baseline: gives the partitions that phases refer to.
-      phases: each starts from the parameters that the phase before it selected, with a fresh optimiser.
-      validate_every: steps per compiled chunk.
+      task: its training data and validation sets are used.
+      baseline: its partitions and input weights are used.
+      phases: phases in order; each starts from the parameters that the previous phase selected, with a fresh optimiser.
+      validate_every: steps per chunk.
       selection: "best" or "last"; see `nmbench.Protocol`.
       loss_limit: see `nmbench.Protocol`.
       data_seed: seed of the training data.
-      max_devices: largest number of devices to use; all by default.
+      max_devices: largest number of devices to use; no limit by default.
     """
 
     model: Model
@@ -73,13 +73,14 @@ class TrainedRun:
     Attributes:
       params: the selected parameters, NumPy leaves in the model's own tree.
       last_params: the parameters after the last step.
-      selected_step: step (counted over all phases) that `params` come from; 0 is the initial state.
+      selected_step: number of steps, over all phases, after which `params` were selected; 0 for the initial parameters.
       validation_loss: validation loss of `params`.
-      phase_losses: selected validation loss of every phase, each on the phase's own validation set.
-      stages: parameters selected by the phases that have a stage name.
+      phase_losses: validation loss of the parameters that each phase selected, on the phase's own validation set.
+      stages: stage name to the parameters that were selected in this stage.
       curve: one point per validation.
-      diverged_at: first step whose loss was not finite or above the limit (the last step if only the validation loss was
-        never finite), None if the run did not diverge.
+      diverged_at: first step (1-based, over all phases) with a training loss that is above the limit or not a number. If
+        there is none, but the validation loss that a phase selects is not finite, the last step of this phase. None if the
+        run did not diverge.
     """
 
     params: Any
@@ -93,7 +94,7 @@ class TrainedRun:
 
 
 class Timing(NamedTuple):
-    """Seconds of compilation and training, over all runs together and without earlier sessions; number of devices used."""
+    """Seconds of compilation and of training, for all runs together, without earlier sessions; number of devices used."""
 
     compile_s: float
     train_s: float
@@ -101,12 +102,12 @@ class Timing(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A piece of training that has just ended; see `Trainer`.
+    """Progress at the start of a phase or after a piece of training; see `Trainer`.
 
     Attributes:
       step: number of steps done in all phases.
-      train_losses: `[runs]` mean training loss of the current chunk so far, None at the start of a phase.
-      validation_losses: `[runs]`, None unless the piece ends a chunk.
+      train_losses: mean training losses of the current chunk so far, `[runs]`; None at the start of a phase.
+      validation_losses: `[runs]` at the end of a chunk, otherwise None.
     """
 
     step: int
@@ -118,15 +119,15 @@ class Trainer:
     """Trains several runs together. Iterate over it to train, then call `results`.
 
     Iteration yields a `Piece` at the start of each phase, about every two seconds within a chunk, and after each chunk. Call
-    `snapshots` at the start of a phase or after a chunk, or after the iteration; not in the middle of a chunk.
+    `snapshots` at the start of a phase, after a chunk or after the iteration, but not within a chunk.
 
     Args:
-      setup: what is trained and how.
+      setup: settings of all runs.
       runs: seeds and learning rates.
       resume: one snapshot per run, all at the same step of the same phase; empty to start from the beginning.
 
     Raises:
-      NmbenchError: see `check`.
+      NmbenchError: see `check`; during iteration, a phase trains no parameter.
     """
 
     def __init__(self, setup: TrainingSetup, runs: Sequence[TrainingRun], resume: Sequence[Snapshot] = ()):
@@ -169,7 +170,7 @@ class Trainer:
                     began = time.perf_counter()
                     piece = length.start(steps - ran)
                     state, sums, validation = compiled(state, sums, done + ran, piece, ran + piece == steps)
-                    # This waits for the piece, so that the next one is not submitted before it has ended.
+                    # This waits for the end of the piece, so that the next piece is not submitted before.
                     losses, ran = jax.device_get(sums), ran + piece
                     losses = losses / losses.dtype.type(ran)
                     length.finish(piece)
@@ -190,15 +191,15 @@ class Trainer:
 
     @property
     def timing(self) -> Timing:
-        """Seconds spent so far, and the number of devices."""
+        """The `Timing` so far."""
         return Timing(self._compile_s, self._train_s, len(self._devices))
 
     def results(self) -> list[TrainedRun]:
-        """One `TrainedRun` per run, in order; call it after the iteration."""
+        """One `TrainedRun` per run, in the order of `runs`; call it after the iteration."""
         return [history.result(self._setup.phases, self._tree) for history in self._histories]
 
     def snapshots(self) -> list[Snapshot]:
-        """The state of every run, to resume from; empty before the first piece."""
+        """Snapshots of all runs, in the order of `runs`; empty before the iteration starts."""
         if self._position is None:
             return []
         phase, step, state = self._position
@@ -225,16 +226,16 @@ class Trainer:
         return flat_params.unflatten(self._like, flat)
 
     def _initial_parameters(self, runs: Sequence[TrainingRun]) -> flat_params.Flat:
-        """Parameters by name, `[runs, ...]`."""
+        """Initial parameters by name, `[runs, ...]`."""
         init = jax.jit(self._setup.model.init)
-        flat = [flat_params.flatten(init(jax.random.key(run.seed))) for run in runs]
-        return {name: jnp.stack([params[name] for params in flat]) for name in flat_params.flatten(self._like)}
+        flat = [jax.device_get(flat_params.flatten(init(jax.random.key(run.seed)))) for run in runs]
+        return {name: jnp.asarray(np.stack([params[name] for params in flat])) for name in flat_params.flatten(self._like)}
 
     def _all_diverged(self) -> bool:
         return all(history.diverged_at is not None for history in self._histories)
 
     def _end_phase(self, state: State, before: int) -> None:
-        """Record the outcome of a phase for every run; `before`: number of steps of the earlier phases."""
+        """Record the outcome of a phase for every run. `before`: number of steps in the earlier phases."""
         selection = self._setup.selection
         chosen, last = jax.device_get((merge(state, selection), merge(state, "last")))
         steps, losses = jax.device_get((state.best_step, state.best_loss))
@@ -250,7 +251,7 @@ class Trainer:
 
 
 def train(setup: TrainingSetup, runs: Sequence[TrainingRun]) -> tuple[list[TrainedRun], Timing]:
-    """Train all runs to the end, without progress and checkpoints."""
+    """Train all runs to the end, without progress reports and checkpoints."""
     trainer = Trainer(setup, runs)
     for _ in trainer:
         pass
@@ -259,7 +260,7 @@ def train(setup: TrainingSetup, runs: Sequence[TrainingRun]) -> tuple[list[Train
 
 @dataclasses.dataclass
 class _RunHistory:
-    """The past of one run: training curve, divergence, results of finished phases, seconds spent in earlier sessions."""
+    """The history of one run: training curve, divergence, outcomes of finished phases, seconds of earlier sessions."""
 
     curve: list[CurvePoint] = dataclasses.field(default_factory=list)
     diverged_at: int | None = None
@@ -272,7 +273,7 @@ class _RunHistory:
         return cls(list(snapshot.curve), snapshot.diverged_at, list(snapshot.outcomes), snapshot.compile_s, snapshot.train_s)
 
     def add(self, before: int, step: int, train_loss: float, validation_loss: float, first_bad: int) -> None:
-        """Record a chunk that ended at `step` of a phase; `before`: number of steps of the earlier phases."""
+        """Record a chunk that ended at `step` of a phase. `before`: number of steps in the earlier phases."""
         self.curve.append(CurvePoint(before + step, train_loss, validation_loss))
         if first_bad >= 0 and self.diverged_at is None:
             self.diverged_at = before + first_bad + 1
@@ -296,12 +297,17 @@ class _RunHistory:
 
 
 def check(task: Task, baseline: Baseline, phases: Sequence[ResolvedPhase]) -> None:
-    """Raise `NmbenchError` if a phase names data, a set or a partition that does not exist; nothing is computed."""
+    """Raise `NmbenchError` if a phase does not fit the task and the model; nothing is computed.
+
+    A phase fits if its training data, frozen set, partition and input channels exist and optax accepts its options.
+    """
     for phase in phases:
         baseline.partition(phase.partition)
         check_new_inputs(baseline.name, baseline.input_weights, task.spec, phase.new_inputs)
         transform(phase)
         if phase.data not in task.training:
-            raise NmbenchError(f"task {task.name!r} has no training data {phase.data!r}: {', '.join(task.training)}")
+            raise NmbenchError(f"task {task.name!r} has no training data {phase.data!r} (known: {', '.join(task.training)})")
         if phase.validation not in task.set_sizes:
-            raise NmbenchError(f"task {task.name!r} has no frozen set {phase.validation!r}: {', '.join(task.set_sizes)}")
+            raise NmbenchError(
+                f"task {task.name!r} has no frozen set {phase.validation!r} (known: {', '.join(task.set_sizes)})"
+            )

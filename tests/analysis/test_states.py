@@ -148,7 +148,7 @@ def test_states_that_cannot_be_recorded_give_one_line(make_network, inputs):
             return (lambda key: {"a": jnp.ones((N, 1))[0]}), apply
 
         network = make_network("pair", N=1)
-        with pytest.raises(NmbenchError, match="'pair' brings its own apply: its states cannot be recorded"):
+        with pytest.raises(NmbenchError, match="'pair' has its own apply, so its states cannot be recorded"):
             record(network, inputs)
     with pytest.raises(NmbenchError, match="has no task; give the inputs"):
         record(make_network("rnn", N=3))

@@ -1,4 +1,4 @@
-"""Every cell against a plain NumPy loop over trials and steps, written from SCIENCE-style equations and nothing else."""
+"""The cells of the publication against plain NumPy loops over trials and steps, written from its equations alone."""
 
 import dataclasses
 
@@ -10,18 +10,20 @@ import pytest
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.registration import register_baseline
 from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.experiments.sizing import shapes
+from nmbench.support.errors import NmbenchError
+from support.cells import (
+    SPEC,
+    check_float32,
+    check_outputs_and_gradient,
+    initialised,
+    jit,
+    random_inputs,
+    runnable,
+    sigmoid,
+    start,
+)
 from support.models import RowGRU
-
-SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
-BATCH = 4
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
-
-
-def start(p, name, size):
-    return p[f"fixed_{name}"][:, 0] if f"fixed_{name}" in p else np.full(size, 0.1)
 
 
 def nmrnn(p, u, c, h):
@@ -91,8 +93,12 @@ def lstm(p, u, c, h):
 
 CASES = [
     ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3}),
-    ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3, "feedback": True}),
-    ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3, "feedback": True, "parametrisation": "published", "readout_bias": False}),
+    ("nmrnn", nmrnn, {"N": 7, "M": 4, "K": 3, "feedback": True, "tau_z": 3.0}),
+    (
+        "nmrnn",
+        nmrnn,
+        {"N": 7, "M": 4, "K": 3, "feedback": True, "parametrisation": "published", "readout_bias": False, "tau_z": 3.0},
+    ),
     ("nmrnn", nmrnn, {"N": 6, "M": 2, "K": 8, "feedback": True, "drawn_start": True, "tau_x": 2.0, "tau_z": 3.0}),
     ("nmrnn_linear", nmrnn_linear, {"N": 7, "M": 4, "K": 1}),
     ("nmrnn_linear", nmrnn_linear, {"N": 7, "M": 4, "K": 3, "linear_z": True, "tau_x": 2.0, "tau_z": 10.0}),
@@ -108,30 +114,14 @@ CASES = [
 ]
 
 
-def largest_difference(name, loop, hparams, dtype):
-    """Between a cell and its loop, absolute or relative to what is larger than 1."""
-    baseline = BASELINES.get(name)
-    hparams = {**baseline.hparams, **hparams}
-    model = baseline.build(SPEC, hparams)
-    params = jax.tree.map(lambda a: a + 0.05, model.init(jax.random.key(3)))
-    random = np.random.RandomState(0)
-    u, c = (random.randn(SPEC.steps, BATCH, k).astype(dtype) for k in (3, 2))
-    outputs = jax.jit(model.apply)(params, {"sensory": jnp.asarray(u), "context": jnp.asarray(c)})
-    assert outputs.dtype == dtype
-    (flat,) = jax.tree.map(lambda a: np.asarray(a, np.float64), params).values()
-    expected = np.stack([loop(flat, u[:, b], c[:, b], hparams) for b in range(BATCH)], axis=1)
-    return np.max(np.abs(outputs - expected) / np.maximum(1.0, np.abs(expected)))
+@pytest.mark.parametrize(("name", "loop", "hparams"), CASES)
+def test_cell_and_its_gradient_equal_a_numpy_loop(name, loop, hparams):
+    check_outputs_and_gradient(name, loop, hparams)
 
 
 @pytest.mark.parametrize(("name", "loop", "hparams"), CASES)
 def test_cell_equals_a_numpy_loop_in_float32(name, loop, hparams):
-    assert largest_difference(name, loop, hparams, np.float32) < 1e-6
-
-
-@pytest.mark.parametrize(("name", "loop", "hparams"), CASES)
-def test_cell_equals_a_numpy_loop_in_float64(name, loop, hparams):
-    with jax.enable_x64(True):
-        assert largest_difference(name, loop, hparams, np.float64) < 1e-12
+    check_float32(name, loop, hparams, 5e-6)
 
 
 def test_equations_1_to_3_of_the_supplement_are_one_configuration():
@@ -142,9 +132,9 @@ def test_equations_1_to_3_of_the_supplement_are_one_configuration():
     tau_z, N, M = 4.0, 8, 5
     with jax.enable_x64(True):
         model = baseline.build(spec, {**baseline.hparams, **printed, "N": N, "M": M, "K": 2, "tau_z": tau_z})
-        params = model.init(jax.random.key(1))
+        params = jit(model.init)(jax.random.key(1, impl="rbg"))
         u = np.random.RandomState(0).randn(spec.steps, 3)
-        outputs = model.apply(params, {"sensory": jnp.asarray(u[:, None])})[:, 0]
+        outputs = np.asarray(jit(model.apply)(params, {"sensory": jnp.asarray(u[:, None])}))[:, 0]
         p = {name: np.asarray(value) for name, value in params["nmrnn_linear"].items()}
     assert set(p) == {"L", "B_x", "W_z", "B_z", "B_zx", "A_z", "b_z", "C", "d"}
     x, z = np.full(N, 0.1), np.full(M, 0.1)
@@ -155,52 +145,41 @@ def test_equations_1_to_3_of_the_supplement_are_one_configuration():
         np.testing.assert_allclose(outputs[t], p["C"] @ x + p["d"][:, 0], rtol=1e-12, atol=1e-12)
 
 
-def test_only_the_neuromodulatory_network_sees_the_context():
-    """With the gates cut off from z, the output of an NM-RNN does not depend on the context; that of an LR-RNN does."""
-    changes = {}
-    for name in ("nmrnn", "nmrnn_linear", "lrrnn"):
-        baseline = BASELINES.get(name)
-        model = baseline.build(SPEC, {**baseline.hparams, "N": 6, "K": 3})
-        params = model.init(jax.random.key(0))
-        inputs = {"sensory": jnp.ones((SPEC.steps, 2, 3)), "context": jnp.zeros((SPEC.steps, 2, 2))}
-        other = {**inputs, "context": jnp.ones((SPEC.steps, 2, 2))}
-        difference = lambda p, model=model, inputs=inputs, other=other: float(
-            jnp.abs(model.apply(p, inputs) - model.apply(p, other)).max()
-        )
-        cut = {m: {**leaves, "A_z": 0 * leaves["A_z"]} if "A_z" in leaves else leaves for m, leaves in params.items()}
-        changes[name] = (difference(params), difference(cut))
-    assert changes["nmrnn"][0] > 1e-6 and changes["nmrnn"][1] == 0
-    assert changes["nmrnn_linear"][0] > 1e-6 and changes["nmrnn_linear"][1] == 0
-    assert changes["lrrnn"][1] > 1e-3
+@pytest.mark.parametrize("name", ["nmrnn", "nmrnn_linear", "lrrnn"])
+def test_only_the_neuromodulatory_network_sees_the_context(name):
+    """Without the weights from z to the gates, the output of an NM-RNN does not depend on the context."""
+    apply, p = runnable(name, N=6, K=3)
+    inputs = random_inputs()
+    other = {**inputs, "context": inputs["context"] + 1}
+    difference = lambda p: np.abs(apply(p, inputs) - apply(p, other)).max()
+    assert difference(p) > (1e-3 if name == "lrrnn" else 1e-6)
+    assert name == "lrrnn" or difference({**p, "A_z": 0 * p["A_z"]}) == 0
 
 
 def test_matched_low_rank_rnn_is_the_nmrnn_with_open_gates():
     """With b_z so large that s = 1, an NM-RNN with feedback weights 0 is the matched LR-RNN, exactly."""
-    lr = BASELINES.get("lrrnn")
-    nm = BASELINES.get("nmrnn")
-    lr_model = lr.build(SPEC, {**lr.hparams, "N": 6, "K": 3})
-    nm_model = nm.build(SPEC, {**nm.hparams, "N": 6, "K": 3, "M": 2})
-    p = nm_model.init(jax.random.key(0))["nmrnn"]
-    q = lr_model.init(jax.random.key(1))["lrrnn"]
-    p = {**p, "b_z": jnp.full_like(p["b_z"], 100.0)}
-    q = {**q, **{k: p[k] for k in ("L", "R", "C", "d")}}
-    # The LR-RNN sees context too; blind it there. dm-tree sorts "context" before "sensory".
-    q["B"] = jnp.concatenate([jnp.zeros((6, 2)), p["B_x"]], axis=1)
-    inputs = {"sensory": jnp.ones((SPEC.steps, 2, 3)), "context": jnp.ones((SPEC.steps, 2, 2))}
-    a, b = nm_model.apply({"nmrnn": p}, inputs), lr_model.apply({"lrrnn": q}, inputs)
-    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+    apply, p = runnable("nmrnn", N=6, K=3, M=2)
+    apply_lr, q = runnable("lrrnn", N=6, K=3)
+    p = {**p, "b_z": np.full_like(p["b_z"], 100.0)}
+    # The LR-RNN reads the context too; here its weights for it are 0. dm-tree sorts "context" before "sensory".
+    q = {
+        **q,
+        **{k: p[k] for k in ("L", "R", "C", "d")},
+        "B": np.concatenate([np.zeros((6, 2), np.float32), p["B_x"]], axis=1),
+    }
+    np.testing.assert_allclose(apply(p, random_inputs()), apply_lr(q, random_inputs()), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("N", "K"), [(18, 8), (300, 8), (40, 30)])
 def test_matched_factors_start_at_a_gain_of_order_one(N, K):
-    """Mean spectral radius of L R^T over seeds is the declared gain, whatever the sizes (circular law, K large enough)."""
+    """Mean spectral radius of L R^T over seeds is the declared gain, for any sizes (circular law, K large enough)."""
     baseline = BASELINES.get("lrrnn")
     model = baseline.build(SPEC, {**baseline.hparams, "N": N, "K": K, "orthonormal": False})
-    radii = []
-    for seed in range(20):
-        p = model.init(jax.random.key(seed))["lrrnn"]
-        radii.append(max(abs(np.linalg.eigvals(np.asarray(p["R"]).T @ np.asarray(p["L"])))))
-    assert 0.8 * 1.5 < np.mean(radii) < 1.2 * 1.5
+    factors = lambda key: {name: model.init(key)["lrrnn"][name] for name in ("L", "R")}
+    p = jit(jax.vmap(factors))(jax.random.split(jax.random.key(0, impl="rbg"), 20))
+    products = np.einsum("snk,snl->skl", np.asarray(p["R"]), np.asarray(p["L"]))
+    radius = np.abs(np.linalg.eigvals(products)).max(axis=1).mean()
+    assert 0.8 * 1.5 < radius < 1.2 * 1.5
 
 
 @pytest.mark.parametrize(
@@ -219,18 +198,14 @@ def test_matched_factors_start_at_a_gain_of_order_one(N, K):
     ],
 )
 def test_initial_spread(name, hparams, stddevs):
-    baseline = BASELINES.get(name)
-    (p,) = baseline.build(SPEC, {**baseline.hparams, **hparams}).init(jax.random.key(0)).values()
+    p = initialised(name, **hparams)
     for parameter, stddev in stddevs.items():
-        values = np.asarray(p[parameter])
+        values = p[parameter]
         # Five standard errors of an estimated standard deviation.
         np.testing.assert_allclose(values.std(), stddev, rtol=5 / np.sqrt(2 * values.size), err_msg=parameter)
 
 
 def test_refusals_are_one_line():
-    from nmbench.experiments.sizing import shapes
-    from nmbench.support.errors import NmbenchError
-
     nm = BASELINES.get("nmrnn")
     for bad, word in [({"K": 9}, "N >= K"), ({"tau_x": 0.5}, "time constant"), ({"parametrisation": "x"}, "matched")]:
         with pytest.raises(NmbenchError, match=word) as caught:
@@ -246,19 +221,21 @@ SLOW = [(e.name, 17) for e in BASELINES.entries() if e.name != "nmrnn"]
 def test_recomputing_activations_changes_nothing(name, steps):
     """Outputs and gradients with `remat`, in segments that fit and that do not, are those without, in float64."""
     spec = dataclasses.replace(SPEC, steps=steps)
+    random = np.random.RandomState(0)
+    inputs = {"sensory": random.randn(steps, 2, 3), "context": random.randn(steps, 2, 2)}
+    results = []
     with BASELINES.restored(), jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
         register_baseline("row_gru", free_size="N")(RowGRU)
-        baseline = BASELINES.get(name)
-        hparams = {**baseline.hparams, "N": 6}
-        plain, recomputed = (baseline.build(spec, hparams, remat=remat) for remat in (False, True))
-        params = plain.init(jax.random.key(0))
-        random = np.random.RandomState(0)
-        inputs = {"sensory": jnp.asarray(random.randn(steps, 2, 3)), "context": jnp.asarray(random.randn(steps, 2, 2))}
-        results = []
-        for model in (plain, recomputed):
-            loss = lambda p, model=model: jnp.sum(model.apply(p, inputs) ** 2)
-            results.append((model.apply(params, inputs), jax.grad(loss)(params)))
-            assert jax.tree.structure(model.init(jax.random.key(0))) == jax.tree.structure(params)
+        for remat in (False, True):
+            baseline = BASELINES.get(name)
+            model = baseline.build(spec, {**baseline.hparams, "N": 6}, remat=remat)
+            params = jit(model.init)(jax.random.key(0, impl="rbg"))
+
+            def loss(p, model=model):
+                outputs = model.apply(p, inputs)
+                return jnp.sum(outputs**2), outputs
+
+            results.append(jit(jax.grad(loss, has_aux=True))(params))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), *results)
 
 

@@ -1,28 +1,22 @@
 """The models beside those of the publication against plain NumPy loops, and in limits where the answer is known."""
 
-import functools
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
 from nmbench.contracts.catalog import BASELINES
-from nmbench.contracts.specs import ArraySpec, SequenceSpec
 from nmbench.experiments.sizing import shapes
 from nmbench.support.errors import NmbenchError
-
-SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
-BATCH = 4
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
-
-
-def start(p, name, size):
-    return p[f"fixed_{name}"][:, 0] if f"fixed_{name}" in p else np.full(size, 0.1)
+from support.cells import (
+    SPEC,
+    check_float32,
+    check_outputs_and_gradient,
+    initialised,
+    random_inputs,
+    runnable,
+    sigmoid,
+    start,
+)
 
 
 def readout(p, x):
@@ -113,75 +107,16 @@ CASES = [
     ("nmrnn_full", nmrnn_full, {"N": 6, "M": 5, "K": 2, "tau_z": 2.0, "tau_x": 3.0, "feedback": True, "drawn_start": True}),
 ]
 RIVALS = sorted({name for name, _, _ in CASES})
-# Without LLVM's optimisations, which take longer than everything else here.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-def inputs_of(dtype, batch=BATCH):
-    random = np.random.RandomState(0)
-    return [random.randn(SPEC.steps, batch, k).astype(dtype) for k in (3, 2)]
-
-
-def relative(found, expected):
-    """Largest difference, absolute or relative to what is larger than 1."""
-    return np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected)))
-
-
-def drawn(name, hparams):
-    """(model, parameters of every shape it has, float64), away from any special start."""
-    baseline = BASELINES.get(name)
-    hparams = {**baseline.hparams, **hparams}
-    random, params = np.random.RandomState(3), {}
-    for flat, shape in shapes(baseline, SPEC, hparams).items():
-        params[flat.rsplit("|", 1)[1]] = 0.05 + random.randn(*shape) / np.sqrt(shape[1])
-    return baseline.build(SPEC, hparams), params, hparams
 
 
 @pytest.mark.parametrize(("name", "loop", "hparams"), CASES)
 def test_cell_and_its_gradient_equal_a_numpy_loop(name, loop, hparams):
-    """Outputs to 1e-12. The gradient, of the sum of squared outputs of one trial, by every learned parameter in a random
-    direction, against central differences of the loop. All in float64."""
-    model, p, hparams = drawn(name, hparams)
-    u, c = inputs_of(np.float64)
-    expected = np.stack([loop(p, u[:, b], c[:, b], hparams) for b in range(BATCH)], axis=1)
-
-    def loss(params):
-        outputs = model.apply({name: params}, {"sensory": jnp.asarray(u), "context": jnp.asarray(c)})
-        return jnp.sum(outputs[:, 0] ** 2), outputs
-
-    with jax.enable_x64(True):
-        gradients, outputs = jax.tree.map(np.asarray, jit(jax.grad(loss, has_aux=True))(p))
-    assert outputs.dtype == np.float64 and relative(outputs, expected) < 1e-12
-    random = np.random.RandomState(4)
-    for parameter in (k for k in p if not k.startswith("fixed_")):
-        direction = random.randn(*p[parameter].shape)
-        moved = [{**p, parameter: p[parameter] + step * direction} for step in (1e-5, -1e-5)]
-        up, down = (np.sum(loop(q, u[:, 0], c[:, 0], hparams) ** 2) for q in moved)
-        slope = (up - down) / 2e-5
-        assert abs(slope) > 1e-5, f"{parameter} has no effect"
-        np.testing.assert_allclose(np.sum(gradients[parameter] * direction), slope, rtol=1e-5, atol=1e-8, err_msg=parameter)
+    check_outputs_and_gradient(name, loop, hparams)
 
 
 @pytest.mark.parametrize(("name", "loop", "hparams"), CASES[::2])
 def test_cell_equals_a_numpy_loop_in_float32(name, loop, hparams):
-    model, p, hparams = drawn(name, hparams)
-    u, c = inputs_of(np.float32)
-    single = {k: v.astype(np.float32) for k, v in p.items()}
-    outputs = np.asarray(jit(model.apply)({name: single}, {"sensory": u, "context": c}))
-    expected = np.stack([loop(p, u[:, b], c[:, b], hparams) for b in range(BATCH)], axis=1)
-    assert outputs.dtype == np.float32 and relative(outputs, expected) < 5e-6
-
-
-def initialised(name, seed=0, **hparams):
-    """(model, its parameters) on SPEC with its defaults and these hyperparameters."""
-    baseline = BASELINES.get(name)
-    model = baseline.build(SPEC, {**baseline.hparams, **hparams})
-    # This kind of key compiles several times faster than the default.
-    ((module, params),) = jit(model.init)(jax.random.key(seed, impl="rbg")).items()
-    apply = jit(model.apply)
-    return lambda p, inputs: np.asarray(apply({module: p}, inputs)), {
-        name: np.array(value) for name, value in params.items()
-    }
+    check_float32(name, loop, hparams, 5e-6)
 
 
 def with_rows(array, rows, value):
@@ -189,11 +124,6 @@ def with_rows(array, rows, value):
     copy = array.copy()
     copy[rows] = value
     return copy
-
-
-def random_inputs():
-    u, c = inputs_of(np.float32)
-    return {"sensory": jnp.asarray(u), "context": jnp.asarray(c)}
 
 
 def test_closed_gates_keep_the_state():
@@ -204,7 +134,7 @@ def test_closed_gates_keep_the_state():
         "ctrnn_gated": ("b_z", lambda b: b - 200.0),
     }
     for name, (parameter, change) in shut.items():
-        apply, p = initialised(name, N=6)
+        apply, p = runnable(name, N=6)
         kept = 0.1 * p["C"].sum(axis=1) + p["d"][:, 0]
         outputs = apply({**p, parameter: change(p[parameter])}, random_inputs())
         np.testing.assert_allclose(outputs, np.broadcast_to(kept, outputs.shape), atol=1e-6, err_msg=name)
@@ -215,19 +145,20 @@ def test_open_gates_forget_the_state():
     """minGRU with z = 1 is a linear map of its present input; a GRU with z = r = 0 a squashed one."""
     inputs = random_inputs()
     v = np.concatenate([inputs["context"], inputs["sensory"]], axis=2)
-    apply, p = initialised("min_gru", N=6, layers=1)
+    apply, p = runnable("min_gru", N=6, layers=1)
     outputs = apply({**p, "b_1": with_rows(p["b_1"], slice(6), 100.0)}, inputs)
     np.testing.assert_allclose(outputs, (v @ p["W_1"][6:].T + p["b_1"][6:, 0]) @ p["C"].T + p["d"][:, 0], atol=1e-5)
-    apply, p = initialised("gru", N=6)
+    apply, p = runnable("gru", N=6)
     outputs = apply({**p, "b": with_rows(p["b"], slice(12), -100.0)}, inputs)
-    np.testing.assert_allclose(outputs, np.tanh(v @ p["W_u"][12:].T) @ p["C"].T + p["d"][:, 0], atol=1e-5)
+    bias = p["b"][12:, 0].reshape(-1, 6).sum(axis=0)
+    np.testing.assert_allclose(outputs, np.tanh(v @ p["W_u"][12:].T + bias) @ p["C"].T + p["d"][:, 0], atol=1e-5)
 
 
 def test_a_gate_without_input_is_a_leaky_rnn():
     """With W_z = B_z = 0 the gated network is the vanilla RNN with time constant tau."""
-    apply, p = initialised("ctrnn_gated", N=6, tau=4.0)
-    apply_rnn, q = initialised("rnn", N=6, tau=4.0)
-    still = {**p, "W_z": 0 * p["W_z"], "B_z": 0 * p["B_z"]}
+    apply, p = runnable("ctrnn_gated", N=6, tau=4.0)
+    apply_rnn, q = runnable("rnn", N=6, tau=4.0)
+    still = {**p, "W_z": 0 * p["W_z"], "B_z": 0 * p["B_z"], "b_z": np.full_like(p["b_z"], -np.log(3))}
     expected = apply_rnn({**q, **{k: p[k] for k in ("W", "B", "C", "d")}}, random_inputs())
     np.testing.assert_allclose(apply(still, random_inputs()), expected, atol=1e-6)
     assert np.abs(apply(p, random_inputs()) - expected).max() > 0.01
@@ -237,8 +168,8 @@ def test_a_gate_without_input_is_a_leaky_rnn():
 def test_rank_one_components_make_the_nmrnn(feedback):
     """W_k = L_k R_k^T; without feedback the NM-RNN orthonormalises L, so its L here is orthonormal from the start."""
     hparams = {"N": 6, "M": 4, "K": 3, "feedback": feedback}
-    apply, p = initialised("nmrnn", **hparams)
-    apply_full, q = initialised("nmrnn_full", **hparams)
+    apply, p = runnable("nmrnn", **hparams)
+    apply_full, q = runnable("nmrnn_full", **hparams)
     L = p["L"] if feedback else np.linalg.qr(p["L"])[0]
     W = np.einsum("ik,jk->kij", L, p["R"]).reshape(18, 6)
     assert set(q) - {"W"} == set(p) - {"L", "R"}
@@ -249,13 +180,13 @@ def test_rank_one_components_make_the_nmrnn(feedback):
 
 def test_eigenvalues_of_the_lru_start_uniform_on_a_ring():
     """Squared radius uniform in [0.25, 0.81], phase in [0, 1.5] (Kolmogorov-Smirnov); the input normalised to variance 1."""
-    _, p = initialised("lru", N=4000, H=2, r_min=0.5, r_max=0.9, max_phase=1.5)
+    p = initialised("lru", N=4000, H=2, r_min=0.5, r_max=0.9, max_phase=1.5)
     radius, phase = np.exp(-np.exp(p["nu_log"][:, 0])), np.exp(p["theta_log"][:, 0])
     assert stats.kstest(radius**2, stats.uniform(0.25, 0.56).cdf).pvalue > 1e-3
     assert stats.kstest(phase, stats.uniform(0, 1.5).cdf).pvalue > 1e-3
     assert abs(stats.spearmanr(radius, phase).statistic) < 0.06
     np.testing.assert_allclose(np.exp(2 * p["gamma_log"][:, 0]), 1 - radius**2, rtol=1e-4)
-    _, p = initialised("lru", seed=1, N=4000, H=2)
+    p = initialised("lru", seed=1, N=4000, H=2)
     radius = np.exp(-np.exp(p["nu_log"][:, 0]))
     assert radius.max() < 1 and radius.min() < 0.1 and radius.max() > 0.99
     assert all(np.isfinite(value).all() for value in p.values())
@@ -273,7 +204,7 @@ def test_eigenvalues_of_the_lru_start_uniform_on_a_ring():
     ],
 )
 def test_initial_spread(name, hparams, stddevs):
-    _, p = initialised(name, **hparams)
+    p = initialised(name, **hparams)
     for parameter, stddev in stddevs.items():
         # Five standard errors of an estimated standard deviation.
         values = p[parameter]
@@ -282,18 +213,18 @@ def test_initial_spread(name, hparams, stddevs):
 
 def test_what_starts_in_a_special_way():
     """Orthogonal blocks in the GRU, uniform weights in the minGRU, a gate that starts at 1/tau."""
-    _, p = initialised("gru", N=7)
+    p = initialised("gru", N=7)
     for block in np.split(p["W_h"], 3):
         np.testing.assert_allclose(block @ block.T, np.eye(7), atol=1e-5)
     assert np.abs(p["W_h"][:7] - p["W_h"][7:14]).max() > 0.1
-    _, p = initialised("min_gru", N=200)
+    p = initialised("min_gru", N=200)
     assert 0.99 / 200**0.5 < np.abs(p["W_2"]).max() <= 1 / 200**0.5
-    _, p = initialised("ctrnn_gated", N=3, tau=4.0)
+    p = initialised("ctrnn_gated", N=3, tau=4.0)
     np.testing.assert_allclose(sigmoid(p["b_z"]), [[0.25]], rtol=1e-6)
 
 
 def test_context_reaches_only_the_gates_of_a_full_rank_nmrnn():
-    apply, p = initialised("nmrnn_full", N=6)
+    apply, p = runnable("nmrnn_full", N=6)
     inputs = random_inputs()
     other = {**inputs, "context": inputs["context"] + 1}
     difference = lambda p: np.abs(apply(p, inputs) - apply(p, other)).max()
@@ -304,7 +235,7 @@ def test_context_reaches_only_the_gates_of_a_full_rank_nmrnn():
 def test_declared_input_weights_are_all_that_read_the_input(name):
     """At 0, every trial gives the same outputs; with any one of them back, and the gates away from 0, trials differ."""
     weights = BASELINES.get(name).input_weights
-    apply, p = initialised(name, N=6)
+    apply, p = runnable(name, N=6)
     blind = {**p, **{parameter: 0 * p[parameter] for parameter in weights}}
     spread = lambda p: np.abs(np.diff(apply(p, random_inputs()), axis=1)).max()
     assert spread(blind) == 0
@@ -320,7 +251,7 @@ def test_declared_input_weights_are_all_that_read_the_input(name):
         ("lru", {"r_min": 1.0}, "0 <= r_min < r_max <= 1, got 1.0 and 1.0"),
         ("lru", {"r_max": float("nan")}, "0 <= r_min < r_max <= 1"),
         ("lru", {"max_phase": 0.0}, "above 0, got 0.0"),
-        ("ctrnn_gated", {"tau": 1.0}, "must be above 1, got 1.0"),
+        ("ctrnn_gated", {"tau": 1.0}, "must be finite and above 1, got 1.0"),
         ("ctrnn_gated", {"tau": float("nan")}, "above 1, got nan"),
         ("nmrnn_full", {"tau_x": 0.5}, "tau_x is a time constant"),
     ],

@@ -76,13 +76,13 @@ def test_finished_runs_are_skipped_unless_forced(nmbench, toy_task, tmp_path):
     rows = csv_files.read_csv(tmp_path / "results.csv")
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("row.json")}
     code, out, err = nmbench(*run)
-    assert code == 0 and "2 of 2 runs are in" in err and "protocol matched" in out
+    assert code == 0 and "2 of 2 runs are already in" in err and "protocol matched" in out
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("row.json")} == before
     assert nmbench(*run, "--force")[0] == 0
     assert [r["value"] for r in csv_files.read_csv(tmp_path / "results.csv")] == [r["value"] for r in rows]
     assert all(p.stat().st_mtime_ns != before[p] for p in tmp_path.rglob("row.json"))
     code, _, err = nmbench(*run, "--seeds=3")
-    assert code == 0 and "2 of 3 runs are in" in err
+    assert code == 0 and "2 of 3 runs are already in" in err
     assert len(csv_files.read_csv(tmp_path / "results.csv")) == 3
 
 
@@ -101,14 +101,14 @@ def test_tune_chooses_on_validation_data_and_records_it(nmbench, toy_task, tmp_p
     assert json.loads(rows[0]["tuning_json"])["grid"] == record["grid"]
     stamp = record_file.stat().st_mtime_ns
     code, _, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--tune")
-    assert code == 0 and "2 of 2 runs are in" in err
+    assert code == 0 and "2 of 2 runs are already in" in err
     assert record_file.stat().st_mtime_ns == stamp
 
 
 def test_divergence_is_a_row_and_exit_code_one(nmbench, toy_task, tmp_path):
     code, out, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--learning_rate=1e30")
     assert code == 1
-    assert "2 (2 diverged)" in out and "seed 0: diverged: the loss was not a number or above 1e+08" in err
+    assert "2 (2 lost)" in out and "seed 0: diverged: the loss was not a number or above 1e+08" in err
     rows = csv_files.read_csv(tmp_path / "results.csv")
     assert [row["status"] for row in rows] == ["diverged"] * 2 and rows[0]["value"] is None
 
@@ -146,13 +146,13 @@ BAD_RUNS = {
     "learning rate nan": (["--learning_rate=nan"], "--learning_rate must be positive"),
     "learning rate and tune": (["--learning_rate=0.1", "--tune"], "one of --tune and --learning_rate"),
     "tuning a fixed recipe": (["--protocol=paper", "--tune"], "declares no grid"),
-    "seeds that tuning uses": (["--tune", "--first_seed=995"], "seed 1000 is one that tuning uses"),
+    "seeds that tuning uses": (["--tune", "--first_seed=995"], "seed 1000 is used for tuning"),
     "unknown flag": (["--modle=nmrnn"], "Unknown command line flag 'modle'"),
     "stray word": (["nmrnn"], "unexpected argument 'nmrnn'"),
     "malformed hparams": (["--hparams=M5"], "'M5' is not of the form K=V"),
     "repeated hparam": (["--hparams=M=5,M=6"], "'M' is given twice"),
     "unknown hparam": (["--hparams=Q=5"], "no hyperparameter 'Q'"),
-    "hparam in words": (["--hparams=M=five"], "nmrnn.M wants a int, got 'five'"),
+    "hparam in words": (["--hparams=M=five"], "nmrnn.M must be of type int, got 'five'"),
     "size zero": (["--hparams=N=0"], "nmrnn.N must be at least 1"),
     "negative size": (["--hparams=N=5,M=-3"], "nmrnn"),
     "time constant below a step": (["--hparams=tau_x=0.5"], "time constant"),
@@ -231,7 +231,7 @@ def test_validate_names_row_and_column(nmbench, finished_copy):
     path = finished_copy / "results.csv"
     path.write_text(path.read_text().replace(",true,", ",perhaps,").replace(",false,", ",perhaps,"))
     code, _, err = nmbench("validate", str(path))
-    assert code == 2 and re.search(r"results.csv, row 1, column '\w+': 'perhaps' is not a bool", err)
+    assert code == 2 and re.search(r"results.csv, row 1, column '\w+': 'perhaps' is not a valid bool", err)
 
 
 def test_list_describe_and_help(nmbench):

@@ -148,7 +148,7 @@ BAD_EXPORTS = {
     "a name that is too long": (["--task=toy", f"--out={'x' * 300}"], "cannot be written"),
     "no trials": (["--task=element_finder", "--out=x", "--train_trials=0"], "--train_trials"),
     "more trials than fit": (["--task=element_finder", "--out=x", "--train_trials=1000000000"], "give a smaller"),
-    "trials of a fixed set": (["--task=toy", "--out=x", "--train_trials=5"], "leave --train_trials out"),
+    "trials of a fixed set": (["--task=toy", "--out=x", "--train_trials=5"], "omit --train_trials"),
     "data seed out of range": (["--task=element_finder", "--out=x", "--data_seed=2147483648"], "--data_seed"),
 }
 
@@ -300,7 +300,7 @@ BAD_SCORES = {
     "a home that nobody has": (["--predictions=~nobody_here/p.npz"], "no such file"),
     "no such validation file": (["--validation_predictions=missing.npz"], "--validation_predictions=missing.npz: no such"),
     "no model": (["--model="], "--model is missing"),
-    "a model of nmbench": (["--model=nmrnn"], "nmrnn is a model of nmbench itself; give yours another name"),
+    "a model of nmbench": (["--model=nmrnn"], "nmrnn is a model of nmbench; give yours another name"),
     "a name with a space": (["--model=my model"], "'my model' cannot name a model"),
     "a name with a path": (["--model=../x"], "'../x' cannot name a model"),
     "a long name": ([f"--model={'x' * 65}"], "cannot name a model"),

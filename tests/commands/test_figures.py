@@ -123,7 +123,7 @@ def test_every_figure_is_drawn(nmbench, monkeypatch, tmp_path):
     [
         (["--only=S1"], "--out is missing"),
         (["--out=o", "--only=S7"], "there is no figure 'S7'; did you mean 'S"),
-        (["--out=o", "--results=none"], "there is no results folder none; --train=short trains"),
+        (["--out=o", "--results=none"], "there is no results folder none; --train=short creates it"),
         (["--out=o", "--protocol=macthed"], "has no protocol 'macthed'; did you mean 'matched'"),
         (["--out=o", "--train=long"], "--train"),
         (["--out=o", "--seeds=0"], "seeds"),

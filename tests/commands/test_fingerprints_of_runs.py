@@ -90,6 +90,6 @@ def test_a_run_stays_stored_until_a_number_changes(nmbench, tmp_path, monkeypatc
         with BASELINES.restored():
             code, _, err = nmbench("run", *argv)
         assert code == 0, err
-        seen.append(("1 of 1 runs are in" in err, {row["run_id"] for row in store.read("results")}))
+        seen.append(("1 of 1 runs are already in" in err, {row["run_id"] for row in store.read("results")}))
     assert [already for already, _ in seen] == [False, True, False]
     assert seen[0][1] == seen[1][1] < seen[2][1]

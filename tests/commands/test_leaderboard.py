@@ -52,8 +52,8 @@ def test_out_writes_the_printed_text_to_a_file(call):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["r.csv", "--out=r.csv"], "--out=r.csv is read from; name another file"),
-        ([".", "--out=r.csv"], "--out=r.csv is read from"),
+        (["r.csv", "--out=r.csv"], "--out=r.csv is also an input; name another file"),
+        ([".", "--out=r.csv"], "--out=r.csv is also an input"),
         (["r.csv", "--out=."], "--out=. is a folder"),
         (["r.csv", "--out="], "is a folder; name a file"),
         (["r.csv", "--out=no/such/t.csv"], "there is no folder no/such"),
@@ -87,7 +87,7 @@ def test_ladders_alone_as_a_picture_and_if_there_are_none(call, monkeypatch):
     for argv, message in (
         (["r.csv", "--plot=l.png"], "no ladder: no model has results at two budgets or more"),
         (["r.csv", "--tables=ladders"], "no ladder: no model has results at two budgets or more"),
-        (["l.csv", "--plot=l.gif"], "the name of a picture ends in .png"),
+        (["l.csv", "--plot=l.gif"], "the name of a picture must end in .png"),
         (["l.csv", "--plot=no/such/l.png"], "there is no folder no/such"),
     ):
         code, out, err = call(*argv)

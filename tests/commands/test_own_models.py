@@ -88,7 +88,7 @@ def test_a_users_variant_of_a_task_is_frozen_and_run(nmbench, tmp_path):
     plugin = tmp_path / "variant.py"
     plugin.write_text(VARIANT % "'delay', (12, 20), (13,)")
     code, _, err = nmbench("run", "--model=rnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r")
-    assert code == 2 and "make it with nmbench.freeze --task=mwg_mine" in err
+    assert code == 2 and "make it with python -m nmbench.freeze --task=mwg_mine" in err
     assert nmbench("freeze", "--task=mwg_mine", f"--plugin={plugin}")[0] == 0
     code, out, err = nmbench(
         "run",

@@ -58,7 +58,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_call_goes_on(tmp_path):
     assert len(csv_files.read_csv(tmp_path / "out" / "results.csv")) == 1
     assert len(list((tmp_path / "out" / "runs").iterdir())) == 1
     code, _, err = finish(start(*base, "--steps=10", "--seeds=2", cwd=tmp_path))
-    assert code == 0 and "1 of 2 runs are in" in err
+    assert code == 0 and "1 of 2 runs are already in" in err
     assert [row["seed"] for row in csv_files.read_csv(tmp_path / "out" / "results.csv")] == [0, 1]
 
 

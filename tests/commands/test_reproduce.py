@@ -155,7 +155,7 @@ REFUSED = {
     "another task version": (set_in("task_version", 2), False, "was made with another task_version (2, here 1)"),
     "other training data": (set_in("training_sha256", {"train": "0" * 64}, False), False, "another training_sha256.train"),
     "another recipe": (lengthen, False, "was made with another protocol.phases.0.clip_norm (0.5, here 1.0)"),
-    "a configuration changed by hand": (set_in("data_seed", 7), True, "is not the run id of its own config_json"),
+    "a configuration changed by hand": (set_in("data_seed", 7), True, "does not match its config_json"),
     "a column changed by hand": (lambda row, c: row.update(testset_sha256="0" * 64), False, "disagree on testset_sha256"),
     "a model that is not here": (set_in("model", "nowhere"), False, "unknown model 'nowhere'"),
     "a generator that does not exist": (
@@ -164,7 +164,7 @@ REFUSED = {
         "generator 'dice' is not available",
     ),
     "no configuration": (lambda row, c: c.clear() or c.update(a=1), True, "config_json is not the configuration of a run"),
-    "trained elsewhere": (lambda row, c: row.update(protocol="external"), True, "is of a model trained elsewhere"),
+    "trained elsewhere": (lambda row, c: row.update(protocol="external"), True, "belongs to a model trained elsewhere"),
 }
 
 
@@ -182,8 +182,8 @@ BAD = {
     "a whole CSV": (["results.csv"], "is not one row"),
     "a folder": (["."], "is not one row"),
     "no such file": (["missing.csv:1"], "no such file"),
-    "no such row": (["results.csv:3"], "has rows 1 to 2, none with number 3"),
-    "row zero": (["results.csv:0"], "none with number 0"),
+    "no such row": (["results.csv:3"], "has rows 1 to 2, so there is no row 3"),
+    "row zero": (["results.csv:0"], "so there is no row 0"),
     "no such run": (["results.csv#rnn.element_finder"], "no run 'rnn.element_finder' in results.csv"),
     "no such run in a folder": (["rnn.elementfinder.s0", "--results_dir=."], "no run 'rnn.elementfinder.s0' in ."),
     "a path as run id": (["../../etc/passwd"], "is neither a run id nor"),
@@ -192,7 +192,7 @@ BAD = {
     "an unknown source": (["results.csv:1", "--from=memory"], "--from"),
     "scoring into a folder": (["results.csv:1", "--from=params", "--out=x"], "--out is for --from=training"),
     "a folder that cannot be written": (["results.csv:1", "--out=/proc/x"], "cannot be written"),
-    "a folder that has it": (["results.csv:1", "--out=."], "holds this run already"),
+    "a folder that has it": (["results.csv:1", "--out=."], "already contains this run"),
 }
 
 
@@ -209,7 +209,7 @@ def test_bad_input_is_one_line(nmbench, results, monkeypatch, label):
 def test_a_csv_alone_has_no_parameters(nmbench, results, tmp_path):
     shutil.copy(results / "results.csv", tmp_path / "alone.csv")
     code, _, err = nmbench("reproduce", f"{tmp_path}/alone.csv:1", "--from=params", f"--results_dir={tmp_path}")
-    assert code == 2 and "a CSV does not hold them" in err and "--from=training" in err
+    assert code == 2 and "a CSV does not contain them" in err and "--from=training" in err
 
 
 @pytest.mark.slow
@@ -222,7 +222,7 @@ def test_a_diverged_run_diverges_again_and_out_stores_it(nmbench, tmp_path):
     assert [r[0]["run_id"] for r in rows] == [rows[0][0]["run_id"]] * 2
     assert (tmp_path / "b" / "runs" / rows[0][0]["run_id"] / "params.safetensors").is_file()
     code, _, err = nmbench("reproduce", f"{tmp_path}/a/results.csv:1", "--from=params", f"--results_dir={tmp_path}/a")
-    assert code == 2 and "has no value that its parameters could give again" in err
+    assert code == 2 and "diverged, so it has no value to compare with" in err
 
 
 def test_rows_of_other_kinds_have_nothing_to_reproduce(nmbench, tmp_path):

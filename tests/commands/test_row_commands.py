@@ -110,7 +110,7 @@ def test_what_cannot_be_made_again_is_said(resolved):
     config = experiment.configuration(0).to_dict()
     change = lambda **changes: row_of(experiment, 0) | {"config_json": schema.canonical_json({**config, **changes})}
     older = RowCommands().of(change(model_sha256="f" * 64))
-    assert not older.exact and "makes another run: model_sha256 ffffffff -> " in older.note
+    assert not older.exact and "trains another run: model_sha256 ffffffff -> " in older.note
     assert older.command(0) == "python -m nmbench.run --model=rnn --task=element_finder --seeds=1"
     gone = RowCommands().of(change(model="mine; rm -rf /", tuning_trials=0) | {"model_origin": "mine.py:3"})
     assert not gone.exact and "unknown model 'mine; rm -rf /'" in gone.note
@@ -127,7 +127,7 @@ def test_what_cannot_be_made_again_is_said(resolved):
     ):
         odd = RowCommands().of(make_row(config_json=config_json))
         assert odd.command(0) == "" and odd.note.startswith(
-            "No command makes it: config_json is not the configuration of a run: "
+            "No command trains this run: config_json is not the configuration of a run: "
         )
 
 

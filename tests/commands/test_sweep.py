@@ -109,8 +109,8 @@ def test_flags_of_the_command_line_take_precedence_over_a_file(nmbench, tmp_path
         ("s.toml", "models = ", "cannot read --sweep=s.toml"),
         ("s.yaml", "models: [rnn", "cannot read --sweep=s.yaml"),
         ("s.yaml", "models: !!python/object/apply:os.getcwd []", "cannot read --sweep=s.yaml"),
-        ("s.yaml", "- rnn", "s.yaml holds no keys"),
-        ("s.yaml", "", "s.yaml holds no keys"),
+        ("s.yaml", "- rnn", "s.yaml contains no keys"),
+        ("s.yaml", "", "s.yaml contains no keys"),
         ("s.yaml", "1: 2", "the key 1 is not a name"),
         ("s.yaml", "models: 2020-01-01", "'models' holds a date"),
         ("s.toml", "models = [['rnn']]", "'models' holds a list"),
@@ -157,7 +157,7 @@ def test_stored_runs_are_skipped_and_failed_runs_are_trained_again_on_request(nm
     assert re.search(
         r"^\[1/2\] \w+\.element_finder\.smoke\.b250\.[0-9a-f]{10}: its process was killed by SIGABRT; see logs/", err, re.M
     )
-    assert "budget 250: mse" in out and "2 (2 diverged)" in out
+    assert "budget 250: mse" in out and "2 (2 lost)" in out
     assert {row["status"] for row in csv_files.read_csv(tmp_path / "results.csv")} == {"failed"}
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("row.json")}
     code, out, err = nmbench("sweep", *TWO, out_dir)
@@ -217,7 +217,7 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
     assert {row["n_cpu"] for row in rows if row["model"] != "crash"} == {max(1, len(os.sched_getaffinity(0)) // 2)}
     code, _, err = finish(start("nmbench.run", "--model=rnn", *TWO[3:4], "--task=element_finder", "--budget=250",
                                 "--protocol=smoke", "--results_dir=out", cwd=tmp_path))  # fmt: skip
-    assert code == 0 and "2 of 2 runs are in" in err
+    assert code == 0 and "2 of 2 runs are already in" in err
 
     # Two more experiments, interrupted in the middle of training, and continued.
     more = [a.replace("smoke", "matched") for a in argv] + ["--steps=8000", "--checkpoint_minutes=0", "--seeds=1"]
@@ -228,7 +228,9 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert code == 130 and out == ""
-    assert err.splitlines()[-1] == "nmbench.sweep: interrupted; 0 of 2 experiments done; the same command continues"
+    assert (
+        err.splitlines()[-1] == "nmbench.sweep: interrupted; 0 of 2 experiments done; run the same command again to continue"
+    )
     assert len(checkpoints(tmp_path / "out")) in (1, 2)  # one may still have been starting
     code, out, err = finish(start(*more, cwd=tmp_path))
     assert code == 0 and "2 of 2 experiments to train, 2 runs" in err

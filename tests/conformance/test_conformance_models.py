@@ -75,7 +75,7 @@ BROKEN = {
     "M06-batch-size": (model(apply=lambda p, u: apply(p, u) / u["sensory"].shape[1]), {}, "between batches of 2 and 4"),
     "M07-causal": (model(apply=centred(0)), {}, "up to step 0 change"),
     "M08-seeded": (model(lambda key, *sizes: init(jax.random.key(7), *sizes)), {}, "keys 0 and 1 give the same"),
-    "M09-gradient": (model(with_leaf("Z", lambda n: jnp.zeros((1,))), singular), {}, "not finite in |Z"),
+    "M09-gradient": (model(with_leaf("Z", lambda n: jnp.zeros((1,))), singular), {}, "not finite for these parameters: |Z"),
     "M10-count": (
         model(with_leaf("D", lambda n: jnp.zeros((max(0, 50 - 5 * n),))), shrinking),
         {},
@@ -87,7 +87,7 @@ BROKEN = {
         "budget 100 of toy: the closest size, N=1 has 192 parameters, is +92.0% off",
     ),
     "M12-input-weights": (model(), {"input_weights": {"B": InputWeights()}}, "should run over the 2 channels"),
-    "M13-partitions": (model(), {"partitions": {"none": lambda module, name: False}}, "'none' holds no learned parameter"),
+    "M13-partitions": (model(), {"partitions": {"none": lambda module, name: False}}, "'none' has no learned parameter"),
     "M14-callbacks": (model(apply=printing), {}, "debug"),
     "M15-precision": (model(apply=lambda p, u: apply(p, u) * jnp.asarray(1.0, jnp.float64)), {}, "float64"),
     SMOKE: (model(), {"learning_rates": {"toy/matched": 1e30}}, "diverged"),

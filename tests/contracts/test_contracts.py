@@ -46,7 +46,7 @@ def test_spec_refuses_other_inputs(inputs):
 
 
 def test_spec_refuses_other_outputs():
-    with pytest.raises(NmbenchError, match="wants"):
+    with pytest.raises(NmbenchError, match="the task needs"):
         SPEC.validate_outputs(np.zeros((4, 7)), 7)
     with pytest.raises(NmbenchError, match="at least 1 channel"):
         ArraySpec(0)
@@ -159,17 +159,17 @@ def test_a_pair_of_functions_is_a_model_and_nothing_else_is():
         register_baseline("pair", free_size="N")(lambda spec, N: pair)
         assert BASELINES.get("pair").build(SPEC, {"N": 1}) == pair
         register_baseline("three", free_size="N")(lambda spec, N: (1, 2, 3))
-        with pytest.raises(NmbenchError, match="must be a Core, an hk.RNNCore or return a pair"):
+        with pytest.raises(NmbenchError, match="must be a Core, an hk.RNNCore or a function that returns"):
             BASELINES.get("three").build(SPEC, {"N": 1})
 
 
 @pytest.mark.parametrize(
     ("hparams", "message"),
     [
-        ({"M": "five"}, "nmrnn.M wants a int, got 'five'"),
-        ({"M": 2.5}, "wants a int"),
-        ({"tau_x": "x"}, "wants a float"),
-        ({"feedback": "maybe"}, "wants a bool"),
+        ({"M": "five"}, "nmrnn.M must be of type int, got 'five'"),
+        ({"M": 2.5}, "must be of type int"),
+        ({"tau_x": "x"}, "must be of type float"),
+        ({"feedback": "maybe"}, "must be of type bool"),
         ({"taux": 1}, "no hyperparameter 'taux'; did you mean 'tau_x'"),
     ],
 )

@@ -73,12 +73,12 @@ def test_a_model_without_the_partition_that_a_protocol_trains_is_refused():
         resolve_rows()
     assert str(caught.value) == (
         "model 'rows' has no partition 'input_weights', which this protocol trains (known: learned); "
-        "a model of your own declares it with register_baseline(input_weights={...})"
+        "your own model can declare it with register_baseline(input_weights={...})"
     )
     # Nothing is asked of it where no protocol needs it.
     assert resolve_rows(task="delay_pro").sizing.actual > 0
     by_hand = {"neuromodulatory_subnetwork": lambda module, name: name == "w"}
-    with pytest.raises(NmbenchError, match="does not declare which they are: give register_baseline input_weights="):
+    with pytest.raises(NmbenchError, match="declares no input weights: give register_baseline the argument input_weights="):
         resolve_rows(partitions=by_hand)
 
 

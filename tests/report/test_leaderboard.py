@@ -27,10 +27,10 @@ def test_the_terminals_table_is_literal():
     assert title == "made_up v1, protocol matched, budget 500: mse (lower is better)"
     # Differences of 2 in seven seeds and of -1 in one: 4 of 256 arrangements lie as far out.
     assert table.splitlines() == [
-        "rank  model  group       params           seeds  median  95%     score  s/seed",
-        "----  -----  -----  -----------  --------------  ------  ------  -----  ------",
-        "   1  a      a      497 (-0.6%)  8 (1 diverged)       1  1 .. 1   65.6     2.0",
-        "   2  b      b      497 (-0.6%)               8       3  3 .. 3   25.0     2.0",
+        "rank  model  group       params       seeds  median  95%     score  s/seed",
+        "----  -----  -----  -----------  ----------  ------  ------  -----  ------",
+        "   1  a      a      497 (-0.6%)  8 (1 lost)       1  1 .. 1   65.6     2.0",
+        "   2  b      b      497 (-0.6%)           8       3  3 .. 3   25.0     2.0",
     ]
     assert heading == "Medians of the other metrics:" and metrics.splitlines()[2].split() == ["a", "0.5"]
     assert notes.startswith(
@@ -49,7 +49,7 @@ def test_wide_tables_fit_a_terminal():
 
 
 def test_few_seeds_are_mentioned():
-    assert "With so few seeds no difference" in render(rows("a", A[:3]) + rows("b", A[:3]), "terminal")
+    assert "With so few seeds, even the largest difference" in render(rows("a", A[:3]) + rows("b", A[:3]), "terminal")
     assert "With so few seeds" not in render(rows("a", A) + rows("b", A), "terminal")
     assert "With so few seeds" not in render(rows("a", A[:3]), "terminal")
 

@@ -140,7 +140,7 @@ def test_a_page_of_real_runs_is_complete_and_self_contained(trained, toy_task, t
     for row in trained.rows():
         assert row["run_id"] in found.text and row["testset_sha256"] in found.text
         assert row["started_utc"] in found.text and row["jax_version"] in found.text
-    assert "No command makes it: config_json is not the configuration of a run" in found.text
+    assert "No command trains this run: config_json is not the configuration of a run" in found.text
     assert "loss was not a number at step 3" in found.text
     size = int(re.search(r"This page is (\d+) kB", found.text)[1])
     assert abs(size - len(text.encode()) / 1000) < 1
@@ -191,7 +191,10 @@ def test_the_page_names_models_that_are_missing_or_have_other_sizes(trained, toy
         )
     monkeypatch.delitem(BASELINES._entries, "rnn")
     text = Parsed(make_page(tmp_path / "out", str(trained.root))).text
-    assert "No outputs of rnn: unknown model 'rnn'" in text and "This nmbench refuses it: unknown model 'rnn'" in text
+    assert (
+        "No outputs of rnn: unknown model 'rnn'" in text
+        and "This version of nmbench refuses the command: unknown model 'rnn'" in text
+    )
     assert "Example trials" in text
 
 
@@ -217,7 +220,7 @@ def test_rows_of_an_unknown_task_and_of_models_trained_elsewhere(tmp_path):
     rows += [make_row("c", run_id="c", task="gone-task")]
     found = Parsed(make_page(tmp_path / "out", write_csv(tmp_path / "a.csv", rows)))
     assert "Its trials cannot be drawn: unknown task 'gone task'" in found.text
-    assert "Trained outside nmbench, which has only scored the predictions" in found.text
+    assert "Trained outside nmbench, which only scored the predictions" in found.text
     # A name with a space cannot be part of a link.
     assert {"#task-gone-task", "#task-1"} <= {a.get("href") for a in found.all("a")}
 

@@ -110,7 +110,7 @@ def test_models_trained_differently_at_another_budget_are_named(row):
     ]
     assert ladders(tables_of(pair(300)))[0].curves[0].changed == ""
     text = leaderboard.of_rows(pair(600))
-    assert "a was not trained alike at all budgets: protocol.phases.0.steps 300 -> 600." in text
+    assert "a was not trained in the same way at all budgets: protocol.phases.0.steps 300 -> 600." in text
 
 
 def test_labels_that_are_numbers_are_left_out_and_named(row):
@@ -138,7 +138,7 @@ def test_the_terminals_ladder_is_literal(made):
         "never   10.0 (0/3)                66.3 (1/3)    none (500 not run)",
     ]
     assert medians.splitlines()[3].split() == ["up", "0.5", "0.1", "0.01"]
-    assert notes.startswith("*: the median over seeds has mse <= 0.1. reached at: the smallest budget run")
+    assert notes.startswith("*: the median mse over seeds is <= 0.1, the threshold. reached at: the smallest budget")
     assert max(map(len, after.splitlines())) <= leaderboard.WIDTH
 
 

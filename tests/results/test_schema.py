@@ -37,11 +37,11 @@ def test_every_column_has_a_meaning():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": "x"}, "column 'seed': 'x' is not a int"),
+        ({"seed": "x"}, "column 'seed': 'x' is not a valid int"),
         ({"seed": 1.5}, "column 'seed'"),
         ({"value": None}, "column 'value': empty although status is ok"),
-        ({"value": float("inf")}, "column 'value': 'inf' is not a float"),
-        ({"value": -1.1e300}, "column 'value': '-1.1e+300' is not a float"),
+        ({"value": float("inf")}, "column 'value': 'inf' is not a valid float"),
+        ({"value": -1.1e300}, "column 'value': '-1.1e+300' is not a valid float"),
         ({"score": 101.0}, "column 'score': 101.0 is not between"),
         ({"status": "fine"}, "column 'status': 'fine' is not one of"),
         ({"status": "failed"}, "column 'error': empty"),
@@ -54,7 +54,7 @@ def test_every_column_has_a_meaning():
         ({"config_json": '{"a":"\ud800"}'}, "column 'config_json'"),
         ({"config_json": '{"a":' * 401 + "1" + "}" * 401}, "column 'config_json'"),
         ({"config_json": '{"a":' * 99_999 + "1" + "}" * 99_999}, "column 'config_json'"),
-        ({"protocol": "\x1b[31mred"}, r"column 'protocol': '\x1b[31mred' is not a str"),
+        ({"protocol": "\x1b[31mred"}, r"column 'protocol': '\x1b[31mred' is not a valid str"),
         ({"protocol": "\x7f"}, "column 'protocol'"),
         ({"protocol": "\x9b31m"}, "column 'protocol'"),
         ({"protocol": "\u202eabc"}, "column 'protocol'"),
@@ -90,7 +90,7 @@ def test_missing_columns_are_named():
         (lambda t: "a,b\n1,2\n", "is not an nmbench results CSV"),
         (lambda t: t[:-1], "truncated"),
         (lambda t: t[:-40] + "\n", "truncated"),
-        (lambda t: t.replace("nmrnn.made_up.s1", "nmrnn.made_up.matched.s0.0123456789ab"), "appears before"),
+        (lambda t: t.replace("nmrnn.made_up.s1", "nmrnn.made_up.matched.s0.0123456789ab"), "already appears in row"),
         (lambda t: t.replace("run_id", "seed", 1), "is not an nmbench results CSV"),
         (lambda t: t.replace("metrics.exact_match", "seed", 1), "twice"),
         (lambda t: '"' + t, "CSV"),
@@ -145,5 +145,5 @@ def test_reading_a_file_checks_its_rows(tmp_path):
     assert csv_files.read_csv(path) == [schema.check_row(row, "x") for row in rows]
     rows.append(make_row("a", 7, 1.0, run_id="last") | training)
     path.write_text(csv_files.to_csv(rows))
-    with pytest.raises(NmbenchError, match=r"row 9, column 'data_seed': empty, wants a int"):
+    with pytest.raises(NmbenchError, match=r"row 9, column 'data_seed': empty; expected int"):
         csv_files.read_csv(path)

@@ -16,7 +16,7 @@ def test_samples_are_in_order_of_seed_and_lost_seeds_count_as_the_floor():
     assert made.values.tolist() == [4.0, 0.5, 1.5, 4.0]
     assert made.lost.tolist() == [True, False, False, True]
     assert made.higher_is_better is False
-    with pytest.raises(ValueError, match="each once"):
+    with pytest.raises(ValueError, match="all different"):
         statistics.sample([make_row(seed=1), make_row(seed=1)])
 
 

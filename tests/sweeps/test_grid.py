@@ -78,7 +78,7 @@ def test_a_task_that_retrains_a_partition_which_the_model_lacks_is_skipped(sweep
         ({"tasks": ("toi",)}, "unknown task 'toi'; did you mean 'toy'?"),
         ({"protocols": ("matchd",)}, "none of the tasks has a protocol 'matchd'; did you mean 'matched'?"),
         ({"budgets": (1, 2)}, "nothing can be trained: rnn on toy, budget 1: .* \\(and 3 more\\)"),
-        ({"tune": True, "seeds": range(990, 1001)}, "seed 1000 is one that tuning uses"),
+        ({"tune": True, "seeds": range(990, 1001)}, "seed 1000 is used for tuning"),
     ],
 )
 def test_bad_requests_are_refused(sweep, changes, message):

@@ -125,7 +125,7 @@ def continue_on_sigterm(pid):
 def test_jobs_that_are_cancelled_killed_preempted_or_requeued_give_every_row_once(slurm, tmp_path):
     sweep = Sweep(slurm, tmp_path)
     code, _, err = finish(sweep.start("--nowait"))
-    assert code == 0 and "24 experiments left in Slurm's queue; the same command monitors them" in err, err
+    assert code == 0 and "24 experiments are in Slurm's queue; run the same command again to monitor them" in err, err
     assert len(re.findall("^(16|8) experiments submitted to Slurm as job ", err, re.MULTILINE)) == 2
     slurm_ids = sweep.queued()
     assert len(slurm_ids) == 24
@@ -150,7 +150,10 @@ def test_jobs_that_are_cancelled_killed_preempted_or_requeued_give_every_row_onc
     assert code == 1, err
     already = re.search(r"^(\d+) of (\d+) experiments are in Slurm's queue already$", err, re.MULTILINE)
     assert already and already.group(1) == already.group(2) and "submitted" not in err
-    assert f"{sweep.names[cancelled]}: stopped by a signal or lost; the same sweep continues from its checkpoint" in err
+    assert (
+        f"{sweep.names[cancelled]}: stopped by a signal or lost; run the same sweep again to continue from its checkpoint"
+        in err
+    )
     assert f"{sweep.names[killed]}: its process was killed by SIGKILL" in err
     rows = {row["run_id"]: row for row in csv_files.read_csv(sweep.out / "results.csv")}
     assert set(rows) == set(sweep.names) - {cancelled}

@@ -226,7 +226,7 @@ def test_outcomes_are_read_from_what_the_job_returned_or_from_its_rows(jobs, chi
 
 def test_final_states_that_are_a_jobs_own_fault_become_rows(jobs):
     store = Store(jobs[0].results_dir)
-    assert "the same sweep continues from its checkpoint" in executor.without_outcome(jobs[0], "CANCELLED").error
+    assert "run the same sweep again to continue from its checkpoint" in executor.without_outcome(jobs[0], "CANCELLED").error
     assert "ended as NODE_FAIL" in executor.without_outcome(jobs[0], "NODE_FAIL").error
     assert store.rows() == []
     assert executor.without_outcome(jobs[0], "OUT_OF_MEMORY").code is None
@@ -260,5 +260,5 @@ def test_a_job_without_requeues_left_becomes_rows(jobs):
     rows = Store(jobs[0].results_dir).rows()
     assert len(rows) == 3 and {row["status"] for row in rows} == {"timeout"}
     assert {row["error"] for row in rows} == {
-        "stopped at the time limit of its Slurm job, requeues included; its checkpoint is kept"
+        "stopped at the time limit of its Slurm job after all requeues; its checkpoint is kept"
     }

@@ -84,7 +84,7 @@ def test_time_limit(jobs, child, monkeypatch):
     """The process is stopped, or killed if it does not stop."""
     child("import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); time.sleep(60)")
     outcome = run(jobs[0], timeout_s=0.3)
-    error = "stopped after 0.005 minutes, the time limit; its checkpoint is kept"
+    error = "stopped at the time limit of 0.005 minutes; its checkpoint is kept"
     assert (outcome.code, outcome.error, outcome.stopped) == (124, error, False)
     assert statuses(jobs[0]) == [("timeout", error)] * 3
     monkeypatch.setattr(worker, "GRACE_S", 0.2)
@@ -150,7 +150,7 @@ def test_signals_stop_the_sweep(jobs, child, number, code):
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(Interrupted, match="0 of 2 experiments done; the same command continues") as stopped:
+        with pytest.raises(Interrupted, match="0 of 2 experiments done; run the same command again to continue") as stopped:
             LocalExecutor().run(jobs, report)
     finally:
         signal.signal(signal.SIGINT, before)

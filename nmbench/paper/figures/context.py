@@ -1,4 +1,4 @@
-"""The multitask: gates in each task (S3), states in three principal components (S4), percent correct (percent)."""
+"""Figures of the multitask: gates in each task (S3), states in principal components (S4), percent correct (percent)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 TASK = "multitask"
 MODELS = ("nmrnn", "lrrnn", "rnn", "lstm")
 ANGLES = 8
-# Steps at which the stimulus of the trials shown appears, disappears (memory tasks only), and the answer is due.
+# In the trials shown: steps at which the stimulus appears, the stimulus disappears (memory tasks only), and go appears.
 ONSET, OFFSET, GO = 20, 45, 75
 
 
 def gates(found: Found) -> Figure:
-    """Supplement Fig. 3: s(t) in each task, a row per network; thin lines are angles, bold lines their median."""
+    """Supplement Fig. 3: s(t) in each task, a row per network. Thin lines show angles, bold lines their median."""
     from nmbench.analysis import record
 
     (runs,) = found.values()
@@ -44,7 +44,7 @@ def gates(found: Found) -> Figure:
 
 
 def components(found: Found) -> Figure:
-    """Supplement Fig. 4: the first three principal components of x until readout, a panel per network, a colour per task."""
+    """Supplement Fig. 4: the first three principal components of x until go, a panel per network, a colour per task."""
     from matplotlib.figure import Figure
 
     from nmbench.analysis import principal_components, record
@@ -92,7 +92,7 @@ def percent(found: Found) -> Figure:
 
 
 class AngleTrials:
-    """Trials of every task with the same event times, at `ANGLES` angles evenly around the circle.
+    """Trials of every task with the same event times, at `ANGLES` angles evenly spaced around the circle.
 
     Attributes:
       inputs: as in the task's spec, leaves `[T, B, channels]`.
@@ -104,7 +104,7 @@ class AngleTrials:
         arrays = task.frozen("test").arrays
         self.names = _names(task)
         self.task = np.repeat(np.arange(len(self.names)), ANGLES)
-        # In some tasks the stimulus stays on until the end of the trial, in the test set as well.
+        # In some tasks the stimulus stays on until the end of the trial, as in the test set.
         stays = np.array([arrays["offset"][arrays["task"] == i].min() >= task.spec.steps for i in range(len(self.names))])
         self._stays = stays
         self._arrays = {
@@ -118,7 +118,7 @@ class AngleTrials:
         self.inputs = task.unpack(self._arrays).inputs
 
     def boundaries(self, task: int) -> list[int]:
-        """First steps of all epochs of a task's trials except the first epoch."""
+        """First steps of the second and later epochs of a task's trials."""
         return [ONSET, GO] if self._stays[task] else [ONSET, OFFSET, GO]
 
 

@@ -1,4 +1,4 @@
-"""Draw figures: find their runs in a results folder or train them, write files and captions, and list missing runs."""
+"""Draw figures: find their runs in a results folder or train them, write files and captions, and report missing runs."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ Runs = Mapping[Need, Sequence[FinishedRun]]
 def draw_all(
     figures: Sequence[PaperFigure], recipe: Recipe, out: str, *, seeds: int | None, train: bool, watch: SignalWatch
 ) -> bool:
-    """Draw figures into a folder, print what was drawn and which commands train missing runs.
+    """Draw figures into a folder, print their files and runs, and print the commands that train missing runs.
 
     Args:
       figures: the figures to draw.
       recipe: results folder, protocol and steps of the runs.
-      out: folder of the figures; created if needed.
+      out: folder for the figures; created if needed.
       seeds: largest number of seeds per model; None for as many as a figure shows.
       train: whether to train missing runs first.
-      watch: stops training when the user interrupts the command.
+      watch: stops training if the user interrupts the command.
 
     Returns:
       Whether all figures have all their runs.
 
     Raises:
-      NmbenchError: unknown protocol, no results folder, or a folder that cannot be written.
+      NmbenchError: the protocol is unknown, there is no results folder, or a folder cannot be written.
     """
     if seeds:
         figures = [_with_seeds(figure, seeds) for figure in figures]
@@ -96,7 +96,7 @@ def _report_missing(figures: Sequence[PaperFigure], wanted: Sequence[Need], foun
 
 
 def _largest(needs: Iterable[Need]) -> list[Need]:
-    """One need per task and model: the one with most seeds."""
+    """One need per task and model: the need with the most seeds."""
     largest: dict[tuple[str, str], Need] = {}
     for need in needs:
         key = need.task, need.model

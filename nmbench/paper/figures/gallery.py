@@ -21,8 +21,8 @@ class PaperFigure:
     Attributes:
       name: name of its files.
       caption: one or two sentences.
-      needs: the runs that it shows.
-      draw: draws it from the runs found for its needs.
+      needs: the runs that the figure shows.
+      draw: draws the figure from the runs found for its needs.
     """
 
     name: str
@@ -35,7 +35,7 @@ def _needs(models: Sequence[str], task: str, seeds: int) -> tuple[Need, ...]:
     return tuple(Need(model, task, seeds) for model in models)
 
 
-_COLOURS = "Purple: trained intervals; red: shorter; blue: longer; paler closer to the trained intervals."
+_COLOURS = "Purple: trained intervals; red: shorter ones; blue: longer ones; red and blue are paler near the trained ones."
 _STATES = (
     "All components of s(t), x(t) and y(t): mean over 100 trials, standard error in cyan. The red line marks the step at "
     "which the queried element appears."
@@ -90,7 +90,7 @@ FIGURES = (
     PaperFigure(
         "intervals",
         "Measure-Wait-Go: test error on trained and on extrapolated intervals; points are seeds, bars their medians. "
-        "Dashed: answers that need no training, on extrapolated intervals.",
+        "Dashed: error of answers that need no training, on extrapolated intervals.",
         _needs(timing.MODELS, timing.TASK, 10),
         timing.intervals,
     ),
@@ -102,13 +102,14 @@ FIGURES = (
     ),
     PaperFigure(
         "percent",
-        "Multitask: percent correct by task and model after retraining on the fourth; points are seeds, bars their medians.",
+        "Multitask: percent correct by task and model after retraining on the fourth task; points are seeds, bars their "
+        "medians. Dashed: chance.",
         _needs(context.MODELS, context.TASK, 10),
         context.percent,
     ),
     PaperFigure(
         "5B",
-        "Element Finder: test error by model; points are seeds, bars their medians.",
+        "Element Finder: test error by model; points are seeds, bars their medians. Dashed: chance.",
         _needs(selection.MODELS, selection.TASK, 10),
         selection.errors,
     ),

@@ -17,7 +17,7 @@ NETWORK, PREDICTED, EXACT = style.colour(0), style.colour(1), style.INK
 
 
 def signal_and_state(found: Found) -> Figure:
-    """Main text Fig. 3B: s, w and output of the network and of the theory; a column per interval (first test trial)."""
+    """Main text Fig. 3B: s, w and output of the network and by the theory; a column per interval (first test trial)."""
     from nmbench.paper.theory import trained
 
     ((run, *_),) = found.values()
@@ -28,7 +28,7 @@ def signal_and_state(found: Found) -> Figure:
     figure, axes = style.panels(3, len(labels), 2.3, 1.4, sharex=True, sharey="row")
     for column, label in zip(axes.T, labels, strict=True):
         trial = int(np.flatnonzero(network.conditions == label)[0])
-        # Predictions from the target are shown where it changes, those from the output where s affects the output.
+        # Predictions from the target are shown where the target changes; those from the output, where s affects the output.
         moves, identifiable = (np.where(where[:, trial], 1.0, np.nan) for where in (traces.moves, traces.identifiable))
         for axis, own, target in ((column[0], traces.s, traces.target_s), (column[1], traces.w, traces.target_w)):
             axis.plot(own[:, trial], color=NETWORK, linewidth=style.BOLD, alpha=0.6)

@@ -1,4 +1,4 @@
-"""The Element Finder: states by element and by query (S5, S6), test errors by model (5B), training curves (5C)."""
+"""Figures of the Element Finder: states by element and by query (S5, S6), test errors (5B), validation curves (5C)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _states(found: Found, conditions: Sequence[tuple[int, int]], labels: Sequenc
         recorded = record(network, trials(task, query, value))
         for axis, name in zip(row, ("s", "x", "y"), strict=True):
             _mean_and_error(axis, recorded[name])
-            # Step 0 shows the query; element q comes at step q + 1.
+            # Step 0 shows the query, step q + 1 shows element q.
             axis.axvline(query + 1, color=style.GUIDE, linewidth=1.0, linestyle="--")
     style.name_panels(axes, labels, ["s(t)", "x(t)", "y(t)"], "step")
     entries: dict[str, Any] = {
@@ -91,7 +91,7 @@ def _states(found: Found, conditions: Sequence[tuple[int, int]], labels: Sequenc
 
 
 def trials(task: Task, query: int, value: int) -> Any:
-    """Inputs of `TRIALS` trials with this query and this value of the queried element; other elements as in the test set."""
+    """Inputs of `TRIALS` test trials, changed to this query and this value of the queried element."""
     arrays = {name: np.array(array[..., :TRIALS]) for name, array in task.frozen("test").arrays.items()}
     arrays["query"][:] = query
     arrays["elements"][query] = value

@@ -50,7 +50,7 @@ STYLE: dict[Any, Any] = {
 
 
 def panels(rows: int, columns: int, width: float = 1.9, height: float = 1.35, **options: Any) -> tuple[Figure, np.ndarray]:
-    """A figure and its axes `[rows, columns]`; width and height are those of a panel in inches."""
+    """A figure and its axes `[rows, columns]`; `width` and `height` of a panel are in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * columns + 0.8, height * rows + 0.8), layout="constrained")
@@ -58,12 +58,12 @@ def panels(rows: int, columns: int, width: float = 1.9, height: float = 1.35, **
 
 
 def colour(number: int) -> str:
-    """The series colour of this number."""
+    """The colour of the series with this number; colours repeat."""
     return COLOURS[number % len(COLOURS)]
 
 
 def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
-    """Add a legend below the panels; entries: label to a colour or to the keywords of a line."""
+    """Add a legend below the panels. entries: from a label to a colour, or to the keyword arguments of a line."""
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], **({"color": c, "linewidth": BOLD} if isinstance(c, str) else c)) for c in entries.values()]
@@ -81,7 +81,7 @@ def name_panels(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str], x
 
 
 def seeds_and_median(axis: Any, x: np.ndarray, curves: np.ndarray, colour: str) -> None:
-    """Plot curves `[seeds, X]` thin and their median bold, without NaN."""
+    """Plot curves `[seeds, X]` thin, and their median over seeds bold. The median ignores NaN."""
     for curve in curves:
         axis.plot(x, curve, color=colour, linewidth=THIN, alpha=0.45)
     axis.plot(x, _median(curves), color=colour, linewidth=BOLD)
@@ -103,7 +103,7 @@ def logarithmic(axis: Any) -> None:
 
 
 def save(figure: Figure, folder: pathlib.Path, name: str, caption: str) -> list[pathlib.Path]:
-    """Write NAME.png and NAME.svg, each atomically; the same figure gives the same bytes.
+    """Write NAME.png and NAME.svg atomically. The same figure always gives the same bytes.
 
     Raises:
       NmbenchError: a file cannot be written.
@@ -123,7 +123,7 @@ def save(figure: Figure, folder: pathlib.Path, name: str, caption: str) -> list[
 
 
 def _median(curves: np.ndarray) -> np.ndarray:
-    """Median over seeds, NaN only where all seeds are NaN."""
+    """Median over the seeds that are not NaN; NaN where all seeds are NaN."""
     any_seed = np.isfinite(curves).any(axis=0)
     median = np.full(curves.shape[1], np.nan)
     median[any_seed] = np.nanmedian(curves[:, any_seed], axis=0)

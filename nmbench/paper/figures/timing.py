@@ -1,4 +1,4 @@
-"""Measure-Wait-Go: outputs and gates by interval (S1, S2), errors by interval (intervals), gates held at 0 (ablation)."""
+"""Figures of Measure-Wait-Go: outputs and gates by interval (S1, S2), errors (intervals), gates held at 0 (ablation)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TASK = "mwg_rank3"
 MODELS = ("nmrnn", "lrrnn", "rnn", "lstm")
-# Event times of the trials shown; where the test set has no such trial, the closest one is shown.
+# Event times of the trials shown. If the test set has no such trial, the closest one is shown.
 SHOWN = {"t_measure": 15, "delay": 15}
 _LEGEND = {"shorter than trained": style.SHORTER, "trained": style.TRAINED, "longer": style.LONGER}
 
@@ -57,7 +57,7 @@ def gates(found: Found) -> Figure:
 
 
 def intervals(found: Found) -> Figure:
-    """Error on trained (hollow) and on extrapolated intervals (filled), by model; dashed: answers without training."""
+    """Error on trained (hollow) and on extrapolated intervals (filled), by model; dashed: the task's references."""
     figure, axes = style.panels(1, 1, 5.4, 3.2)
     axis = axes[0, 0]
     for i, runs in enumerate(found.values()):
@@ -94,7 +94,7 @@ def ablation(found: Found) -> Figure:
             _by_interval(axis, variant.apply(trials.inputs)[..., 0], trials)
     titles = ["intact", *(f"s_{k + 1} = 0" for k in range(count))]
     style.name_panels(axes, [f"network {i + 1}" for i in range(len(runs))], titles, "step")
-    # Without a gate the outputs may have any value; shown is twice the range of the ramp.
+    # Without a gate the outputs may have any value. The axis has twice the range of the one in S1.
     axes[0, 0].set_ylim(-1.5, 1.5)
     style.legend(figure, _LEGEND)
     return figure
@@ -106,7 +106,7 @@ class IntervalTrials:
     Attributes:
       inputs: as in the task's spec, leaves `[T, I, channels]`.
       targets: `[T, I, 1]`.
-      colours: one per interval, `[I]`: shorter, trained or longer; paler closer to the trained intervals.
+      colours: one per interval, by `_shade`.
     """
 
     def __init__(self, task: Task):
@@ -125,6 +125,7 @@ class IntervalTrials:
 
 
 def _shade(interval: int, least: int, most: int, all_intervals: np.ndarray) -> Any:
+    """Purple for trained, red for shorter, blue for longer intervals; red and blue are paler near the trained ones."""
     from matplotlib.colors import to_rgb
 
     if least <= interval <= most:

@@ -1,4 +1,4 @@
-"""Rows that test the claims: of the models' default sizes, grouped by experiment, from equally long trainings."""
+"""Rows that test the claims: models of their default sizes, grouped by experiment and compared after equal training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 
 
 class ExperimentKey(NamedTuple):
-    """A model, a task, a protocol, and hyperparameters that differ from the protocol's, as --hparams of `nmbench.run`."""
+    """A model, a task, a protocol, and the hyperparameters that differ from the protocol's, as in the flag `--hparams`."""
 
     model: str
     task: str
@@ -37,7 +37,7 @@ class ExperimentKey(NamedTuple):
 
 @functools.cache
 def resolved(key: ExperimentKey) -> Experiment:
-    """The experiment that `nmbench.run` would run."""
+    """The experiment of a key, resolved as `nmbench.run` resolves it."""
     request = Request(model=key.model, task=key.task, protocol=key.protocol, hparams=dict(key.hparams))
     return resolution.resolve(request)
 
@@ -86,7 +86,11 @@ class SeedGroup:
         return len(self.rows), self.rows[0]["tuning_trials"] or 0
 
     def sample(self, metric: str, condition: str | None = None) -> Sample:
-        """A metric of the task per seed, or its mean over the trials of one condition; its floor for a lost seed."""
+        """A metric of the task per seed, or its mean over the trials of one condition. A lost seed has the metric's floor.
+
+        Raises:
+          NmbenchError: a finished row does not have the metric.
+        """
         task = TASKS.get(self.rows[0]["task"])
         (found,) = (m for m in task.metrics if m.name == metric.partition(".")[0])
         lost = np.array([row["status"] != "ok" for row in self.rows])
@@ -113,7 +117,7 @@ class Evidence:
     """Rows of results files and folders on models and tasks of the publication.
 
     Args:
-      groups: key to groups of seeds, one group for each experiment.
+      groups: from a key to groups of seeds, one group for each experiment.
     """
 
     def __init__(self, groups: Mapping[ExperimentKey, Sequence[SeedGroup]] | None = None):
@@ -121,10 +125,10 @@ class Evidence:
 
     @classmethod
     def read(cls, paths: Sequence[str], wanted: Iterable[ExperimentKey]) -> Evidence:
-        """Rows of these models, tasks and protocols, with the sizes and settings of the keys.
+        """The rows that belong to the experiments of the keys `wanted`, with their sizes and settings.
 
         Raises:
-          NmbenchError: no such file, an invalid row, or a row whose test set or metric differs from another row's or from
+          NmbenchError: a missing file, an invalid row, or a row whose test set or metric differs from another row's or from
             the installed task's.
         """
         found: dict[ExperimentKey, dict[str, dict[int, tuple[Row, str]]]] = defaultdict(lambda: defaultdict(dict))
@@ -137,7 +141,7 @@ class Evidence:
                 for key in keys.get((row["model"], row["task"], row["protocol"]), ()):
                     if not _steps(row, resolved(key)):
                         continue
-                    # Of several sources with the same run, prefer one with the run folder, then the last.
+                    # If several sources have the same run, prefer one with the run folder, then the last one.
                     by_seed = found[key][shared_config(row["config_json"])]
                     before = by_seed.get(row["seed"])
                     if before is None or has_folder(path, row) or not has_folder(before[1], before[0]):
@@ -163,7 +167,7 @@ class Evidence:
         missing from the result.
 
         Args:
-          protocols: model to the protocol of its training.
+          protocols: from a model to the protocol of its training.
           task: name of the task.
         """
         by_length: dict[float, dict[str, SeedGroup]] = defaultdict(dict)
@@ -176,7 +180,7 @@ class Evidence:
         return max(by_length.items(), key=lambda item: (len(item[1]), item[0]), default=(0, {}))[1]
 
     def longest_trained(self, key: ExperimentKey) -> list[SeedGroup]:
-        """All groups, fully trained ones first, then by length of training and number of seeds."""
+        """All groups of a key: fully trained ones first, then by length of training, then by number of seeds."""
         order = lambda group: (group.is_full, group.steps, group.priority)
         return sorted(self._groups.get(key, ()), key=order, reverse=True)
 
@@ -187,7 +191,7 @@ def has_folder(path: str, row: Row) -> bool:
 
 
 def _steps(row: Row, experiment: Experiment) -> int:
-    """Requested training steps of a row; 0 if its hyperparameters or its fixed learning rate are not the experiment's."""
+    """Requested training steps of a row; 0 if its configuration, hyperparameters or fixed learning rate do not fit."""
     try:
         configuration = Configuration.from_json(row["config_json"])
     except NmbenchError:  # not written by nmbench
@@ -200,7 +204,7 @@ def _steps(row: Row, experiment: Experiment) -> int:
 
 
 def _check_test_sets(sources: Sequence[experiment_rows.Source]) -> None:
-    """Raise `NmbenchError` for rows that were evaluated differently from how the installed tasks would evaluate them."""
+    """Raise `NmbenchError` if the installed tasks would evaluate a row differently."""
     for source in sources:
         for name, row in source.evaluated.items():
             task = TASKS.get(name)

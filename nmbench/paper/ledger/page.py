@@ -21,9 +21,10 @@ _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 TITLE = "Ledger of claims"
 ABOUT = (
     "The claims of Costacurta, Bhandarkar, Zoltowski and Linderman (NeurIPS 2024), compared with measured results. Each "
-    "verdict is computed from the values listed for it, by the rule of its claim. A training shorter than the protocol's "
-    "decides only what more training could not change. Intervals are 95% bootstrap intervals over seeds unless stated "
-    "otherwise; with fewer than six seeds they are little more than the range, and their coverage is lower."
+    "verdict is computed from the values listed for it, by the rule of its claim. If training was shorter than the "
+    "protocol's, a claim is decided only if more training could not change the verdict. Intervals are 95% bootstrap "
+    "intervals over seeds unless stated otherwise. With fewer than six seeds, an interval is little more than the range of "
+    "the values, and its coverage is below 95%."
 )
 
 
@@ -83,7 +84,7 @@ def check_library() -> None:
 
 
 def html(entries: Sequence[LedgerEntry], command: str) -> str:
-    """The ledger as one HTML page; call `check_library` first."""
+    """The ledger as one HTML page; needs jinja2 (see `check_library`)."""
     import jinja2
     from markupsafe import Markup
 

@@ -32,7 +32,8 @@ def below(
 ) -> Measure:
     """Claim: our error on a metric is significantly below that of each rival.
 
-    ours: protocol of the rivals to our protocol, if that differs. also: metrics that are shown but do not enter the verdict.
+    ours: from the protocol of the rivals to ours, if that differs. also: further metrics to show; they do not affect the
+    verdict.
     """
 
     def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
@@ -50,7 +51,7 @@ def below(
             )
         lines += [_median(model, groups[model], name) for name in also for model in (OURS, *rivals)]
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not distinguishable from"}
-        reason = f"{OURS} is " + ", ".join(f"{words[rival.verdict]} {name}" for name, rival in found.items())
+        reason = f"{OURS} is " + " and ".join(f"{words[rival.verdict]} {name}" for name, rival in found.items())
         verdict = verdicts.combine(rival.verdict for rival in found.values())
         return ClaimFinding(verdict, reason, tuple(lines), _unsolved(task, metric, samples[OURS]))
 
@@ -58,7 +59,7 @@ def below(
 
 
 def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = None, also: Sequence[str] = ()) -> Measure:
-    """Claim: our error on a metric equals the rival's within a factor of two. Arguments as for `below`.
+    """Claim: our error on a metric equals the rival's within a factor of two. For the arguments see `below`.
 
     If neither model solves the task in most seeds, equal errors are undecided.
     """
@@ -134,7 +135,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
 
 @functools.cache
 def _answers(task_name: str, corrected: str, published: str) -> list[MeasuredValue]:
-    """Both metrics for answers that need no training."""
+    """Both metrics for the references of a task, which need no training."""
     task = TASKS.get(task_name)
     arrays = task.frozen("test").arrays
     lines = []
@@ -147,13 +148,14 @@ def _answers(task_name: str, corrected: str, published: str) -> list[MeasuredVal
 
 
 def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str]) -> Measure:
-    """Claim: retraining a part of our model suffices: its median on the new task reaches the threshold of the task.
+    """Claim: retraining a part of our model suffices: the median on the new task reaches the threshold of the task.
 
-    new, old: metrics on the new task and on the earlier ones. stage: the stage before retraining. Rivals are shown as well.
+    new, old: metrics on the new task and on the old ones. stage: suffix of the metrics measured before retraining. Rivals
+    trained equally long are shown as well.
     """
 
     def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
-        # Rivals are shown if they were trained equally long; our model is always the longest trained one.
+        # Of our model the longest training is used; rivals are shown only if they were trained equally long.
         everyone, alone = dict.fromkeys((OURS, *rivals), protocol), {OURS: protocol}
         ours = evidence.equally_trained(alone, task).get(OURS)
         equal = ours is not None and evidence.equally_trained(everyone, task).get(OURS) is ours
@@ -215,10 +217,10 @@ def _finding(
 
     Args:
       evidence: all rows.
-      protocols: model to protocol.
+      protocols: from model to protocol.
       task: name of the task.
       judge: computes the finding from the groups.
-      some: whether the finding needs only some of the models instead of all.
+      some: whether some of the models are enough for a finding; otherwise all are needed.
       decides: verdicts that a shortened training can lead to.
     """
     groups = evidence.equally_trained(protocols, task)
@@ -241,7 +243,7 @@ def _finding(
 
 
 def _command(model: str, task: str, protocol: str, group: SeedGroup | None, short: SeedGroup | None) -> str:
-    """The command that trains a group; a missing group is trained for as many steps as `short`."""
+    """The command that trains a group. A missing group is trained for as many steps as `short`."""
     like = group or short
     steps = like.steps if like and not like.is_full else None
     return Recipe("results", protocol, steps).command(Need(model, task, len(group.rows) if group else SEEDS))

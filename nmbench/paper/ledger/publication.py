@@ -11,9 +11,10 @@ from nmbench.paper.ledger.performance import OURS, Measure, below, par, percent_
 from nmbench.paper.ledger.verdicts import ClaimFinding
 from nmbench.support import errors
 
-# Protocols: as published, and under equal conditions.
+# The two protocols of most claims: as published, and under equal conditions.
 PAPER, MATCHED = "paper", "matched"
-# On the Element Finder the authors' code has other time constants than their supplement; only the NM-RNN has this protocol.
+# On the Element Finder the time constants of the authors' code differ from those of the supplement. Only the NM-RNN has
+# this protocol.
 CODE = {PAPER: "paper_code"}
 TIMING, SELECTION, CONTEXT = "mwg_rank3", "element_finder", "multitask"
 RIVALS = ("lrrnn", "rnn", "lstm")
@@ -41,14 +42,16 @@ class Claim:
 
 
 _BELOW = (
-    "a permutation test of the mean over seeds for each rival, paired over shared seeds, corrected by Holm over the "
-    "claim's rivals, p < 0.05; the claim holds in part if it holds for some rivals."
+    "the claim holds against a rival if the NM-RNN's error is significantly lower, and does not hold if it is "
+    "significantly higher (permutation test of the mean over seeds, paired over shared seeds, p < 0.05 with Holm's "
+    "correction for the claim's rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only."
 )
 _PAR = (
-    "the 95% bootstrap interval of the geometric mean over seeds of the ratio of errors. The claim holds if the interval "
-    "lies within 1/2 .. 2; otherwise it does not hold if the interval lies above 1, more than holds if it lies below 1, "
-    "and is undecided if it contains 1, or if neither model solves the task. The leaderboard tests the mean, which large "
-    "errors dominate, and may not distinguish models that this test does."
+    "the claim holds if the 95% bootstrap interval of the ratio of errors, NM-RNN / LSTM (geometric mean over seeds), "
+    "lies within 1/2 .. 2. Otherwise it does not hold if the interval lies above 1, and more than holds if it lies "
+    "below 1. We cannot tell if the interval contains 1 and extends beyond 1/2 or 2, or if the errors are equal but "
+    "neither model solves the task. The leaderboard tests the mean, which large errors dominate, and may not "
+    "distinguish models that this test distinguishes."
 )
 CLAIMS = (
     Claim(
@@ -69,30 +72,30 @@ CLAIMS = (
         "selection",
         "Element Finder: the NM-RNN's error is below those of the low-rank and the vanilla RNN.",
         "Fig. 5B of the main text; supplement C.3",
-        f"{_BELOW} As published: with the time constants of the supplement.",
+        f"{_BELOW} As published, the NM-RNN has the time constants of the supplement.",
         below(SELECTION, "mse", ("lrrnn", "rnn")),
     ),
     Claim(
         "selection_lstm",
         "Element Finder: the NM-RNN is on a par with the LSTM.",
         "Figs. 5B and 5C of the main text; supplement C.3",
-        f"{_PAR} As published: with the time constants of the supplement.",
+        f"{_PAR} As published, the NM-RNN has the time constants of the supplement.",
         par(SELECTION, "mse", "lstm"),
     ),
     Claim(
         "selection_code",
-        "Element Finder, the NM-RNN with the time constants of the authors' code: its error is below those of the low-rank "
+        "Element Finder: with the time constants of the authors' code, the NM-RNN's error is below those of the low-rank "
         "and the vanilla RNN.",
         "Fig. 5B of the main text; the authors' code",
-        f"{_BELOW} The NM-RNN has protocol paper_code, the rivals have protocol paper.",
+        f"{_BELOW} The NM-RNN is trained under protocol paper_code, the rivals under protocol paper.",
         below(SELECTION, "mse", ("lrrnn", "rnn"), CODE),
         (PAPER,),
     ),
     Claim(
         "selection_code_lstm",
-        "Element Finder, the NM-RNN with the time constants of the authors' code: it is on a par with the LSTM.",
+        "Element Finder: with the time constants of the authors' code, the NM-RNN is on a par with the LSTM.",
         "Figs. 5B and 5C of the main text; the authors' code",
-        f"{_PAR} The NM-RNN has protocol paper_code, the LSTM has protocol paper.",
+        f"{_PAR} The NM-RNN is trained under protocol paper_code, the LSTM under protocol paper.",
         par(SELECTION, "mse", "lstm", CODE),
         (PAPER,),
     ),
@@ -101,45 +104,46 @@ CLAIMS = (
         "Multitask: percent correct as computed by the authors' code is the percentage of answers within pi/10 of the "
         "target.",
         "supplement C.4; the authors' code",
-        "difference between the published and the corrected metric, mean over finished seeds with its 95% bootstrap "
-        "interval, for every model and task. The claim holds for those whose interval ends at or below 1 point, and does "
-        "not hold for those whose interval begins above 1 point. The published metric can be too high or too low: it counts "
-        "opposite answers as correct, and treats angles on the two sides of the vertical as far apart.",
+        "for every model and task, the claim holds if the 95% bootstrap interval of the absolute difference between the "
+        "published and the corrected metric (mean over finished seeds) ends at or below 1 point, and does not hold if it "
+        "begins above 1 point. The published metric can be too high or too low: it counts opposite answers as correct, and "
+        "treats angles on the two sides of the vertical as far apart.",
         percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
     ),
     Claim(
         "retraining",
         "Multitask: retraining only the neuromodulatory subnetwork suffices for the NM-RNN to learn MemoryAnti.",
         "main text, multitask; supplement C.2 and C.3",
-        "median percent correct (corrected) on MemoryAnti after retraining with its 95% bootstrap interval, compared with "
-        "the 90% at which the task counts as solved. Rivals, whose input weights were retrained, are shown if they were "
-        "trained equally long, but do not affect the verdict.",
+        "the claim holds if the 95% bootstrap interval of the median percent correct (corrected) on MemoryAnti after "
+        "retraining begins at or above 90%, where the task counts as solved, and does not hold if it ends below 90%. Rivals "
+        "retrain their input weights instead. They are shown if they were trained equally long, but do not affect the "
+        "verdict.",
         retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),
     ),
     Claim(
         "signal",
         "The neuromodulatory signal of a trained rank-1 network follows the theory.",
         "Fig. 3B of the main text; supplement B, Eqs. 12 to 16, in their discrete form",
-        f"mean error of s predicted from the target's ramp, at steps where a sigmoid can produce it: at most "
-        f"{theory.FOLLOWS:g} at every tested interval, median over up to {theory.NETWORKS} networks. The claim holds in "
-        "part if it holds at some intervals.",
+        f"the claim holds at an interval if the mean error of s predicted from the target's ramp is at most "
+        f"{theory.FOLLOWS:g} (median over up to {theory.NETWORKS} networks), at the steps where a sigmoid can produce the "
+        "predicted s. It holds in part if it holds at some intervals only.",
         theory.signal,
     ),
     Claim(
         "proposition",
         "Proposition 1: a linearised NM-RNN with tied orthonormal factors is a semilinear LSTM.",
         "supplement A.1, corrected (docs/errata.md compares it with the printed form)",
-        f"largest error of z and y at most {theory.ROUNDING:g} for {theory.INSTANCES} random networks, for one over 200 "
-        "steps, and for a trained linearised network of the protocol. The claim holds in part if the proposition does not "
-        "apply to the trained network.",
+        f"the claim holds if the largest error of z and y is at most {theory.ROUNDING:g} for {theory.INSTANCES} random "
+        "networks, for one random network over 200 steps, and for a trained linearised network of the protocol. It holds in "
+        "part if the proposition does not apply to the trained network.",
         theory.proposition,
     ),
     Claim(
         "sizes",
         "The models compared have matching numbers of learned parameters.",
         "supplement C.3",
-        "ratio of the largest and the smallest number of learned parameters on a task at most 1.05 / 0.95, the ratio of "
-        "models within 5% of one budget. The claim holds in part if it holds on some tasks.",
+        "the claim holds on a task if the largest number of learned parameters is at most 1.05 / 0.95 times the smallest, "
+        "as for models within 5% of one budget. It holds in part if it holds on some tasks only.",
         sizes((TIMING, CONTEXT, SELECTION), (OURS, *RIVALS)),
     ),
 )

@@ -34,7 +34,9 @@ def proposition(evidence: Evidence, protocol: str) -> ClaimFinding:
         note = f"z {z:.2g}, y {y:.2g}; {steps} steps, float64"
         lines.append(MeasuredValue(f"{what}: largest error", f"{max(z, y):.2g}", "", note))
     reasons = [
-        "The corrected form is exact on random networks" if Verdict.FAILS not in found else "It fails on random networks"
+        "The corrected form is exact on random networks"
+        if Verdict.FAILS not in found
+        else "The corrected form fails on random networks"
     ]
     networks = _networks(evidence, protocol, EQUATIONS)
     if not networks.loaded:
@@ -52,7 +54,9 @@ def proposition(evidence: Evidence, protocol: str) -> ClaimFinding:
             continue
         worst = max(errors.z, errors.y)
         found.append(Verdict.HOLDS if worst <= ROUNDING else Verdict.FAILS)
-        reasons.append(f"a trained network with its initial x in the span of R is reproduced with an error of {worst:.2g}")
+        reasons.append(
+            f"a trained network with its initial x projected onto the span of R is reproduced with an error of {worst:.2g}"
+        )
         lines.append(
             MeasuredValue(
                 f"{network.name}: largest error",
@@ -74,7 +78,7 @@ def _random_networks() -> list[tuple[str, int, float, float]]:
 
 
 def signal(evidence: Evidence, protocol: str) -> ClaimFinding:
-    """The signal of trained rank-1 networks follows from the target's ramp, at every tested interval (median network)."""
+    """The signal of trained rank-1 networks follows from the target's ramp: errors per tested interval, median network."""
     networks, group, missing = _networks(evidence, protocol)
     steps = None if group is None or group.is_full else group.steps
     commands = (_train(protocol, (), max(1, len(networks)), steps), "python -m nmbench.theory --run=RUN_ID")
@@ -107,14 +111,14 @@ def _number(value: float) -> str:
 
 
 class GroupNetworks(NamedTuple):
-    """At most four trained networks of one group; missing: why there are none, "" otherwise."""
+    """At most `NETWORKS` trained networks of one group. missing: why there are none, "" otherwise."""
 
     loaded: list[TrainedNetwork]
     group: SeedGroup | None = None
     missing: str = ""
 
     def achieved(self, run_id: str) -> str:
-        """The test metric of a network, because the theory may hold for a network that has not learned its task."""
+        """Text on the test metric of a network: the theory may hold although the network has not learned its task."""
         rows = [row for row in self.group.rows if row["run_id"] == run_id] if self.group else []
         return ", ".join(f"test {row['metric']} {number(row['value'])}" for row in rows)
 
@@ -131,7 +135,7 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = ()) -> Gro
             except NmbenchError as error:
                 return GroupNetworks([], missing=printable(str(error)))
         for row, _ in runs[:1]:
-            missing = f"The parameters of {row['run_id']} are not here: a CSV does not contain them; name its results folder"
+            missing = f"The parameters of {row['run_id']} are not here: a CSV does not contain them; give its results folder"
     return GroupNetworks([], missing=missing)
 
 

@@ -48,10 +48,10 @@ class ClaimFinding:
 
     Attributes:
       verdict: the verdict.
-      reason: one sentence.
+      reason: one sentence, without the full stop.
       measured: the values that lead to the verdict.
       qualifier: a limitation, such as a shortened training; "" for none.
-      commands: shell commands that produce the data, or the missing part of it.
+      commands: shell commands that produce the data.
     """
 
     verdict: Verdict
@@ -62,15 +62,15 @@ class ClaimFinding:
 
 
 def qualify_length(finding: ClaimFinding, short: bool, trained: str, decides: Iterable[Verdict] = ()) -> ClaimFinding:
-    """A finding on networks that were not trained for the steps of their protocol, with a qualifier that says so.
+    """The finding with a qualifier on the length of training, for networks not trained for the steps of their protocol.
 
-    A shortened training leads to "cannot tell", and its apparent verdict becomes part of the qualifier.
+    If training was shorter, the verdict becomes "cannot tell", and the original verdict becomes part of the qualifier.
 
     Args:
       finding: computed as if the networks were fully trained.
       short: whether the training was shorter than the protocol's.
       trained: text on the number of steps.
-      decides: verdicts that a shortened training can lead to, because more training could not change them.
+      decides: verdicts that stay after a shorter training, because more training could not change them.
     """
     note, verdict = trained, finding.verdict
     if short and verdict not in (Verdict.UNDECIDED, Verdict.NO_DATA, *decides):
@@ -81,8 +81,11 @@ def qualify_length(finding: ClaimFinding, short: bool, trained: str, decides: It
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict on a claim with several parts.
 
-    Equal verdicts: that verdict. Different ones: "no data" if a part has no data; "holds in part" if some parts hold and
-    others do not or are undecided; "does not hold" if parts fail and the others are undecided.
+    Equal verdicts: that verdict. Different ones, where "more than holds" counts as "holds": "holds" if all parts hold; "no
+    data" if a part has no data; "holds in part" if some parts hold, or a part holds in part; otherwise "does not hold".
+
+    Raises:
+      ValueError: there are no parts.
     """
     distinct = set(verdicts)
     if not distinct:
@@ -101,7 +104,8 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
 class RivalComparison(NamedTuple):
     """A comparison of our model with a rival.
 
-    difference: mean over seeds, ours minus the rival's. p: corrected by Holm, None for one seed. pairing: of the seeds.
+    difference: mean over seeds, ours minus the rival's. p: corrected by Holm, None for one seed. pairing: see
+    `significance.Comparison`.
     """
 
     verdict: Verdict
@@ -111,7 +115,7 @@ class RivalComparison(NamedTuple):
 
 
 def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalComparison]:
-    """Whether our model is significantly better than each rival: holds or fails if p < 0.05, corrected over the rivals."""
+    """Whether our model is significantly better than each rival: decided if p < 0.05, corrected by Holm over the rivals."""
     found = [significance.compare(rival, ours) for rival in rivals.values()]
     verdicts = {}
     for name, comparison, p in zip(rivals, found, significance.holm([c.p for c in found]), strict=True):
@@ -126,7 +130,8 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
     """Whether our error is on a par with a rival's, and the geometric mean over seeds of the ratio of errors, ours / theirs.
 
     Holds if the 95% interval of the ratio lies within 1/2 .. 2. Otherwise it fails if the interval lies above 1, more than
-    holds if it lies below 1, and is undecided if it contains 1. Ratios are paired over shared seeds if there are two.
+    holds if it lies below 1, and is undecided if it contains 1. Ratios are paired over shared
+    seeds if there are at least two.
 
     Raises:
       ValueError: an error is not positive, or the metric is not an error.

@@ -21,7 +21,7 @@ from nmbench.contracts.specs import SequenceSpec
 from nmbench.support.errors import NmbenchError
 
 Phi = Callable[[np.ndarray], np.ndarray]
-# Every entry of an initial state that is neither random nor learned.
+# Value of every unit in an initial state that the parameters do not contain.
 START = 0.1
 
 
@@ -45,15 +45,16 @@ class NeuromodulatedNetwork:
     Attributes:
       L, R: factors `[N, K]`.
       prefactor: g.
-      B_x, C, d: input weights `[N, P]`, readout `[O, N]` and `[O]`.
-      W_z, B_z, B_zx: `[M, M]`, `[M, P]`, `[M, N]`; None for a network without feedback.
+      B_x: input weights `[N, P]`.
+      C, d: readout `[O, N]` and its offset `[O]`.
+      W_z, B_z, B_zx: `[M, M]`, `[M, P]`, `[M, N]`; B_zx is None or zero for a network without feedback.
       A_z, b_z: gates `[K, M]`, `[K]`.
       x_start, z_start: states before the first step, `[N]`, `[M]`.
       tau_x, tau_z: time constants, steps.
       phi_x, phi_z: transfer functions, elementwise.
 
     Raises:
-      NmbenchError: shapes that do not fit together, numbers that are not finite, or a time constant below one step.
+      NmbenchError: inconsistent shapes, numbers that are not finite, or a time constant that is not a finite number >= 1.
     """
 
     L: np.ndarray
@@ -97,7 +98,7 @@ class NeuromodulatedNetwork:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """N, M, K, P, O."""
+        """Sizes by the names N, M, K, P and O that the shapes above use."""
         (N, K), (M, P) = self.L.shape, self.B_z.shape
         return {"N": N, "M": M, "K": K, "P": P, "O": len(self.d)}
 
@@ -125,7 +126,7 @@ _AXES = {
 
 
 def check_inputs(u: np.ndarray, channels: int) -> np.ndarray:
-    """`u` as float64 `[T, B, channels]`; raises `NmbenchError` unless it has that shape, T >= 1 and finite numbers."""
+    """`u` as float64 `[T, B, channels]`; raises `NmbenchError` unless it has this shape, T >= 1 and only finite numbers."""
     u = np.asarray(u, np.float64)
     if u.ndim != 3 or u.shape[2] != channels or not len(u):
         raise NmbenchError(f"inputs have shape {u.shape}; they must be [T, B, {channels}] with at least one step")
@@ -135,7 +136,7 @@ def check_inputs(u: np.ndarray, channels: int) -> np.ndarray:
 
 
 def draw(random: np.random.RandomState, *, N: int, M: int, K: int, P: int, O: int, tau_z: float) -> NeuromodulatedNetwork:  # noqa: E741
-    """A random network that meets the hypotheses of Proposition 1: Eqs. 1-3, R = L, R^T R = N I, initial x in span(R).
+    """A random network that meets the hypotheses of Proposition 1: Eqs. 1-3, L = R, R^T R = N I, initial x in span(R).
 
     W_z has spectral norm 0.9, which keeps z bounded.
     """
@@ -160,15 +161,15 @@ def draw(random: np.random.RandomState, *, N: int, M: int, K: int, P: int, O: in
 
 
 def from_parameters(params: Mapping[str, Any], hparams: Mapping[str, Any], spec: SequenceSpec) -> NeuromodulatedNetwork:
-    """The network from the Haiku parameters of a linearised NM-RNN, which has one module.
+    """The network with the Haiku parameters of a linearised NM-RNN, which is one module.
 
     Its input is the concatenation of all inputs of the task; B_x has zero columns for channels that the output network does
     not receive. If the model orthonormalises its factor in every forward pass, the factor is orthonormalised here in float64
     and the prefactor is 1; otherwise the prefactor is 1/N.
 
     Args:
-      params: module to parameter to array: L `[N, K]`, B_x, W_z, B_z, A_z, C, columns b_z and d; optionally B_zx,
-        `fixed_x0` and `fixed_z0`.
+      params: dict from the module to a dict of arrays: L `[N, K]`, B_x, W_z, B_z, A_z, C, columns b_z and d; optionally
+        B_zx, and columns `fixed_x0` and `fixed_z0`.
       hparams: `tau_x`, `tau_z`, `linear_z`, `orthonormal`.
       spec: input and output shapes of the task.
 
@@ -191,7 +192,7 @@ def from_parameters(params: Mapping[str, Any], hparams: Mapping[str, Any], spec:
     received = [channel == "sensory" for channel in channels] if "sensory" in channels else [True] * len(channels)
     B_x = np.zeros((N, len(channels)))
     if p["B_x"].shape != B_x[:, received].shape:
-        raise NmbenchError(f"B_x has shape {p['B_x'].shape}, the task has {sum(received)} input channels for it")
+        raise NmbenchError(f"B_x has shape {p['B_x'].shape}, but the task has {sum(received)} input channels for it")
     B_x[:, received] = p["B_x"]
     factor = np.linalg.qr(p["L"])[0] if hparams["orthonormal"] else p["L"]
     start = lambda name, size: p[f"fixed_{name}"][:, 0] if f"fixed_{name}" in p else np.full(size, START)

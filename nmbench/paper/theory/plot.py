@@ -1,4 +1,4 @@
-"""Plots: a ramp under the two forms of the signal, and signal and state of a trained network compared with the theory."""
+"""Plots of the theory: ramps under two forms of the signal, and signal and state of a trained network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NETWORK, EXACT, OTHER = COLOURS[0], COLOURS[6], COLOURS[1]
 
 
 def ramps(signals: Sequence[RampSignal]) -> Figure:
-    """A column per ramp: the signal by the discrete form and by Eq. 16, and the output of a network under each."""
+    """A column per ramp: the signal by the discrete form and by Eq. 16, and the output of a network under each signal."""
     figure, axes = _grid(2, len(signals))
     for column, ramp in enumerate(signals):
         steps = np.arange(ramp.interval + 1)
@@ -35,7 +35,7 @@ def ramps(signals: Sequence[RampSignal]) -> Figure:
 
 
 def signal_and_state(found: TrainedNetwork, traces: SignalTraces) -> Figure:
-    """A column per condition, for its first trial: s, w and output of the network, and the predictions of the theory."""
+    """A column per condition with its first test trial: s, w and output of the network, and the theory's predictions."""
     labels = np.unique(found.conditions)
     figure, axes = _grid(3, len(labels))
     output = found.network.run(found.inputs).y[..., 0]

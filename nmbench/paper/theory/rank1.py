@@ -4,7 +4,7 @@ Discrete network for steps t = 1..T from x_0; L includes the prefactor of the re
 
   x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L s_t R^T phi(x_{t-1}) + B_x u_t],  f_t = c^T x_t + d
 
-Split x_t = w_t Lhat + p_t with Lhat = L/|L| and p_t orthogonal to L. The part of the update orthogonal to L is free of s:
+Split x_t = w_t Lhat + p_t with Lhat = L/|L| and p_t orthogonal to L. The orthogonal part of the update does not contain s:
 
   p_t = (1 - 1/tau) p_{t-1} + (1/tau) (I - Lhat Lhat^T) B_x u_t,  p_0 = (I - Lhat Lhat^T) x_0
 
@@ -30,13 +30,13 @@ import numpy as np
 from nmbench.paper.theory.network import NeuromodulatedNetwork, check_inputs, identity
 from nmbench.support.errors import NmbenchError
 
-# Least sensitivity at which s is computed: rounding of the output then causes errors in s of about 1e-13.
+# Least absolute sensitivity at which s is computed. There, rounding of the output causes errors in s of about 1e-13.
 SENSITIVE = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rank1Network:
-    """Output network of rank 1 with one output.
+    """An output network of rank 1 with one output.
 
     Attributes:
       L, R: `[N]`; L includes the prefactor of the recurrence.
@@ -47,7 +47,7 @@ class Rank1Network:
       phi: transfer function, elementwise.
 
     Raises:
-      NmbenchError: the readout is orthogonal to L, so the output does not depend on s.
+      NmbenchError: the readout is orthogonal to L, so that the output does not depend on s.
     """
 
     L: np.ndarray
@@ -98,7 +98,7 @@ class Rank1Network:
 
 
 def residual_mode(network: Rank1Network, u: np.ndarray) -> np.ndarray:
-    """p_0 .. p_T, `[T + 1, B, N]`, from inputs `[T, B, P]`."""
+    """p_0 .. p_T, `[T + 1, B, N]`, from inputs `[T, B, P]`; raises `NmbenchError` for another shape."""
     u = check_inputs(u, network.B_x.shape[1])
     driven = network.off_direction(u @ network.B_x.T)
     p = np.empty((len(u) + 1, u.shape[1], len(network.L)))
@@ -116,7 +116,11 @@ def state(
     Args:
       f: outputs after every step, `[T, B]`.
       u: inputs, `[T, B, P]`.
-      f_start: output before the first step, for an f that is not the network's own; by default that of the initial state.
+      f_start: output before the first step, for an f that is not the network's own; by default the output of the initial
+        state.
+
+    Raises:
+      NmbenchError: the shapes do not fit.
     """
     p = residual_mode(network, u)
     f = _with_start(network, f, f_start, p.shape[:2])
@@ -125,7 +129,7 @@ def state(
 
 
 def signal(network: Rank1Network, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> np.ndarray:
-    """s_1 .. s_T, `[T, B]`: the exact signal for which the network has the outputs f. Arguments as for `state`.
+    """s_1 .. s_T, `[T, B]`: the exact signal for which the network has the outputs f. Arguments and errors as for `state`.
 
     NaN where R^T phi(x) = 0, because s has no effect there.
     """
@@ -136,9 +140,9 @@ def signal(network: Rank1Network, f: np.ndarray, u: np.ndarray, f_start: float |
 
 
 def sensitivity(network: Rank1Network, f: np.ndarray, u: np.ndarray, f_start: float | None = None) -> np.ndarray:
-    """c^T L * R^T phi(x_{t-1}), `[T, B]`: the change of tau f_t with s_t. Arguments as for `state`.
+    """c^T L * R^T phi(x_{t-1}), `[T, B]`: the derivative of tau f_t by s_t. Arguments and errors as for `state`.
 
-    An error in f causes an error in s that is this many times smaller: s cannot be computed where the sensitivity is near 0.
+    `signal` divides by it, also the rounding errors of f, so s cannot be computed where the sensitivity is near 0.
     """
     _, x = state(network, f, u, f_start)
     return (network.c @ network.L) * (network.phi(x[:-1]) @ network.R)
@@ -147,13 +151,13 @@ def sensitivity(network: Rank1Network, f: np.ndarray, u: np.ndarray, f_start: fl
 def linear_signal(f: np.ndarray, tau: float, d: float, overlap: float = 1.0) -> np.ndarray:
     """(1 / R^T L) [1 + tau (f_t - f_{t-1}) / (f_{t-1} - d)] for t = 1..T, from f_0 .. f_T `[T + 1, ...]`; overlap: R^T L.
 
-    The exact signal of a linear network without input whose state has no part orthogonal to L. NaN where f_{t-1} = d.
+    The exact signal of a linear network without input and with p = 0. NaN where f_{t-1} = d.
     """
     return (1 + tau * _ratio(np.diff(f, axis=0), f[:-1] - d)) / overlap
 
 
 def least_offset(tau: float, interval: float) -> float:
-    """The lower bound on d for s in (0, 1) on a ramp from -1/2 to 1/2 in `interval` steps, if L = R has unit length.
+    """The lower bound of d for which s stays in (0, 1) on a ramp from -1/2 to 1/2 in `interval` steps; L = R of unit length.
 
     From `linear_signal` with f_t - f_{t-1} = 1/I: s < 1 needs d > f_{t-1}, and s > 0 needs d > f_{t-1} + tau/I, which is
     strictest at the last step, f_{t-1} = 1/2 - 1/I. The plateau afterwards needs s = 1, which a sigmoid only approaches.
@@ -166,7 +170,10 @@ def driven_mode(network: Rank1Network, t: np.ndarray, u: np.ndarray) -> np.ndarr
 
     Args:
       t: increasing times `[n]` from 0, in steps.
-      u: `[n, B, P]`; u[k] is constant from t[k] to t[k + 1].
+      u: inputs `[n, B, P]`; u[k] holds from t[k] to t[k + 1].
+
+    Raises:
+      NmbenchError: the shapes do not fit, or the times do not increase from 0.
     """
     u = check_inputs(u, network.B_x.shape[1])
     t = _times(t, len(u))
@@ -180,7 +187,7 @@ def driven_mode(network: Rank1Network, t: np.ndarray, u: np.ndarray) -> np.ndarr
 def continuous_state(network: Rank1Network, t: np.ndarray, f: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """w (Eq. 12) `[n, B]` and x `[n, B, N]` of the continuous network at times t, from its output f `[n, B]`.
 
-    t, u: as for `driven_mode`.
+    t, u and errors: as for `driven_mode`.
     """
     J = driven_mode(network, t, u)
     p = network.off_direction(network.x_start) * np.exp(-np.asarray(t, np.float64) / network.tau)[:, None, None] + J
@@ -195,7 +202,7 @@ def continuous_signal(network: Rank1Network, t: np.ndarray, f: np.ndarray, df: n
     Eqs. 12 and 13 and the part of the input along L add up to c^T B_x u; the supplement omits -c^T J and a factor c^T Lhat.
 
     Args:
-      t, u: as for `driven_mode`.
+      t, u and errors: as for `driven_mode`.
       f, df: the output and its derivative, `[n, B]`.
     """
     _, x = continuous_state(network, t, f, u)

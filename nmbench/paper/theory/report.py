@@ -1,4 +1,4 @@
-"""The report of `nmbench.theory`: tables of the checks, and the plots that belong to them."""
+"""The report of `nmbench.theory`: tables of the checks, and their plots."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class TheoryReport(NamedTuple):
-    """Tables as text, the function that draws the plot, and remarks on changed code, one line each."""
+    """Tables as text, the function that draws the plot, and remarks on code that has changed since the run, a line each."""
 
     text: str
     draw: Callable[[], Figure]
     remarks: tuple[str, ...] = ()
 
     def save_plot(self, path: pathlib.Path) -> None:
-        """Draw into a picture file; raises `NmbenchError` if it cannot be written."""
+        """Draw the plot into a file; raises `NmbenchError` if it cannot be written."""
         try:
             self.draw().savefig(path, dpi=150)
         except OSError as error:
@@ -42,7 +42,7 @@ def of_random_networks(instances: int, seed: int) -> TheoryReport:
         f"Proposition 1: semilinear LSTM compared with linearised NM-RNN, float64, {synthetic.TRIALS} trials each",
         _table(["networks", "steps", "max error z", "max error y"], synthetic.proposition(instances, seed)),
         f"Rank-1 signal from the network's own output: discrete form, {instances} networks each, {synthetic.STEPS} steps;\n"
-        f"s at the steps where it affects the output (c^T L R^T phi(x) at least {rank1.SENSITIVE:g})",
+        f"s at the steps where it affects the output (|c^T L R^T phi(x)| at least {rank1.SENSITIVE:g})",
         _table(["phi", "inputs", "max error s", "max error x", "share of steps"], synthetic.signals(instances, seed)),
         f"Ramp from -1/2 to 1/2 by a linear rank-1 network without inputs: tau = {synthetic.RAMP_TAU:g}, "
         f"d = {synthetic.RAMP_D:g}, R^T L = 1; error of the output at the end of the ramp",
@@ -89,8 +89,8 @@ def of_run(text: str, results_dir: str) -> TheoryReport:
                 [found.condition, "trials", "share of steps", "max error s", "max error x"],
                 [(r.condition, r.trials, r.identifiable, r.own_s, r.own_x) for r in rows],
             ),
-            "Rank-1 signal and state from the task's target, at the steps where it changes; s at the share of these where\n"
-            "the required s is in (0, 1); w = L^T x / |L|, its error relative to the range of the network's own",
+            "Rank-1 signal and state from the task's target, at the steps where it changes; s at the share of these steps\n"
+            "where the required s is in (0, 1); w = L^T x / |L|, its error relative to the range of the network's own",
             _table(
                 [found.condition, "share", "mean error s", "max error s", "mean by Eq. 16", "mean error w", "max error w"],
                 [(r.condition, r.possible, r.target_s, r.target_s_max, r.law_s, r.target_w, r.target_w_max) for r in rows],
@@ -111,9 +111,9 @@ def of_run(text: str, results_dir: str) -> TheoryReport:
 
 
 def commands() -> list[str]:
-    """Commands that train networks for both parts of the theory, or for the second part alone.
+    """Commands that train networks for both parts of the theory, and for the rank-1 signal alone.
 
-    They name models tagged linear and neuromodulation, on tasks for which these have rank 1 by default.
+    The models are those with the tags linear and neuromodulation; the tasks are those on which they have rank 1 by default.
     """
     lines = []
     for entry in BASELINES.entries():

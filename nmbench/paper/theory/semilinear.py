@@ -1,14 +1,14 @@
 """Proposition 1 of the supplement, corrected: a linearised NM-RNN with tied orthonormal factors is a semilinear LSTM.
 
-The network (Eqs. 1-3; g R^T R = I, the supplement's g being 1/N; tau_x = 1; D = (1 - 1/tau_z) I + W_z/tau_z):
+The network (Eqs. 1-3; g R^T R = I with g = 1/N in the supplement; tau_x = 1; D = (1 - 1/tau_z) I + W_z/tau_z):
 
   x_t = g R S_t R^T x_{t-1} + B_x u_t,  z_t = D z_{t-1} + (B_zx x_{t-1} + B_z u_t)/tau_z,  s_t = sigmoid(A_z z_t + b_z)
 
 Derivation. Let w_t = g R^T x_t and Q = I - g R R^T, the projection off span(R): Q R = R - R (g R^T R) = 0.
   1. g R^T times the update of x:  w_t = S_t w_{t-1} + g R^T B_x u_t. This needs L = R, g R^T R = I and no leak: with
      tau_x > 1 the factor of w_{t-1} is 1 - 1/tau_x + S_t/tau_x, which no sigmoid gate of Eq. 4 equals.
-  2. Q times the update of x:  Q x_t = Q B_x u_t, a function of the last input alone, for t >= 0. Before the first step this
-     needs Q x_{-1} = 0, an initial x in span(R), with u_{-1} = 0.
+  2. Q times the update of x:  Q x_t = Q B_x u_t for t >= 0, a function of the last input alone. With u_{-1} = 0 this also
+     holds for t = -1 if Q x_{-1} = 0, that is, if the initial x is in span(R).
   3. Insert x_{t-1} = R w_{t-1} + Q B_x u_{t-1} into the update of z:
      z_t = (1/tau_z) B_zx R w_{t-1} + m_t,  m_t = D z_{t-1} + B_z u_t/tau_z + B_zx Q B_x u_{t-1}/tau_z.
   4. Let c_t = [w_{t-1}; 1; 1] and h_t = o_t c_t with o_t = [1/2; m_t; u_{t-1}], so h_t = [w_{t-1}/2; m_t; u_{t-1}]. Then
@@ -31,7 +31,7 @@ from scipy.special import expit
 from nmbench.paper.theory.network import NeuromodulatedNetwork, check_inputs, identity
 from nmbench.support.errors import NmbenchError
 
-# Largest deviation from the hypotheses that counts as rounding, relative to numbers of order one.
+# Largest deviation from the hypotheses that counts as rounding, for numbers of order one.
 ROUNDING = 1e-12
 
 
@@ -80,7 +80,7 @@ class ConstructedLSTM:
 
 
 class Conversion(NamedTuple):
-    """lstm: the semilinear LSTM, hidden size K + M + P. W_zh: `[M, K + M + P]`, with z_t = W_zh h_t."""
+    """lstm: the semilinear LSTM, with hidden size K + M + P. W_zh: `[M, K + M + P]`, such that z_t = W_zh h_t."""
 
     lstm: ConstructedLSTM
     W_zh: np.ndarray
@@ -113,20 +113,21 @@ def check_hypotheses(network: NeuromodulatedNetwork) -> None:
     if off > ROUNDING:
         raise NmbenchError(
             f"Proposition 1 needs R^T R times the prefactor of the recurrence, {network.prefactor:.4g}, to be the identity; "
-            f"it differs from it by up to {off:.3g}"
+            f"the difference is up to {off:.3g}"
         )
     outside = np.max(np.abs(_off_span(network, network.x_start)))
     if outside > ROUNDING * max(1.0, np.max(np.abs(network.x_start))):
         raise NmbenchError(
-            f"Proposition 1 needs an initial x in the span of R; its part outside is up to {outside:.3g} "
+            f"Proposition 1 needs an initial x in the span of R; its part outside this span is up to {outside:.3g} "
             f"(nmbench.paper.theory.semilinear.start_in_span projects it)"
         )
 
 
 def start_in_span(network: NeuromodulatedNetwork) -> NeuromodulatedNetwork:
-    """The network with its initial x projected onto span(R), for factors that are tied and orthonormal.
+    """The network with its initial x projected onto span(R), for tied factors with g R^T R = I.
 
-    Without feedback this changes neither z, x nor y after the first step, because nothing depends on the removed part.
+    For a linear network without leak and feedback, z, x and y after every step stay the same: none depends on the removed
+    part.
     """
     inside = network.x_start - _off_span(network, network.x_start)
     return dataclasses.replace(network, x_start=inside)
@@ -136,7 +137,7 @@ def convert(network: NeuromodulatedNetwork) -> Conversion:
     """The semilinear LSTM that reproduces z_t and, one step later, y_t of a network on inputs `lagged(u)`.
 
     Raises:
-      NmbenchError: a hypothesis does not hold, or a gate starts so near 0 that w_{-1}/s_{-1} is not finite.
+      NmbenchError: a hypothesis does not hold, or a gate starts so close to 0 that w_{-1}/s_{-1} is not finite.
     """
     check_hypotheses(network)
     K, M, P = (network.sizes[name] for name in "KMP")
@@ -187,10 +188,10 @@ def lagged(u: np.ndarray) -> np.ndarray:
 
 
 def reproduce(network: NeuromodulatedNetwork, u: np.ndarray) -> ConversionErrors:
-    """Errors of the converted network: differences of its z and y from the network's own on inputs `[T, B, P]`.
+    """Errors of the converted network on inputs `[T, B, P]`: largest differences in z and y from the network itself.
 
     Raises:
-      NmbenchError: as `convert`, or the inputs have another shape.
+      NmbenchError: as for `convert`, or the inputs have another shape.
     """
     lstm, W_zh = convert(network)
     states = network.run(u)

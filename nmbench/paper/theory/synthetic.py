@@ -1,4 +1,4 @@
-"""Both parts of the theory on random networks whose signal and states are available."""
+"""Both parts of the theory on random networks, compared with the networks' own states and signals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw_sizes(random: np.random.RandomState) -> dict[str, int]:
 
 
 def proposition(instances: int, seed: int) -> list[tuple[str, int, float, float]]:
-    """(networks, steps, largest error in z, in y): many random instances of random sizes, and one on a long sequence."""
+    """(networks, steps, largest error in z, in y) for many random networks of random sizes, and for one long sequence."""
     random = np.random.RandomState(seed)
     found = []
     for _ in range(instances):
@@ -41,9 +41,9 @@ def proposition(instances: int, seed: int) -> list[tuple[str, int, float, float]
 
 
 def draw_rank1(random: np.random.RandomState, phi: Phi) -> NeuromodulatedNetwork:
-    """A random rank-1 network with a leak, R different from L, and an initial state that is not along L.
+    """A random rank-1 network with a leak, R different from L, and an initial state that is not parallel to L.
 
-    R^T L is near 2 and the gates near 1/2, so the state neither decays nor grows fast.
+    R^T L is close to 2 and the gates to 1/2, so that the state neither decays nor grows fast.
     """
     N, M, P = 30, 5, 3
     L = random.randn(N, 1) / np.sqrt(N)
@@ -70,8 +70,8 @@ def draw_rank1(random: np.random.RandomState, phi: Phi) -> NeuromodulatedNetwork
 def signals(instances: int, seed: int) -> list[tuple[str, str, float, float, float]]:
     """(phi, inputs, largest error in s, in x, share of steps) of the discrete theory, given the output of random networks.
 
-    The share is of steps at which the sensitivity is at least `rank1.SENSITIVE`. s is compared at these; elsewhere it is
-    nearly 0 / 0. Errors in x are relative to its largest entry, if that is above 1.
+    s is compared at the steps at which the absolute sensitivity is at least `rank1.SENSITIVE`; elsewhere it is nearly 0 / 0.
+    The last value is the share of these steps. Errors in x are divided by its largest absolute entry, if that is above 1.
     """
     rows = []
     for name, phi in PHIS.items():
@@ -96,7 +96,7 @@ class RampSignal(NamedTuple):
     """The signal of a discrete linear rank-1 network without input, R^T L = 1, for a ramp from -1/2 to 1/2.
 
     f: the ramp, f_0 .. f_I.
-    exact, continuous: s_1 .. s_I by the discrete theory, and by Eq. 16 evaluated at the steps.
+    exact, continuous: s_1 .. s_I by the discrete form, and by Eq. 16 evaluated at the steps.
     output_exact, output_continuous: output y_0 .. y_I of the network under the two signals.
     """
 

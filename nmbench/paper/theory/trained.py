@@ -13,7 +13,7 @@ from nmbench.paper.theory.network import NeuromodulatedNetwork, from_parameters
 from nmbench.paper.theory.rank1 import Rank1Network
 from nmbench.support.errors import NmbenchError
 
-# Largest difference between the float64 outputs computed here and the model's float32 outputs, for outputs of order one.
+# Largest difference between the float64 outputs computed here and the model's outputs, relative to outputs above 1.
 OUTPUT_TOLERANCE = 1e-3
 
 
@@ -23,10 +23,10 @@ class TrainedNetwork:
 
     Attributes:
       name: run id.
-      remarks: what has changed in the code since the run, one line each.
-      network: in float64.
+      remarks: changes of the code since the run, one line each.
+      network: the network in float64.
       inputs, targets: `[T, B, P]`, `[T, B, O]`.
-      conditions, condition: label of each trial `[B]`, and the name of what is labelled.
+      conditions, condition: label of each trial `[B]`, and the name of the labelled quantity, such as "interval".
     """
 
     name: str
@@ -39,16 +39,16 @@ class TrainedNetwork:
 
 
 class SignalPrediction(NamedTuple):
-    """Errors of the theory for a trained rank-1 network, over all trials of one condition. NaN where there is no such step.
+    """Errors of the theory for a trained rank-1 network, over all trials of one condition; NaN if there is no such step.
 
     From the network's own output:
-      identifiable: share of steps whose sensitivity is at least `rank1.SENSITIVE`.
+      identifiable: share of steps with an absolute sensitivity of at least `rank1.SENSITIVE`.
       own_s: largest error of s at these steps.
       own_x: largest error of x at all steps.
     From the task's target, over the steps at which it changes:
-      possible: share of steps where the computed s is in (0, 1), as the output of a sigmoid is.
+      possible: share of steps at which the computed s is in (0, 1), so that a sigmoid can produce it.
       target_s, target_s_max: mean and largest error of s at the possible steps.
-      law_s: mean error of s by Eq. 16 evaluated at the steps, where that is in (0, 1).
+      law_s: mean error of s by Eq. 16 evaluated at the steps, where that s is in (0, 1).
       target_w, target_w_max: mean and largest error of w, relative to the range of the network's own w.
     """
 
@@ -69,7 +69,8 @@ def load(text: str, results_dir: str) -> TrainedNetwork:
     """The trained network of a row: a run id, `FILE.csv:N` or `FILE.csv#RUN_ID`.
 
     Raises:
-      NmbenchError: unknown row, other data than today's, missing parameters, or a model that is no linearised NM-RNN.
+      NmbenchError: the row is unknown, today's task and model cannot repeat it, its parameters are missing, or its model
+        is not a linearised NM-RNN.
     """
     from nmbench.experiments import loading
     from nmbench.training.prediction import predictor
@@ -84,8 +85,8 @@ def load(text: str, results_dir: str) -> TrainedNetwork:
     difference = np.max(np.abs(network.run(inputs).y - outputs) / np.maximum(1, np.abs(outputs)))
     if not difference < OUTPUT_TOLERANCE:
         raise NmbenchError(
-            f"the model of {run.run_id} is no linearised NM-RNN: its outputs differ by {difference:.3g} from those of one "
-            f"with the same parameters"
+            f"the model of {run.run_id} is not a linearised NM-RNN: its outputs differ by {difference:.3g} from those of "
+            f"a linearised NM-RNN with the same parameters"
         )
     labelled = next((m for m in task.metrics if m.conditions is not None), None)
     labels = np.zeros(inputs.shape[1], int)
@@ -105,7 +106,7 @@ def load(text: str, results_dir: str) -> TrainedNetwork:
 def proposition(trained: TrainedNetwork) -> tuple[semilinear.ConversionErrors, float]:
     """Errors of the semilinear LSTM built from the network with its initial x projected onto span(R).
 
-    The second value is the largest change of the outputs by that projection.
+    The second value is the largest change of the outputs that the projection causes.
 
     Raises:
       NmbenchError: a hypothesis other than the one on the initial x does not hold.
@@ -122,10 +123,10 @@ class SignalTraces(NamedTuple):
     s, w: the network's own.
     own_s: s computed from the network's output.
     identifiable: where the sensitivity is large enough to compute s.
-    own_x_error: largest error over units of x computed from the output.
-    target_s, target_w: computed from the target of the task.
-    law_s: s from the target by Eq. 16, with the difference to the step before as derivative.
-    moves: where the target differs from that of the step before.
+    own_x_error: error of x computed from the network's output, the largest over units.
+    target_s, target_w: s and w computed from the target of the task.
+    law_s: s from the target by Eq. 16, with the difference from the previous step as derivative.
+    moves: where the target differs from that of the previous step.
     """
 
     s: np.ndarray
@@ -145,7 +146,7 @@ def traces(trained: TrainedNetwork) -> SignalTraces:
     states, target = trained.network.run(u), trained.targets[..., 0]
     f = states.y[..., 0]
     _, x = rank1.state(one, f, u)
-    # Before the first step the target has its first value.
+    # The value before the first step is that of the first step.
     before = np.concatenate([target[:1], target[:-1]])
     start = float(target[0, 0])
     law = rank1.power_law(target, target - before, one.tau, one.d, float(one.R @ one.L))

@@ -1,7 +1,7 @@
 """The leaderboard as one self-contained HTML page, which needs no network and no other file.
 
-Template, style sheet and script are in `templates/` and become part of the page. Jinja2 escapes all values from rows. The
-content security policy in the page's head allows only the page's own script and no loading of other resources.
+The template, style sheet and script in `templates/` become part of the page. Jinja2 escapes all values from rows. The
+content security policy in the page's head allows only the page's own script and forbids loading other resources.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 INDEX = "index.html"
 MOST_ROWS = 5000
-# Identifies an earlier page, which may be replaced; any other file of that name is not.
+# Text that identifies a page of nmbench. Only such a page is replaced.
 _GENERATOR = '<meta name="generator" content="nmbench '
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -45,17 +45,19 @@ def check_libraries() -> None:
 
 
 def check_size(tables: Sequence[Table]) -> None:
-    """Raise `NmbenchError` if there are more rows than a page can hold."""
+    """Raise `NmbenchError` if the tables have more than 5000 rows."""
     rows = sum(len(entry.run_ids) for table in tables for entry in table.entries)
     if rows > MOST_ROWS:
-        raise NmbenchError(f"{rows} rows are too many for a page, {MOST_ROWS} at most; choose with --task and --protocol")
+        raise NmbenchError(
+            f"{rows} rows are too many for a page, {MOST_ROWS} at most; choose some with --task and --protocol"
+        )
 
 
 def check_out(text: str) -> pathlib.Path:
     """Check that a page can be written into the folder of --out, without writing it, and return the folder.
 
     Raises:
-      NmbenchError: the path is no folder or cannot be written, or it has an index.html that is not a page of nmbench.
+      NmbenchError: the path is not a folder or cannot be written, or its index.html is not a page of nmbench.
     """
     folder = pathlib.Path(os.path.expanduser(text))
     index = folder / INDEX
@@ -98,12 +100,12 @@ def write(
     Args:
       folder: from `check_out`.
       tables, rankings: from `nmbench.results.ranking` and `nmbench.results.overall`.
-      paths: results folders and files of the tables; run folders contribute training curves and outputs.
-      commands: row to the command that makes it again; see `nmbench.experiments.row_commands.RowCommands.of`.
-      report: called with the name of each task before its figures are drawn.
+      paths: results folders and CSVs of the tables. Training curves and outputs are drawn from run folders.
+      commands: function from a row to the command that repeats its run, `nmbench.experiments.row_commands.RowCommands.of`.
+      report: function that is called with the name of each task before its figures are drawn.
 
     Raises:
-      NmbenchError: the page cannot be written.
+      NmbenchError: a path cannot be read, or the page cannot be written.
     """
     wanted = {run_id for table in tables for entry in table.entries for run_id in entry.run_ids}
     rows = {row["run_id"]: row for path in paths for row in store.iterate(path) if row["run_id"] in wanted}
@@ -118,7 +120,7 @@ def write(
 
 
 def render(found: Mapping[str, Any]) -> str:
-    """HTML of the data that `gather` returns."""
+    """HTML of the page. found: return value of `gather`."""
     import jinja2
     from markupsafe import Markup
 

@@ -1,4 +1,4 @@
-"""Contents of the page, as plain data for its template: the table of all entries, overall rankings, a section per task."""
+"""Contents of the page as plain data for its template: the table of all entries, overall rankings, a section per task."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from nmbench.results.overall import OverallRanking
     from nmbench.results.ranking import RankingEntry, Table
 
-# Names that can be part of an id and of a link.
+# Names that can be part of an HTML id and of a link.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_\-]*")
 
 HEADINGS = (
-    Heading("Model", False, "registered name; in brackets what differs between configurations; italic: needs no training"),
-    Heading("Task", False, "task"),
+    Heading("Model", False, "registered name, with differing settings in brackets; in italics: references"),
+    Heading("Task", False, "registered name"),
     Heading("Protocol", False, "training protocol"),
-    Heading("Budget", True, "parameter budget"),
+    Heading("Budget", True, 'parameter budget, or "given" if sizes were given'),
     Heading(
         "Rank",
         True,
@@ -32,12 +32,12 @@ HEADINGS = (
     ),
     Heading("Score", True, "mean over seeds, 0 at chance and 100 at a perfect answer, with its 95% interval"),
     Heading("Metric", False, "the task's primary metric; the arrow shows which direction is better"),
-    Heading("Median", True, "of the metric over seeds, with its 95% interval"),
-    Heading("IQM", True, "interquartile mean of the metric, with its 95% interval"),
-    Heading("Solved", True, "seeds that reach the task's threshold, with the 95% interval of their share"),
-    Heading("Parameters", True, "learned parameters, and their deviation from the budget"),
+    Heading("Median", True, "median of the metric over seeds, with its 95% interval"),
+    Heading("IQM", True, "interquartile mean of the metric over seeds, with its 95% interval"),
+    Heading("Solved", True, "number of seeds that reach the task's threshold, with the 95% interval of their share"),
+    Heading("Parameters", True, "number of learned parameters, with its deviation from the budget"),
     Heading("Seeds", True, "number of seeds"),
-    Heading("Rate", True, "learning rate"),
+    Heading("Learning rate", True, "the learning rate; phases may use a multiple of it"),
     Heading("Time", True, "median seconds of training per seed"),
 )
 
@@ -50,7 +50,7 @@ def gather(
     commands: Commands,
     report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """All data of the template. rows: run id to row; see `nmbench.report.page.write` for the other arguments."""
+    """All data for the template. rows: run id to row. `nmbench.report.page.write` describes the other arguments."""
     trained = [(table, entry) for table in tables for entry in table.entries if not entry.reference]
     anchors = {id(entry): f"entry-{i}" for i, (_, entry) in enumerate(trained, start=1)}
     by_task: dict[str, list[Table]] = defaultdict(list)
@@ -74,7 +74,7 @@ def gather(
         ]
         made.append(section)
     lines = [_row(table, entry, anchors.get(id(entry)), task_ids[table.task]) for table in tables for entry in table.entries]
-    caption = "One line per model and configuration; small print: 95% intervals. Click a heading to sort."
+    caption = "One line per model and configuration. Small print: 95% intervals and remarks. Click a heading to sort."
     return {
         "made": provenance.utc_now().replace("T", " ").replace("+00:00", " UTC"),
         "n_rows": len(rows),
@@ -106,7 +106,7 @@ def _row(table: Table, entry: RankingEntry, anchor: str | None, task_id: str) ->
         estimate_cell(None if entry.reference else entry.iqm),
         solved,
         number_cell(entry.params, str, deviation),
-        number_cell(seeds or None, str, f"{entry.lost} diverged" if entry.lost else ""),
+        number_cell(seeds or None, str, f"{entry.lost} lost" if entry.lost else ""),
         number_cell(entry.learning_rate, lambda value: f"{value:g}"),
         number_cell(entry.train_s, lambda value: f"{value:.1f} s"),
     ]
@@ -127,7 +127,7 @@ def _ranking(ranking: OverallRanking, key: str) -> dict[str, Any]:
         for entry in ranking.entries
     ]
     headings = [Heading("Model", False), Heading("Rank"), Heading("Mean score"), *map(Heading, names)]
-    caption = f"Protocol {ranking.protocol}: mean score over tasks, each with equal weight."
+    caption = f"Protocol {ranking.protocol}: mean score over tasks of equal weight."
     left = [f"{label} (no {', '.join(task_name(*t) for t in lacks)})" for label, lacks in ranking.left_out.items()]
     return {
         "table": HtmlTable(key, caption, headings, rows),

@@ -1,4 +1,4 @@
-"""The page's figures of tables: seeds as strips with intervals, score against parameter count, ladders, training curves."""
+"""The page's figures of tables: seeds with intervals, score against learned parameters, ladders, and training curves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ def style(index: int) -> Style:
 
 
 def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
-    """One row per entry: every seed, and below them the median with its interval. Returns the figure and its description."""
+    """One row for each of the first 30 entries: all seeds, and below them the median with its interval.
+
+    Returns:
+      The figure and its description.
+    """
     shown = table.entries[:MOST_STRIPS]
     figure = _figure(ROW * len(shown) + 44)
     axis = figure.subplots()
@@ -46,7 +50,7 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
         zero = " = 0" if entry.reference and entry.median.value == 0 else ""
         axis.text(0, y + 0.42, cut(entry.label) + zero, transform=axis.get_yaxis_transform(), fontsize=12, va="top")
         if entry.sample is None:
-            # A logarithmic axis has no 0: an arrow at its end points towards it.
+            # A logarithmic axis has no 0. An arrow at its end points towards 0.
             off = least is not None and entry.median.value < least
             axis.plot(
                 [at(entry.median.value)], [y - 0.2], "<" if off else "d", color=MUTED, markerfacecolor="none", markersize=7
@@ -73,7 +77,11 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
 
 
 def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure, str]:
-    """Score against learned parameters, with intervals; tables of one task and protocol, whatever their budgets."""
+    """Mean score with its interval against learned parameters. tables: tables of one task and protocol.
+
+    Returns:
+      The figure and its description.
+    """
     figure = _figure(240)
     axis = figure.subplots()
     found = [(e, e.params) for t in tables for e in t.entries if not e.reference and e.params is not None]
@@ -102,7 +110,7 @@ def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure
 
 
 def ladder(of: Ladder, styles: Mapping[str, Style]) -> list[tuple[Figure, str]]:
-    """Mean score, and median metric, against learned parameters; each with its description."""
+    """Figures of mean score and of median metric against learned parameters, each with its description."""
     drawn = []
     for draw in (ladder_figures.draw_scores, ladder_figures.draw_medians):
         figure = _figure(280, WIDE)
@@ -111,7 +119,15 @@ def ladder(of: Ladder, styles: Mapping[str, Style]) -> list[tuple[Figure, str]]:
 
 
 def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style]) -> tuple[Figure, str]:
-    """Validation loss during training. found: label to one `[P, 3]` array per seed: step, training and validation loss."""
+    """Validation loss during training.
+
+    Args:
+      found: label of an entry to one `[P, 3]` array per seed: step, training loss, validation loss.
+      styles: label to style.
+
+    Returns:
+      The figure and its description.
+    """
     figure = _figure(240)
     axis = figure.subplots()
     sentences, everything = [], []
@@ -121,7 +137,7 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
             step, loss = line[:, 0], line[:, 2]
             axis.plot(step, loss, color=look.colour, linewidth=1.1, alpha=0.6)
             everything.append(loss[np.isfinite(loss)])
-        # A marker at the end of each line, because colour alone must not distinguish models.
+        # Markers at the ends of the lines, because models must differ in more than colour.
         ends = np.array([line[-1, [0, 2]] for line in lines if np.isfinite(line[-1, 2])]).reshape(-1, 2)
         axis.plot(ends[:, 0], ends[:, 1], look.marker, color=look.colour, markersize=5, markeredgewidth=0, clip_on=False)
         lowest = [float(np.nanmin(line[:, 2])) for line in lines if np.isfinite(line[:, 2]).any()]
@@ -137,7 +153,7 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
 
 
 def cut(label: str) -> str:
-    """The label, shortened if it is too long for a figure."""
+    """The label, shortened to at most 44 characters."""
     return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
 
 

@@ -1,4 +1,4 @@
-"""Tables of the page, as plain data for its template."""
+"""Tables of the page as plain data for its template."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class TableCell:
     """A cell of a table.
 
     Attributes:
-      text: shown.
-      value: the number by which the cell is sorted, as text; "" for an empty cell or a column of text.
-      small: remark below the text.
-      link: address that the text leads to; "" for none.
+      text: text of the cell.
+      value: number by which the cell is sorted, as text; "" for an empty cell or a column of text.
+      small: remark below the text; "" for none.
+      link: address of a link on the text; "" for none.
     """
 
     text: str
@@ -29,7 +29,7 @@ class TableCell:
 
 @dataclasses.dataclass(frozen=True)
 class Heading:
-    """Heading of a column: its text, whether the column is sorted by number, and an explanation."""
+    """Heading of a column: its text, whether the column is sorted by number, and an explanation ("" for none)."""
 
     text: str
     numeric: bool = True
@@ -38,7 +38,7 @@ class Heading:
 
 @dataclasses.dataclass(frozen=True)
 class HtmlRow:
-    """A line of a table. reference: whether it needs no training. task, protocol: for filters; "" without."""
+    """A line of a table. reference: whether it is a reference. task, protocol: values for filters; "" for none."""
 
     cells: Sequence[TableCell]
     reference: bool = False
@@ -48,7 +48,7 @@ class HtmlRow:
 
 @dataclasses.dataclass(frozen=True)
 class HtmlTable:
-    """A table whose headings sort it. key: the id of its caption. id: of the table; "" for none."""
+    """A table that can be sorted by a click on a heading. key: id of the caption. id: id of the table; "" for none."""
 
     key: str
     caption: str
@@ -58,16 +58,16 @@ class HtmlTable:
 
 
 def cell(text: str, value: float | None = None, small: str = "", link: str = "") -> TableCell:
-    """A cell that is sorted by `value`, if that is a finite number."""
+    """A cell that is sorted by `value` if this is a finite number."""
     sortable = value is not None and math.isfinite(value)
     return TableCell(text, repr(float(value)) if sortable and value is not None else "", small, link)
 
 
 def number_cell(value: float | None, show: Callable[[float], str] = number, small: str = "") -> TableCell:
-    """A cell with a number; empty for None."""
+    """A cell with a number; an empty cell for None."""
     return TableCell("") if value is None else cell(show(value), value, small)
 
 
 def estimate_cell(of: Estimate | None, show: Callable[[float], str] = number) -> TableCell:
-    """A cell with a number and its interval; empty for None."""
+    """A cell with a number and its interval; an empty cell for None."""
     return TableCell("") if of is None else cell(show(of.value), of.value, interval(of, show, " – "))

@@ -19,19 +19,22 @@ from nmbench.support.errors import NmbenchError
 
 
 def run_folders(paths: Iterable[str], run_ids: Iterable[str]) -> dict[str, pathlib.Path]:
-    """Run id to folder, for the runs that are in one of these results folders; the last folder takes precedence."""
+    """Map run ids to run folders, for runs in one of these results folders; the last results folder takes precedence."""
     roots = [Store(path).runs for path in paths if os.path.isdir(os.path.expanduser(path))]
     return {run_id: root / run_id for run_id in run_ids for root in roots if (root / run_id).is_dir()}
 
 
 def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: Sequence[int]) -> tuple[np.ndarray, str]:
-    """Outputs of a run's network on some test trials, `[T, len(chosen), O]`, and a remark, "" for none.
+    """Outputs of the trained network of a run on some test trials.
 
     Args:
       task: the registered task, with the version and the test set of the row.
-      row: the run's row.
-      folder: the run's folder.
-      chosen: numbers of test trials.
+      row: row of the run.
+      folder: run folder.
+      chosen: indices of test trials.
+
+    Returns:
+      Outputs `[T, len(chosen), O]`, and a remark; "" for none.
 
     Raises:
       NmbenchError: the model is not registered or fails, its parameters are missing or do not fit, or its outputs are not
@@ -66,5 +69,5 @@ def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: Se
     same = fingerprints.of_module(baseline.path) == config.get("model_sha256")
     return (
         answered,
-        "" if same else "The model's file has changed since this run; drawn are outputs of the current model.",
+        "" if same else "The model's code has changed since this run; the figure shows outputs of the current code.",
     )

@@ -1,4 +1,4 @@
-"""Provenance and commands of the rows of an entry, as plain data for the page's template."""
+"""Provenance and commands of the rows of an entry as plain data for the page's template."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROVENANCE = (
 
 
 class Command(Protocol):
-    """How rows of one experiment are made again; see `nmbench.experiments.row_commands.RowCommand`."""
+    """How to repeat the runs of one experiment (see `nmbench.experiments.row_commands.RowCommand`)."""
 
     @property
     def exact(self) -> bool: ...
@@ -53,12 +53,12 @@ Commands = Callable[[Row], Command]
 
 
 def row_details(entry: RankingEntry, rows: Mapping[str, Row], commands: Commands) -> dict[str, Any]:
-    """Values that all rows of an entry share, and for each seed the values that differ.
+    """Values that all rows of an entry share, and the differing values of each seed.
 
     Args:
-      entry: of a table.
+      entry: entry of a table, not a reference.
       rows: run id to row.
-      commands: row to its command.
+      commands: function from a row to its command.
     """
     members = [rows[run_id] for run_id in entry.run_ids]
     found = [commands(row) for row in members]

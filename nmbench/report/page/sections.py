@@ -37,15 +37,15 @@ def section(
     anchor: str,
     styles: Mapping[str, figures.Style],
 ) -> dict[str, Any]:
-    """Plain data of a task's section.
+    """Plain data of the section of a task.
 
     Args:
-      name: of the task.
+      name: name of the task.
       tables: all tables of the task.
       rows: run id to row.
-      paths: results folders and files of the rows.
+      paths: results folders and CSVs of the rows.
       anchor: id of the section, and start of the ids of its figures.
-      styles: label to style.
+      styles: label of an entry to style.
     """
     import matplotlib
 
@@ -58,10 +58,10 @@ def section(
     with matplotlib.rc_context(dict(svg.STYLE)):
         task, panels, examples, problem = _registered_task(name, first, anchor)
         made = [
-            _group(members, f"{anchor}-{i}", i, rows, folders, panels, styles)
+            _group(members, f"{anchor}-{i}", rows, folders, panels, styles)
             for i, members in enumerate(groups.values(), start=1)
         ]
-    # One note per section is enough.
+    # One note on missing run folders per section is enough.
     for group in [group for group in made if group["without_folders"]][1:]:
         group["without_folders"] = False
     return {
@@ -86,12 +86,12 @@ def section(
 def _registered_task(
     name: str, table: Table, anchor: str
 ) -> tuple[Task | None, TrialPanels | None, dict[str, Any] | None, str]:
-    """The task of the table, its trials and their figures; None for what is not available, and the reason."""
+    """The task of the table, its trials and their figures (each None if not available), and the reason; "" for none."""
     task = None
     try:
         task = TASKS.get(name)
         if (task.version, task.frozen("test").sha256) != (table.task_version, table.testset_sha256):
-            reason = f"The installed version of the task {name}, or its test set, is not the one of these rows."
+            reason = f"The installed version of the task {name}, or its test set, differs from that of these rows."
             return None, None, None, reason
         panels = TrialPanels(task)
         return task, panels, panels.examples(anchor), ""
@@ -105,13 +105,12 @@ def _registered_task(
 def _group(
     tables: Sequence[Table],
     key: str,
-    number_in_section: int,
     rows: Mapping[str, Row],
     folders: Mapping[str, pathlib.Path],
     panels: TrialPanels | None,
     styles: Mapping[str, figures.Style],
 ) -> dict[str, Any]:
-    """Tables of one protocol. They share the figure of score against parameters."""
+    """Plain data of a group: the tables of one protocol, which share the figure of score against parameters."""
     labels = list(dict.fromkeys(e.label for table in tables for e in table.entries if not e.reference))
     plots, notes, answered = [], [], []
     external = all(rows[run]["train_steps"] is None for t in tables for e in t.entries for run in e.run_ids)
@@ -120,10 +119,10 @@ def _group(
         plots.append(_seeds_plot(table, f"{key}-strip-{i}", size, styles))
         found, missing = _curves(table, folders)
         if found:
-            caption = "Validation loss, one line per seed."
+            caption = "Validation loss, with one line per seed."
             trained = [e for e in table.entries if any(run in folders for run in e.run_ids)]
             if len(trained) > MOST_CURVES:
-                caption += f" The first {MOST_CURVES} of {len(trained)} models."
+                caption += f" Only the first {MOST_CURVES} of {len(trained)} models are shown."
             plots.append(svg.plot(figures.curves(found, styles), f"{key}-curve-{i}", f"Training{size}", caption))
         notes += missing
         if panels is not None:
@@ -134,7 +133,7 @@ def _group(
     # A ladder's figures show scores at its budgets; tables without a budget are not part of the ladder.
     outside = tables if ladder is None else [table for table in tables if table.budget is None]
     if outside:
-        caption = "Mean score with its 95% interval, 0 at chance, 100 at a perfect answer."
+        caption = "Mean score with its 95% interval: 0 at chance, 100 at a perfect answer."
         plots.insert(1, svg.plot(figures.scores(outside, styles), f"{key}-scores", "Score and size", caption))
     others = [table for table in tables if table.metrics]
     return {
@@ -151,17 +150,17 @@ def _group(
 
 
 def _seeds_plot(table: Table, key: str, size: str, styles: Mapping[str, figures.Style]) -> dict[str, Any]:
-    caption = "All seeds. Below them: median and its 95% interval."
-    caption += " × marks a lost seed, counted at chance." if any(e.lost for e in table.entries) else ""
+    caption = "All seeds of each model, and below them the median with its 95% interval."
+    caption += " × marks a lost seed, which counts as chance." if any(e.lost for e in table.entries) else ""
     if len(table.entries) > figures.MOST_STRIPS:
-        caption += f" The first {figures.MOST_STRIPS} of {len(table.entries)} lines of the table."
+        caption += f" Only the first {figures.MOST_STRIPS} of {len(table.entries)} lines of the table are shown."
     return svg.plot(figures.strips(table, styles), key, f"Seeds{size}", caption)
 
 
 def _ladder(of: ladders.Ladder, key: str, styles: Mapping[str, figures.Style]) -> dict[str, Any]:
     """Figures of a ladder and the table beside them."""
     (scores, medians), reached = figures.ladder(of, styles), of.threshold is not None
-    ring = " Ring: first reaches the threshold." if reached else ""
+    ring = " Ring: first budget at which the threshold is reached." if reached else ""
     line = f" Dashed: the threshold, {number(of.threshold)}." if of.threshold is not None else ""
     metric = of.tables[0].metric
     headings = [Heading("Model", False), *(Heading(f"Budget {budget}") for budget in of.budgets)]
@@ -193,7 +192,7 @@ def _point_cell(point: ladders.Point) -> TableCell:
 
 
 def _other_metrics(table: Table, key: str) -> HtmlTable:
-    """Medians of the task's other metrics."""
+    """Table of the medians of the task's other metrics."""
     rows = [
         HtmlRow([cell(entry.label), *(number_cell(entry.others.get(name)) for name in table.metrics)], entry.reference)
         for entry in table.entries
@@ -203,7 +202,7 @@ def _other_metrics(table: Table, key: str) -> HtmlTable:
 
 
 def _curves(table: Table, folders: Mapping[str, pathlib.Path]) -> tuple[dict[str, list[np.ndarray]], list[str]]:
-    """Training curves by label, and notes on curves that cannot be read."""
+    """Training curves by label of the entry, and notes on curves that cannot be read."""
     found: dict[str, list[np.ndarray]] = {}
     notes = []
     for entry in [e for e in table.entries if any(run in folders for run in e.run_ids)][:MOST_CURVES]:

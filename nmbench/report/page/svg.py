@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG inside a page: small, in the page's colours and font, with a text alternative."""
+"""Matplotlib figures as small SVG elements in the page's colours and font, with a text alternative."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
     """The figure as an `<svg>` element for an HTML page.
 
     Args:
-      figure: drawn with `STYLE`; one point becomes one pixel of the page.
-      key: start of every id in it, so that ids of different figures differ.
-      title, description: its text alternative.
+      figure: drawn with `STYLE`. It takes at most 1.25 pixels of the page per point.
+      key: start of every id in the element, so that ids of different figures differ.
+      title, description: text alternative of the figure.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -110,7 +110,7 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
 
 
 def plot(drawn: tuple[Figure, str], key: str, title: str, caption: str) -> dict[str, Any]:
-    """A figure of the page: its SVG, title and caption. drawn: the figure and its description. key: start of its ids."""
+    """SVG, title and caption of a figure. drawn: the figure and its description. key: start of the ids in the SVG."""
     from markupsafe import Markup
 
     figure, description = drawn
@@ -118,7 +118,7 @@ def plot(drawn: tuple[Figure, str], key: str, title: str, caption: str) -> dict[
 
 
 def _prune(parent: ET.Element) -> None:
-    """Remove elements that are not drawn, and groups without attributes."""
+    """Remove elements that are not drawn, and replace groups without attributes by their elements."""
     kept: list[ET.Element] = []
     for child in parent:
         _prune(child)

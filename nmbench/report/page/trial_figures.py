@@ -20,13 +20,16 @@ Epochs = Sequence[tuple[str, int, int]]
 
 
 def example(signals: Sequence[Signal], trial: int, epochs: Epochs, shades: Mapping[str, int]) -> tuple[Figure, str]:
-    """One trial: a row per input and one for the target. Returns the figure and its description.
+    """One trial, with a row per input and one for the target.
 
     Args:
-      signals: see `nmbench.report.trials.signals`.
-      trial: its number.
-      epochs: (name, first step, step after the last) of each.
+      signals: from `nmbench.report.trials.signals`.
+      trial: index of the trial.
+      epochs: (name, first step, step after the last) of each epoch.
       shades: name of an epoch to the number of its background colour.
+
+    Returns:
+      The figure and its description.
     """
     figure, axes = _figure(len(signals), 82)
     for axis, signal in zip(axes, signals, strict=True):
@@ -48,15 +51,18 @@ def answers(
     epochs: Sequence[Epochs],
     shades: Mapping[str, int],
 ) -> tuple[Figure, str]:
-    """Outputs of one trained network on a few trials, drawn over the target (dashed): a row per trial.
+    """Outputs of one trained network and the dashed targets, with a row per trial.
 
     Args:
-      target: of all trials.
+      target: target of all trials of the set.
       outputs: `[T, len(chosen), O]`.
-      chosen: numbers of the trials.
-      titles: one per trial.
-      epochs: one list per trial.
+      chosen: indices of the trials.
+      titles: one title per trial.
+      epochs: one list of epochs per trial.
       shades: as in `example`.
+
+    Returns:
+      The figure and its description.
     """
     figure, axes = _figure(len(chosen), 92)
     sentences = []
@@ -84,7 +90,7 @@ def _draw(
     symbol: str = "o",
     smooth: bool = False,
 ) -> None:
-    """Lines `[T, channels]`, in steps or smooth; a channel with a value at one step only is a marker."""
+    """Draw `values [T, channels]` as stepped or smooth lines; a channel with a finite value at a single step is a marker."""
     for channel in range(values.shape[1]):
         line = values[:, channel]
         shown = {"color": series(channel % 8) if colour is None else colour, "linewidth": width}
@@ -97,7 +103,7 @@ def _draw(
 
 
 def _limit(axis: Any, values: np.ndarray, steps: int) -> None:
-    """Room above and below, and at most three numbers on the axis."""
+    """Leave room above and below finite values, and limit the axis to at most three intervals between ticks."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     room = 0.12 * (high - low) or 0.5

@@ -41,7 +41,7 @@ class TrialPanels:
         self.shades = {name: i for i, name in enumerate(names)}
 
     def examples(self, key: str) -> dict[str, Any]:
-        """Figures of the trials, and their colours. key: start of their ids."""
+        """Figures of the trials, and legends of channels and epochs. key: start of the ids in the figures."""
         plots = [
             svg.plot(
                 trial_figures.example(self.signals, trial, epochs, self.shades),
@@ -68,7 +68,7 @@ class TrialPanels:
     def answers(
         self, table: Table, rows: Mapping[str, Row], folders: Mapping[str, pathlib.Path], key: str
     ) -> tuple[list[dict[str, Any]], list[str]]:
-        """One figure per model, for the seed closest to the median, and notes on outputs that cannot be drawn."""
+        """One figure per entry, for the seed closest to the median, and notes on outputs that cannot be drawn."""
         made, notes = [], []
         trained = [e for e in table.entries if any(run in folders and rows[run]["status"] == "ok" for run in e.run_ids)]
         for i, entry in enumerate(trained[:MOST_ANSWERS]):
@@ -81,7 +81,7 @@ class TrialPanels:
             figure = trial_figures.answers(self.signals[-1], answered, self.chosen, self.titles, self.epochs, self.shades)
             row = rows[run]
             caption = (
-                f"Seed {row['seed']}, {table.metric} {number(row['value'])}: closest to the median of "
+                f"Seed {row['seed']}, {table.metric} {number(row['value'])}, is closest to the median of "
                 f"{len(entry.run_ids)} seeds. {remark}"
             )
             made.append(svg.plot(figure, f"{key}-{i}", entry.label, caption.strip()))
@@ -91,6 +91,6 @@ class TrialPanels:
 
 
 def _median_run(entry: RankingEntry, rows: Mapping[str, Row], folders: Mapping[str, pathlib.Path]) -> str:
-    """The finished run with a folder whose value is closest to the median."""
+    """Run id of the finished run with the value closest to the median, among runs with a folder."""
     finished = [run for run in entry.run_ids if run in folders and rows[run]["status"] == "ok"]
     return min(finished, key=lambda run: (abs(rows[run]["value"] - entry.median.value), rows[run]["seed"]))

@@ -1,4 +1,4 @@
-"""The Slurm executor, built on submitit: settings (flags), commands of Slurm, the executor, and its part on the node.
+"""The Slurm executor, built on submitit: flags, calls of Slurm's commands, the executor, and the code on the node.
 
 Public: `executor` (SlurmExecutor) and `settings`.
 """

@@ -1,4 +1,4 @@
-"""Calls of Slurm's commands. One squeue answers for all jobs of a sweep."""
+"""Calls of Slurm's commands. One call of squeue covers all jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TIMEOUT_S = 120.0
 
 
 class SlurmError(NmbenchError):
-    """A Slurm command failed; the message quotes its last line."""
+    """A Slurm command failed. The message quotes the last line of its output."""
 
 
 def call(*command: str) -> str:
@@ -35,7 +35,7 @@ def call(*command: str) -> str:
 
 
 def check(options: Mapping[str, str | bool]) -> None:
-    """Raise `NmbenchError` if Slurm is missing or would not run a job with these options of sbatch."""
+    """Raise `NmbenchError` if Slurm is missing or does not accept a job with these options of sbatch."""
     missing = [name for name in _NEEDED if shutil.which(name) is None]
     if missing:
         raise NmbenchError(
@@ -60,19 +60,22 @@ def check(options: Mapping[str, str | bool]) -> None:
 
 
 def states(name: str) -> dict[str, str]:
-    """States of this user's jobs of a name, by job id ("12_3" in an array); ended jobs too, for some minutes (MinJobAge)."""
+    """States of this user's jobs of a name: job id ("12_3" in an array) to state.
+
+    Slurm lists ended jobs for some minutes (MinJobAge).
+    """
     lines = call("squeue", "--me", "--array", "--states=all", f"--name={name}", "--noheader", "--format=%i|%T").splitlines()
     return {job_id.strip(): state.split()[0] for job_id, _, state in (line.partition("|") for line in lines) if state}
 
 
 def longest_array() -> int:
-    """Largest number of jobs in an array."""
+    """Largest number of jobs in an array; 1000 if Slurm does not tell it."""
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", call("scontrol", "show", "config"), re.MULTILINE)
     return max(1, int(match.group(1))) if match else 1000
 
 
 def minutes_of(limit: str) -> float:
-    """Minutes of Slurm's "[days-][hours:]minutes:seconds"; infinite for "infinite" and the like."""
+    """Minutes of Slurm's "[days-][hours:]minutes:seconds"; infinite for any other text, such as "infinite"."""
     match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", limit.strip())
     if match is None:
         return math.inf

@@ -1,7 +1,7 @@
 """The executor that runs jobs as arrays on a Slurm cluster.
 
-submitit submits the jobs and stores arguments and outcomes in logs/sweep/slurm/ of the results folder, which all nodes must
-share. Monitoring is one squeue for all jobs.
+submitit submits the jobs and stores their arguments and outcomes in logs/sweep/slurm/ of the results folder, which all nodes
+must share. One call of squeue monitors all jobs.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from nmbench.sweeps.slurm import commands
 from nmbench.sweeps.slurm.job import TrainingCall
 from nmbench.sweeps.slurm.settings import Settings
 
-# Seconds between two calls of squeue: shortest, longest, and as a fraction of the time since the start.
+# Time between two calls of squeue: a fraction of the time since the start, within these limits in seconds.
 SHORTEST_S, LONGEST_S, FRACTION = 2.0, 30.0, 0.02
-# Seconds until the files of an ended job are visible on a shared file system.
+# Seconds to wait until the files of an ended job are visible on a shared file system.
 SETTLE_S = 10.0
-# Final states that are a job's own fault, and the status of its rows.
+# Final states that the job itself caused, and the status of its rows.
 _LOST = {"OUT_OF_MEMORY": "failed", "TIMEOUT": "timeout", "DEADLINE": "timeout"}
 
 Report = Callable[[Event], None]
@@ -38,10 +38,12 @@ Queued = dict[str, Any]
 
 
 class SlurmExecutor(Executor):
-    """Args:
-    settings: resources of each job.
-    timeout_s: time limit of a training, None for that of the Slurm job alone.
-    wait: monitor the jobs to their end; otherwise `run` returns once they are submitted, without outcomes.
+    """Runs jobs as arrays on a Slurm cluster.
+
+    Args:
+      settings: resources of each job.
+      timeout_s: time limit of one training process in seconds; None for the time limit of the Slurm job alone.
+      wait: whether `run` monitors the jobs to the end; otherwise it returns no outcomes as soon as all jobs are submitted.
     """
 
     def __init__(self, settings: Settings, timeout_s: float | None = None, wait: bool = True):
@@ -67,7 +69,7 @@ class SlurmExecutor(Executor):
                 missing = [job for job in jobs if job.name not in queued and not lost_runs.is_finished(job)]
                 self._submit(missing, folder, queued, report)
             if not self._wait:
-                text = f"{len(jobs)} experiments left in Slurm's queue; the same command monitors them"
+                text = f"{len(jobs)} experiments are in Slurm's queue; run the same command again to monitor them"
                 report(Event("message", text=text))
                 return []
             return self._monitor(jobs, folder, queued, report, watch)
@@ -85,10 +87,12 @@ class SlurmExecutor(Executor):
                 submitted = executor.map_array(TrainingCall(), array, [self._timeout_s] * len(array))
             except Exception as error:  # submitit and sbatch fail in many ways
                 line = (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
-                kept = f"; {len(queued)} experiments are in the queue, and the same command continues" if queued else ""
+                kept = (
+                    f"; {len(queued)} experiments are in the queue; run the same command again to continue" if queued else ""
+                )
                 raise NmbenchError(f"sbatch refused {len(array)} jobs: {line}{kept}") from error
             array_id = submitted[0].job_id.partition("_")[0]
-            if self._settings.parallelism:  # the limit holds within an array, so one array follows the other
+            if self._settings.parallelism:  # Slurm limits each array, so arrays run one after another
                 executor.update_parameters(dependency=f"afterany:{array_id}")
             queued.update({job.name: handle for job, handle in zip(array, submitted, strict=True)})
             report(Event("message", text=f"{len(array)} experiments submitted to Slurm as job {array_id}, named {name}"))
@@ -111,7 +115,9 @@ class SlurmExecutor(Executor):
             while not watch.signalled and time.monotonic() < until:
                 time.sleep(0.1)
             left = f"{len(jobs) - len(outcomes)} experiments continue in Slurm"
-            watch.raise_if_signalled(f"{left}; the same command monitors them again, scancel --name={name} ends them")
+            watch.raise_if_signalled(
+                f"{left}; run the same command again to monitor them, scancel --name={name} to end them"
+            )
             try:
                 states, failing = commands.states(name), False
             except commands.SlurmError as error:
@@ -131,7 +137,7 @@ class SlurmExecutor(Executor):
                 outcome = stored_outcome(job, queued[job.name])
                 if outcome is None and now - ended_at.setdefault(job.name, now) < SETTLE_S:
                     continue
-                # A sweep with fewer seeds may have submitted the job; then the other seeds are left.
+                # A sweep with fewer seeds may have submitted the job; then the other seeds are still missing.
                 if not lost_runs.is_finished(job) and set(job.run_ids) - set(queued[job.name].submission().args[0].run_ids):
                     extended.append(job)
                 else:
@@ -153,7 +159,7 @@ def array_name(folder: pathlib.Path) -> str:
 
 
 def find(jobs: Sequence[Job], folder: pathlib.Path) -> Queued:
-    """Those of the jobs that are in Slurm's queue."""
+    """The jobs that are in Slurm's queue: job name to submitit's `SlurmJob`."""
     import submitit
 
     queued: Queued = {}
@@ -166,10 +172,10 @@ def find(jobs: Sequence[Job], folder: pathlib.Path) -> Queued:
 
 
 def stored_outcome(job: Job, handle: Any) -> JobOutcome | None:
-    """The outcome that the job has returned, or that of its rows; None if there is neither (yet)."""
+    """The outcome that the job has returned, or else the outcome of its rows; None if there is neither yet."""
     outcome = None
     if handle.paths.result_pickle.exists():  # otherwise `result` waits
-        with contextlib.suppress(Exception):  # the call raised
+        with contextlib.suppress(Exception):  # the call on the node raised an error
             outcome = handle.result()
     if outcome is not None:
         return dataclasses.replace(outcome, job=job)
@@ -179,7 +185,7 @@ def stored_outcome(job: Job, handle: Any) -> JobOutcome | None:
 def without_outcome(job: Job, state: str | None) -> JobOutcome:
     """The outcome of a job that returned nothing. Its runs get rows if its final state says that it failed."""
     if state in (None, "CANCELLED", "COMPLETED"):
-        return JobOutcome(job, None, "stopped by a signal or lost; the same sweep continues from its checkpoint")
+        return JobOutcome(job, None, "stopped by a signal or lost; run the same sweep again to continue from its checkpoint")
     reason = f"its Slurm job ended as {state}; see {folder_of('.').as_posix()}"
     if state in _LOST and job.run_ids:
         lost_runs.record(job, _LOST[state], reason, utc_now())
@@ -188,7 +194,7 @@ def without_outcome(job: Job, state: str | None) -> JobOutcome:
 
 @contextlib.contextmanager
 def _lock(folder: pathlib.Path) -> Iterator[None]:
-    """Only one sweep of a results folder looks at the queue and submits at a time."""
+    """Lock of a results folder: only one sweep at a time reads the queue and submits jobs."""
     import fcntl  # not on Windows, and neither is Slurm
 
     with one_line(f"cannot write to {folder}"):

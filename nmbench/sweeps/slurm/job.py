@@ -4,7 +4,7 @@ Slurm stops a job in three ways:
 - SIGUSR2, before the time limit and, if the cluster warns, before preemption. submitit handles it: it calls `checkpoint` and
   queues the job again.
 - SIGTERM, by scancel, `scontrol requeue` and preemption with a grace period. The training process writes its checkpoint.
-- SIGKILL. The checkpoint written last is left.
+- SIGKILL. The last checkpoint remains.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TrainingCall:
         self._process: worker.JobProcess | None = None
 
     def __call__(self, job: Job, timeout_s: float | None) -> JobOutcome | None:
-        """Run a job with a time limit of its own; submitit stores the outcome. None if a signal stopped the job."""
+        """Run a job; submitit stores the outcome. None if a signal stopped the job. timeout_s: time limit, None for none."""
         started_utc = utc_now()
         try:
             outcome = worker.run_job(job, timeout_s=timeout_s, on_start=self._started)
@@ -52,14 +52,14 @@ class TrainingCall:
         self._process = process
 
     def checkpoint(self, *arguments: Any):
-        """Called by submitit when SIGUSR2 arrives: write the checkpoint; return the call to make after the requeue."""
+        """submitit calls this when SIGUSR2 arrives: write the checkpoint; return the call to make after the requeue."""
         import submitit.helpers
 
         if self._process is not None:
             self._process.stop()
             deadline = time.monotonic() + GRACE_S
             with contextlib.suppress(ChildProcessError):
-                # Not `ended()`: the signal may have interrupted that very call.
+                # `ended()` is not used, because the signal may have interrupted a call of it.
                 while not os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                     if time.monotonic() > deadline:
                         break  # `run_job` kills it
@@ -68,15 +68,15 @@ class TrainingCall:
 
 
 def record_timeout(job: Job, started_utc: str) -> JobOutcome:
-    """Store rows with status timeout for a job that has used up its requeues."""
-    reason = "stopped at the time limit of its Slurm job, requeues included; its checkpoint is kept"
+    """Store rows with status timeout for a job that has used all its requeues."""
+    reason = "stopped at the time limit of its Slurm job after all requeues; its checkpoint is kept"
     if job.run_ids:
         lost_runs.record(job, "timeout", reason, started_utc)
     return JobOutcome(job, worker.TIMED_OUT, reason)
 
 
 def requeue_if_preempted() -> None:
-    """Queue this job again after SIGTERM if Slurm still counts it as running; then only preemption has sent the signal."""
+    """Queue this job again after SIGTERM if Slurm still counts it as running, because then preemption sent the signal."""
     job_id = os.environ.get("SLURM_JOB_ID", "")
     try:
         if commands.call("squeue", "--noheader", f"--jobs={job_id}", "--format=%T").strip() == "RUNNING":

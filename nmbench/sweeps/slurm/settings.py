@@ -1,4 +1,4 @@
-"""Resources of a Slurm job: the flags --slurm_*, and their values as sbatch and submitit take them."""
+"""Resources of a Slurm job: the flags --slurm_*, and their values for sbatch and submitit."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Settings:
     """Resources of a job.
 
     Attributes:
-      options: of sbatch; True for an option without a value.
+      options: options of sbatch, name to value; True for an option without a value.
       requeues: how often a job is queued again after its time limit, to continue from its checkpoint.
-      parallelism: number of jobs at a time, None for no limit.
+      parallelism: largest number of jobs at a time, None for no limit.
       setup: shell command at the start of a job, "" for none.
     """
 
@@ -44,23 +44,23 @@ class Settings:
 
 def define(values: flags.FlagValues) -> None:
     """Add the flags that `parse` reads."""
-    cli.string(values, "slurm_partition", None, "Slurm partition; the cluster's default")
-    cli.string(values, "slurm_account", None, "Slurm account; your default")
+    cli.string(values, "slurm_partition", None, "Slurm partition; by default the cluster's")
+    cli.string(values, "slurm_account", None, "Slurm account; by default the user's")
     cli.integer(values, "slurm_time", 60, "time limit of a Slurm job, in minutes", lower=1)
     cli.integer(values, "slurm_requeues", 3, "how often a Slurm job is queued again after its time limit")
-    cli.string(values, "slurm_mem", None, "memory of a Slurm job, such as 4G; the cluster's default")
+    cli.string(values, "slurm_mem", None, "memory of a Slurm job, such as 4G; by default the cluster's")
     cli.integer(values, "slurm_cpus", 1, "cores of a Slurm job", lower=1)
     cli.integer(values, "slurm_gpus", 0, "GPUs of a Slurm job")
-    cli.integer(values, "slurm_parallelism", None, "Slurm jobs at a time; unlimited by default", lower=1)
+    cli.integer(values, "slurm_parallelism", None, "largest number of Slurm jobs at a time; by default no limit", lower=1)
     cli.string(values, "slurm_setup", "", "shell command that every Slurm job runs first, such as 'module load cuda'")
     cli.string(
         values, "slurm_extra", "", "other options of sbatch as K=V,K=V, such as qos=low,constraint=a100,exclusive=true"
     )
-    cli.boolean(values, "wait", True, "monitor the Slurm jobs to their end; --nowait only submits them")
+    cli.boolean(values, "wait", True, "monitor the Slurm jobs to the end; --nowait only submits them")
 
 
 def parse(values: flags.FlagValues) -> Settings:
-    """The settings that the flags give; raises `NmbenchError` if --slurm_extra is malformed."""
+    """The settings in the flags; raises `NmbenchError` if --slurm_extra is malformed."""
     options = {
         "partition": values.slurm_partition,
         "account": values.slurm_account,

@@ -57,19 +57,19 @@ def line_of(finding, what):
 
 
 BELOW = {
-    "below both": ((2.0, 3.0), Verdict.HOLDS, "nmrnn is below lrrnn, below rnn"),
+    "below both": ((2.0, 3.0), Verdict.HOLDS, "nmrnn is below lrrnn and below rnn"),
     "below one, not distinguishable from the other": (
         (2.0, 0.0),
         Verdict.PARTLY,
-        "nmrnn is below lrrnn, not distinguishable from rnn",
+        "nmrnn is below lrrnn and not distinguishable from rnn",
     ),
-    "below one and above the other": ((-0.5, 2.0), Verdict.PARTLY, "nmrnn is above lrrnn, below rnn"),
-    "above one": ((-0.5, 0.0), Verdict.FAILS, "nmrnn is above lrrnn, not distinguishable from rnn"),
-    "above both": ((-0.5, -0.6), Verdict.FAILS, "nmrnn is above lrrnn, above rnn"),
+    "below one and above the other": ((-0.5, 2.0), Verdict.PARTLY, "nmrnn is above lrrnn and below rnn"),
+    "above one": ((-0.5, 0.0), Verdict.FAILS, "nmrnn is above lrrnn and not distinguishable from rnn"),
+    "above both": ((-0.5, -0.6), Verdict.FAILS, "nmrnn is above lrrnn and above rnn"),
     "distinguishable from none": (
         (0.0, 0.0),
         Verdict.UNDECIDED,
-        "nmrnn is not distinguishable from lrrnn, not distinguishable from rnn",
+        "nmrnn is not distinguishable from lrrnn and not distinguishable from rnn",
     ),
 }
 

@@ -140,7 +140,7 @@ def test_without_networks_there_is_no_data(tmp_path):
     write_csv(tmp_path / "tables" / "all.csv", [row])
     for path in (write_csv(tmp_path / "rows.csv", [row]), str(tmp_path / "tables")):
         assert theory.signal(read(path), "matched").reason == (
-            f"The parameters of {row['run_id']} are not here: a CSV does not contain them; name its results folder"
+            f"The parameters of {row['run_id']} are not here: a CSV does not contain them; give its results folder"
         )
 
 
@@ -189,8 +189,16 @@ MADE = {
         Verdict.PARTLY,
         "The corrected form is exact on random networks",
     ),
-    "beyond": ([("a", 20, 1e-15, 1.1e-12), ("b", 200, 2e-12, 0.0)], Verdict.FAILS, "It fails on random networks"),
-    "one of two": ([("a", 20, 1e-15, 1e-15), ("b", 200, 1e-3, 1e-15)], Verdict.PARTLY, "It fails on random networks"),
+    "beyond": (
+        [("a", 20, 1e-15, 1.1e-12), ("b", 200, 2e-12, 0.0)],
+        Verdict.FAILS,
+        "The corrected form fails on random networks",
+    ),
+    "one of two": (
+        [("a", 20, 1e-15, 1e-15), ("b", 200, 1e-3, 1e-15)],
+        Verdict.PARTLY,
+        "The corrected form fails on random networks",
+    ),
 }
 
 
@@ -232,7 +240,7 @@ def drawn():
 @pytest.mark.parametrize(
     ("changes", "verdict", "reason"),
     [
-        ({}, Verdict.HOLDS, "a trained network with its initial x in the span of R is reproduced with an error of "),
+        ({}, Verdict.HOLDS, "a trained network with its initial x projected onto the span of R is reproduced "),
         ({"tau_x": 2.0}, Verdict.PARTLY, "it does not apply to the trained network of protocol matched: "),
         ({"phi_x": np.tanh}, Verdict.PARTLY, "it does not apply to the trained network of protocol matched: "),
     ],

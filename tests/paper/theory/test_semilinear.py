@@ -167,7 +167,7 @@ REFUSED = {
     "R not orthonormal": (lambda n: {"L": 1.001 * n.L, "R": 1.001 * n.R}, "R^T R times the prefactor"),
     "orthonormal, but with the prefactor 1/N": (
         lambda n: {"L": n.L / len(n.L) ** 0.5, "R": n.R / len(n.L) ** 0.5},
-        "it differs from it by up to 0.975",
+        "the difference is up to 0.975",
     ),
     "columns not orthogonal": (
         lambda n: {k: n.R @ np.array([[1, 0.1, 0], [0, 1, 0], [0, 0, 1]]) for k in "LR"},

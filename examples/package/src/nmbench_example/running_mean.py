@@ -1,4 +1,4 @@
-"""A small task: report the mean of the inputs so far. Its training set is fixed."""
+"""A small task with a fixed training set: report the mean of the inputs so far."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def _squared_error(predictions, arrays) -> np.ndarray:
     return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
 
 
-# The mean of t numbers has variance 1/t, which is the error of answering 0.
+# The mean of t numbers has variance 1/t, which is the expected squared error of the answer 0 at step t.
 CHANCE = float(np.mean(1 / np.arange(1, STEPS + 1)))
 
 register_task(
@@ -49,7 +49,12 @@ register_task(
             learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
             summary="Adam, cosine decay, gradients clipped to norm 1, learning rate tuned.",
         ),
-        Protocol(name="smoke", phases=(Phase(steps=20, batch_size=16),), validate_every=10, summary="Does it run?"),
+        Protocol(
+            name="smoke",
+            phases=(Phase(steps=20, batch_size=16),),
+            validate_every=10,
+            summary="Twenty steps, to check that everything runs.",
+        ),
     ),
     references={"chance (always 0)": lambda arrays: np.zeros_like(arrays["inputs"])},
 )

@@ -1,0 +1,104 @@
+"""What tests of cells share: a small task, random inputs and parameters, and the comparison with a NumPy loop."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.experiments.sizing import shapes
+
+SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
+BATCH = 4
+# Without LLVM's optimisations, which take longer than everything else in these tests.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def start(p, name, size):
+    """The initial state that a cell draws once, or 0.1 in every unit."""
+    return p[f"fixed_{name}"][:, 0] if f"fixed_{name}" in p else np.full(size, 0.1)
+
+
+def inputs_of(dtype, batch=BATCH):
+    """Random (sensory, context), `[T, B, 3]` and `[T, B, 2]`."""
+    random = np.random.RandomState(0)
+    return [random.randn(SPEC.steps, batch, k).astype(dtype) for k in (3, 2)]
+
+
+def random_inputs():
+    u, c = inputs_of(np.float32)
+    return {"sensory": jnp.asarray(u), "context": jnp.asarray(c)}
+
+
+def drawn(name, hparams, spec=SPEC):
+    """(model, NumPy parameters of its shapes in float64, hyperparameters). No initialiser is compiled for them."""
+    baseline = BASELINES.get(name)
+    hparams = {**baseline.hparams, **hparams}
+    random, params = np.random.RandomState(3), {}
+    for flat, shape in shapes(baseline, spec, hparams).items():
+        params[flat.rsplit("|", 1)[1]] = 0.05 + random.randn(*shape) / np.sqrt(shape[1])
+    return baseline.build(spec, hparams), params, hparams
+
+
+def runnable(name, **hparams):
+    """(function from parameters and inputs to outputs, random parameters) on SPEC, in float32."""
+    model, p, _ = drawn(name, hparams)
+    apply = jit(model.apply)
+    return lambda p, inputs: np.asarray(apply({name: p}, inputs)), {k: v.astype(np.float32) for k, v in p.items()}
+
+
+def initialised(name, seed=0, **hparams):
+    """The model's own initial parameters on SPEC."""
+    baseline = BASELINES.get(name)
+    model = baseline.build(SPEC, {**baseline.hparams, **hparams})
+    # This kind of key compiles several times faster than the default.
+    (params,) = jit(model.init)(jax.random.key(seed, impl="rbg")).values()
+    return {name: np.array(value) for name, value in params.items()}
+
+
+def relative(found, expected):
+    """Largest difference, absolute or relative to what is larger than 1."""
+    return np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected)))
+
+
+def check_outputs_and_gradient(name, loop, hparams):
+    """Hold a cell against a NumPy loop in float64.
+
+    Outputs agree to 1e-12. The gradient of the sum of squared outputs of one trial by every learned parameter, in a random
+    direction, agrees with central differences of the loop.
+    """
+    model, p, hparams = drawn(name, hparams)
+    u, c = inputs_of(np.float64)
+    expected = np.stack([loop(p, u[:, b], c[:, b], hparams) for b in range(BATCH)], axis=1)
+
+    def loss(params):
+        outputs = model.apply({name: params}, {"sensory": jnp.asarray(u), "context": jnp.asarray(c)})
+        return jnp.sum(outputs[:, 0] ** 2), outputs
+
+    with jax.enable_x64(True):
+        gradients, outputs = jax.tree.map(np.asarray, jit(jax.grad(loss, has_aux=True))(p))
+    assert outputs.dtype == np.float64 and relative(outputs, expected) < 1e-12
+    random = np.random.RandomState(4)
+    for parameter in (k for k in p if not k.startswith("fixed_")):
+        direction = random.randn(*p[parameter].shape)
+        moved = [{**p, parameter: p[parameter] + step * direction} for step in (1e-5, -1e-5)]
+        up, down = (np.sum(loop(q, u[:, 0], c[:, 0], hparams) ** 2) for q in moved)
+        slope = (up - down) / 2e-5
+        assert abs(slope) > 1e-5, f"{parameter} has no effect"
+        np.testing.assert_allclose(np.sum(gradients[parameter] * direction), slope, rtol=1e-5, atol=1e-8, err_msg=parameter)
+
+
+def check_float32(name, loop, hparams, largest):
+    """Hold the float32 outputs of a cell against a NumPy loop in float64."""
+    model, p, hparams = drawn(name, hparams)
+    u, c = inputs_of(np.float32)
+    single = {k: v.astype(np.float32) for k, v in p.items()}
+    outputs = np.asarray(jit(model.apply)({name: single}, {"sensory": u, "context": c}))
+    expected = np.stack([loop(single, u[:, b], c[:, b], hparams) for b in range(BATCH)], axis=1)
+    assert outputs.dtype == np.float32 and relative(outputs, expected) < largest
