@@ -29,6 +29,7 @@ def relative(path):
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def module_file(dotted):
     """The file of a module, None if `dotted` names no module."""
     path = ROOT.joinpath(*dotted.split("."))
@@ -50,6 +51,7 @@ def imports(path):
                 yield (name if module_file(name) or is_package else base), node.lineno
 
 
+@functools.cache
 def public_names(package):
     """The literal `__all__` of a package, None if it has none."""
     for node in parsed(module_file(package)).body:

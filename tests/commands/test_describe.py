@@ -27,7 +27,7 @@ def test_describe_names_channels_epochs_and_every_phase(nmbench):
         assert fact in out, fact
 
 
-@pytest.mark.parametrize("task", ["element_finder", "mwg_rank3", "delay_anti", "multitask"])
+@pytest.mark.parametrize("task", ["mwg_rank3", "multitask"])
 def test_describe_draws_trials(nmbench, tmp_path, task):
     code, out, err = nmbench("describe", task, f"--plot={tmp_path / 'trials.png'}")
     assert code == 0, err

@@ -50,7 +50,7 @@ def test_random_networks(nmbench, tmp_path):
         (["--run=nmrnn_linear.mwg_rank1.matched.s0.000000000000"], "no such file or folder"),
         (["--run=x y"], "neither a run id nor FILE.csv:N nor FILE.csv#RUN_ID"),
         (["--run=missing.csv:1"], "missing.csv"),
-        (["--plot=theory.txt"], "ends in .png, .svg, .pdf"),
+        (["--plot=theory.txt"], "must end in .png or .svg or .pdf"),
         (["--plot=missing/theory.png"], "there is no folder missing"),
         (["--plugin=missing.py"], "no such Python file"),
         (["x"], "unexpected argument 'x'"),
@@ -93,7 +93,7 @@ def test_rows_that_the_theory_cannot_use(nmbench, tmp_path):
     """A row without its run folder, and a run of another model."""
     table = write_csv(tmp_path / "alone.csv", make_rows("nmrnn_linear", "mwg_rank1", [0.1]))
     code, _, err = nmbench("theory", f"--run={table}:1", f"--results_dir={tmp_path}")
-    assert code == 2 and "a CSV does not hold them" in err and err.count("\n") == 1
+    assert code == 2 and "a CSV does not contain them" in err and err.count("\n") == 1
     row = write_untrained(tmp_path / "other", "nmrnn", "mwg_rank1", settings=(("N", "8"), ("K", "1")))
     code, out, err = nmbench("theory", f"--run={row['run_id']}", f"--results_dir={tmp_path}/other")
     assert (code, out) == (2, "") and "these are not the parameters of a linearised NM-RNN" in err and err.count("\n") == 1

@@ -172,7 +172,7 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
     rows = {r["run_id"]: r for r in made}
     tables = tables_of(made)
     styles = {label: Style(f"#00010{i}", "osD^"[i]) for i, label in enumerate(["back", "up", "lost", "never"])}
-    group = sections._group(tables, "here", 1, rows, {}, None, styles)
+    group = sections._group(tables, "here", rows, {}, None, styles)
     ladder = group["ladder"]
     assert [p["title"] for p in ladder["plots"]] == ["Score by budget", "mse by budget"]
     assert all(p["title"] != "Score and size" for p in group["plots"])
@@ -186,7 +186,7 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
     assert (cells[2].small, cells[4].value, table.rows[3].cells[4].value) == ("0.1, 2/3", "500.0", "")
     # One budget: the figure of scores, and no ladder.
     alone = tables_of([r for r in made if r["params_target"] == 500])
-    group = sections._group(alone, "here", 1, rows, {}, None, styles)
+    group = sections._group(alone, "here", rows, {}, None, styles)
     assert group["ladder"] is None and group["plots"][1]["title"] == "Score and size"
 
 
