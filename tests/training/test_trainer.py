@@ -51,10 +51,10 @@ def plain_loop(task, phase, seed, optimizer):
         updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, value
 
-    draw = jax.jit(lambda i: phase_program.as_float(data.draw(data.arrays(), jax.random.fold_in(key, i), phase.batch_size)))
+    draw = jax.jit(lambda d, i: phase_program.as_float(data.draw(d, jax.random.fold_in(key, i), phase.batch_size)))
     losses = []
     for i in range(phase.steps):
-        batch = draw(i)
+        batch = draw(data.arrays(), i)
         params, state, value = step(params, state, batch)
         losses.append(float(value))
     return params, losses
