@@ -17,7 +17,6 @@ from support.cells import (
     check_float32,
     check_outputs_and_gradient,
     initialised,
-    jit,
     random_inputs,
     runnable,
     sigmoid,
@@ -132,9 +131,9 @@ def test_equations_1_to_3_of_the_supplement_are_one_configuration():
     tau_z, N, M = 4.0, 8, 5
     with jax.enable_x64(True):
         model = baseline.build(spec, {**baseline.hparams, **printed, "N": N, "M": M, "K": 2, "tau_z": tau_z})
-        params = jit(model.init)(jax.random.key(1, impl="rbg"))
+        params = jax.jit(model.init)(jax.random.key(1, impl="rbg"))
         u = np.random.RandomState(0).randn(spec.steps, 3)
-        outputs = np.asarray(jit(model.apply)(params, {"sensory": jnp.asarray(u[:, None])}))[:, 0]
+        outputs = np.asarray(jax.jit(model.apply)(params, {"sensory": jnp.asarray(u[:, None])}))[:, 0]
         p = {name: np.asarray(value) for name, value in params["nmrnn_linear"].items()}
     assert set(p) == {"L", "B_x", "W_z", "B_z", "B_zx", "A_z", "b_z", "C", "d"}
     x, z = np.full(N, 0.1), np.full(M, 0.1)
@@ -176,7 +175,7 @@ def test_matched_factors_start_at_a_gain_of_order_one(N, K):
     baseline = BASELINES.get("lrrnn")
     model = baseline.build(SPEC, {**baseline.hparams, "N": N, "K": K, "orthonormal": False})
     factors = lambda key: {name: model.init(key)["lrrnn"][name] for name in ("L", "R")}
-    p = jit(jax.vmap(factors))(jax.random.split(jax.random.key(0, impl="rbg"), 20))
+    p = jax.jit(jax.vmap(factors))(jax.random.split(jax.random.key(0, impl="rbg"), 20))
     products = np.einsum("snk,snl->skl", np.asarray(p["R"]), np.asarray(p["L"]))
     radius = np.abs(np.linalg.eigvals(products)).max(axis=1).mean()
     assert 0.8 * 1.5 < radius < 1.2 * 1.5
@@ -229,13 +228,13 @@ def test_recomputing_activations_changes_nothing(name, steps):
         for remat in (False, True):
             baseline = BASELINES.get(name)
             model = baseline.build(spec, {**baseline.hparams, "N": 6}, remat=remat)
-            params = jit(model.init)(jax.random.key(0, impl="rbg"))
+            params = jax.jit(model.init)(jax.random.key(0, impl="rbg"))
 
             def loss(p, model=model):
                 outputs = model.apply(p, inputs)
                 return jnp.sum(outputs**2), outputs
 
-            results.append(jit(jax.grad(loss, has_aux=True))(params))
+            results.append(jax.jit(jax.grad(loss, has_aux=True))(params))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), *results)
 
 

@@ -1,7 +1,5 @@
 """What tests of cells share: a small task, random inputs and parameters, and the comparison with a NumPy loop."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +10,6 @@ from nmbench.experiments.sizing import shapes
 
 SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
 BATCH = 4
-# Without LLVM's optimisations, which take longer than everything else in these tests.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def sigmoid(a):
@@ -49,7 +45,7 @@ def drawn(name, hparams, spec=SPEC):
 def runnable(name, **hparams):
     """(function from parameters and inputs to outputs, random parameters) on SPEC, in float32."""
     model, p, _ = drawn(name, hparams)
-    apply = jit(model.apply)
+    apply = jax.jit(model.apply)
     return lambda p, inputs: np.asarray(apply({name: p}, inputs)), {k: v.astype(np.float32) for k, v in p.items()}
 
 
@@ -58,7 +54,7 @@ def initialised(name, seed=0, **hparams):
     baseline = BASELINES.get(name)
     model = baseline.build(SPEC, {**baseline.hparams, **hparams})
     # This kind of key compiles several times faster than the default.
-    (params,) = jit(model.init)(jax.random.key(seed, impl="rbg")).values()
+    (params,) = jax.jit(model.init)(jax.random.key(seed, impl="rbg")).values()
     return {name: np.array(value) for name, value in params.items()}
 
 
@@ -82,7 +78,7 @@ def check_outputs_and_gradient(name, loop, hparams):
         return jnp.sum(outputs[:, 0] ** 2), outputs
 
     with jax.enable_x64(True):
-        gradients, outputs = jax.tree.map(np.asarray, jit(jax.grad(loss, has_aux=True))(p))
+        gradients, outputs = jax.tree.map(np.asarray, jax.jit(jax.grad(loss, has_aux=True))(p))
     assert outputs.dtype == np.float64 and relative(outputs, expected) < 1e-12
     random = np.random.RandomState(4)
     for parameter in (k for k in p if not k.startswith("fixed_")):
@@ -99,6 +95,6 @@ def check_float32(name, loop, hparams, largest):
     model, p, hparams = drawn(name, hparams)
     u, c = inputs_of(np.float32)
     single = {k: v.astype(np.float32) for k, v in p.items()}
-    outputs = np.asarray(jit(model.apply)({name: single}, {"sensory": u, "context": c}))
+    outputs = np.asarray(jax.jit(model.apply)({name: single}, {"sensory": u, "context": c}))
     expected = np.stack([loop(single, u[:, b], c[:, b], hparams) for b in range(BATCH)], axis=1)
     assert outputs.dtype == np.float32 and relative(outputs, expected) < largest
