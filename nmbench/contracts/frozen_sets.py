@@ -119,7 +119,7 @@ def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapp
     if name in manifest and manifest[name]["sha256"] != found:
         raise NmbenchError(f"{name} is frozen with other bytes in {folder / MANIFEST}; raise the task's version instead")
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / f"{name}.npz", allow_pickle=False, **arrays)
+    np.savez_compressed(folder / f"{name}.npz", **arrays)  # NumPy before 2.2 would store allow_pickle= as an array
     manifest[name] = {
         "sha256": found,
         "n": n,

@@ -114,4 +114,11 @@ def _estimate(name: str, found: Estimate | None) -> dict[str, float | None]:
 
 
 def _text(lines: Sequence[dict[str, Any]]) -> str:
-    return write_lines(list(lines[0]), lines).rstrip("\n")
+    return write_lines(list(lines[0]), [{name: _plain(value) for name, value in line.items()} for line in lines]).rstrip(
+        "\n"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """The value of a cell; an apostrophe before text that a spreadsheet would take for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

@@ -18,8 +18,12 @@ STATUSES = ("ok", "diverged", "failed", "timeout")
 # Statuses of runs that a crash or a time limit ended, possibly for reasons outside the model.
 LOST = ("failed", "timeout")
 METRIC_PREFIX = "metrics."
-# Characters that control a terminal, and unpaired surrogates, which cannot be encoded.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Characters that control a terminal or are invisible (line ends, zero width, text direction, tags), and unpaired surrogates,
+# which cannot be encoded.
+CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 DEEPEST_JSON = 400
 # Sums over a few seeds of larger numbers overflow.
 LARGEST_FLOAT = 1e300
@@ -129,14 +133,17 @@ def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
         if name not in BY_NAME:
             if not str(name).startswith(METRIC_PREFIX):
                 raise NmbenchError(f"{where}: unknown column {name!r}; columns of metrics are named {METRIC_PREFIX}NAME")
-            checked[name] = _parse(_metric(name), value, where)
+            column = _metric(name)
+            if column is None:
+                raise NmbenchError(f"{where}: the name of column {name!r} contains invisible characters")
+            checked[name] = _parse(column, value, where)
     _check_consistency(checked, where)
     return checked
 
 
 @functools.lru_cache(maxsize=1024)
-def _metric(name: str) -> Column:
-    return Column(name, "float", "a metric", True)
+def _metric(name: str) -> Column | None:
+    return None if CONTROL.search(name) else Column(name, "float", "a metric", True)
 
 
 def _check_consistency(row: dict[str, Any], where: str) -> None:
@@ -160,6 +167,9 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
     for name in ("n_test", "params_actual", "train_steps"):
         if row[name] is not None and row[name] < 1:
             fail(name, f"{row[name]} is not positive")
+    for name in ("compile_s", "train_s", "eval_s", "peak_rss_mb"):
+        if row[name] is not None and row[name] < 0:
+            fail(name, f"{row[name]} is negative")
     if row["floor"] == row["ceiling"]:
         fail("ceiling", "equals the floor")
     if (row["params_target"] is None) != (row["params_dev"] is None):

@@ -24,11 +24,6 @@ from nmbench.results import csv_files, schema
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
-try:
-    import fcntl
-except ImportError:  # Windows: concurrent writers of one CSV are not serialised
-    fcntl = None
-
 _OLD = "-old"
 ROW, PARAMS, PER_TRIAL, CURVE = "row.json", "params.safetensors", "per_trial.npz", "curve.csv"
 
@@ -121,7 +116,7 @@ class Store:
                 save_params(temporary / PARAMS)
             # In memory first: on a full disk, NumPy's archive would raise a second error while closing.
             archive = io.BytesIO()
-            np.savez_compressed(archive, allow_pickle=False, **per_trial)
+            np.savez_compressed(archive, **per_trial)  # NumPy before 2.2 would store allow_pickle= as an array
             files.write(temporary / PER_TRIAL, archive.getvalue())
             lines = [",".join(curve_columns), *(",".join(map(repr, point)) for point in curve)]
             if curve_columns:
@@ -141,7 +136,7 @@ class Store:
           NmbenchError: a run folder has an invalid row, or the CSV cannot be written.
         """
         try:
-            with self._locked():
+            with files.locked(self.root / ".lock"):
                 rows = self.rows()
                 files.replace(self.csv, csv_files.to_csv(rows).encode())
         except OSError as error:
@@ -232,15 +227,6 @@ class Store:
         for folder in (self.root, self.tuning, self.checkpoints):
             for path in files.abandoned(folder):
                 files.remove(path)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        if fcntl is None:
-            yield
-            return
-        with open(self.root / ".lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def read(path_text: str) -> list[dict[str, Any]]:

@@ -12,6 +12,12 @@ import pathlib
 import platform
 import shutil
 import time
+from collections.abc import Iterator
+
+try:
+    import fcntl
+except ImportError:  # Windows: processes that write to one folder are not serialised
+    fcntl = None
 
 TEMPORARY = ".tmp-"
 # Age in seconds after which a temporary file counts as abandoned, even if its process may still run.
@@ -56,6 +62,28 @@ def sync_folder(folder: pathlib.Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file, and wait for it if another process holds it.
+
+    The file is created if there is none. Its content is never changed, and a symbolic link is not followed. Some shared
+    file systems have no locks; there, this does nothing.
+
+    Raises:
+      OSError: the file cannot be opened.
+    """
+    if fcntl is None:
+        yield
+        return
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def abandoned(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from nmbench.report import leaderboard
+from nmbench.report import leaderboard, leaderboard_csv
 from nmbench.results.overall import overall_rankings
 from support.rows import diverged, make_row, tables_of
 
@@ -66,6 +66,10 @@ def test_an_overall_table_follows_if_there_are_two_tasks():
         "8",
         "64.1",
     ]
+
+
+def test_csv_has_no_text_that_a_spreadsheet_takes_for_a_formula():
+    assert leaderboard_csv._text([{"label": "=1+1", "gap": -2.5, "name": "a=b"}]) == "label,gap,name\n'=1+1,-2.5,a=b"
 
 
 def test_csv_has_a_line_per_entry_in_full_precision():

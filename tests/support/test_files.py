@@ -76,7 +76,20 @@ def test_a_results_csv_that_cannot_be_written_is_unchanged(tmp_path):
     assert len(store.collect()) == len(csv_files.read_csv(store.csv)) == 9
 
 
-def test_a_run_that_was_about_to_be_replaced_goes_back(tmp_path):
+def test_a_lock_follows_no_link_and_changes_no_file(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("text")
+    with files.locked(precious):
+        assert precious.read_text() == "text"
+    store = Store(tmp_path / "results")
+    store.prepare()
+    (store.root / ".lock").symlink_to(precious)
+    with pytest.raises(NmbenchError, match="cannot write"):
+        store.collect()
+    assert precious.read_text() == "text"
+
+
+def test_a_run_that_a_killed_process_moved_aside_is_restored(tmp_path):
     """A process was killed between moving the old run aside and the new one into place."""
     store = Store(tmp_path)
     store.prepare()

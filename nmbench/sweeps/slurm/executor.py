@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nmbench.results.provenance import utc_now
-from nmbench.support import interrupts
+from nmbench.support import files, interrupts
 from nmbench.support.errors import NmbenchError, one_line
 from nmbench.sweeps import lost_runs
 from nmbench.sweeps.executors import Executor
@@ -194,13 +194,9 @@ def without_outcome(job: Job, state: str | None) -> JobOutcome:
 
 @contextlib.contextmanager
 def _lock(folder: pathlib.Path) -> Iterator[None]:
-    """Lock of a results folder: only one sweep at a time reads the queue and submits jobs."""
-    import fcntl  # not on Windows, and neither is Slurm
-
-    with one_line(f"cannot write to {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115
-    with lock:
-        with contextlib.suppress(OSError):  # some shared file systems have no locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    """Only one sweep of a results folder looks at the queue and submits at a time."""
+    with contextlib.ExitStack() as stack:
+        with one_line(f"cannot write to {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(files.locked(folder / ".lock"))
         yield
