@@ -1,4 +1,4 @@
-"""The layout of the code: commands, rooms with their public modules, names. `lint-imports` checks the order of the rooms."""
+"""The layout of the code: commands, public modules of rooms, and names. `lint-imports` checks the order of the rooms."""
 
 import ast
 import functools
@@ -14,9 +14,9 @@ from nmbench.contracts.catalog import BASELINES, TASKS
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILES = sorted(path for folder in ("nmbench", "tasks", "baselines") for path in (ROOT / folder).rglob("*.py"))
 REGISTERED = sorted(entry.name for registry in (TASKS, BASELINES) for entry in registry.entries())
-# Words that this project does not use for its things; CONTRIBUTING.md says which it uses instead.
+# Words that no identifier may contain; CONTRIBUTING.md lists the words to use instead.
 JARGON = {"ballast", "heed", "lane", "pace", "pacing", "seal", "standing"}
-# In names of tests these are ordinary verbs: "models that cannot be told apart".
+# These further words are allowed in tests, where they are ordinary words: "models that cannot be told apart".
 FORBIDDEN = JARGON | {"anew", "behind", "lest", "spot", "stand", "told"}
 
 
@@ -31,13 +31,13 @@ def relative(path):
 
 @functools.cache
 def module_file(dotted):
-    """The file of a module, None if `dotted` names no module."""
+    """The file of a module; None if `dotted` is not a module."""
     path = ROOT.joinpath(*dotted.split("."))
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
 
 
 def imports(path):
-    """Modules that a file imports, `package.name` for a name that is no module, each with its line."""
+    """(module, line) for every import of a file; (`package.name`, line) for a name that a package defines."""
     package = relative(path.parent).split("/")
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
@@ -53,7 +53,7 @@ def imports(path):
 
 @functools.cache
 def public_names(package):
-    """The literal `__all__` of a package, None if it has none."""
+    """The literal `__all__` of a package; None if it has none."""
     for node in parsed(module_file(package)).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             constants = node.value.elts if isinstance(node.value, ast.List) else []
@@ -68,7 +68,7 @@ def public_names(package):
 
 
 def identifiers(path):
-    """Every name that a file defines or uses, with its line; the file's own name on line 0."""
+    """(name, line) for every name that a file defines or uses; the name of the file itself has line 0."""
     yield path.stem, 0
     for node in ast.walk(parsed(path)):
         for field in ("id", "attr", "arg", "name", "asname"):
@@ -77,7 +77,7 @@ def identifiers(path):
 
 
 def strings(path):
-    """Every string literal of a file that is no docstring, with its line."""
+    """(text, line) for every string literal of a file, except docstrings."""
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(parsed(path))
@@ -88,7 +88,7 @@ def strings(path):
             yield node.value, node.lineno
 
 
-def test_every_file_beside_the_rooms_is_a_command():
+def test_every_file_outside_the_rooms_is_a_command():
     commands = {path.stem: path for path in (ROOT / "nmbench").glob("*.py") if not path.stem.startswith("__")}
     assert {*commands} == {*__main__.COMMANDS}
     for path in commands.values():
@@ -102,7 +102,7 @@ def rooms():
 
 
 @pytest.mark.parametrize("room", rooms())
-def test_a_room_says_what_it_holds_and_lists_its_public_modules(room):
+def test_a_room_has_a_docstring_and_lists_its_public_modules(room):
     assert len(ast.get_docstring(parsed(ROOT / "nmbench" / room / "__init__.py")) or "") > 40
     names = public_names(f"nmbench.{room}")
     assert names, f"nmbench/{room}/__init__.py has no literal __all__"
@@ -118,7 +118,7 @@ def test_other_rooms_import_only_public_modules():
             parts = target.split(".")
             if parts[0] != "nmbench" or len(parts) < 3 or not (ROOT / "nmbench" / parts[1]).is_dir():
                 continue
-            # paper/ has folders with lists of their own.
+            # The folders in paper/ have their own `__all__`.
             for depth in range(2, len(parts)):
                 package = ".".join(parts[:depth])
                 inside = path.is_relative_to(ROOT.joinpath(*parts[:depth]))
@@ -139,7 +139,7 @@ def test_no_two_classes_share_a_name():
     assert not {name: places for name, places in found.items() if len(places) > 1}
 
 
-def test_only_the_paper_names_models_and_tasks():
+def test_only_the_room_paper_names_models_and_tasks():
     """Docstrings and command-line examples in help texts (`--model=NAME`) may name them."""
     name = "|".join(map(re.escape, REGISTERED))
     in_string, in_identifier = re.compile(rf"(?<![\w=])({name})(?!\w)"), re.compile(rf"(?:^|_)({name})(?:_|$)")
@@ -171,8 +171,8 @@ def test_forbidden_words_are_no_identifiers():
     assert not found, "\n".join(found)
 
 
-def test_the_public_names_are_listed_once():
-    """`__all__`, `dir()`, the names that load on first use and those that type checkers see are the same."""
+def test_all_lists_of_public_names_agree():
+    """`__all__`, `dir()`, the names that are loaded on first use and the names for type checkers are equal."""
     tree = parsed(ROOT / "nmbench" / "__init__.py")
     (block,) = [node for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"]
     seen = {alias.name: node.module for node in block.body for alias in node.names}

@@ -108,6 +108,17 @@ def read_manifest(folder: pathlib.Path) -> dict:
     return manifest
 
 
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Bytes of a compressed .npz file with these arrays.
+
+    `allow_pickle=False` is not given, because NumPy below 2.2 would store it as one more array. The file is made in memory:
+    on a full disk, NumPy's archive would raise a second error while closing.
+    """
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **arrays)  # pyright: ignore[reportArgumentType]
+    return archive.getvalue()
+
+
 def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapping[str, np.ndarray], n: int) -> str:
     """Write a set and its manifest entry, and return its hash.
 
@@ -119,7 +130,7 @@ def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapp
     if name in manifest and manifest[name]["sha256"] != found:
         raise NmbenchError(f"{name} is frozen with other bytes in {folder / MANIFEST}; raise the task's version instead")
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / f"{name}.npz", **arrays)  # NumPy before 2.2 would store allow_pickle= as an array
+    (folder / f"{name}.npz").write_bytes(npz_bytes(arrays))
     manifest[name] = {
         "sha256": found,
         "n": n,

@@ -242,7 +242,7 @@ def _write(task: Task, folder: pathlib.Path, name: str, batch: Batch) -> dict[st
         key: np.asarray(leaf, np.float32) for key, leaf in zip(_input_keys(task), tree.flatten(batch.inputs), strict=True)
     }
     arrays |= {"targets": targets, "mask": np.ascontiguousarray(np.broadcast_to(batch.mask, targets.shape), np.float32)}
-    np.savez_compressed(folder / f"{name}.npz", **arrays)  # NumPy before 2.2 would store allow_pickle= as an array
+    (folder / f"{name}.npz").write_bytes(frozen_sets.npz_bytes(arrays))
     return {
         "file": f"{name}.npz",
         "trials": targets.shape[1],

@@ -19,8 +19,17 @@ from nmbench.results import schema
 from nmbench.results.config_json import flatten
 from nmbench.support.errors import NmbenchError
 
-# Entries that no flag of `nmbench run` sets: code, data and precision. A user can choose all others.
-FINGERPRINTS = ("engine", "model_sha256", "task_version", "testset_sha256", "validation_sha256", "training_sha256", "x64")
+# Entries that no flag of `nmbench run` sets: code, data and settings of JAX. A user can choose all others.
+FINGERPRINTS = (
+    "engine",
+    "model_sha256",
+    "task_version",
+    "testset_sha256",
+    "validation_sha256",
+    "training_sha256",
+    "x64",
+    "jax_settings",
+)
 LARGEST_SEED = (1 << 31) - 1
 
 
@@ -44,6 +53,8 @@ class Configuration:
       seed: seed of the initial parameters.
       x64: whether JAX uses 64-bit floats.
       remat: whether the gradient recomputes activations, which changes rounding.
+      jax_settings: settings of JAX that change random numbers or rounding, where they differ from those that nmbench trains
+        with (`nmbench.results.provenance.jax_settings`).
     """
 
     engine: int
@@ -63,6 +74,7 @@ class Configuration:
     seed: int
     x64: bool
     remat: bool = False
+    jax_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def run_id(self) -> str:
@@ -89,10 +101,11 @@ class Configuration:
         return dataclasses.replace(self, seed=seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data. `remat` is omitted if it is False, so that older run ids stay valid."""
+        """Plain data. `remat` and `jax_settings` are omitted where False or empty, so that older run ids stay valid."""
         entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        if not self.remat:
-            del entries["remat"]
+        for name in ("remat", "jax_settings"):
+            if not entries[name]:
+                del entries[name]
         return entries
 
     def to_json(self) -> str:
@@ -154,7 +167,7 @@ class Configuration:
         return ["--tune"] if self.tuning_trials else [f"--learning_rate={self.learning_rate!r}"]
 
     def asks_for_the_same(self, other: Configuration) -> bool:
-        """Whether the two agree in everything that a user can choose, except the seed. Code, data and x64 may differ."""
+        """Whether the two agree in everything that a flag can set, except the seed; see `FINGERPRINTS`."""
         mine, theirs = (
             {name: value for name, value in c.to_dict().items() if name not in (*FINGERPRINTS, "seed")}
             for c in (self, other)
@@ -207,6 +220,8 @@ def _check(entries: Mapping[str, Any]) -> None:
         fail("budget")
     if not isinstance(entries.get("remat", False), bool):
         fail("remat")
+    if not isinstance(entries.get("jax_settings", {}), dict):
+        fail("jax_settings")
     phases = entries["protocol"].get("phases")
     if not isinstance(entries["protocol"].get("name"), str) or not isinstance(phases, list) or not phases:
         fail("protocol")

@@ -92,6 +92,7 @@ class Experiment:
             seed=seed,
             x64=provenance.uses_x64(),
             remat=self.request.remat,
+            jax_settings=provenance.jax_settings(),
         )
 
     def run_id(self, seed: int) -> str:

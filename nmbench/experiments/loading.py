@@ -175,7 +175,7 @@ def changes_since(row: Mapping[str, Any], configuration: Configuration, experime
         if getattr(configuration, name) != row[name]:
             raise NmbenchError(f"{run_id}: its columns and its config_json disagree on {name}; the row was changed")
     for name, (then, now) in configuration.differences(experiment.configuration(configuration.seed)).items():
-        if name == "x64":  # the caller may still change this setting of the process
+        if name == "x64" or name.startswith("jax_settings."):  # settings of the process, which the caller may still change
             continue
         if name not in MAY_DIFFER:
             commit = f"commit {row['git_sha'][:12]}" if row["git_sha"] else f"version {row['nmbench_version']}"

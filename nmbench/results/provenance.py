@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import nmbench
-from nmbench.support.devices import cores
+from nmbench.support.devices import cores, users_xla_flags
 
 
 def describe() -> dict[str, Any]:
@@ -46,6 +46,22 @@ def uses_x64() -> bool:
     import jax.numpy as jnp
 
     return jnp.result_type(float) == jnp.float64
+
+
+def jax_settings() -> dict[str, Any]:
+    """Settings of JAX that change random numbers or rounding, where they differ from those that nmbench trains with.
+
+    They are part of the run id. 64-bit floats are not in this dict, since a configuration has an entry of its own for them.
+    """
+    import jax
+
+    usual = {
+        "default_prng_impl": "threefry2x32",
+        "threefry_partitionable": True,
+        "default_matmul_precision": None,
+    }
+    settings = {name: getattr(jax.config, f"jax_{name}") for name in usual} | {"xla_flags": users_xla_flags()}
+    return {name: value for name, value in settings.items() if value != usual.get(name, "")}
 
 
 def utc_now() -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import json
 import os
 import pathlib
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from nmbench.contracts import tuning_record
+from nmbench.contracts.frozen_sets import npz_bytes
 from nmbench.results import csv_files, schema
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
@@ -114,10 +114,7 @@ class Store:
             files.write(temporary / ROW, (json.dumps(row, indent=1, allow_nan=False) + "\n").encode())
             if save_params is not None:
                 save_params(temporary / PARAMS)
-            # In memory first: on a full disk, NumPy's archive would raise a second error while closing.
-            archive = io.BytesIO()
-            np.savez_compressed(archive, **per_trial)  # NumPy before 2.2 would store allow_pickle= as an array
-            files.write(temporary / PER_TRIAL, archive.getvalue())
+            files.write(temporary / PER_TRIAL, npz_bytes(per_trial))
             lines = [",".join(curve_columns), *(",".join(map(repr, point)) for point in curve)]
             if curve_columns:
                 files.write(temporary / CURVE, ("\n".join(lines) + "\n").encode())

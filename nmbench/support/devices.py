@@ -31,6 +31,19 @@ def can_pin() -> bool:
 _users_flags = os.environ.get("XLA_FLAGS")
 
 
+# XLA flags that nmbench sets, unless the user has set them.
+_MULTI_THREAD = "xla_cpu_multi_thread_eigen"
+_DEVICES = "xla_force_host_platform_device_count"
+
+
+def users_xla_flags() -> str:
+    """XLA_FLAGS without nmbench's own, the number of devices and paths; sorted. Such flags can change results."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    ours = lambda flag: flag == f"--{_MULTI_THREAD}=false" or flag.startswith(f"--{_DEVICES}=")
+    # A path, such as that of a dump, does not change results and may contain a user name.
+    return " ".join(sorted(flag for flag in flags if not ours(flag) and "/" not in flag and "\\" not in flag))
+
+
 def environment() -> dict[str, str]:
     """The environment of this process with the XLA_FLAGS of the user, for a child process that prepares JAX itself."""
     rest = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
@@ -55,7 +68,7 @@ def prepare(devices: int | None = None) -> None:
             )
         return
     flags = os.environ.get("XLA_FLAGS", "")
-    for name, value in (("xla_force_host_platform_device_count", wanted), ("xla_cpu_multi_thread_eigen", "false")):
+    for name, value in ((_DEVICES, wanted), (_MULTI_THREAD, "false")):
         if name not in flags:
             flags = f"{flags} --{name}={value}".strip()
     os.environ["XLA_FLAGS"] = flags

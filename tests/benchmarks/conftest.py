@@ -1,4 +1,4 @@
-"""The scripts in benchmarks/ import each other by their plain names."""
+"""Put benchmarks/ on the path, because its scripts import each other by their plain names."""
 
 import pathlib
 import sys

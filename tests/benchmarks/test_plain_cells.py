@@ -1,4 +1,4 @@
-"""The fast path against the models as published, on every task: loss and gradients."""
+"""Loss and gradients of the fast path agree with those of plain implementations of the published models."""
 
 import functools
 
@@ -15,7 +15,7 @@ from nmbench.experiments.resolution import resolve
 from nmbench.training.phase_program import as_float, masked_mse
 
 TRIALS = 6
-# The models beside those of the publication, which have loops of their own in tests/baselines, on one task each way.
+# The models of the publication on every task; the other models, which tests/baselines checks by loops, on one task.
 PAIRS = [
     (task.name, model)
     for model in plain_cells.CELLS
@@ -26,21 +26,21 @@ PAIRS = [
 
 @functools.cache
 def trials(task):
-    """The first trials of a training batch, NumPy leaves."""
+    """The first trials of a training batch, as NumPy arrays."""
     cell = resolve(Request(model="lstm", task=task))
     data, batch_size = cell.task.training[cell.phases[0].data], cell.phases[0].batch_size
     batch = data.draw(data.arrays(), jax.random.key(0), batch_size)
     return jax.tree.map(lambda a: np.asarray(a)[:, :TRIALS], batch)
 
 
-# Without LLVM's optimisations, which take longer than everything else here.
+# Compile without LLVM's optimisations, which would take most of the time of these tests.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def initial(cell):
-    """Initial parameters plus a little noise, NumPy leaves, float32."""
+    """Initial parameters plus a little noise, as NumPy arrays in float32."""
     random = np.random.RandomState(2)
-    # This kind of key compiles several times faster than the default.
+    # The generator "rbg" compiles several times faster than the default.
     drawn = jit(cell.model.init)(jax.random.key(1, impl="rbg"))
     return jax.tree.map(lambda a: np.asarray(a + 0.02 * random.randn(*a.shape), np.float32), drawn)
 
@@ -48,7 +48,7 @@ def initial(cell):
 def programs(cell):
     """Two functions from (learned, fixed, batch) to loss and gradients: the fast path and the plain one.
 
-    Tasks of the same shapes and sizes share them.
+    Tasks with equal shapes and sizes share the functions.
     """
     spec = cell.task.spec
     sizes = (spec.steps, *((name, leaf.channels) for name, leaf in spec.inputs.items()), spec.output_size)
@@ -75,7 +75,10 @@ def loss_and_gradients(apply):
 
 
 def errors_of(cell, params, batch):
-    """Loss and every parameter to the difference between fast and plain path, relative to its largest entry."""
+    """Differences between the fast and the plain path: of the loss, and of the gradient of each parameter.
+
+    The difference of a gradient is relative to the largest entry of the plain gradient.
+    """
     params = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(float)), params)
     arguments = (*flat_params.split(flat_params.flatten(params), flat_params.is_learned), as_float(batch))
     (fast, fast_gradients), (plain, gradients) = (f(*arguments) for f in programs(cell))
@@ -95,7 +98,7 @@ def test_every_model_has_a_plain_cell():
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "model"), PAIRS)
 def test_loss_and_gradients_agree(task, model):
-    """Relative to the largest entry of each parameter's gradient: 1e-5 in float32, 1e-10 in float64."""
+    """Differences are below 1e-5 in float32 and below 1e-10 in float64; see `errors_of`."""
     cell = resolve(Request(model=model, task=task))
     params, batch = initial(cell), trials(task)
     errors = errors_of(cell, params, batch)

@@ -54,7 +54,7 @@ def test_three_styles_of_one_case(tmp_path):
         ("--case=mwg_rank3", "case"),
     ],
 )
-def test_bad_input_is_one_line(flag, word):
+def test_bad_input_gives_one_line(flag, word):
     done = speed(flag)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1 and word in done.stderr

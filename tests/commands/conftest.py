@@ -1,4 +1,4 @@
-"""Commands called in process, as a user types them."""
+"""A fixture that calls commands in process, with the arguments that a user would type."""
 
 import importlib
 
@@ -11,7 +11,7 @@ from nmbench.support import cli
 
 @pytest.fixture
 def nmbench(capsys):
-    """Call a command; returns (exit code, stdout, stderr)."""
+    """A function that calls a command and returns (exit code, stdout, stderr)."""
 
     def call(name, *argv):
         module = importlib.import_module(f"nmbench.{name}")

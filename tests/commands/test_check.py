@@ -1,4 +1,4 @@
-"""The command `check`, and the test cases to inherit."""
+"""The command `check`, and the conformance test cases that users inherit."""
 
 import unittest
 
@@ -69,8 +69,8 @@ def test_bad_input_gives_one_line(nmbench, argv, message):
     assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
 
 
-def test_the_rules_as_test_cases(toy_task, plugin, tmp_path):
-    """There is one test per rule. The base class itself is not run."""
+def test_conformance_classes_have_one_test_per_rule(toy_task, plugin, tmp_path):
+    """A subclass has one test per rule. The base class itself is skipped."""
     plugin(BACKWARDS)
 
     class Mine(conformance.ModelConformance):
@@ -96,7 +96,7 @@ def test_the_rules_as_test_cases(toy_task, plugin, tmp_path):
             unittest.TestSuite([Sets("test_t10_protocols")]).run(unittest.TestResult())
 
 
-# Training of all models and tasks is tested in test_smoke.py.
+# The smoke rules are left out: test_smoke.py trains all models and tasks.
 @pytest.mark.slow
 def test_all_built_in_models_and_tasks_pass(nmbench):
     for entry in BASELINES.entries():

@@ -39,7 +39,7 @@ def cells_of(line):
 
 
 def of_markdown(text):
-    """Claim to its verdicts under `paper` and `matched`, from the first table."""
+    """Map each claim in the first table to its verdicts under `paper` and `matched`."""
     lines = text.split("\n\n| claim", 1)[1].split("\n\n", 1)[0].split("\n")[2:]
     found = {}
     for line in lines:
@@ -114,7 +114,7 @@ def test_both_formats_have_the_same_contents(nmbench, csv, tmp_path):
     assert len(re.findall("^python -m nmbench.run .+$", out, re.M)) == 2 * 2 + 3 + 2 * 3
 
 
-def test_a_file_of_markdown_and_the_command_that_made_it(nmbench, csv, tmp_path):
+def test_markdown_contains_the_command_that_made_it(nmbench, csv, tmp_path):
     _, printed, _ = nmbench("claims", csv, ONLY)
     assert f"```\npython -m nmbench.claims {csv} {ONLY}\n```" in printed
     code, out, _ = nmbench("claims", csv, ONLY, f"--out={tmp_path}/claims.md")
@@ -127,7 +127,7 @@ def test_a_file_of_markdown_and_the_command_that_made_it(nmbench, csv, tmp_path)
 
 
 def test_claims_without_any_data(nmbench, tmp_path):
-    """Rows that no claim needs: every claim that needs data has verdict "no data"."""
+    """If no claim needs the given rows, every claim that needs data has the verdict "no data"."""
     other = write_csv(tmp_path / "other.csv", [{**row, "protocol": "smoke"} for row in some_rows()])
     names = [claim.name for claim in CLAIMS if claim.name not in ("sizes", "proposition")]
     code, out, _ = nmbench("claims", other, f"--only={','.join(names)}")
@@ -165,7 +165,7 @@ def test_markdown_escapes_its_contents():
 
 
 def test_a_page_loads_nothing(nmbench, csv, tmp_path):
-    """Free text of rows is not shown; the name of the folder is, escaped."""
+    """The page does not show free text of rows. It shows the name of the folder, escaped."""
     folder = tmp_path / "<script>alert(1)<"
     folder.mkdir()
     odd = dict.fromkeys(("model_origin", "platform", "device_kind", "git_sha", "xla_flags"), "<script>alert(2)</script>")
@@ -222,7 +222,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("label", BAD)
-def test_bad_input_is_one_line_code_two_and_writes_nothing(nmbench, csv, tmp_path, monkeypatch, label):
+def test_bad_input_gives_one_line_and_writes_nothing(nmbench, csv, tmp_path, monkeypatch, label):
     monkeypatch.chdir(tmp_path)
     for name in ("empty", "tables"):
         (tmp_path / name).mkdir()
@@ -245,7 +245,7 @@ def test_an_existing_file_is_kept_if_the_rows_are_refused(nmbench, tmp_path):
     assert page.read_text() == "mine" and sorted(os.listdir(tmp_path)) == ["other.csv", "page.html"]
 
 
-def test_a_missing_library_is_named_with_its_installation(nmbench, csv, tmp_path, monkeypatch):
+def test_a_missing_library_is_named_with_the_command_that_installs_it(nmbench, csv, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     code, _, err = nmbench("claims", csv, "--format=html", f"--out={tmp_path}/page.html")
     assert code == 2 and "the page needs jinja2: pip install 'nmbench[report]'" in err

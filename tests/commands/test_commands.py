@@ -1,4 +1,4 @@
-"""Commands as a user types them, called in process: their output, exit codes and files."""
+"""Output, exit codes and files of commands, called in process with the arguments that a user would type."""
 
 import contextlib
 import importlib
@@ -19,13 +19,13 @@ from nmbench.results import csv_files
 from nmbench.support import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
-# A small run: the toy task of tests/support/toys.py, or a frozen set of 10,000 trials.
+# Small runs: on the toy task of tests/support/toys.py, and on element_finder, whose test set has 10,000 trials.
 SMALL = ("--model=rnn", "--task=toy", "--steps=20", "--seeds=2", "--hparams=N=4")
 ELEMENT_FINDER = ("--model=rnn", "--task=element_finder", "--steps=20", "--seeds=2", "--hparams=N=4")
 
 
 def call(name, *argv):
-    """Exit code, stdout and stderr of a command; see the fixture `nmbench`, which needs a test."""
+    """Call a command; return (exit code, stdout, stderr). Fixtures of a module can use it, unlike the fixture `nmbench`."""
     module = importlib.import_module(f"nmbench.{name}")
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -35,7 +35,7 @@ def call(name, *argv):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A results folder with two runs on element_finder, and what the command printed. Tests may not change the folder."""
+    """A results folder with two runs on element_finder, and the output of the command. Tests must not change the folder."""
     folder = tmp_path_factory.mktemp("finished")
     code, out, err = call("run", *ELEMENT_FINDER, f"--results_dir={folder}")
     assert code == 0, err
@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def finished_copy(finished, tmp_path):
-    """A copy of the folder of `finished` to change."""
+    """A copy of the folder of `finished`, which tests may change."""
     return pathlib.Path(shutil.copytree(finished[0], tmp_path / "results"))
 
 
@@ -86,7 +86,7 @@ def test_finished_runs_are_skipped_unless_forced(nmbench, toy_task, tmp_path):
     assert len(csv_files.read_csv(tmp_path / "results.csv")) == 3
 
 
-def test_tune_chooses_on_validation_data_and_records_it(nmbench, toy_task, tmp_path):
+def test_tuning_chooses_by_validation_loss_and_is_recorded(nmbench, toy_task, tmp_path):
     code, _, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--tune")
     assert code == 0, err
     (record_file,) = (tmp_path / "tuning").glob("*.json")
@@ -105,7 +105,7 @@ def test_tune_chooses_on_validation_data_and_records_it(nmbench, toy_task, tmp_p
     assert record_file.stat().st_mtime_ns == stamp
 
 
-def test_divergence_is_a_row_and_exit_code_one(nmbench, toy_task, tmp_path):
+def test_divergence_is_recorded_and_gives_exit_code_one(nmbench, toy_task, tmp_path):
     code, out, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--learning_rate=1e30")
     assert code == 1
     assert "2 (2 lost)" in out and "seed 0: diverged: the loss was not a number or above 1e+08" in err
@@ -165,7 +165,7 @@ BAD_RUNS = {
 
 
 @pytest.mark.parametrize("label", BAD_RUNS)
-def test_bad_input_gives_one_line_and_code_two_and_writes_nothing(nmbench, tmp_path, monkeypatch, label):
+def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypatch, label):
     monkeypatch.chdir(tmp_path)
     argv, message = BAD_RUNS[label]
     code, out, err = nmbench("run", "--model=nmrnn", "--task=element_finder", *argv)
@@ -209,7 +209,7 @@ def test_a_corrupt_test_set_stops_a_run_before_it_starts(nmbench, tmp_path, monk
     ("text", "message"),
     [(None, "no such file"), ("", "is empty"), ("a,b\n1,2\n", "not an nmbench results CSV"), ("\x00", "CSV")],
 )
-def test_other_files_are_refused(nmbench, tmp_path, command, text, message):
+def test_files_that_are_not_results_are_refused(nmbench, tmp_path, command, text, message):
     path = tmp_path / "foreign.csv"
     if text is not None:
         path.write_text(text)

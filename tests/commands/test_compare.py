@@ -25,7 +25,7 @@ def call(nmbench):
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """a.csv, and b.csv with a better model; the current folder is theirs."""
+    """The folder of a.csv and of b.csv, whose model is better. It is the current folder."""
     monkeypatch.chdir(tmp_path)
     for name, shift in (("a.csv", 0.5), ("b.csv", 0.0)):
         made = [make_row("m", s, 1 + s / 8 + shift) for s in range(8)]
@@ -55,7 +55,7 @@ def test_every_format(call, files, form, fact):
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "csv", "latex"])
-def test_the_reference_rows(call, form):
+def test_reference_rows_in_every_format(call, form):
     code, out, err = call(REFERENCE, f"--format={form}", "--protocol=matched")
     assert (code, err) == (0, "") and "lstm" in out and "paper" not in out
     assert "worse" in out and "better" in out
@@ -82,7 +82,7 @@ def test_reference_rows_equal_themselves(call):
         (["empty.csv"], "empty.csv is empty"),
     ],
 )
-def test_bad_input_is_one_line(call, files, argv, message):
+def test_bad_input_gives_one_line(call, files, argv, message):
     changes = {"changed": {"testset_sha256": "b" * 64}, "later": {"task_version": 2}, "newer": {"schema_version": 2}}
     for name, change in changes.items():
         (files / f"{name}.csv").write_text(csv_files.to_csv([make_row("m", 0, 1.0, run_id="other", **change)]))
@@ -114,7 +114,7 @@ def test_the_command_compares_without_jax(tmp_path):
     assert "element_finder, protocol matched, budget 500" in done.stdout
 
 
-def test_the_same_in_python(files):
+def test_compare_results_in_python(files):
     import nmbench
 
     frame = nmbench.compare_results(["a.csv", "b.csv"])

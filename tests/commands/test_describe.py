@@ -1,4 +1,4 @@
-"""`describe`: its text about a task, and its pictures."""
+"""The command `describe`: its text about a task and its pictures."""
 
 import os
 
@@ -37,7 +37,7 @@ def test_describe_draws_trials(nmbench, tmp_path, task):
 
 
 def test_pictures_show_inputs_targets_and_epochs(tmp_path):
-    """The lines are the arrays of the set, and every epoch is shaded."""
+    """The lines show the arrays of the test set, and every epoch is shaded."""
     task = TASKS.get("mwg_rank3")
     batch = task.unpack(task.frozen("test").arrays)
     axes = plot_trials(task, trials=2).axes

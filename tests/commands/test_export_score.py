@@ -1,4 +1,4 @@
-"""`export` and `score`: a task's sets as plain arrays, and rows from predictions of models trained elsewhere."""
+"""`export` writes a task's sets as plain arrays; `score` makes rows from predictions of models trained elsewhere."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from nmbench.support.errors import NmbenchError
 from support.rows import tables_of
 
 NAMES = [e.name for e in TASKS.entries()]
-SHAPE = (5, 12, 1)  # of the toy task
+SHAPE = (5, 12, 1)  # [T, B, O] of the toy task
 
 
 @pytest.fixture
 def score(nmbench, toy_task, tmp_path):
-    """Score a .npz of predictions on the toy task."""
+    """A function that scores a .npz file of predictions on the toy task."""
 
     def call(predictions, *argv, model="mine", params=100):
         np.savez(tmp_path / "p.npz", predictions=predictions)
@@ -44,7 +44,7 @@ def read(path):
 
 @pytest.fixture(scope="module", params=NAMES)
 def exported(request, tmp_path_factory):
-    """(task, folder of its export), for every task."""
+    """(task, folder of its export) for every task."""
     task, folder = TASKS.get(request.param), tmp_path_factory.mktemp(request.param) / "data"
     sampled = any(not hasattr(source, "make") for source in task.training.values())
     exported_sets.export(task, folder, 300 if sampled else None, 0)
@@ -116,7 +116,7 @@ def test_exported_targets_as_predictions_score_the_ceiling(nmbench, exported, tm
     }
 
 
-def test_drawn_training_data_depend_on_the_data_seed_alone(nmbench, tmp_path):
+def test_drawn_training_data_depend_only_on_the_data_seed(nmbench, tmp_path):
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         argv = ["--task=element_finder", f"--out={tmp_path / folder}", "--train_trials=300", f"--data_seed={seed}"]
         assert nmbench("export", *argv)[0] == 0
@@ -172,7 +172,7 @@ def test_an_export_of_a_damaged_set_writes_nothing(nmbench, toy_task, tmp_path):
     assert os.listdir(tmp_path) == ["testsets"]
 
 
-def test_a_constant_answer_scores_as_its_reference_row(nmbench, tmp_path):
+def test_constant_predictions_score_like_their_reference(nmbench, tmp_path):
     task = TASKS.get("element_finder")
     np.save(tmp_path / "zeros.npy", np.zeros((26, 10000, 1), np.float32))
     argv = ["--task=element_finder", f"--predictions={tmp_path / 'zeros.npy'}", "--model=zeros", "--params=500"]
@@ -227,7 +227,7 @@ def test_seeds_are_grouped_and_external_rows_have_separate_tables(score, toy_tas
     assert score(targets(toy_task), "--budget=200", params=200)[0] == 0
     shown = tables_of(csv_files.read_csv(tmp_path / "results" / "results.csv"))
     assert [(t.protocol, t.budget) for t in shown] == [("external", 100), ("external", 200)]
-    # Sizes of one model are separate entries.
+    # Two sizes of one model are separate entries.
     assert score(targets(toy_task), "--allow_budget_miss", params=150)[0] == 0
     shown = tables_of(csv_files.read_csv(tmp_path / "results" / "results.csv"))[0].entries
     assert {"mine [params=100]", "mine [params=150]"} <= {entry.label for entry in shown}

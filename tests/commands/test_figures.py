@@ -1,4 +1,4 @@
-"""`nmbench.figures`: from runs to pictures, for networks with random parameters, because training is tested elsewhere."""
+"""The command `figures`. Most tests draw networks with random parameters, because training is tested elsewhere."""
 
 import itertools
 import re
@@ -85,7 +85,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
 
 
 def draft(figure, folder, name, caption):
-    """Stands in for `style.save`: draw once in low resolution, without the constrained layout, which needs more drawings."""
+    """A faster `style.save`: draws once, in low resolution, without the constrained layout, which draws several times."""
     figure.set_layout_engine("none")
     figure.set_dpi(30)
     FigureCanvasAgg(figure).draw()
@@ -130,7 +130,7 @@ def test_every_figure_is_drawn(nmbench, monkeypatch, tmp_path):
         (["--out=/proc/o"], "--out=/proc/o cannot be written"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(nmbench, tmp_path, monkeypatch, flags, message):
+def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     code, out, err = nmbench("figures", *flags)
@@ -138,7 +138,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(nmbench, tmp_path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
-def test_the_longest_training_with_enough_seeds_is_drawn(monkeypatch):
+def test_the_longest_training_with_enough_seeds_is_chosen(monkeypatch):
     def row(seed, steps, *, budget=500, protocol="matched", status="ok", name="a"):
         shared = {"model": "rnn", "task": "element_finder", "protocol": protocol, "status": status, "params_target": budget}
         config = f'{{"model":"rnn","steps":{steps},"budget":{budget},"seed":{seed},"name":"{name}"}}'
@@ -162,15 +162,15 @@ def test_the_longest_training_with_enough_seeds_is_drawn(monkeypatch):
     assert chosen(1, steps=1000) == []
 
 
-def test_intervals_have_their_colours_and_targets():
+def test_interval_trials_have_cues_and_colours():
     trials = timing.IntervalTrials(TASKS.get("mwg_rank3"))
     assert trials.inputs["sensory"].shape == (110, 12, 3) and trials.targets.shape == (110, 12, 1)
-    # Measure at 15, wait an interval later, go 15 steps after that, then the ramp.
+    # The measure cue comes at step 15, the wait cue one interval later and the go cue 15 steps after the wait cue.
     cues = [np.flatnonzero(trials.inputs["sensory"][:, i].any(axis=1)).tolist() for i in range(12)]
     assert cues == [[15, 15 + i, 30 + i] for i in (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26)]
     red, green, blue = np.array(trials.colours).T
     assert (red[:4] > blue[:4]).all() and (blue[8:] > red[8:]).all() and (green[4:8] < red[4:8]).all()
-    # The strongest colours are the named ones; they differ in luminance (0 to 1) as well.
+    # Trials 0, 4 and 11 have the strongest red, purple and blue, which also differ in luminance (0 to 1).
     luminance = np.array(trials.colours)[[0, 4, 11]] @ [0.2126, 0.7152, 0.0722]
     assert np.abs(np.subtract.outer(luminance, luminance))[np.triu_indices(3, 1)].min() > 0.1
 

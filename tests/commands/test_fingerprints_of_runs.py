@@ -1,4 +1,4 @@
-"""Editing prose leaves every run id and row valid; changing one number invalidates exactly what depends on it."""
+"""Editing prose changes no run id. Changing a number changes the run ids of exactly the models that depend on it."""
 
 import pathlib
 import re
@@ -32,7 +32,7 @@ PROSE = [("old", "new"), ("nobody", "somebody, 2025"), ("import numpy", "\n# A c
 
 @pytest.fixture
 def copies(tmp_path):
-    """Copies of the folders of models and tasks, to be edited."""
+    """Copies of the folders of models and tasks, which tests may edit."""
     for folder in ("baselines", "tasks"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("testsets", "tuned", "__pycache__"))
     return tmp_path
@@ -45,12 +45,12 @@ def of_models(folder):
 
 
 def edit_prose(path):
-    """Add a comment and a line to the module's docstring."""
+    """Add a comment to a module and a sentence to its docstring."""
     text = path.read_text()
     path.write_text("# A new comment.\n" + re.sub(r'^"""(.*?)"""', r'"""\1 And more words."""', text, count=1, flags=re.S))
 
 
-def test_prose_in_a_model_a_task_and_a_shared_file_counts_for_nothing(copies):
+def test_editing_prose_does_not_change_fingerprints(copies):
     models, task = of_models(copies / "baselines"), fingerprints.of_module(copies / "tasks" / "element_finder.py")
     assert models == of_models(ROOT / "baselines")
     for file in [*copies.glob("baselines/*.py"), *copies.glob("tasks/*.py")]:
@@ -61,7 +61,7 @@ def test_prose_in_a_model_a_task_and_a_shared_file_counts_for_nothing(copies):
     assert fingerprints.of_module(copies / "tasks" / "element_finder.py") == task
 
 
-def test_one_number_in_a_shared_file_changes_the_models_that_use_it(copies):
+def test_a_number_in_a_shared_file_changes_only_the_models_that_use_it(copies):
     models = of_models(copies / "baselines")
     shared = copies / "baselines" / "_subspace.py"
     shared.write_text(shared.read_text() + "\nONE_NUMBER = 1\n")
@@ -74,8 +74,8 @@ def test_one_number_in_a_shared_file_changes_the_models_that_use_it(copies):
     assert changed == users and 0 < len(users) < len(models)
 
 
-def test_a_run_stays_stored_until_a_number_changes(nmbench, tmp_path, monkeypatch):
-    """The command finds its row after an edit of prose, and trains again after a change of a number."""
+def test_a_stored_run_is_reused_until_a_number_changes(nmbench, tmp_path, monkeypatch):
+    """After an edit of prose, the command finds the stored row. After a change of a number, it trains again."""
     monkeypatch.chdir(tmp_path)
     seen = []
     for changes in ([], PROSE, [("0.5 *", "0.25 *")]):

@@ -1,4 +1,4 @@
-"""A disk that is full, for real: a file system of one megabyte, and a limit on the size of files."""
+"""Full disks: a real file system of one megabyte, and a limit on the size of files."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder on a file system of one megabyte, None where one cannot be mounted."""
+    """A folder on a file system of one megabyte; None if the user may not mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
@@ -42,7 +42,7 @@ def fill(path):
 def refused(process, message):
     code, out, err = finish(process)
     assert (code, out) == (2, "") and "Traceback" not in err
-    # The first line says what is trained.
+    # The line that starts with "rnn on" names the experiment.
     lines = [line for line in err.splitlines() if not line.startswith("rnn on ")]
     assert len(lines) == 1 and lines[0].startswith("nmbench.run: ") and message in lines[0], err
     return lines[0]
@@ -58,16 +58,16 @@ def check_intact_then_run_again(folder, uninterrupted):
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_during_training_is_one_line(small_disk, tmp_path, uninterrupted):
-    """Stored runs stay as they are, and the same command succeeds when there is room again."""
+def test_a_disk_that_fills_up_during_training_gives_one_line(small_disk, tmp_path, uninterrupted):
+    """Stored runs are unchanged, and the same command succeeds after space is freed."""
     folder = small_disk or tmp_path
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=folder))[0] == 0
     if small_disk is None:
-        # Without the right to mount: a limit on the size of files, which the scores per trial exceed.
+        # If the user may not mount: a limit on the size of files, which the file of scores per trial exceeds.
         process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder, longest_file=70_000)
     else:
         process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder)
-        process.stderr.readline()  # the line on what is trained, printed after the folder was found writable
+        process.stderr.readline()  # It names the experiment; it is printed after the check that the folder is writable.
         fill(folder / "filler")
         assert os.statvfs(folder).f_bavail == 0
     line = refused(process, "cannot store run rnn.element_finder.matched.s0.")
@@ -78,8 +78,8 @@ def test_a_disk_that_fills_up_during_training_is_one_line(small_disk, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_file_that_grows_too_large_is_one_line(tmp_path, uninterrupted):
-    """The checkpoint is smaller than the limit, so the runs are saved and nothing is trained again."""
+def test_a_file_that_grows_too_large_gives_one_line(tmp_path, uninterrupted):
+    """The checkpoints are smaller than the limit, so both runs are saved and the next command only stores them."""
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))[0] == 0
     process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path, longest_file=70_000)
     line = refused(process, "cannot store run rnn.element_finder.matched.s0.")
@@ -90,7 +90,7 @@ def test_a_file_that_grows_too_large_is_one_line(tmp_path, uninterrupted):
 
 
 @pytest.mark.slow
-def test_without_room_nothing_is_trained(small_disk, tmp_path):
+def test_nothing_is_trained_on_a_full_disk(small_disk, tmp_path):
     folder = small_disk or tmp_path
     (folder / "out").mkdir()
     if small_disk is not None:

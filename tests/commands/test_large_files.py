@@ -1,4 +1,4 @@
-"""A file of 100,000 rows, as 8 tasks x 12 models x 10 budgets x 104 seeds make them."""
+"""A results CSV of 100,000 rows: 8 tasks x 12 models x 10 budgets x 104 seeds."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ finally:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Rows as long as real ones: 1.2 KB of configuration, 0.6 KB of conditions."""
+    """A CSV whose rows are as long as real ones: 1.2 KB of configuration and 0.6 KB of conditions."""
     path = tmp_path_factory.mktemp("large") / "large.csv"
     drawn = random.Random(0)
     columns = csv_files.header([make_row()])

@@ -64,7 +64,7 @@ def test_out_writes_the_printed_text_to_a_file(call):
         (["other.csv", "r.csv"], "r.csv: ax0 has testset_sha256"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(call, argv, message):
+def test_bad_input_gives_one_line_and_writes_nothing(call, argv, message):
     other = [make_row("a", 0, 1.0, task="x", testset_sha256="b" * 64)]
     pathlib.Path("other.csv").write_text(csv_files.to_csv(other))
     before = {name: pathlib.Path(name).read_text() for name in os.listdir()}
@@ -73,7 +73,7 @@ def test_bad_input_is_one_line_and_writes_nothing(call, argv, message):
     assert {name: pathlib.Path(name).read_text() for name in os.listdir()} == before
 
 
-def test_ladders_alone_as_a_picture_and_if_there_are_none(call, monkeypatch):
+def test_ladders_in_tables_and_pictures(call, monkeypatch):
     rows = [make_row("a", 0, 1.0, params_target=b, run_id=f"a{b}") for b in (250, 500)]
     pathlib.Path("l.csv").write_text(csv_files.to_csv(rows))
     code, out, err = call("l.csv", "--tables=ladders", "--plot=l.png")

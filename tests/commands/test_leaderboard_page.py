@@ -1,4 +1,4 @@
-"""The command `leaderboard --format=html`: checks before it computes, and the files that it writes."""
+"""The command `leaderboard --format=html`: its checks before it computes, and its files."""
 
 import os
 import sys
@@ -16,13 +16,13 @@ def csv(tmp_path):
     return str(path)
 
 
-def test_a_page_is_written_into_a_folder_that_need_not_exist(nmbench, csv, tmp_path):
+def test_a_page_is_written_into_a_new_folder(nmbench, csv, tmp_path):
     code, out, err = nmbench("leaderboard", csv, "--format=html", f"--out={tmp_path}/new/page")
     assert code == 0 and out.startswith(f"{tmp_path}/new/page/index.html: ") and err == "drawing made_up\n"
     assert os.listdir(tmp_path / "new" / "page") == ["index.html"]
     text = (tmp_path / "new" / "page" / "index.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>") and "lstm" in text and text.endswith("</html>")
-    # The same again replaces it; a choice is kept to.
+    # A bad --task is refused, and the page that exists is unchanged.
     code, _, err = nmbench("leaderboard", csv, "--format=html", f"--out={tmp_path}/new/page", "--task=made")
     assert code == 2 and "no rows with task 'made'; did you mean 'made_up'?" in err
     assert (tmp_path / "new" / "page" / "index.html").read_text(encoding="utf-8") == text
@@ -40,7 +40,7 @@ def test_a_page_is_written_into_a_folder_that_need_not_exist(nmbench, csv, tmp_p
         (["--out={folder}/page", "nothing.csv"], "no such file or folder: nothing.csv"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(nmbench, csv, tmp_path, argv, message):
+def test_bad_input_gives_one_line_and_writes_nothing(nmbench, csv, tmp_path, argv, message):
     own = tmp_path / "own"
     own.mkdir()
     (own / "index.html").write_text("mine")

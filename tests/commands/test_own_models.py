@@ -1,4 +1,4 @@
-"""Users' models and tasks as plugins: optional parts, one-line errors, and the example of CONTRIBUTING."""
+"""Models and tasks of users as plugins: optional parts, one-line errors, and the example in CONTRIBUTING.md."""
 
 import os
 import pathlib
@@ -37,8 +37,8 @@ def test_a_model_without_partitions_or_scan_trains_or_gives_one_line(nmbench, tm
 
 
 @pytest.mark.parametrize("dtype", ["int32", "complex64", "bool"])
-def test_a_parameter_that_is_no_real_float_gives_one_line(nmbench, tmp_path, dtype):
-    """For example a counter in an Equinox module. A parameter named fixed_... may have any dtype."""
+def test_a_parameter_that_is_not_a_real_float_gives_one_line(nmbench, tmp_path, dtype):
+    """An example is a counter in an Equinox module. A parameter named fixed_... may have any dtype."""
     plugin = tmp_path / "counting.py"
     plugin.write_text(PAIR.replace('{"B":', f'{{"count": jnp.zeros((), "{dtype}"), "B":'))
     argv = ["--model=pair", f"--plugin={plugin}", f"--results_dir={tmp_path}/r", "--task=delay_pro", "--resolve_only"]
@@ -123,7 +123,8 @@ def test_the_model_of_contributing_runs_as_a_plugin_and_enters_the_leaderboard(n
     code, out, _ = nmbench("leaderboard", str(folder))
     assert code == 0 and re.search(rf"^ +1 +{name} ", out, re.M)
     argv[1] = "--task=multitask"
-    code, out, err = nmbench("run", *argv, "--protocol=smoke", "--resolve_only")  # it has all that retraining needs
+    # The model has every partition that retraining needs.
+    code, out, err = nmbench("run", *argv, "--protocol=smoke", "--resolve_only")
     assert code == 0 and f"{name} on multitask" in err, err
 
 

@@ -1,6 +1,6 @@
-"""The leaderboard page in a real browser: headless Chromium, operated by mouse and keyboard.
+"""The leaderboard page in headless Chromium, operated by mouse and keyboard.
 
-Chromium and its driver are Debian's `chromium` and `chromium-driver`; without them these tests fail.
+These tests need Debian's packages `chromium` and `chromium-driver`, and fail without them.
 """
 
 import json
@@ -23,7 +23,7 @@ PHONE = 320
 
 @pytest.fixture(scope="module")
 def leaderboard(tmp_path_factory):
-    """A page of three made-up tasks, eleven lines, as a URL."""
+    """The URL of a page with three made-up tasks; its main table has six lines."""
     folder = tmp_path_factory.mktemp("page")
     rows = []
     for task, models in (
@@ -59,7 +59,7 @@ def chromium():
     assert all(found.values()), f"{found}: the page is tested in Chromium; apt-get install chromium chromium-driver"
     options = webdriver.ChromeOptions()
     options.binary_location = found["chromium"]
-    # In a container Chromium cannot make its own sandbox, and shared memory is small; it opens nothing but our own file.
+    # Containers allow no sandbox and have little shared memory. Chromium opens only the page of these tests.
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -70,7 +70,7 @@ def chromium():
 
 @pytest.fixture
 def browser(chromium, leaderboard):
-    """The page, freshly loaded."""
+    """A browser that has just loaded the page."""
     chromium.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     )
@@ -80,14 +80,14 @@ def browser(chromium, leaderboard):
 
 
 def column(browser, number):
-    """What the visible lines of the main table hold in a column, the first line of each cell."""
+    """(first line of text, sort value or None) of each visible cell in a column of the main table."""
     script = """return [...document.querySelectorAll('#all tbody tr')].filter(r => !r.hidden)
         .map(r => [r.cells[arguments[0]].innerText.split('\\n')[0].trim(), r.cells[arguments[0]].dataset.value ?? null])"""
     return [tuple(pair) for pair in browser.execute_script(script, number)]
 
 
 def keys(cells_):
-    """Cells as what they are sorted by, the empty ones left out."""
+    """Sort keys of the cells that are not empty."""
     return [float(v) if v else text.lower() for text, v in cells_ if v != "" and text]
 
 
@@ -104,7 +104,7 @@ def test_every_column_sorts_by_click_and_by_keyboard(browser):
         up = column(browser, number)
         assert heading.get_attribute("aria-sort") == "ascending"
         assert keys(up) == sorted(keys(before)) and sorted(up) == sorted(before)
-        # By keyboard: the focus is on the heading, Enter turns the order round, and so does the space bar.
+        # By keyboard: the focus is on the button of the heading; Enter and the space bar each reverse the order.
         browser.switch_to.active_element.send_keys(Keys.ENTER)
         down = column(browser, number)
         assert heading.get_attribute("aria-sort") == "descending" and keys(down) == sorted(keys(before), reverse=True)
@@ -120,7 +120,7 @@ def test_every_column_sorts_by_click_and_by_keyboard(browser):
     assert changed >= 8
 
 
-def test_filters_and_the_count_that_is_read_out(browser):
+def test_filters_update_the_announced_count(browser):
     from selenium.webdriver.support.ui import Select
 
     count = browser.find_element("id", "count")
@@ -140,7 +140,7 @@ def test_filters_and_the_count_that_is_read_out(browser):
     assert {text for text, _ in column(browser, 1)} == {"alpha"} and count.text == "3 of 6 lines"
 
 
-def test_links_lead_to_sections_and_to_commands(browser):
+def test_links_open_sections_and_details(browser):
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.wait import WebDriverWait
 
@@ -153,13 +153,13 @@ def test_links_lead_to_sections_and_to_commands(browser):
     details = browser.find_element("id", target)
     assert details.get_attribute("open") is None
     link.send_keys(Keys.ENTER)
-    # The page opens it when the browser tells it of the new address, which is a moment later.
+    # The page opens the details a moment later, when the browser reports the new address.
     WebDriverWait(browser, 10).until(lambda b: b.switch_to.active_element.tag_name == "summary")
     assert details.get_attribute("open") is not None
     assert "Run id" in details.text and "nmbench_version" in details.text
 
 
-def test_the_keyboard_reaches_the_table_and_shows_where_it_is(browser):
+def test_the_keyboard_reaches_the_table_with_visible_focus(browser):
     from selenium.webdriver.common.keys import Keys
 
     body = browser.find_element("tag name", "body")
@@ -179,7 +179,7 @@ def test_the_keyboard_reaches_the_table_and_shows_where_it_is(browser):
     assert any(name.startswith("Model") for name, _ in seen)
 
 
-def test_a_script_in_a_name_is_text(browser):
+def test_a_script_in_a_name_is_shown_as_text(browser):
     from selenium.common.exceptions import NoAlertPresentException
 
     with pytest.raises(NoAlertPresentException):
@@ -191,7 +191,7 @@ def test_a_script_in_a_name_is_text(browser):
     assert SCRIPT in texts
 
 
-def test_no_error_in_the_console_and_nothing_fetched(browser, leaderboard):
+def test_the_page_has_no_errors_and_fetches_no_other_file(browser, leaderboard):
     browser.get_log("performance")
     browser.get_log("browser")
     browser.refresh()
@@ -209,7 +209,7 @@ def test_no_error_in_the_console_and_nothing_fetched(browser, leaderboard):
 
 
 @pytest.mark.parametrize("width", [PHONE, 768, 1280])
-def test_the_body_does_not_scroll_sideways(browser, width):
+def test_the_page_does_not_scroll_horizontally(browser, width):
     size = {"width": width, "height": 700, "deviceScaleFactor": 2, "mobile": width == PHONE}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
@@ -219,14 +219,14 @@ def test_the_body_does_not_scroll_sideways(browser, width):
         "const s = document.querySelector('.scroll'); return [s.clientWidth, s.firstElementChild.scrollWidth]"
     )
     assert box <= width and (table > box or width > PHONE), "on a phone the table scrolls in its own box"
-    # Figures are neither cut nor shrunk until their text cannot be read.
+    # Figures are not shrunk so far that their text becomes unreadable.
     ratio = "s => s.getBoundingClientRect().width / s.viewBox.baseVal.width"
     least = browser.execute_script(f"return Math.min(...[...document.querySelectorAll('svg.plot')].map({ratio}))")
     assert least > 0.65
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_follow_the_readers_scheme(browser, scheme):
+def test_colours_follow_the_preferred_colour_scheme(browser, scheme):
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     bright = """const [r, g, b] = getComputedStyle(document.querySelector(arguments[0]))[arguments[1]].match(/[\\d.]+/g);

@@ -1,4 +1,4 @@
-"""Commands as real processes: start-up time, signals, memory."""
+"""Commands as real processes: imports, signals, memory, progress, devices and compiled programs."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.mark.parametrize("argv", [["nmbench.list"], ["nmbench.run", "--help"], ["nmbench", "--help"]])
 def test_light_commands_do_not_import_jax(tmp_path, argv):
-    """What keeps `list` and `--help` well under two seconds; a time itself is for benchmarks."""
+    """This keeps `list` and `--help` well under two seconds. Times themselves are measured by benchmarks."""
     code = (
         "import sys, runpy; sys.argv = sys.argv[1:]\ntry: runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
@@ -31,7 +31,7 @@ def test_light_commands_do_not_import_jax(tmp_path, argv):
     assert "nmrnn" in done.stdout or "usage" in done.stdout
 
 
-def test_unknown_commands_are_one_line(tmp_path):
+def test_unknown_commands_give_one_line(tmp_path):
     code, out, err = finish(start("nmbench", "leaderbord", cwd=tmp_path))
     assert (code, out) == (2, "") and err.startswith("nmbench: unknown command 'leaderbord'; did you mean 'leaderboard'?")
     code, out, err = finish(start("nmbench", "--version", cwd=tmp_path))
@@ -39,13 +39,13 @@ def test_unknown_commands_are_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_finished_and_the_next_call_goes_on(tmp_path):
+def test_ctrl_c_keeps_finished_runs_and_the_next_call_continues(tmp_path):
     base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--results_dir=out", "--hparams=N=3"]
     assert finish(start(*base, "--steps=10", "--seeds=1", cwd=tmp_path))[0] == 0
     process = start(*base, "--steps=5000000", "--seeds=2", cwd=tmp_path)
-    # The line on stderr comes when everything is checked; then it trains for hours.
+    # The line on stderr comes after all checks; the training that follows would take hours.
     assert process.stderr.readline().startswith("rnn on element_finder")
-    # Again and again: a busy machine may still be importing JAX, which swallows an interrupt here and there.
+    # Repeat the signal: on a busy machine the process may still be importing JAX, which can swallow an interrupt.
     for _ in range(24):
         time.sleep(8)
         if process.poll() is not None:
@@ -64,7 +64,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_call_goes_on(tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_steps_and_stays_below_the_limit(tmp_path):
-    """Peak memory of the main job's model, ten seeds, at 500 and at 4,000 steps."""
+    """Peak memory of ten seeds of nmrnn at 500 and at 4,000 steps."""
     peaks = []
     for steps in (500, 4000):
         argv = ["nmbench.run", "--model=nmrnn", "--task=element_finder", f"--steps={steps}", f"--results_dir=out{steps}"]
@@ -77,7 +77,7 @@ def test_memory_does_not_grow_with_steps_and_stays_below_the_limit(tmp_path):
 
 
 @pytest.mark.slow
-def test_progress_shows_loss_and_time_left_on_a_terminal_only(tmp_path):
+def test_progress_is_shown_only_on_a_terminal(tmp_path):
     base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--seeds=1", "--steps=10000", "--hparams=N=3"]
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (24, 120))
@@ -88,7 +88,7 @@ def test_progress_shows_loss_and_time_left_on_a_terminal_only(tmp_path):
     while True:
         try:
             piece = os.read(leader, 4096)
-        except OSError:  # Linux says so when the other side has closed
+        except OSError:  # Linux raises this error after the other side has closed
             break
         if not piece:
             break
@@ -108,14 +108,14 @@ def values_of(folder):
 
 @pytest.mark.slow
 def test_one_two_and_eight_devices_give_the_same_results(tmp_path):
-    """Five seeds, on simulated host devices: every value of every seed is the same to the last bit."""
+    """On simulated host devices, the values of each of five seeds are equal to the last bit."""
     base = ["nmbench.run", "--model=nmrnn", "--task=element_finder", "--protocol=smoke", "--seeds=5"]
     processes = [start(*base, f"--devices={n}", f"--results_dir=out{n}", cwd=tmp_path) for n in (1, 2, 8)]
     for process in processes:
         code, _, err = finish(process)
         assert code == 0, err
     rows = [csv_files.read_csv(tmp_path / f"out{n}" / "results.csv") for n in (1, 2, 8)]
-    # As many as there are seeds, at most.
+    # A command uses at most as many devices as it has seeds.
     assert [r[0]["n_devices"] for r in rows] == [1, 2, 5]
     one, two, eight = (values_of(tmp_path / f"out{n}") for n in (1, 2, 8))
     assert len(one) == 5 and one == two == eight
@@ -133,7 +133,7 @@ def test_compiled_programs_are_kept_and_give_the_same_results(tmp_path, monkeypa
     assert finish(start(*base, "--results_dir=second", cwd=tmp_path))[0] == 0
     assert {p: p.read_bytes() for p in tmp_path.glob("cache/nmbench/compiled-*/jit__chunk-*-cache")} == kept
     assert values_of(tmp_path / "first") == values_of(tmp_path / "second")
-    # A home that cannot be written, or a file in the way, is no reason to fail.
+    # The command also works if the cache folder cannot be created: here a file is in its place.
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     code, _, err = finish(start(*base, "--results_dir=third", cwd=tmp_path))

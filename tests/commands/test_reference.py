@@ -1,4 +1,4 @@
-"""The shipped results: tuning records follow the declared grid, and the tables agree with the shipped rows."""
+"""The shipped results: tuning records follow the declared grids, and the published tables agree with the shipped rows."""
 
 import importlib.util
 import json
@@ -23,7 +23,7 @@ RECORDS = sorted((ROOT / "baselines" / "tuned").glob("*.json"))
 
 
 @pytest.mark.parametrize("task", ["element_finder", "mwg_rank3"])
-def test_every_paper_baseline_ships_its_tuning(task):
+def test_every_paper_baseline_has_its_tuning_records(task):
     names = {e.name for e in BASELINES.entries("paper")}
     assert {f"{name}.{task}.matched.json" for name in names} <= {p.name for p in RECORDS}
 
@@ -46,7 +46,7 @@ def test_a_tuning_record_follows_the_declared_grid(path):
     assert experiment.learning_rate.value == record["chosen"] and experiment.learning_rate.tuning_runs == losses.size
 
 
-def test_reference_rows_are_valid_and_of_the_current_test_sets():
+def test_reference_rows_are_valid_and_use_the_current_test_sets():
     rows = csv_files.read_csv(ROOT / "results" / "reference.csv")
     for row in rows:
         task = TASKS.get(row["task"])
@@ -84,7 +84,7 @@ def test_the_tables_of_the_readme_are_current(tmp_path, monkeypatch, capsys):
 
 
 def test_the_published_ledger_is_current():
-    """Except for the claims that need parameters, which no CSV contains."""
+    """The claims that need parameters are left out, because no CSV contains parameters."""
     rows = [str(ROOT / "results" / name) for name in ("reference.csv", "claims/rows.csv", "claims/long_rows.csv")]
     evidence = Evidence.read(rows, publication.wanted())
     text = (ROOT / "results" / "claims" / "CLAIMS.md").read_text()

@@ -1,4 +1,4 @@
-"""`reproduce`: a row trained again from itself, its parameters scored again, and what it refuses to compare."""
+"""The command `reproduce`: it trains a row again, scores its parameters again, and refuses rows that it cannot compare."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Two short runs."""
+    """The results folder of two short runs."""
     folder = tmp_path_factory.mktemp("reproduce")
     argv = ("nmbench.run", "--model=rnn", "--task=element_finder", "--hparams=N=3", "--steps=30", "--seeds=2")
     code, _, err = finish(start(*argv, "--results_dir=results", cwd=folder))
@@ -34,14 +34,14 @@ def everything(folder):
 
 
 def run_id_of(config):
-    """The run id of a configuration, valid or not."""
+    """The run id of a configuration, which may be invalid."""
     key = hashlib.sha256(schema.canonical_json(config).encode()).hexdigest()[:12]
     protocol = config.get("protocol", {})
     return f"{config.get('model')}.{config.get('task')}.{protocol.get('name')}.s{config.get('seed')}.{key}"
 
 
 def rewrite(results, tmp_path, change, keep_id=False):
-    """A CSV whose first row is changed; its run id follows its configuration unless `keep_id`."""
+    """Write a CSV whose first row is changed; return FILE.csv:1. Unless `keep_id`, the run id fits the new configuration."""
     rows = csv_files.read_csv(results / "results.csv")
     config = json.loads(rows[0]["config_json"])
     change(rows[0], config)
@@ -53,7 +53,7 @@ def rewrite(results, tmp_path, change, keep_id=False):
     return f"{path}:1"
 
 
-def test_a_row_is_trained_again_from_itself_and_nothing_is_written(nmbench, results, tmp_path, monkeypatch):
+def test_a_row_is_reproduced_and_nothing_is_written(nmbench, results, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, row = everything(results), csv_files.read_csv(results / "results.csv")[1]
     code, out, err = nmbench("reproduce", f"{results}/results.csv:2")
@@ -95,7 +95,7 @@ def test_other_parameters_do_not_reproduce_the_row(nmbench, results, tmp_path):
         safetensors.numpy.save_file(change(), str(path))
         found = nmbench("reproduce", row["run_id"], f"--results_dir={tmp_path}/other", "--from=params")
         assert found[0] == code and message in found[1] + found[2]
-    # What is not quite the same is accepted by those who say so.
+    # A slightly different value is accepted with a tolerance.
     safetensors.numpy.save_file({**tensors, name: tensors[name] * (1 + 1e-6)}, str(path))
     argv = (row["run_id"], f"--results_dir={tmp_path}/other", "--from=params")
     assert nmbench("reproduce", *argv, "--tolerance=0")[0] == 1
@@ -106,7 +106,7 @@ def test_other_parameters_do_not_reproduce_the_row(nmbench, results, tmp_path):
     assert code == 2 and err.count("\n") == 1 and "cannot read parameters" in err
 
 
-def test_a_value_that_was_made_up_is_not_reproduced(nmbench, results, tmp_path):
+def test_an_invented_value_is_not_reproduced(nmbench, results, tmp_path):
     def flatter(row, config):
         row["value"] *= 0.9
 
@@ -115,7 +115,7 @@ def test_a_value_that_was_made_up_is_not_reproduced(nmbench, results, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_version_of_a_library_is_named_and_changes_what_is_expected(nmbench, results, tmp_path):
+def test_another_library_version_is_named_and_changes_the_tolerance(nmbench, results, tmp_path):
     def age(row, config):
         row["jax_version"] = "0.5.0"
 
@@ -127,7 +127,7 @@ def test_another_version_of_a_library_is_named_and_changes_what_is_expected(nmbe
     assert code == 0 and "tolerance 0.001" in out
 
 
-def test_a_changed_model_or_engine_is_said_and_tried(nmbench, results, tmp_path):
+def test_a_changed_model_or_engine_is_reported_and_the_run_repeated(nmbench, results, tmp_path):
     def change(row, config):
         config["model_sha256"], config["engine"] = "0" * 64, 0
 
@@ -169,7 +169,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("label", REFUSED)
-def test_what_cannot_be_compared_is_refused_before_anything_is_computed(nmbench, results, tmp_path, label):
+def test_rows_that_cannot_be_compared_are_refused_before_training(nmbench, results, tmp_path, label):
     way = "params" if len(label) % 2 else "training"
     change, keep_id, message = REFUSED[label]
     name = rewrite(results, tmp_path, change, keep_id)
@@ -197,7 +197,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("label", BAD)
-def test_bad_input_is_one_line(nmbench, results, monkeypatch, label):
+def test_bad_input_gives_one_line(nmbench, results, monkeypatch, label):
     monkeypatch.chdir(results)
     before = everything(results)
     argv, message = BAD[label]
@@ -225,7 +225,7 @@ def test_a_diverged_run_diverges_again_and_out_stores_it(nmbench, tmp_path):
     assert code == 2 and "diverged, so it has no value to compare with" in err
 
 
-def test_rows_of_other_kinds_have_nothing_to_reproduce(nmbench, tmp_path):
+def test_rows_without_a_configuration_are_refused(nmbench, tmp_path):
     failed = dict.fromkeys(("value", "score", "conditions_json", "last_value", "validation_loss"))
     path = tmp_path / "r.csv"
     path.write_text(
@@ -238,7 +238,7 @@ def test_rows_of_other_kinds_have_nothing_to_reproduce(nmbench, tmp_path):
 
 @pytest.mark.slow
 def test_double_precision_and_plugins_are_reproduced(tmp_path, monkeypatch):
-    """Another process that knows nothing but the row (and the plugin) makes the same value."""
+    """Another process, which knows only the row and the plugin, computes the same value."""
     source = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S).group(1)
     (tmp_path / "my_model.py").write_text(source)
     argv = ("--task=element_finder", "--hparams=N=3", "--steps=30", "--seeds=1", "--results_dir=out", "--remat")

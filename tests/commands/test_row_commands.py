@@ -1,4 +1,4 @@
-"""The exact command of a row: typed in, it resolves to the row's run id. Nothing is trained."""
+"""The exact command of a row resolves to the row's run id. These tests train nothing."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture
 def resolved(nmbench, monkeypatch):
-    """Run ids that a command line of nmbench.run stands for, and the experiment it resolves to."""
+    """A function from arguments of `nmbench.run` to (run ids, experiment)."""
     experiments = []
     original = resolution.resolve
 
@@ -76,7 +76,7 @@ def test_the_command_of_a_row_gives_its_run_id(resolved, argv):
     assert resolved(shlex.split(found.command(2, 4))[3:])[0] == [experiment.run_id(seed) for seed in (2, 3, 4, 5)]
 
 
-def test_of_the_reference_results_every_command_gives_the_run_id_or_says_why_not(resolved):
+def test_commands_of_reference_rows_give_the_run_id_or_the_reason(resolved):
     commands, said, seen = RowCommands(), set(), set()
     for row in store.read(str(ROOT / "results" / "reference.csv")):
         found = commands.of(row)
@@ -88,7 +88,7 @@ def test_of_the_reference_results_every_command_gives_the_run_id_or_says_why_not
     assert len(seen) >= 3
 
 
-def test_a_tuned_rate_is_tuned_again_unless_it_is_the_shipped_one(resolved):
+def test_a_learning_rate_is_tuned_again_unless_it_is_the_shipped_one(resolved):
     _, experiment = resolved(["--model=nmrnn", "--task=element_finder"])
     assert experiment.learning_rate.tuning_runs == 15 and "--tune" not in RowCommands().of(row_of(experiment, 0)).command(0)
     other = dataclasses.replace(experiment, learning_rate=LearningRate(0.03, 15, {"source": "tuned in this results folder"}))
@@ -105,7 +105,7 @@ def test_x64_is_set_in_the_environment(resolved):
     assert found.exact and found.command(0).startswith("JAX_ENABLE_X64=true python -m nmbench.run --model=rnn ")
 
 
-def test_what_cannot_be_made_again_is_said(resolved):
+def test_rows_without_an_exact_command_have_a_note(resolved):
     _, experiment = resolved(["--model=rnn", "--task=element_finder"])
     config = experiment.configuration(0).to_dict()
     change = lambda **changes: row_of(experiment, 0) | {"config_json": schema.canonical_json({**config, **changes})}
@@ -131,7 +131,7 @@ def test_what_cannot_be_made_again_is_said(resolved):
         )
 
 
-def test_a_plugin_is_named_where_it_is_needed(resolved, tmp_path):
+def test_a_plugin_is_named_only_where_it_is_needed(resolved, tmp_path):
     plugin = tmp_path / "my model.py"
     plugin.write_text(
         "import nmbench\n"

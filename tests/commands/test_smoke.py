@@ -17,7 +17,7 @@ MODELS = [entry.name for entry in BASELINES.entries()]
 PAIRS = {(entry.name, "nmrnn" if entry.name == "multitask" else MODELS[i]) for i, entry in enumerate(TASKS.entries())}
 FAST = {("multitask", "rnn")}
 SLOW = (PAIRS | {("multitask", model) for model in MODELS}) - FAST
-# Its hidden state multiplies linear gates and feeds back into them: long trials overflow at the learning rate of `smoke`.
+# Its linear gates multiply a hidden state that feeds back into them: long trials overflow at the learning rate of `smoke`.
 RATES = {"semilinear_lstm": 1e-3}
 
 

@@ -1,4 +1,4 @@
-"""The command `nmbench sweep`."""
+"""The command `sweep`: dry runs, files, bad input, crashes and interruptions."""
 
 import json
 import os
@@ -75,7 +75,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("label", BAD)
-def test_bad_input_is_one_line_code_two_and_writes_nothing(nmbench, tmp_path, monkeypatch, label):
+def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypatch, label):
     monkeypatch.chdir(tmp_path)
     argv, message = BAD[label]
     code, out, err = nmbench("sweep", "--models=rnn", "--tasks=element_finder", "--protocols=smoke", *argv)
@@ -213,13 +213,13 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
         f"its process was killed by SIGKILL, perhaps because memory ran out; see logs/sweep/{p.name}"
         for p in (tmp_path / "out" / "logs" / "sweep").glob("crash.*.log")
     }
-    # Each used its part of the cores, and `nmbench run` finds the same runs.
+    # Each worker used its share of the cores, and `nmbench.run` finds the same runs.
     assert {row["n_cpu"] for row in rows if row["model"] != "crash"} == {max(1, len(os.sched_getaffinity(0)) // 2)}
     code, _, err = finish(start("nmbench.run", "--model=rnn", *TWO[3:4], "--task=element_finder", "--budget=250",
                                 "--protocol=smoke", "--results_dir=out", cwd=tmp_path))  # fmt: skip
     assert code == 0 and "2 of 2 runs are already in" in err
 
-    # Two more experiments, interrupted in the middle of training, and continued.
+    # Interrupt two more experiments in the middle of training, then continue them.
     more = [a.replace("smoke", "matched") for a in argv] + ["--steps=8000", "--checkpoint_minutes=0", "--seeds=1"]
     process = start(*more, cwd=tmp_path)
     deadline = time.monotonic() + 120
@@ -231,7 +231,7 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
     assert (
         err.splitlines()[-1] == "nmbench.sweep: interrupted; 0 of 2 experiments done; run the same command again to continue"
     )
-    assert len(checkpoints(tmp_path / "out")) in (1, 2)  # one may still have been starting
+    assert len(checkpoints(tmp_path / "out")) in (1, 2)  # one worker may not have started training
     code, out, err = finish(start(*more, cwd=tmp_path))
     assert code == 0 and "2 of 2 experiments to train, 2 runs" in err
     logs = [p.read_text() for p in (tmp_path / "out" / "logs" / "sweep").glob("*.matched.*.log")]
@@ -242,7 +242,7 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_tuned_sweep_trains_once(tmp_path):
+def test_a_tuned_sweep_is_not_trained_again(tmp_path):
     argv = ["nmbench.sweep", "--models=rnn", "--tasks=element_finder", "--budgets=250", "--tune", "--steps=20", "--seeds=1"]
     code, _, err = finish(start(*argv, "--results_dir=out", cwd=tmp_path))
     assert code == 0, err

@@ -1,4 +1,4 @@
-"""`nmbench.theory` on random networks, on trained ones, and on input that it refuses."""
+"""The command `theory`: random networks, trained networks and bad input."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def test_random_networks(nmbench, tmp_path):
         (["x"], "unexpected argument 'x'"),
     ],
 )
-def test_bad_input_is_one_line_code_two_and_writes_nothing(nmbench, tmp_path, monkeypatch, argv, message):
+def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypatch, argv, message):
     monkeypatch.chdir(tmp_path)
     code, out, err = nmbench("theory", *argv)
     assert (code, out) == (2, "") and err.startswith("nmbench.theory: ") and err.count("\n") == 1 and message in err, err
@@ -64,7 +64,7 @@ def test_bad_input_is_one_line_code_two_and_writes_nothing(nmbench, tmp_path, mo
 
 
 def test_trained_networks(nmbench, tmp_path):
-    """One run meets the hypotheses of Proposition 1, one has the published time constant. Their parameters are random."""
+    """One run meets the hypotheses of Proposition 1; the other has the published time constant. Parameters are random."""
     settings = (("tau_x", "1"), ("linear_z", "true"), ("feedback", "true"))
     rows = [write_untrained(tmp_path, "nmrnn_linear", "mwg_rank1", settings=s) for s in (settings, ())]
     texts = {}
@@ -90,7 +90,7 @@ def test_trained_networks(nmbench, tmp_path):
 
 
 def test_rows_that_the_theory_cannot_use(nmbench, tmp_path):
-    """A row without its run folder, and a run of another model."""
+    """A row without its run folder and a run of another model are refused with one line."""
     table = write_csv(tmp_path / "alone.csv", make_rows("nmrnn_linear", "mwg_rank1", [0.1]))
     code, _, err = nmbench("theory", f"--run={table}:1", f"--results_dir={tmp_path}")
     assert code == 2 and "a CSV does not contain them" in err and err.count("\n") == 1

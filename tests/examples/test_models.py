@@ -1,4 +1,4 @@
-"""The models and the task of examples/: they keep the contract, train, tune, log, resume and are reproduced."""
+"""The models and the task in examples/: they pass the conformance rules, train, tune, log and are reproduced."""
 
 import importlib
 import pathlib
@@ -17,13 +17,13 @@ from nmbench.support import cli
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 MODELS = {"haiku_gru": "haiku_gru", "flax_lstm": "flax_model", "equinox_gru": "equinox_model"}
-# Of Flax's and Equinox's own, with the newest JAX.
+# Flax and Equinox themselves cause these warnings with the newest JAX.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture
 def nmbench(capsys):
-    """Call a command, with JAX's ranks promoted as for a user; returns (exit code, stdout, stderr)."""
+    """A function that calls a command with JAX's default rank promotion and returns (exit code, stdout, stderr)."""
 
     def call(name, *argv):
         module = importlib.import_module(f"nmbench.{name}")
@@ -37,7 +37,7 @@ def nmbench(capsys):
 
 
 def forget() -> None:
-    """A plugin registers when it is loaded, which happens once: forget that it was, as the registries do."""
+    """Forget loaded plugins: a plugin registers only when it is loaded, and the registries have been restored."""
     for name in [name for name in sys.modules if name.startswith("nmbench_plugin_")]:
         del sys.modules[name]
 
@@ -55,8 +55,9 @@ def test_a_model_is_at_most_forty_lines(file):
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "file"), MODELS.items())
 def test_a_model_fits_all_tasks(model, file):
-    """On paper: shapes, budgets, input weights, partitions."""
-    with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):  # Flax adds biases to matrices
+    """Check shapes, budgets, input weights and partitions without training."""
+    # Flax adds vectors of biases to matrices, which needs rank promotion.
+    with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):
         load(file)
         rules = [rule for rule in MODEL_RULES if rule.id[:3] in ("M01", "M10", "M11", "M12", "M13")]
         outcomes = list(judge(rules, ModelUnderTest.of(model)))
@@ -81,7 +82,7 @@ def test_a_model_trains_tunes_logs_and_is_reproduced(nmbench, tmp_path, model, f
         assert code == 0 and "reproduced" in out, out + err
 
 
-def test_the_task_is_what_its_generator_makes():
+def test_the_example_task_passes_the_task_rules():
     rules = [rule for rule in TASK_RULES if rule.id[:3] not in ("T07", "T08", "T16")]
     with TASKS.restored():
         load("own_task")

@@ -1,4 +1,4 @@
-"""The example package, installed into an environment of its own, and the notebook, executed again."""
+"""The example package in a new environment, and the notebook, which is executed again."""
 
 import os
 import pathlib
@@ -17,8 +17,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 NOTEBOOK = ROOT / "examples" / "first_model.ipynb"
 
 
-def test_an_installed_package_announces_its_model_and_task(tmp_path):
-    """Found by name alone, without a plugin; before it is installed, neither is."""
+def test_an_installed_package_registers_its_model_and_task(tmp_path):
+    """After the installation, nmbench finds the model and the task by name, without --plugin; before it, it does not."""
     venv.create(tmp_path / "fresh", with_pip=True)
     (packages,) = (tmp_path / "fresh").glob("lib/python*/site-packages")
     dependencies = [p for p in site.getsitepackages() if p.endswith("site-packages")]
@@ -46,7 +46,7 @@ def test_an_installed_package_announces_its_model_and_task(tmp_path):
     assert re.search(r"^ +1 +gated_leak ", out, re.M), out
 
 
-def test_the_notebook_runs_and_its_outputs_are_those_of_its_code():
+def test_the_notebook_runs_and_gives_the_committed_kinds_of_output():
     import nbclient
     import nbformat
 

@@ -1,6 +1,7 @@
 """A configuration read from a row resolves to the same run id, and so does the command made from it. Nothing is trained."""
 
 import dataclasses
+import os
 import shlex
 
 import jax
@@ -114,6 +115,20 @@ def test_double_precision_is_part_of_the_configuration():
     assert config.differences(resolve_again(config).configuration(0)) == {"x64": (True, False)}
 
 
+def test_settings_of_jax_that_change_results_are_part_of_the_configuration(monkeypatch):
+    usual = stored(resolution.resolve(Request(model="rnn", task="element_finder")))
+    assert "jax_settings" not in usual.to_dict()
+    flags = os.environ["XLA_FLAGS"]
+    changed = {"default_prng_impl": "rbg", "threefry_partitionable": False, "xla_flags": "--xla_cpu_enable_fast_math=true"}
+    monkeypatch.setenv("XLA_FLAGS", f"{flags} --xla_cpu_enable_fast_math=true --xla_dump_to=/tmp/x")
+    with jax.default_prng_impl("rbg"), jax.threefry_partitionable(False):
+        config = stored(resolution.resolve(Request(model="rnn", task="element_finder")))
+        assert resolve_again(config).run_id(0) == config.run_id
+    assert config.jax_settings == changed
+    assert config.run_id != usual.run_id and config.asks_for_the_same(usual)
+    assert usual.differences(config) == {f"jax_settings.{name}": (None, value) for name, value in changed.items()}
+
+
 def test_whole_numbers_in_float_settings_keep_their_run_id(toy_task):
     """A model may give a float hyperparameter as 10; its run id says 10, and so must the rebuilt one's."""
     register_baseline("whole", free_size="N", settings={"toy": {"tau": 10}})(make_pair)
@@ -172,6 +187,7 @@ BAD = {
     "half a step": {"protocol": {"name": "matched", "phases": [{"steps": 0.5}]}},
     "a rate that is negative": {"learning_rate": -1.0},
     "remat in words": {"remat": "yes"},
+    "settings that are a list": {"jax_settings": ["rbg"]},
     "an unknown size": {"hparams": {"Q": 3}},
     "a size that is an object": {"hparams": {"N": {}}},
     "a size of zero": {"hparams": {"N": 0}},

@@ -1,4 +1,4 @@
-"""Folders for fuzzing, separate from everything else."""
+"""Fixtures for fuzzing: a guard and the folders that it watches."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def toy_sets(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guard(tmp_path_factory, toy_sets, toy_maker):
-    """A guard with its own folders, with the toy task registered."""
+    """A guard with its own folders. The toy task is registered."""
     import matplotlib.font_manager  # noqa: F401, writes its list of fonts before the guard watches
 
     root = tmp_path_factory.mktemp("fuzz")

@@ -208,7 +208,7 @@ def test_shipped_tuning_records(guard, count):
 
     codes = fuzz(count, st.tuples(records(), st.sampled_from(["run", "run", "describe"])), check)
     assert len(codes) >= count and set(codes) <= {0, 2}
-    assert count == FEW or set(codes) == {0, 2}  # both valid and refused cases occur
+    assert count == FEW or set(codes) == {0, 2}  # In the slow suite, some cases are valid and some are refused.
 
 
 @cases("tuning records of a results folder")
@@ -222,7 +222,7 @@ def test_tuning_records_of_a_results_folder(guard, count):
     def check(data):
         (store.tuning / f"{name}.json").write_bytes(data)
         choice = guard.answers(tuning.stored, experiment, store)
-        if choice is not None and not isinstance(choice, str):  # None: the record is `null`, so tuning would run
+        if choice is not None and not isinstance(choice, str):  # None means that the record is `null`, so tuning would run.
             assert np.isfinite(choice.value) and choice.value > 0
 
     fuzz(count, records(), check)

@@ -10,10 +10,10 @@ from nmbench import __main__
 from support import mangled
 from support.guard import FEW, cases, fuzz
 
-# Text that an operating system accepts in arguments: no NUL.
+# Text that an operating system accepts in arguments: no NUL and no lone high surrogate.
 typed = (mangled.cells | st.text(max_size=20)).map(lambda t: t[:5000].replace("\x00", "").replace("\ud800", "\udcff"))
 NAMES = ["toy", "rnn", "lstm", "element_finder", "toi", "nmrnn"]
-# Flags that would make a command compute or write a lot, or write into the checkout.
+# Flags that could make a command compute or write a lot, or write into the checkout.
 EXCLUDED = {"resolve_only", "tune", "check", "help", "train_trials", "out", "results_dir", "results", "train", "plot"}
 
 
@@ -49,7 +49,7 @@ def test_flags(guard, count):
     def check(case):
         command, argv = case
         folder = guard.folder()
-        # They come first, because a "--" would make them operands, and last, because later values win.
+        # These flags come first, because a "--" would turn them into operands, and also last, because the last value counts.
         always = list(ALWAYS.get(command, ()))
         where = {
             "export": [f"--out={folder}/out"],

@@ -1,4 +1,4 @@
-"""From the folder that contains a clone called nmbench, Python finds the package and not the clone's folder."""
+"""In a folder that contains a clone called nmbench, `import nmbench` finds the package, not the folder of the clone."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ SCRIPT = "import nmbench, nmbench.baselines as b; print(nmbench.__version__, nmb
     ("arguments", "word"),
     [(["-m", "nmbench.list"], "element_finder"), (["-m", "nmbench", "--help"], "usage"), (["beside.py"], "NmbenchError")],
 )
-def test_the_package_is_found_beside_its_clone(tmp_path, arguments, word):
+def test_the_package_is_found_from_the_parent_folder_of_a_clone(tmp_path, arguments, word):
     (tmp_path / "nmbench").symlink_to(ROOT, target_is_directory=True)
     (tmp_path / "beside.py").write_text(SCRIPT)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

@@ -1,4 +1,4 @@
-"""nmbench works from any folder: not installed, installed editable or regular, and as a wheel in an empty folder."""
+"""nmbench works from any folder: without installation, after an editable or regular install, and from a wheel."""
 
 import os
 import pathlib
@@ -26,7 +26,7 @@ def run(*command, cwd, timeout=900):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the checkout called `nmbench`, in which builds may leave files. A script lies beside it."""
+    """A copy of the checkout, called `nmbench`, in which builds may leave files. The script beside.py is next to it."""
     folder = tmp_path_factory.mktemp("clones")
     (folder / "beside.py").write_text(WHERE)
     ignored = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", "runs", ".*_cache")
@@ -35,7 +35,7 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """Python of an environment that has the dependencies but not nmbench."""
+    """The Python of an environment with the dependencies and without nmbench."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     (packages,) = folder.glob("lib/python*/site-packages")
@@ -54,7 +54,7 @@ def python(environment, tmp_path):
 
 
 def finds(python, cwd, root, *script):
-    """Python started in `cwd` imports nmbench from below `root`."""
+    """Check that Python, started in `cwd`, imports nmbench from a folder below `root`."""
     where = run(python, *(script or ("-c", WHERE)), cwd=cwd)
     assert pathlib.Path(where.strip()).resolve().is_relative_to(root.resolve()), where
     assert "element_finder" in run(python, "-m", "nmbench.list", cwd=cwd)
@@ -91,7 +91,7 @@ def test_regular_install(checkout, python, tmp_path):
 
 
 def other_python():
-    """Python 3.13 or 3.12 where one is present and this is another version; else this one."""
+    """Another Python, of version 3.13 or 3.12, if one is installed; otherwise the Python of this process."""
     for version in ("3.13", "3.12"):
         installed = pathlib.Path.home().glob(f".pyenv/versions/{version}*/bin/python")
         for candidate in filter(None, [shutil.which(f"python{version}"), *map(str, installed)]):
@@ -112,6 +112,6 @@ def test_wheel_in_an_empty_folder_with_the_newest_dependencies(checkout, tmp_pat
     run(python, "-m", "pip", "install", "--quiet", f"{wheel}[report]", cwd=folder)
     finds(python, folder, tmp_path / "fresh")
     trains(python, folder)
-    # The page's templates, style sheet and script are in the wheel as well.
+    # The wheel also contains the templates, the style sheet and the script of the page.
     run(python, "-m", "nmbench.leaderboard", "out", "--format=html", "--out=page", cwd=folder)
     assert (folder / "page" / "index.html").stat().st_size > 30_000

@@ -1,4 +1,4 @@
-"""What tests of cells share: a small task, random inputs and parameters, and the comparison with a NumPy loop."""
+"""Helpers for tests of cells: a small task, random inputs and parameters, and the comparison with a NumPy loop."""
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +17,12 @@ def sigmoid(a):
 
 
 def start(p, name, size):
-    """The initial state that a cell draws once, or 0.1 in every unit."""
+    """The initial state: the fixed parameter `fixed_{name}` if the cell draws one, otherwise 0.1 in every unit."""
     return p[f"fixed_{name}"][:, 0] if f"fixed_{name}" in p else np.full(size, 0.1)
 
 
 def inputs_of(dtype, batch=BATCH):
-    """Random (sensory, context), `[T, B, 3]` and `[T, B, 2]`."""
+    """Random (sensory, context) of shapes `[T, B, 3]` and `[T, B, 2]`."""
     random = np.random.RandomState(0)
     return [random.randn(SPEC.steps, batch, k).astype(dtype) for k in (3, 2)]
 
@@ -33,7 +33,7 @@ def random_inputs():
 
 
 def drawn(name, hparams, spec=SPEC):
-    """(model, NumPy parameters of its shapes in float64, hyperparameters). No initialiser is compiled for them."""
+    """(model, random parameters, hyperparameters). The parameters are float64 NumPy arrays; no initialiser is compiled."""
     baseline = BASELINES.get(name)
     hparams = {**baseline.hparams, **hparams}
     random, params = np.random.RandomState(3), {}
@@ -43,31 +43,31 @@ def drawn(name, hparams, spec=SPEC):
 
 
 def runnable(name, **hparams):
-    """(function from parameters and inputs to outputs, random parameters) on SPEC, in float32."""
+    """(function from parameters and inputs to outputs, random parameters) for SPEC, in float32."""
     model, p, _ = drawn(name, hparams)
     apply = jax.jit(model.apply)
     return lambda p, inputs: np.asarray(apply({name: p}, inputs)), {k: v.astype(np.float32) for k, v in p.items()}
 
 
 def initialised(name, seed=0, **hparams):
-    """The model's own initial parameters on SPEC."""
+    """The initial parameters that the model itself draws for SPEC."""
     baseline = BASELINES.get(name)
     model = baseline.build(SPEC, {**baseline.hparams, **hparams})
-    # This kind of key compiles several times faster than the default.
+    # The generator "rbg" compiles several times faster than the default.
     (params,) = jax.jit(model.init)(jax.random.key(seed, impl="rbg")).values()
     return {name: np.array(value) for name, value in params.items()}
 
 
 def relative(found, expected):
-    """Largest difference, absolute or relative to what is larger than 1."""
+    """The largest difference: absolute where the expected value is at most 1 in size, otherwise relative to that value."""
     return np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected)))
 
 
 def check_outputs_and_gradient(name, loop, hparams):
-    """Hold a cell against a NumPy loop in float64.
+    """Compare a cell with a NumPy loop in float64.
 
-    Outputs agree to 1e-12. The gradient of the sum of squared outputs of one trial by every learned parameter, in a random
-    direction, agrees with central differences of the loop.
+    Outputs agree to 1e-12. For each learned parameter, the derivative of the sum of squared outputs of one trial in a random
+    direction agrees with central differences of the loop.
     """
     model, p, hparams = drawn(name, hparams)
     u, c = inputs_of(np.float64)
@@ -91,7 +91,7 @@ def check_outputs_and_gradient(name, loop, hparams):
 
 
 def check_float32(name, loop, hparams, largest):
-    """Hold the float32 outputs of a cell against a NumPy loop in float64."""
+    """Compare the float32 outputs of a cell with a NumPy loop."""
     model, p, hparams = drawn(name, hparams)
     u, c = inputs_of(np.float32)
     single = {k: v.astype(np.float32) for k, v in p.items()}

@@ -1,4 +1,4 @@
-"""Rows on the publication's models and tasks with given values, as `nmbench.run` would write them."""
+"""Rows of the publication's models and tasks with given values, in the form in which `nmbench.run` writes them."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def make_rows(
     config: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> list[dict[str, Any]]:
-    """One row per value of the primary metric, for consecutive seeds; None is a diverged run.
+    """One row for each value of the primary metric, with consecutive seeds; the value None makes a diverged run.
 
     Args:
       model, task, protocol: registered names.
-      values: of the primary metric.
+      values: values of the primary metric.
       first_seed: seed of the first row.
       steps: total number of training steps; the protocol's by default.
       settings: hyperparameters, as for --hparams.
       others: values of the task's other metrics.
-      conditions: metric to label to value.
+      conditions: for each metric, the value of each condition by its label.
       config: changes to the configuration.
-      changes: changes to the rows.
+      changes: changes to the columns of the rows.
     """
     experiment = resolved(ExperimentKey(model, task, protocol, settings))
     primary, sha256, rows = TASKS.get(task).metrics[0], _sha256(task), []
@@ -94,13 +94,13 @@ def _sha256(task: str) -> str:
 
 
 def write_csv(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> str:
-    """Write a results CSV of rows; returns its path."""
+    """Write a results CSV of rows; return its path."""
     path.write_text(csv_files.to_csv([row for rows in groups for row in rows]), encoding="utf-8")
     return str(path)
 
 
 def write_folder(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> str:
-    """Write a results folder of runs without parameters; returns its path."""
+    """Write a results folder of runs without parameters; return its path."""
     store = Store(path)
     store.prepare()
     for rows in groups:
@@ -110,7 +110,7 @@ def write_folder(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> st
 
 
 def write_untrained(path: pathlib.Path, model: str, task: str, **more: Any) -> dict[str, Any]:
-    """Write a run with random parameters, which need no compilation, and a training curve; returns its row.
+    """Write a run with a training curve and random parameters, which need no compilation; return its row.
 
     Args:
       path: results folder, created if needed.
@@ -129,5 +129,5 @@ def write_untrained(path: pathlib.Path, model: str, task: str, **more: Any) -> d
 
 
 def read(*paths: str) -> Evidence:
-    """The evidence in results files and folders."""
+    """Read the evidence for the claims from results files and folders."""
     return Evidence.read(paths, wanted())

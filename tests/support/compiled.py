@@ -1,4 +1,4 @@
-"""Compiled programs of tests, kept from one run of the tests to the next."""
+"""A cache of compiled programs, which is kept between runs of the tests."""
 
 import contextlib
 import fcntl
@@ -23,7 +23,7 @@ def keep_in(folder: pathlib.Path) -> None:
     for number in itertools.count():
         own = folder / str(number)
         own.mkdir(parents=True, exist_ok=True)
-        lock = os.open(own / "lock", os.O_RDWR | os.O_CREAT)  # released when the process ends
+        lock = os.open(own / "lock", os.O_RDWR | os.O_CREAT)  # The lock is released when the process ends.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break

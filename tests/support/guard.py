@@ -1,4 +1,4 @@
-"""Fuzzing: a guard that calls commands and watches their folders, and the loop over cases."""
+"""Tools for fuzzing: a guard that calls commands and watches folders, and a loop over cases."""
 
 import contextlib
 import importlib
@@ -33,12 +33,12 @@ COUNTS = {
     "sweep files": 150,
     "plugins": 350,
 }
-# Characters that a terminal does not show as they are: control characters and changes of text direction.
+# Control characters and characters that change the direction of text.
 UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class TooLong(BaseException):
-    """Raised by the alarm."""
+    """Raised by the alarm of `time_limit`."""
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ def time_limit():
 
 
 def tree_of(folder: pathlib.Path, without: pathlib.Path | None = None) -> dict[str, tuple]:
-    """Path to (mode, size, time of change) of everything below `folder` except `without`; links are not followed."""
+    """Map every path below `folder`, except `without`, to (mode, size, modification time); links are not followed."""
     found = {}
     for parent, folders, files in os.walk(folder):
         folders[:] = [f for f in folders if f != "__pycache__" and pathlib.Path(parent, f) != without]
@@ -82,7 +82,7 @@ class Guard:
         self.root, self.given = root, root / "given"
 
     def folder(self) -> pathlib.Path:
-        """A new folder for one case; the folder of the previous case is removed."""
+        """Create the folder of one case, and remove the folder of the previous case."""
         shutil.rmtree(self.given / "case", ignore_errors=True)
         (self.given / "case").mkdir()
         for name in [name for name in sys.modules if name.startswith("nmbench_plugin_")]:
@@ -90,10 +90,10 @@ class Guard:
         return self.given / "case"
 
     def call(self, name: str, *argv: str, may_write: pathlib.Path | None = None) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a command that may write only below `may_write`.
+        """Call a command that may write only below `may_write`; return (exit code, stdout, stderr).
 
         Fails on an exception, an error of several lines, an exit code other than 0, 1 and 2, a change outside `may_write`, a
-        duration of more than 20 s, and unprintable characters.
+        duration of more than 20 s, or unprintable characters.
         """
         module = importlib.import_module(f"nmbench.{name}")
         out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)

@@ -1,4 +1,4 @@
-"""Strategies for damaged or malicious input."""
+"""Hypothesis strategies for damaged or malicious input."""
 
 import csv
 import io
@@ -58,13 +58,13 @@ def _cell(draw, table):
     row = draw(st.integers(1, len(table) - 1)) if len(table) > 1 else 0
     column = draw(st.integers(0, max(0, len(table[row]) - 1)))
     name = table[0][column] if column < len(table[0]) else ""
-    if draw(st.booleans()):  # columns that are parsed in detail
+    if draw(st.booleans()):  # choose a column that is parsed in detail
         column = draw(st.sampled_from([1, 8, 10, 11, 17]))
         name = table[0][column] if column < len(table[0]) else ""
     kind = schema.BY_NAME[name].kind if name in schema.BY_NAME else "float"
     fitting = {"json": st.sampled_from(JSONS), "str": texts, "float": numbers, "int": numbers}.get(kind, cells)
     value = draw(fitting if draw(st.integers(0, 3)) else cells)
-    # One value in one row or in a whole column: a value that all rows share passes more checks.
+    # Change one row or the whole column: a value that all rows share passes more checks.
     rows = draw(st.sampled_from([[row], range(1, len(table))]))
     for r in rows:
         if column < len(table[r]):
@@ -91,7 +91,7 @@ def _rename_column(draw, table):
 def _repeat_row(draw, table):
     row = draw(st.integers(0, len(table) - 1))
     table.append(list(table[row]))
-    if draw(st.booleans()):  # another run id
+    if draw(st.booleans()):  # give the row another run id
         table[-1][1] += "x"
 
 

@@ -1,10 +1,10 @@
-"""Examples of third-party models."""
+"""An example of a third-party model."""
 
 import haiku as hk
 
 
 class RowGRU(hk.RNNCore):
-    """An ordinary Haiku core on rows, `[B, C]` to `[B, O]`."""
+    """An ordinary Haiku core; a step maps inputs `[B, C]` to outputs `[B, O]`."""
 
     def __init__(self, spec, N: int):
         super().__init__()

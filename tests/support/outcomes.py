@@ -8,7 +8,7 @@ import safetensors.numpy
 from nmbench.results import csv_files
 
 BASE = ("nmbench.run", "--model=rnn", "--task=element_finder", "--hparams=N=3", "--devices=1")
-# Columns about duration, time and machine, which may differ after an interruption.
+# Columns about durations, times and the machine, which may differ after an interruption.
 CIRCUMSTANCES = {"compile_s", "train_s", "eval_s", "peak_rss_mb", "started_utc", "seeds_together", "n_devices"}
 
 

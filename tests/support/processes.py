@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-# `python -m ...` that reacts to interrupts: a shell starts background jobs with interrupts ignored; children inherit that.
+# Runs `python -m ...` so that it reacts to interrupts. Background jobs of a shell and their children ignore interrupts.
 INTERRUPTIBLE = """
 import os, runpy, signal, sys
 if "LONGEST_FILE" in os.environ:
@@ -17,11 +17,11 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def start(*argv, cwd, longest_file=None, **options):
-    """Start `python -m ...`; `longest_file`: bytes beyond which a file cannot grow in it."""
+    """Start `python -m ...`. The process cannot write files longer than `longest_file` bytes."""
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     if longest_file is not None:
         environment["LONGEST_FILE"] = str(longest_file)
-        environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # it would keep incomplete programs
+        environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # the cache would keep incomplete programs
     command = [sys.executable, "-c", INTERRUPTIBLE, *argv]
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=-1, stderr=-1, text=True, **options)
 

@@ -1,4 +1,4 @@
-"""Valid rows to start from in tests of everything that reads rows."""
+"""Valid rows for tests of code that reads rows."""
 
 from __future__ import annotations
 
@@ -76,5 +76,5 @@ def diverged(**changes: Any) -> dict[str, Any]:
 
 
 def tables_of(*files: list[dict[str, Any]]) -> list[ranking.Table]:
-    """Ranking tables of rows that are named as if they came from files 1.csv, 2.csv, ..."""
+    """Ranking tables of rows, as if the groups of rows came from files 1.csv, 2.csv, ..."""
     return ranking.rank_tables([experiment_rows.gather(f"{i}.csv", rows) for i, rows in enumerate(files, start=1)])

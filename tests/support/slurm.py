@@ -1,6 +1,6 @@
-"""A real Slurm whose only node is this machine, started for a test with its own configuration and removed after it.
+"""A real Slurm cluster whose only node is this machine. It is started for one test, with its own configuration.
 
-It needs Debian's package slurm-wlm (20.11 or newer) and no munge, accounting or other service. Any user can run it.
+It needs Debian's package slurm-wlm (20.11 or newer), but no munge, accounting or other service. Any user can run it.
 """
 
 import contextlib
@@ -53,10 +53,10 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
 class Slurm:
-    """Started by `cluster`.
+    """A Slurm cluster; `cluster` starts and stops it.
 
     Attributes:
-      environment: variables that Slurm commands need to find it.
+      environment: variables with which Slurm commands find this cluster.
     """
 
     def __init__(self, folder: pathlib.Path, longest_array: int):
@@ -80,7 +80,7 @@ class Slurm:
         self.environment = {"SLURM_CONF": str(self._file), "PATH": PATH}
 
     def call(self, *command: str) -> str:
-        """Output of a Slurm command."""
+        """Run a Slurm command; return its output."""
         environment = {**os.environ, **self.environment}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -129,7 +129,7 @@ class Slurm:
                 os.kill(pid, signal.SIGKILL)
 
     def processes(self) -> list[int]:
-        """Ids of all processes that have its configuration in their environment."""
+        """Ids of all processes whose environment names the configuration of this cluster."""
         mark = f"SLURM_CONF={self._file}".encode()
         found = []
         for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
@@ -139,7 +139,7 @@ class Slurm:
         return found
 
     def logs(self) -> str:
-        """The last lines of the output of the daemons."""
+        """The last lines of the logs and of the output of the daemons."""
         texts = []
         for path in sorted([*self._folder.glob("*.log"), *self._folder.glob("*.out")]):
             texts.append(f"== {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-15:]))
@@ -148,7 +148,7 @@ class Slurm:
 
 @contextlib.contextmanager
 def cluster(folder: pathlib.Path, longest_array: int = 1001):
-    """A running `Slurm` with its files in `folder`; arrays have at most `longest_array` jobs."""
+    """Run a `Slurm` with its files in `folder`; `longest_array` is its MaxArraySize."""
     slurm = Slurm(folder, longest_array)
     try:
         slurm.start()

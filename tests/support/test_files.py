@@ -28,7 +28,7 @@ def dead_process():
 
 
 def of_process(path, pid):
-    """The temporary path that another process would use."""
+    """The temporary path that process `pid` would use instead of `path`."""
     return path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{pid}-"))
 
 
@@ -76,7 +76,7 @@ def test_a_results_csv_that_cannot_be_written_is_unchanged(tmp_path):
     assert len(store.collect()) == len(csv_files.read_csv(store.csv)) == 9
 
 
-def test_a_lock_follows_no_link_and_changes_no_file(tmp_path):
+def test_a_lock_does_not_follow_links_or_change_files(tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("text")
     with files.locked(precious):
@@ -90,7 +90,7 @@ def test_a_lock_follows_no_link_and_changes_no_file(tmp_path):
 
 
 def test_a_run_that_a_killed_process_moved_aside_is_restored(tmp_path):
-    """A process was killed between moving the old run aside and the new one into place."""
+    """The process was killed after it moved the old run aside and before it moved the new run into place."""
     store = Store(tmp_path)
     store.prepare()
     put(store, 0)
@@ -99,7 +99,7 @@ def test_a_run_that_a_killed_process_moved_aside_is_restored(tmp_path):
     (store.runs / "r0").rename(aside.with_name(aside.name + "-old"))
     aside.mkdir()
     (aside / "row.json").write_text("{")
-    # That of a run which is in its place again is not needed.
+    # Run r2 is in place again, so its old copy is not restored.
     other = of_process(files.temporary_path(store.runs), dead_process())
     put(store, 2)
     (store.runs / "r2").rename(other.with_name(other.name + "-old"))
@@ -132,7 +132,7 @@ def test_concurrent_replacements_of_a_run_succeed(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_first_signal_is_deferred_and_a_second_one_is_not(number, code):
-    before = signal.signal(number, signal.SIG_DFL)  # in a background job of a shell it would be ignored
+    before = signal.signal(number, signal.SIG_DFL)  # a background job of a shell would ignore it
     try:
         with interrupts.watch_signals() as watch:
             watch.raise_if_signalled()

@@ -1,4 +1,4 @@
-"""`--log`: the logs of runs, read with the packages' own readers, and loggers that fail."""
+"""The flag `--log`: logs, read with the packages' own readers, and loggers that fail."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ RUN = ["--model=nmrnn", "--task=element_finder", "--steps=500", "--seeds=2", "--
 
 
 def curve(folder):
-    """Training and validation losses of a run folder's curve.csv by step."""
+    """Map each step in the curve.csv of a run folder to (training loss, validation loss)."""
     lines = (folder / "curve.csv").read_text().splitlines()[1:]
     return {int(step): (float(train), float(valid)) for step, train, valid in (line.split(",") for line in lines)}
 
@@ -42,7 +42,7 @@ def read_events(folder):
 
 
 def run(folder, *argv, **environment):
-    """Run the command in a child process, with `folder` as current folder and home."""
+    """Call `run` in a child process, with `folder` as current folder and home."""
     code = "import warnings; warnings.simplefilter('error'); import nmbench.__main__ as m; m.main()"
     where = {"PYTHONPATH": str(ROOT), "HOME": str(folder), "JAX_ENABLE_COMPILATION_CACHE": "false"}
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "XDG"))}
@@ -74,7 +74,7 @@ class Recorder:
 
 
 def recording(patch, name, fails_at=None):
-    """Register a kind of logger that records; returns the list of calls of every run."""
+    """Register a kind of logger that records; return a list, which will contain the list of calls of each run."""
     runs = []
 
     def make(folder):
@@ -182,7 +182,7 @@ def test_a_logger_that_cannot_start_stops_before_training(toy_task, tmp_path):
 
 
 @pytest.mark.slow
-def test_rows_do_not_depend_on_loggers_and_none_writes_by_default(toy_task, tmp_path):
+def test_loggers_do_not_change_rows_and_are_off_by_default(toy_task, tmp_path):
     plain, logged = Store(tmp_path / "a"), Store(tmp_path / "b")
     values = []
     for store, kinds in ((plain, []), (logged, ["tensorboard"])):
@@ -213,14 +213,14 @@ def test_names_are_parsed():
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_a_missing_package_names_its_extra(name, monkeypatch):
-    monkeypatch.setitem(sys.modules, loggers.KINDS[name].module, None)  # makes the import fail
+    monkeypatch.setitem(sys.modules, loggers.KINDS[name].module, None)  # This makes the import fail.
     with pytest.raises(NmbenchError) as caught:
         loggers.parse(name)
     assert str(caught.value) == f"--log={name} needs a package that is missing: pip install 'nmbench[{name}]'"
 
 
 def test_a_folder_of_the_same_name_is_not_the_package(tmp_path, monkeypatch):
-    (tmp_path / "logs_of_that_name").mkdir()  # like the folder wandb/ that Weights & Biases creates
+    (tmp_path / "logs_of_that_name").mkdir()  # Weights & Biases creates such a folder, called wandb/.
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(loggers.KINDS, "absent", loggers.Kind(lambda folder: Recorder([]), "logs_of_that_name"))
     with pytest.raises(NmbenchError, match=r"pip install 'nmbench\[absent\]'"):
@@ -248,7 +248,10 @@ def test_loggers_are_imported_late_and_tensorboard_without_tensorflow_and_torch(
 
 
 def wandb_records(data):
-    """Records of a .wandb file, a LevelDB log: 7 bytes, then blocks of 32 KiB of (checksum, length, part) and bytes."""
+    """Records of a .wandb file, which is a LevelDB log.
+
+    After 7 bytes, it consists of blocks of 32 KiB with entries of (checksum, length, part) and bytes.
+    """
     assert data[:4] == b":W&B"
     at, record = 7, b""
     while at + 7 <= len(data):
@@ -258,7 +261,7 @@ def wandb_records(data):
         _, length, part = struct.unpack("<IHB", data[at : at + 7])
         record += data[at + 7 : at + 7 + length]
         at += 7 + length
-        if part in (1, 4):  # whole, or the last part
+        if part in (1, 4):  # a whole record, or the last part of one
             yield record
             record = b""
 
@@ -270,7 +273,7 @@ def test_wandb_offline_with_the_real_package(tmp_path):
     done = run(tmp_path, *RUN, "--results_dir=r", "--log=wandb")
     assert done.returncode == 0, done.stderr
     assert "wandb" not in done.stderr
-    # Offline by default, in the results folder and nowhere else.
+    # By default, wandb is offline and writes only into the results folder.
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r"]
     files = sorted((tmp_path / "r" / "logs" / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(files) == 2
@@ -316,7 +319,7 @@ def test_wandb_environment_rules(tmp_path):
     (file,) = (tmp_path / "elsewhere").rglob("run-*.wandb")
     assert b"mine" in file.read_bytes()
     assert not (tmp_path / "r" / "logs").exists()
-    # Online without a key: one line, nothing computed.
+    # Without a key, the online mode gives one line before anything is computed.
     done = run(tmp_path, *small, "--results_dir=s", "--log=wandb", WANDB_MODE="online", WANDB_SILENT="true")
     assert done.returncode == 2 and "--log=wandb cannot start" in done.stderr.splitlines()[-1], done.stderr
     assert not list((tmp_path / "s" / "runs").iterdir())

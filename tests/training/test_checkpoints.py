@@ -11,7 +11,7 @@ from nmbench.contracts import fingerprints
 from nmbench.training import checkpoints
 
 PACKAGE = pathlib.Path(nmbench.__file__).parent
-# Imported by the training code, but without influence on how a run goes on: fingerprints, frozen data, tuning records.
+# Imported by the training code, but without influence on how training continues: fingerprints, frozen data, tuning records.
 NO_INFLUENCE = {
     "contracts/fingerprints.py",
     "contracts/frozen_sets.py",
