@@ -27,6 +27,6 @@ def make_network():
 
 @pytest.fixture(scope="session")
 def inputs():
-    """Random trials of SPEC, 4 of them."""
+    """Four random trials of SPEC."""
     random = np.random.RandomState(0)
     return {name: random.randn(SPEC.steps, 4, k).astype(np.float32) for name, k in (("sensory", 3), ("context", 2))}

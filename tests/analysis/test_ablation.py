@@ -15,14 +15,14 @@ def test_a_held_gate_has_its_value_and_the_other_gates_do_not_change(make_networ
     for value in (0.0, 0.3, 1.0):
         after = record(hold_gate(network, 1, value), inputs)
         np.testing.assert_allclose(after["s"][..., 1], value, atol=1e-7)
-        # Without feedback, the other gates do not depend on it.
+        # Without feedback, the other gates do not depend on the held gate.
         np.testing.assert_array_equal(after["s"][..., [0, 2]], before["s"][..., [0, 2]])
         assert np.abs(after["y"] - before["y"]).max() > 1e-4
     assert np.ptp(before["s"][..., 1]) > 1e-3
 
 
 def test_a_gate_held_at_zero_removes_its_component(make_network, inputs):
-    """Compare with a network without these columns of L and R; with feedback, L is not orthonormalised."""
+    """Compare with a network without this column of L and R. Feedback is on, because then L is not orthonormalised."""
     network = make_network("nmrnn", N=8, M=4, K=3, feedback=True)
     ((module, p),) = network.params.items()
     without = {**p, **{name: np.delete(np.asarray(p[name]), 1, axis=1) for name in ("L", "R")}}

@@ -8,7 +8,7 @@ from nmbench.support.errors import NmbenchError
 
 
 def rotation():
-    """A circle of radius 2 in a tilted plane of a space of five, and 0.01 along a third direction: [40, 3, 5]."""
+    """States `[40, 3, 5]` on a circle of radius 2 in a tilted plane, plus 0.01 along a third direction; and the basis."""
     basis = np.linalg.qr(np.random.RandomState(0).randn(5, 5))[0].T
     angle = 2 * np.pi * np.arange(40)[:, None] / 40 + np.array([0.0, 0.3, 1.0])[None]
     other = np.broadcast_to((-1.0) ** np.arange(40)[:, None], angle.shape)
@@ -19,7 +19,7 @@ def rotation():
 def test_components_of_a_rotation():
     states, basis = rotation()
     found = principal_components(states, 4)
-    # A circle of radius r has variance r^2 / 2 along both axes; 120 samples, so 120 / 119 of that.
+    # A circle of radius r has variance r^2 / 2 along both axes; the estimate from 120 samples is 120 / 119 of that.
     np.testing.assert_allclose(found.variance, [2 * 120 / 119] * 2 + [1e-4 * 120 / 119, 0], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(found.explained[:2], [2 / 4.0001] * 2, rtol=1e-9)
     np.testing.assert_allclose(np.abs(found.directions[2] @ basis[2]), 1, rtol=1e-9)
@@ -38,7 +38,7 @@ def test_components_are_the_eigenvectors_of_the_masked_covariance():
     np.testing.assert_allclose(found.variance, values[::-1], rtol=1e-9)
     np.testing.assert_allclose(np.abs(np.sum(found.directions * vectors[:, ::-1].T, axis=1)), 1, rtol=1e-9)
     assert found.scores.shape == (6, 5, 4)
-    few = principal_components(states[:1, :2])  # fewer steps than features: a line
+    few = principal_components(states[:1, :2])  # two states, fewer than features, lie on a line
     np.testing.assert_allclose(few.explained, [1, 0, 0, 0], atol=1e-12)
 
 

@@ -21,7 +21,7 @@ def test_a_diagonal_linear_network_has_one_fixed_point_with_its_own_eigenvalues(
 
 
 def test_a_double_well_has_two_stable_points_and_a_saddle():
-    # x + 0.1 (x - x^3), 0.5 y: fixed at x = -1, 0, 1; derivatives 1 + 0.1 (1 - 3 x^2).
+    # The map (x + 0.1 (x - x^3), 0.5 y) is fixed at x = -1, 0, 1; its derivative in x is 1 + 0.1 (1 - 3 x^2).
     step = lambda x: jnp.array([x[0] + 0.1 * (x[0] - x[0] ** 3), 0.5 * x[1]])
     found = find_fixed_points(step, STARTS)
     kinds = {round(point[0]): kind for point, kind in zip(found.points, found.kinds, strict=True)}
@@ -42,7 +42,7 @@ def test_a_line_attractor_is_many_marginal_points_on_one_line():
 
 
 def test_a_limit_cycle_has_one_unstable_fixed_point():
-    # Radius r -> r + 0.1 r (1 - r^2), angle + 0.3: a cycle at r = 1 about an unstable focus.
+    # The radius becomes r + 0.1 r (1 - r^2), the angle grows by 0.3: a cycle at r = 1 about an unstable focus.
     turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     step = lambda x: (1 + 0.1 * (1 - jnp.sum(x**2))) * (jnp.asarray(turn) @ x)
     found = find_fixed_points(step, STARTS)
@@ -53,7 +53,7 @@ def test_a_limit_cycle_has_one_unstable_fixed_point():
 
 
 def test_a_saddle_node_ghost_is_a_slow_point():
-    """x + 0.01 (x^2 + 1e-2): no fixed point, slowest at 0 with a speed of 1e-4."""
+    """The map x + 0.01 (x^2 + 1e-2) has no fixed point; it is slowest at 0, with a speed of 1e-4."""
     step = lambda x: x + 0.01 * (x**2 + 1e-2)
     found = find_fixed_points(step, STARTS[:, :1])
     assert len(found) == 1 and not found.fixed.any()
@@ -72,7 +72,7 @@ SPEC = SequenceSpec(20, {"sensory": ArraySpec(2)}, ArraySpec(1))
 
 
 def test_fixed_points_of_a_linear_low_rank_network(make_network):
-    """x* solves (I - s L L^T) x = B u, found by NumPy; in the N units of the equations, not in carried coordinates."""
+    """The fixed point solves (I - s L L^T) x = B u. States have N units, as in the equations, not carried coordinates."""
     network = make_network("nmrnn_linear", SPEC, N=12, M=2, K=1, tau_x=2.0, tau_z=3.0, linear_z=True)
     (p,) = jax.tree.map(lambda a: np.asarray(a, np.float64), network.params).values()
     u = np.array([0.3, -1.0])
@@ -85,10 +85,10 @@ def test_fixed_points_of_a_linear_low_rank_network(make_network):
     assert found.kinds == ("stable",) and found.fixed.all()
     np.testing.assert_allclose(found.states["x"], x[None], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found.states["z"], z[None], rtol=1e-6, atol=1e-6)
-    # x: 1/2 in the directions that decay, (1 + s)/2 along L; z: 2/3 + eigenvalues of W_z / 3.
+    # Eigenvalues of x: 1/2 in the directions that decay, (1 + s)/2 along L; of z: 2/3 + eigenvalues of W_z / 3.
     expected = np.sort([0.5, 0.5, 0.5, *((1 + s) / 2), *(2 / 3 + np.linalg.eigvals(p["W_z"]).real / 3)])
     np.testing.assert_allclose(np.sort(found.eigenvalues[0].real), expected, atol=1e-6)
-    assert jnp.zeros(1).dtype == np.float32  # the process keeps its precision
+    assert jnp.zeros(1).dtype == np.float32  # the search does not change JAX's precision
 
 
 def test_refusals(make_network):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, toy_maker):
-    """A trained NM-RNN: (results folder, its row)."""
+    """Results folder and row of a trained NM-RNN."""
     root = tmp_path_factory.mktemp("load")
     task = toy_maker(root / "testsets")
     with TASKS.restored():

@@ -25,7 +25,7 @@ def start(p, name, size):
 
 
 def nmrnn(p, u, c, h):
-    linear = h.get("linear_z") is not None  # the linearised form: R = L, phi of x the identity
+    linear = h.get("linear_z") is not None  # in the linearised form R = L, and phi of x is the identity
     N = len(p["L"])
     orthonormal = h["orthonormal"] if linear else not h["feedback"]
     L = np.linalg.qr(p["L"])[0] if orthonormal else p["L"]
@@ -79,7 +79,7 @@ def slow(*case):
         ("lstm", lstm, {"N": 5, "drawn_start": True}),
     ],
 )
-def test_recorded_states_are_those_of_the_equations(make_network, inputs, name, loop, hparams):
+def test_recorded_states_follow_the_equations(make_network, inputs, name, loop, hparams):
     network = make_network(name, **hparams)
     recorded = record(network, inputs)
     (p,) = jax.tree.map(lambda a: np.asarray(a, np.float64), network.params).values()
@@ -138,7 +138,7 @@ def test_models_show_their_carried_state_unless_they_have_an_observer(make_netwo
             register_observer(Summing)(Difference)
 
 
-def test_states_that_cannot_be_recorded_give_one_line(make_network, inputs):
+def test_states_that_cannot_be_recorded_are_refused(make_network, inputs):
     with BASELINES.restored():
 
         @register_baseline("pair", free_size="N")

@@ -1,4 +1,4 @@
-"""The cells of the publication against plain NumPy loops over trials and steps, written from its equations alone."""
+"""The cells of the publication against plain NumPy loops over trials and steps, written only from its equations."""
 
 import dataclasses
 
@@ -145,7 +145,7 @@ def test_equations_1_to_3_of_the_supplement_are_one_configuration():
 
 
 @pytest.mark.parametrize("name", ["nmrnn", "nmrnn_linear", "lrrnn"])
-def test_only_the_neuromodulatory_network_sees_the_context(name):
+def test_only_the_neuromodulatory_network_reads_the_context(name):
     """Without the weights from z to the gates, the output of an NM-RNN does not depend on the context."""
     apply, p = runnable(name, N=6, K=3)
     inputs = random_inputs()
@@ -156,11 +156,11 @@ def test_only_the_neuromodulatory_network_sees_the_context(name):
 
 
 def test_matched_low_rank_rnn_is_the_nmrnn_with_open_gates():
-    """With b_z so large that s = 1, an NM-RNN with feedback weights 0 is the matched LR-RNN, exactly."""
+    """If b_z is so large that s = 1, an NM-RNN without feedback has the outputs of the matched LR-RNN."""
     apply, p = runnable("nmrnn", N=6, K=3, M=2)
     apply_lr, q = runnable("lrrnn", N=6, K=3)
     p = {**p, "b_z": np.full_like(p["b_z"], 100.0)}
-    # The LR-RNN reads the context too; here its weights for it are 0. dm-tree sorts "context" before "sensory".
+    # Here the weights of the LR-RNN for the context are 0. dm-tree sorts "context" before "sensory".
     q = {
         **q,
         **{k: p[k] for k in ("L", "R", "C", "d")},
@@ -171,7 +171,7 @@ def test_matched_low_rank_rnn_is_the_nmrnn_with_open_gates():
 
 @pytest.mark.parametrize(("N", "K"), [(18, 8), (300, 8), (40, 30)])
 def test_matched_factors_start_at_a_gain_of_order_one(N, K):
-    """Mean spectral radius of L R^T over seeds is the declared gain, for any sizes (circular law, K large enough)."""
+    """The mean spectral radius of L R^T over seeds is the declared gain for all sizes (circular law; K is large enough)."""
     baseline = BASELINES.get("lrrnn")
     model = baseline.build(SPEC, {**baseline.hparams, "N": N, "K": K, "orthonormal": False})
     factors = lambda key: {name: model.init(key)["lrrnn"][name] for name in ("L", "R")}
@@ -196,15 +196,15 @@ def test_matched_factors_start_at_a_gain_of_order_one(N, K):
         ("lstm", {"N": 400}, {"W_u": 5**-0.5, "W_h": 0.05, "b": 0.05, "C": 0.05}),
     ],
 )
-def test_initial_spread(name, hparams, stddevs):
+def test_initial_standard_deviations(name, hparams, stddevs):
     p = initialised(name, **hparams)
     for parameter, stddev in stddevs.items():
         values = p[parameter]
-        # Five standard errors of an estimated standard deviation.
+        # The tolerance is five standard errors of an estimated standard deviation.
         np.testing.assert_allclose(values.std(), stddev, rtol=5 / np.sqrt(2 * values.size), err_msg=parameter)
 
 
-def test_refusals_are_one_line():
+def test_invalid_hyperparameters_give_a_one_line_error():
     nm = BASELINES.get("nmrnn")
     for bad, word in [({"K": 9}, "N >= K"), ({"tau_x": 0.5}, "time constant"), ({"parametrisation": "x"}, "matched")]:
         with pytest.raises(NmbenchError, match=word) as caught:
@@ -218,7 +218,7 @@ SLOW = [(e.name, 17) for e in BASELINES.entries() if e.name != "nmrnn"]
 
 @pytest.mark.parametrize(("name", "steps"), [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)])
 def test_recomputing_activations_changes_nothing(name, steps):
-    """Outputs and gradients with `remat`, in segments that fit and that do not, are those without, in float64."""
+    """With and without `remat`, outputs and gradients are equal in float64, also if segments do not fit the steps."""
     spec = dataclasses.replace(SPEC, steps=steps)
     random = np.random.RandomState(0)
     inputs = {"sensory": random.randn(steps, 2, 3), "context": random.randn(steps, 2, 2)}
@@ -239,7 +239,7 @@ def test_recomputing_activations_changes_nothing(name, steps):
 
 
 def test_recomputing_bounds_the_memory_of_long_trials():
-    """What the compiled gradient of an RNN of 64 units on 1,600 steps keeps: less than a quarter."""
+    """With `remat`, the gradient of an RNN of 64 units over 1,600 steps needs less than a quarter of the memory."""
     spec = SequenceSpec(1600, {"sensory": ArraySpec(1)}, ArraySpec(1))
     baseline = BASELINES.get("rnn")
     kept = []

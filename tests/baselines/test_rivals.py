@@ -1,4 +1,4 @@
-"""The models beside those of the publication against plain NumPy loops, and in limits where the answer is known."""
+"""Models that are not in the publication, compared with plain NumPy loops and in limits with known outputs."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def min_gru(p, u, c, h):
 
 
 def gelu(a):
-    """The tanh form."""
+    """The tanh approximation of GELU."""
     return 0.5 * a * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a**3)))
 
 
@@ -127,9 +127,9 @@ def with_rows(array, rows, value):
 
 
 def test_closed_gates_keep_the_state():
-    """Update gates held shut by their bias: every output is the readout of the initial state, 0.1 in all units."""
+    """The bias keeps the update gates shut, so every output is the readout of the initial state, 0.1 in all units."""
     shut = {
-        "gru": ("b", lambda b: with_rows(b, slice(6), 100.0)),  # z = 1 keeps, Cho et al. Eq. 7
+        "gru": ("b", lambda b: with_rows(b, slice(6), 100.0)),  # z = 1 keeps the state (Cho et al., Eq. 7)
         "min_gru": ("b_3", lambda b: with_rows(b, slice(6), -200.0)),
         "ctrnn_gated": ("b_z", lambda b: b - 200.0),
     }
@@ -142,7 +142,7 @@ def test_closed_gates_keep_the_state():
 
 
 def test_open_gates_forget_the_state():
-    """minGRU with z = 1 is a linear map of its present input; a GRU with z = r = 0 a squashed one."""
+    """With z = 1, a minGRU's state is a linear map of the present input; with z = r = 0, a GRU's is the tanh of one."""
     inputs = random_inputs()
     v = np.concatenate([inputs["context"], inputs["sensory"]], axis=2)
     apply, p = runnable("min_gru", N=6, layers=1)
@@ -154,7 +154,7 @@ def test_open_gates_forget_the_state():
     np.testing.assert_allclose(outputs, np.tanh(v @ p["W_u"][12:].T + bias) @ p["C"].T + p["d"][:, 0], atol=1e-5)
 
 
-def test_a_gate_without_input_is_a_leaky_rnn():
+def test_a_network_with_a_constant_gate_is_a_leaky_rnn():
     """With W_z = B_z = 0 the gated network is the vanilla RNN with time constant tau."""
     apply, p = runnable("ctrnn_gated", N=6, tau=4.0)
     apply_rnn, q = runnable("rnn", N=6, tau=4.0)
@@ -165,8 +165,8 @@ def test_a_gate_without_input_is_a_leaky_rnn():
 
 
 @pytest.mark.parametrize("feedback", [False, True])
-def test_rank_one_components_make_the_nmrnn(feedback):
-    """W_k = L_k R_k^T; without feedback the NM-RNN orthonormalises L, so its L here is orthonormal from the start."""
+def test_rank_one_components_give_the_outputs_of_the_nmrnn(feedback):
+    """Components are W_k = L_k R_k^T. Without feedback the NM-RNN orthonormalises L, so the test does that too."""
     hparams = {"N": 6, "M": 4, "K": 3, "feedback": feedback}
     apply, p = runnable("nmrnn", **hparams)
     apply_full, q = runnable("nmrnn_full", **hparams)
@@ -179,7 +179,7 @@ def test_rank_one_components_make_the_nmrnn(feedback):
 
 
 def test_eigenvalues_of_the_lru_start_uniform_on_a_ring():
-    """Squared radius uniform in [0.25, 0.81], phase in [0, 1.5] (Kolmogorov-Smirnov); the input normalised to variance 1."""
+    """The squared radius is uniform in [0.25, 0.81], the phase in [0, 1.5] (Kolmogorov-Smirnov); gamma^2 is 1 - radius^2."""
     p = initialised("lru", N=4000, H=2, r_min=0.5, r_max=0.9, max_phase=1.5)
     radius, phase = np.exp(-np.exp(p["nu_log"][:, 0])), np.exp(p["theta_log"][:, 0])
     assert stats.kstest(radius**2, stats.uniform(0.25, 0.56).cdf).pvalue > 1e-3
@@ -203,16 +203,16 @@ def test_eigenvalues_of_the_lru_start_uniform_on_a_ring():
         ("nmrnn_full", {"N": 100, "M": 200, "K": 4, "feedback": True}, {"W": 1.5 / 20, "W_z": 200**-0.5, "B_zx": 0.1}),
     ],
 )
-def test_initial_spread(name, hparams, stddevs):
+def test_initial_standard_deviations(name, hparams, stddevs):
     p = initialised(name, **hparams)
     for parameter, stddev in stddevs.items():
-        # Five standard errors of an estimated standard deviation.
+        # The tolerance is five standard errors of an estimated standard deviation.
         values = p[parameter]
         np.testing.assert_allclose(values.std(), stddev, rtol=5 / np.sqrt(2 * values.size), err_msg=parameter)
 
 
-def test_what_starts_in_a_special_way():
-    """Orthogonal blocks in the GRU, uniform weights in the minGRU, a gate that starts at 1/tau."""
+def test_special_initial_values():
+    """The GRU starts with orthogonal blocks, the minGRU with uniform weights, the gated RNN with a gate of 1/tau."""
     p = initialised("gru", N=7)
     for block in np.split(p["W_h"], 3):
         np.testing.assert_allclose(block @ block.T, np.eye(7), atol=1e-5)
@@ -232,8 +232,8 @@ def test_context_reaches_only_the_gates_of_a_full_rank_nmrnn():
 
 
 @pytest.mark.parametrize("name", RIVALS)
-def test_declared_input_weights_are_all_that_read_the_input(name):
-    """At 0, every trial gives the same outputs; with any one of them back, and the gates away from 0, trials differ."""
+def test_only_the_declared_input_weights_read_the_input(name):
+    """With all of them 0, every trial has the same outputs; with any one of them restored (times 100), trials differ."""
     weights = BASELINES.get(name).input_weights
     apply, p = runnable(name, N=6)
     blind = {**p, **{parameter: 0 * p[parameter] for parameter in weights}}
@@ -256,7 +256,7 @@ def test_declared_input_weights_are_all_that_read_the_input(name):
         ("nmrnn_full", {"tau_x": 0.5}, "tau_x is a time constant"),
     ],
 )
-def test_refusals_are_one_line(name, hparams, word):
+def test_invalid_hyperparameters_give_a_one_line_error(name, hparams, word):
     baseline = BASELINES.get(name)
     with pytest.raises(NmbenchError) as caught:
         shapes(baseline, SPEC, {**baseline.hparams, "N": 7, **hparams})

@@ -1,4 +1,4 @@
-"""The semilinear LSTM against a plain loop, and as what Proposition 1 makes of a linearised NM-RNN."""
+"""The semilinear LSTM, compared with a plain loop and with the conversion of a linearised NM-RNN by Proposition 1."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from nmbench.paper.theory import network, semilinear
 
 SPEC = SequenceSpec(9, {"sensory": ArraySpec(3), "context": ArraySpec(2)}, ArraySpec(2))
 
-# Without LLVM's optimisations, which take longer than the computation.
+# Compiles without LLVM's optimisations, which take longer than the computation.
 quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
@@ -23,7 +23,7 @@ def sigmoid(a):
 
 
 def loop(p, u, h, c):
-    """Outputs `[T, O]` of one trial `[T, P]`, from Eqs. 4-6 with u'_t = [u_t; u_{t-1}], or u_t if W_u is for that."""
+    """Outputs `[T, O]` of one trial `[T, P]`, from Eqs. 4-6 with u'_t = [u_t; u_{t-1}], or u_t if W_u has two axes."""
     before, ys = np.zeros(u.shape[1]), []
     W_u, W_v = p["W_u"] if p["W_u"].ndim == 3 else (p["W_u"], 0 * p["W_u"])
     for u_t in u:
@@ -69,7 +69,7 @@ def test_cell_equals_a_numpy_loop(dtype, tolerance, drawn_start, previous_input)
 
 
 def test_recomputing_activations_changes_nothing():
-    """In segments of three steps, across whose borders the previous input is carried; outputs and gradients in float64."""
+    """Segments have three steps and pass on the previous input; losses and gradients are compared in float64."""
     random = np.random.RandomState(0)
     inputs = {"sensory": jnp.asarray(random.randn(9, 4, 3)), "context": jnp.asarray(random.randn(9, 4, 2))}
     with jax.enable_x64(True):
@@ -81,8 +81,8 @@ def test_recomputing_activations_changes_nothing():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), *results)
 
 
-def test_it_holds_the_lstm_of_proposition_1():
-    """A converted network put into the model's parameters has the network's outputs, one step later."""
+def test_parameters_from_proposition_1_reproduce_the_network():
+    """With the parameters of a converted network, the model has the network's outputs one step later."""
     random = np.random.RandomState(3)
     n = network.draw(random, N=12, M=3, K=2, P=2, O=2, tau_z=4.0)
     lstm, _ = semilinear.convert(n)
@@ -106,10 +106,10 @@ def test_it_holds_the_lstm_of_proposition_1():
     np.testing.assert_allclose(found[1:], n.run(u).y[:-1], rtol=0, atol=1e-12)
 
 
-def test_start():
-    """f and i start as the LSTM's gates, g and o at a tenth of that (five standard errors); outputs then stay in bounds.
+def test_initial_standard_deviations_keep_outputs_bounded():
+    """f and i start with the LSTM's standard deviations, g and o with a tenth (five standard errors); outputs stay bounded.
 
-    h multiplies two linear functions of itself: with the weights of the LSTM throughout, it overflows on inputs of size 10.
+    h is a product of two linear functions of h. If all four started as in the LSTM, it would overflow on inputs of size 10.
     """
     baseline, N = BASELINES.get("semilinear_lstm"), 50
     model = baseline.build(SPEC, {**baseline.hparams, "N": N})

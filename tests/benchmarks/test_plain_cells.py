@@ -27,8 +27,8 @@ PAIRS = [
 @functools.cache
 def trials(task):
     """The first trials of a training batch, as NumPy arrays."""
-    cell = resolve(Request(model="lstm", task=task))
-    data, batch_size = cell.task.training[cell.phases[0].data], cell.phases[0].batch_size
+    experiment = resolve(Request(model="lstm", task=task))
+    data, batch_size = experiment.task.training[experiment.phases[0].data], experiment.phases[0].batch_size
     batch = data.draw(data.arrays(), jax.random.key(0), batch_size)
     return jax.tree.map(lambda a: np.asarray(a)[:, :TRIALS], batch)
 
@@ -37,26 +37,26 @@ def trials(task):
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
-def initial(cell):
+def initial(experiment):
     """Initial parameters plus a little noise, as NumPy arrays in float32."""
     random = np.random.RandomState(2)
     # The generator "rbg" compiles several times faster than the default.
-    drawn = jit(cell.model.init)(jax.random.key(1, impl="rbg"))
+    drawn = jit(experiment.model.init)(jax.random.key(1, impl="rbg"))
     return jax.tree.map(lambda a: np.asarray(a + 0.02 * random.randn(*a.shape), np.float32), drawn)
 
 
-def programs(cell):
+def programs(experiment):
     """Two functions from (learned, fixed, batch) to loss and gradients: the fast path and the plain one.
 
     Tasks with equal shapes and sizes share the functions.
     """
-    spec = cell.task.spec
+    spec = experiment.task.spec
     sizes = (spec.steps, *((name, leaf.channels) for name, leaf in spec.inputs.items()), spec.output_size)
-    key = cell.baseline.name, tuple(cell.sizing.hparams.items()), sizes
+    key = experiment.baseline.name, tuple(experiment.sizing.hparams.items()), sizes
     if key not in PROGRAMS:
-        name, hparams = cell.baseline.name, cell.sizing.hparams
+        name, hparams = experiment.baseline.name, experiment.sizing.hparams
         plain = lambda params, inputs: plain_cells.batch_outputs(name, params[name], hparams, inputs)
-        PROGRAMS[key] = loss_and_gradients(cell.model.apply), loss_and_gradients(plain)
+        PROGRAMS[key] = loss_and_gradients(experiment.model.apply), loss_and_gradients(plain)
     return PROGRAMS[key]
 
 
@@ -74,14 +74,14 @@ def loss_and_gradients(apply):
     return jit(jax.value_and_grad(loss))
 
 
-def errors_of(cell, params, batch):
+def errors_of(experiment, params, batch):
     """Differences between the fast and the plain path: of the loss, and of the gradient of each parameter.
 
     The difference of a gradient is relative to the largest entry of the plain gradient.
     """
     params = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(float)), params)
     arguments = (*flat_params.split(flat_params.flatten(params), flat_params.is_learned), as_float(batch))
-    (fast, fast_gradients), (plain, gradients) = (f(*arguments) for f in programs(cell))
+    (fast, fast_gradients), (plain, gradients) = (f(*arguments) for f in programs(experiment))
     assert fast.dtype == plain.dtype == jnp.result_type(float)
     errors = {"loss": abs(float(fast) / float(plain) - 1)}
     for parameter, expected in gradients.items():
@@ -99,10 +99,10 @@ def test_every_model_has_a_plain_cell():
 @pytest.mark.parametrize(("task", "model"), PAIRS)
 def test_loss_and_gradients_agree(task, model):
     """Differences are below 1e-5 in float32 and below 1e-10 in float64; see `errors_of`."""
-    cell = resolve(Request(model=model, task=task))
-    params, batch = initial(cell), trials(task)
-    errors = errors_of(cell, params, batch)
+    experiment = resolve(Request(model=model, task=task))
+    params, batch = initial(experiment), trials(task)
+    errors = errors_of(experiment, params, batch)
     assert max(errors.values()) < 1e-5, errors
     with jax.enable_x64(True):
-        errors = errors_of(cell, params, batch)
+        errors = errors_of(experiment, params, batch)
     assert max(errors.values()) < 1e-10, errors

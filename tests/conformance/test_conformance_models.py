@@ -19,7 +19,7 @@ def init(key, inputs, width):
 
 
 def apply(params, inputs):
-    """A readout of squashed projections of the running sum of the inputs."""
+    """A readout of the tanh of projections of the running sum of the inputs."""
     return jnp.tanh(0.1 * jnp.cumsum(concat_inputs(inputs), axis=0) @ params["B"]) @ params["C"]
 
 
@@ -57,7 +57,7 @@ def centred(axis):
     return shifted
 
 
-# Rule, factory, arguments of register_baseline, words of the finding.
+# Rule: factory, arguments of register_baseline, words of the finding.
 BROKEN = {
     "M01-builds": (model(refuse=ValueError("no such size")), {}, "no such size"),
     "M02-parameters": (model(with_leaf("step", lambda n: jnp.zeros((), jnp.int32))), {}, "'|step' has dtype int32"),
@@ -130,7 +130,7 @@ def needed(id_):
     return {id_}.union(*map(needed, rule.needs))
 
 
-# Without the rules that take most of the time.
+# The rules left out take most of the time; the slow test below covers them.
 @pytest.mark.parametrize("id_", [i for i in IDS if i not in (SMOKE, "M06-batch-size", "M07-causal", "M08-seeded")])
 def test_a_broken_model_fails_its_rule(toy_task, id_):
     check_broken(toy_task, id_, [rule for rule in MODEL_RULES if rule.id in needed(id_)])
@@ -143,7 +143,7 @@ def test_a_broken_model_fails_only_its_rule(toy_task, id_):
     check_broken(toy_task, id_, [rule for rule in MODEL_RULES if id_ == SMOKE or rule.id != SMOKE])
 
 
-def test_a_parameter_without_a_gradient_is_a_warning(toy_task):
+def test_a_parameter_without_a_gradient_gives_a_warning(toy_task):
     rules = [rule for rule in MODEL_RULES if rule.id in ("M01-builds", "M02-parameters", "M03-outputs", "M09-gradient")]
     outcome = judged(toy_task, model(with_leaf("idle", lambda n: jnp.ones((3,)))), rules)["M09-gradient"]
     assert outcome.verdict == WARN

@@ -59,7 +59,7 @@ def silent_trial(arrays):
 
 
 def pooled(predictions, arrays):
-    """One error for all trials."""
+    """The mean error, repeated for every trial."""
     return np.full(TRIALS, squared_error(predictions, arrays).mean())
 
 
@@ -67,7 +67,7 @@ def never(**changes):
     return (MATCHED, dataclasses.replace(QUICK, **changes))
 
 
-# Rule, changes of the toy task, words of the finding.
+# Rule: changes of the toy task, words of the finding.
 BROKEN = {
     "T01-spec": (
         {"spec": SequenceSpec(STEPS, {"sensory": ArraySpec(1), "context": ArraySpec(1)}, ArraySpec(1, "int32"))},
@@ -151,14 +151,14 @@ def test_a_broken_task_fails_only_its_rule(judged, id_):
     check_broken(judged, id_, [rule for rule in TASK_RULES if id_ == SMOKE or rule.id != SMOKE])
 
 
-def test_missing_sets_are_one_finding(judged, tmp_path):
+def test_missing_sets_give_one_finding(judged, tmp_path):
     rules = [rule for rule in TASK_RULES if rule.id in ("T02-frozen-sets", "T03-generator")]
     outcomes = judged(rules, set_sizes={"validation": TRIALS, "test": TRIALS, "extra": 3})
     assert "no frozen set 'toy-v1-extra'" in outcomes["T02-frozen-sets"].findings[0].seen
     assert outcomes["T03-generator"].because == "T02-frozen-sets"
 
 
-def test_a_missing_grid_and_a_missing_smoke_protocol_are_warnings(judged):
+def test_a_missing_grid_and_a_missing_smoke_protocol_give_warnings(judged):
     (rule,) = (rule for rule in TASK_RULES if rule.id == "T10-protocols")
     outcome = judged([rule], protocols=(dataclasses.replace(MATCHED, learning_rate_grid=()),))["T10-protocols"]
     assert outcome.verdict == "WARN" and len(outcome.findings) == 2

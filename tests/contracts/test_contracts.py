@@ -1,4 +1,4 @@
-"""Specs, metrics, protocols, models of foreign frameworks, checkpoints: the contracts and their refusals."""
+"""Contracts of specs, metrics, protocols, models of other frameworks and checkpoints, and what they refuse."""
 
 import haiku as hk
 import jax
@@ -89,7 +89,7 @@ def test_phases_of_one_model():
     assert [p["learning_rate"] for p in resolved["phases"]] == [0.5, 5.0]
 
 
-def test_a_phase_moves_the_first_partition_that_the_model_has():
+def test_a_phase_trains_the_first_partition_that_the_model_has():
     protocol = Protocol(name="p", phases=(Phase(steps=1, partition=("modulation", "input_weights")),))
     moved = lambda *partitions: protocol.phases_for("m", partitions)[0].partition
     assert moved("input_weights", "modulation") == "modulation"
@@ -109,7 +109,7 @@ def test_fixed_data_gives_all_trials_or_draws_with_replacement():
         Sampler(lambda key, n: batch).draw((), jax.random.key(0), 0)
 
 
-def test_params_flatten_split_and_return():
+def test_parameters_are_flattened_split_and_restored():
     tree_ = {"net/~/a": {"w": 1, "fixed_x0": 2}, "net": {"b": 3}}
     flat = flatten(tree_)
     assert flat == {"net|b": 3, "net/~/a|fixed_x0": 2, "net/~/a|w": 1}
@@ -118,8 +118,8 @@ def test_params_flatten_split_and_return():
     assert set(moving) == {"net|b", "net/~/a|w"} and set(still) == {"net/~/a|fixed_x0"}
 
 
-def test_two_parameters_of_one_name_are_refused():
-    """Two names would be one tensor in a file, and one parameter in training."""
+def test_two_parameters_with_the_same_name_are_refused():
+    """The two would become one tensor in a file and one parameter in training."""
     with pytest.raises(NmbenchError, match="two parameters of this model are called 'w' in module 'a/b'"):
         flatten({"a/b": {"w": 1}, "a": {"b": {"w": 2}}})
 
@@ -140,7 +140,7 @@ def test_checkpoint_round_trip_and_refusals(tmp_path):
 
 
 def test_an_ordinary_haiku_core_runs_through_the_generic_path():
-    with BASELINES.restored(), jax.numpy_rank_promotion("allow"):  # Haiku's own bias additions promote ranks
+    with BASELINES.restored(), jax.numpy_rank_promotion("allow"):  # Haiku promotes ranks when it adds biases
         register_baseline("row_gru", free_size="N")(RowGRU)
         model = BASELINES.get("row_gru").build(SPEC, {"N": 6})
         params = model.init(jax.random.key(0))
@@ -153,7 +153,7 @@ def test_an_ordinary_haiku_core_runs_through_the_generic_path():
         np.testing.assert_allclose(outputs, transformed.apply(params, rows), rtol=1e-6)
 
 
-def test_a_pair_of_functions_is_a_model_and_nothing_else_is():
+def test_a_function_must_return_a_pair_of_functions():
     with BASELINES.restored():
         pair = (lambda key: {"w": jnp.zeros((3,))}, lambda params, inputs: inputs["sensory"] @ params["w"])
         register_baseline("pair", free_size="N")(lambda spec, N: pair)
@@ -196,7 +196,7 @@ def test_predictions_in_pieces_equal_predictions_at_once(toy_task, monkeypatch):
     assert whole.shape == (5, 12, 1)
 
 
-def test_metrics_on_a_subset_leave_the_other_trials_out():
+def test_a_metric_on_a_subset_ignores_the_other_trials():
     parity = lambda arrays: np.arange(6) % 2
     metric = Metric(
         "m",

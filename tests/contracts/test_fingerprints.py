@@ -5,11 +5,11 @@ import pathlib
 from nmbench.contracts import fingerprints
 
 
-def test_it_changes_with_the_file_and_what_it_imports_from_beside_it(tmp_path):
+def test_the_fingerprint_depends_on_the_file_and_its_sibling_imports(tmp_path):
     model, shared, deeper, other = (tmp_path / f"{name}.py" for name in ("model", "_shared", "_deeper", "other"))
     model.write_text("from ._shared import gain\nimport json\n")
     shared.write_text("from . import _deeper\ngain = 1\n")
-    deeper.write_text("from ._shared import gain\n")  # a circle ends
+    deeper.write_text("from ._shared import gain\n")  # a cycle of imports
     other.write_text("x = 1\n")
     seen = [fingerprints.of_module(model)]
     other.write_text("x = 2\n")
@@ -20,13 +20,13 @@ def test_it_changes_with_the_file_and_what_it_imports_from_beside_it(tmp_path):
     assert len(set(seen)) == 4
 
 
-def test_a_built_in_model_includes_what_it_shares():
+def test_the_fingerprint_of_a_built_in_model_includes_shared_files():
     folder = pathlib.Path(__file__).parents[2] / "baselines"
     names = lambda model: [path.name for path in fingerprints._with_siblings(folder / f"{model}.py")]
     assert names("lstm") == ["lstm.py", "_products.py", "_shared.py"]
     assert names("nmrnn") == ["nmrnn.py", "_neuromodulated.py", "_products.py", "_shared.py", "_subspace.py"]
 
 
-def test_a_file_that_no_longer_parses_has_one_too(tmp_path):
+def test_a_file_with_a_syntax_error_has_a_fingerprint(tmp_path):
     (tmp_path / "model.py").write_text("def\n")
     assert len(fingerprints.of_module(tmp_path / "model.py")) == 64

@@ -25,8 +25,8 @@ def test_round_trip(folder):
         assert frozen.arrays[name].dtype == array.dtype
 
 
-def test_digest_is_the_documented_one():
-    """Written out by hand: name, dtype, shape, bytes, in order of name."""
+def test_digest_follows_the_documented_format():
+    """The documented format, written by hand: name, dtype, shape and bytes of each array, in order of names."""
     import hashlib
 
     sha = hashlib.sha256(b"a|<i2|(2, 3)|" + ARRAYS["a"].tobytes() + b"b|<f8|(2,)|" + ARRAYS["b"].tobytes())
@@ -85,7 +85,7 @@ def test_damage_is_found_and_named(folder, damage, message):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"t-v1-test": 3}', "{}"])
-def test_bad_manifests(folder, text):
+def test_bad_manifests_are_refused(folder, text):
     (folder / frozen_sets.MANIFEST).write_text(text)
     with pytest.raises(NmbenchError):
         frozen_sets.load(folder, "t", 1, "test")

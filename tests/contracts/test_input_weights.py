@@ -1,4 +1,4 @@
-"""Which axis of which parameter reads which input channel, and what is refused."""
+"""Declarations of input weights: which axis of a parameter reads which channels, and which declarations are refused."""
 
 import haiku as hk
 import jax
@@ -25,7 +25,7 @@ def test_channels_are_named_in_the_order_of_concatenation():
     assert InputWeights(("vision",)).channels(SPEC) == names
 
 
-def test_rows_and_columns_of_stacked_parameters():
+def test_new_inputs_start_in_rows_and_columns_of_stacked_parameters():
     flat = {"a|W": jnp.zeros((2, 7, 5)), "a|w": jnp.zeros((2, 5, 7)), "b|W": jnp.zeros((2, 7, 2)), "c": jnp.zeros((2, 3))}
     weights = {"a|W": InputWeights(), "w": InputWeights(axis=0), "b|W": InputWeights(("sensory",))}
     after = start_new_inputs(flat, weights, SPEC, {"context/2": 1.0, "sensory/1": 2.0})
@@ -52,13 +52,13 @@ class Rows(hk.RNNCore):
         return self.out(state), state
 
 
-def test_a_haiku_model_takes_part_in_the_multitask_with_one_line():
-    with BASELINES.restored(), jax.numpy_rank_promotion("allow"):  # Haiku's own bias additions promote ranks
+def test_a_haiku_model_with_declared_input_weights_resolves_on_the_multitask():
+    with BASELINES.restored(), jax.numpy_rank_promotion("allow"):  # Haiku promotes ranks when it adds biases
         register_baseline("rows", free_size="N", input_weights={"rows/~/read|w": InputWeights(axis=0)})(Rows)
-        cell = resolution.resolve(Request(model="rows", task="multitask", protocol="smoke"))
-        assert [p.partition for p in cell.phases] == ["learned", "input_weights"]
-        shapes = sizing.shapes(cell.baseline, cell.task.spec, cell.sizing.hparams)
-        chosen = [name for name in shapes if cell.baseline.partition("input_weights")(*name.split("|"))]
+        experiment = resolution.resolve(Request(model="rows", task="multitask", protocol="smoke"))
+        assert [p.partition for p in experiment.phases] == ["learned", "input_weights"]
+        shapes = sizing.shapes(experiment.baseline, experiment.task.spec, experiment.sizing.hparams)
+        chosen = [name for name in shapes if experiment.baseline.partition("input_weights")(*name.split("|"))]
         assert chosen == ["rows/~/read|w"]
 
 
@@ -75,7 +75,7 @@ def test_a_model_without_the_partition_that_a_protocol_trains_is_refused():
         "model 'rows' has no partition 'input_weights', which this protocol trains (known: learned); "
         "your own model can declare it with register_baseline(input_weights={...})"
     )
-    # Nothing is asked of it where no protocol needs it.
+    # A task whose protocols do not train this partition accepts the model.
     assert resolve_rows(task="delay_pro").sizing.actual > 0
     by_hand = {"neuromodulatory_subnetwork": lambda module, name: name == "w"}
     with pytest.raises(NmbenchError, match="declares no input weights: give register_baseline the argument input_weights="):
@@ -98,11 +98,11 @@ def test_wrong_declarations_are_refused_before_anything_runs(weights, message):
 
 
 @pytest.mark.parametrize("name", ["learned", "input_weights"])
-def test_names_that_nmbench_makes_are_reserved(name):
+def test_names_of_built_in_partitions_are_reserved(name):
     with pytest.raises(NmbenchError, match=f"the partition {name!r} is made by nmbench"):
         register_baseline("mine", free_size="N", partitions={name: lambda module, parameter: True})
 
 
-def test_built_in_declarations_hold_on_every_task():
+def test_every_built_in_model_declares_input_weights():
     assert all(BASELINES.get(e.name).input_weights for e in BASELINES.entries())
     assert issubclass(BASELINES.get("nmrnn").factory, Core)

@@ -65,7 +65,7 @@ def test_malformed_names_are_refused(name):
         registry.register(name, object(), origin="x.py:1")
 
 
-def test_duplicates_are_refused_naming_both_places(tmp_path):
+def test_duplicates_are_refused_with_both_origins(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(MODEL.format(name="nmrnn"))
     with pytest.raises(NmbenchError, match=r"'nmrnn' from mine.py:5 is already registered, at baselines/nmrnn.py:\d+"):
@@ -98,7 +98,7 @@ def test_a_plugin_registers_its_model(tmp_path):
         ),
     ],
 )
-def test_bad_plugins_are_one_line(tmp_path, text, message):
+def test_bad_plugins_give_a_one_line_error(tmp_path, text, message):
     file = tmp_path / "bad.py"
     file.write_text(text)
     before = set(sys.modules)
@@ -109,7 +109,7 @@ def test_bad_plugins_are_one_line(tmp_path, text, message):
 
 
 @pytest.mark.parametrize("path", ["missing.py", "folder.py", "text.txt"])
-def test_paths_that_are_no_plugin(tmp_path, path):
+def test_paths_without_a_python_file_are_refused(tmp_path, path):
     (tmp_path / "folder.py").mkdir()
     (tmp_path / "text.txt").write_text("x")
     with pytest.raises(NmbenchError, match="no such Python file"):
@@ -117,7 +117,7 @@ def test_paths_that_are_no_plugin(tmp_path, path):
 
 
 class Point:
-    """Stands in for an importlib.metadata.EntryPoint."""
+    """A substitute for importlib.metadata.EntryPoint."""
 
     def __init__(self, name, module, dist="acme"):
         self.name, self.module = name, module

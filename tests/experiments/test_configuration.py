@@ -19,7 +19,7 @@ from nmbench.experiments.row_commands import command_of
 from nmbench.support.errors import NmbenchError
 
 MODELS = [model.name for model in BASELINES.entries()]
-# Each task with one model in turn; and, among the slow tests, every model on the task with most phases and partitions.
+# Fast tests pair each task with one model; slow tests run every model on the task with most phases and partitions.
 TURN = {(task.name, MODELS[i % len(MODELS)]) for i, task in enumerate(TASKS.entries())}
 ALL = [
     *sorted(TURN),
@@ -28,12 +28,12 @@ ALL = [
 
 
 def stored(experiment, seed=0):
-    """The configuration as a reader of a CSV has it."""
+    """The configuration after a round trip through JSON, as in a CSV."""
     return Configuration.from_json(experiment.configuration(seed).to_json())
 
 
 def of_command(line):
-    """What `nmbench.run` resolves a command line to, and its seeds."""
+    """The experiment and the seeds that `nmbench.run` resolves a command line to."""
     environment, words = [], shlex.split(line)
     while "=" in words[0]:
         environment.append(words.pop(0))
@@ -49,7 +49,7 @@ def of_command(line):
 
 @pytest.mark.parametrize(("task", "model"), ALL)
 def test_configuration_and_command_give_the_same_run_id_for_every_model_and_task(task, model):
-    """Every protocol of every task; in turn with a budget, given sizes, a given rate, other steps and another data seed."""
+    """Every protocol, as it is and with one change: a budget, sizes, a learning rate, other steps or another data seed."""
     registered, free = TASKS.get(task), BASELINES.get(model).free_size
     budget = {"budget": 900, "allow_budget_miss": True}
     variants = [{"data_seed": 3}, {"hparams": {free: 12}}, {"learning_rate": 3e-4}, {"steps": 77}, budget]
@@ -80,7 +80,7 @@ FLAGS = {
 
 
 @pytest.mark.parametrize("flags", FLAGS)
-def test_the_command_is_as_short_as_what_a_user_would_type(flags):
+def test_the_command_is_as_short_as_a_user_would_type_it(flags):
     experiment = resolution.resolve(Request(model="nmrnn", task="element_finder", **FLAGS[flags]))
     line = command_of(stored(experiment), seeds=range(10))
     order = lambda text: sorted(word for word in text.split() if not word.startswith(("python", "-m")))
@@ -98,7 +98,7 @@ def test_a_tuned_learning_rate_is_kept_and_the_command_tunes_again():
     config = stored(experiment, 7)
     assert resolve_again(config).run_id(7) == experiment.run_id(7)
     assert "--tune" in command_of(config).split()
-    # One that was tuned and shipped beside the model needs no flag.
+    # A tuned learning rate that nmbench ships with the model needs no flag.
     shipped = resolution.resolve(Request(model="lrrnn", task="element_finder"))
     assert shipped.learning_rate.tuning_runs > 0
     assert command_of(stored(shipped), seeds=range(10)) == ("python -m nmbench.run --model=lrrnn --task=element_finder")
@@ -130,7 +130,7 @@ def test_settings_of_jax_that_change_results_are_part_of_the_configuration(monke
 
 
 def test_whole_numbers_in_float_settings_keep_their_run_id(toy_task):
-    """A model may give a float hyperparameter as 10; its run id says 10, and so must the rebuilt one's."""
+    """A model may set a float hyperparameter to 10. The configuration then contains 10, and so must the rebuilt one."""
     register_baseline("whole", free_size="N", settings={"toy": {"tau": 10}})(make_pair)
     experiment = resolution.resolve(Request(model="whole", task="toy"))
     assert '"tau":10,' in experiment.configuration(0).to_json().replace("}", ",")
@@ -141,7 +141,7 @@ def test_whole_numbers_in_float_settings_keep_their_run_id(toy_task):
 
 
 def make_pair(spec, N: int, tau: float = 2.0, word: str = "x"):
-    """A linear map of the inputs, `N` times."""
+    """A linear map of the inputs with `N` hidden units."""
     import jax.numpy as jnp
 
     from nmbench import concat_inputs
@@ -205,7 +205,7 @@ def test_invalid_configurations_are_refused(toy_task, label):
 
 
 def test_the_flags_of_a_configuration_are_complete(toy_task):
-    """`to_argv` leaves nothing to defaults, so it gives the same run whatever the defaults become."""
+    """`to_argv` gives every flag, so the run stays the same if defaults change."""
     experiment = resolution.resolve(Request(model="rnn", task="toy", budget=109, data_seed=2, learning_rate=0.5))
     flags = stored(experiment, 4).to_argv()
     assert {"--model=rnn", "--task=toy", "--protocol=matched", "--budget=109", "--steps=40", "--data_seed=2"} <= set(flags)

@@ -1,4 +1,4 @@
-"""One cell: what its run key depends on, and what a protocol with several phases leaves in a row."""
+"""One experiment: what its run id depends on, and what a protocol with several phases records in a row."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from nmbench.training import trainer
 
 @pytest.fixture
 def register(toy_task, monkeypatch):
-    """Put a changed toy task into the registry in place of the other."""
+    """Replace the toy task in the registry by a changed one."""
 
     def put(**changes):
         task = dataclasses.replace(toy_task, **changes)
@@ -38,7 +38,7 @@ def two_phases(**second):
     return (Protocol(name="matched", phases=phases, validate_every=2),)
 
 
-def test_the_run_key_changes_with_training_data_and_validation_sets(toy_task, register):
+def test_the_run_id_changes_with_training_data_and_validation_sets(toy_task, register):
     before = resolve().run_id(0)
     assert resolve().run_id(0) == before
     double = lambda: jax.tree.map(lambda a: 2 * a, toy_task.training["train"].make())
@@ -57,19 +57,19 @@ def test_the_run_key_changes_with_training_data_and_validation_sets(toy_task, re
     assert resolve().run_id(0) != first.run_id(0)
 
 
-def test_stages_are_judged_on_the_test_set_and_recorded(toy_task, register, tmp_path):
+def test_stages_are_evaluated_on_the_test_set_and_recorded(toy_task, register, tmp_path):
     metric = dataclasses.replace(toy_task.metrics[0], stages=("early", "never"))
     other = dataclasses.replace(metric, name="unstaged", stages=())
     task = register(metrics=(metric, other), protocols=two_phases(relative_rate=10.0))
-    cell = resolve()
+    experiment = resolve()
     store = Store(tmp_path)
     store.prepare()
-    (row,) = running.run_seeds(cell, [0], store)
+    (row,) = running.run_seeds(experiment, [0], store)
     early = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 5}))
     early = dataclasses.replace(early, phases=early.phases[:1])
-    (trained,), _ = trainer.train(early.training_setup(), [trainer.TrainingRun(0, cell.learning_rate.value)])
+    (trained,), _ = trainer.train(early.training_setup(), [trainer.TrainingRun(0, experiment.learning_rate.value)])
     arrays = task.frozen("test").arrays
-    predictions = np.asarray(cell.model.apply(trained.params, task.unpack(arrays).inputs))
+    predictions = np.asarray(experiment.model.apply(trained.params, task.unpack(arrays).inputs))
     expected = task.evaluate(predictions, arrays)
     assert row["metrics.mse.early"] == pytest.approx(expected["values"]["mse"], rel=1e-5)
     assert row["metrics.mse.early"] != pytest.approx(row["value"], rel=1e-3)
@@ -92,5 +92,5 @@ def test_tuning_counts_every_validation_set_once_at_its_last_use():
 
 def test_the_learning_rate_of_the_user_reaches_every_phase(toy_task, register):
     register(protocols=two_phases(relative_rate=0.1))
-    cell = resolve(learning_rate=0.5)
-    assert [p["learning_rate"] for p in cell.resolved_protocol()["phases"]] == [0.5, 0.05]
+    experiment = resolve(learning_rate=0.5)
+    assert [p["learning_rate"] for p in experiment.resolved_protocol()["phases"]] == [0.5, 0.05]

@@ -1,4 +1,4 @@
-"""Counts of the publication, budgets reached, golden shapes."""
+"""Parameter counts: those of the publication, sizes chosen for a budget, and golden shapes."""
 
 import json
 import math
@@ -76,17 +76,17 @@ def test_counts_at_the_published_sizes_on_other_specs(model, spec, hparams, expe
         ("mwg_rank1", "paper", {"nmrnn_linear": 982}),
         ("mwg_rank3", "paper", {"nmrnn": 1059, "lrrnn": 1061, "rnn": 1086, "lstm": 1155}),
         ("mwg_rank3_code", "paper_code", {"nmrnn": 1059, "lrrnn": 1061, "rnn": 1086, "lstm": 1155}),
-        # Published with three context channels; a row counts the weights of the fourth too, since retraining learns them.
+        # Published counts have three context channels; a row also counts the weights of the fourth, which retraining learns.
         ("multitask", "paper", {"nmrnn": 1786 + 20, "lrrnn": 1503 + 100, "rnn": 489 + 18, "lstm": 504 + 4 * 8}),
     ],
 )
 def test_paper_protocols_take_the_published_sizes(task, protocol, expected):
     for model, count_ in expected.items():
-        cell = resolution.resolve(Request(model=model, task=task, protocol=protocol))
-        assert (cell.sizing.actual, cell.sizing.target) == (count_, None), model
+        experiment = resolution.resolve(Request(model=model, task=task, protocol=protocol))
+        assert (experiment.sizing.actual, experiment.sizing.target) == (count_, None), model
 
 
-def test_settings_and_rates_name_tasks_and_protocols_that_exist():
+def test_settings_and_learning_rates_name_existing_tasks_and_protocols():
     known = {f"{e.name}/{p.name}" for e in TASKS.entries() for p in TASKS.get(e.name).protocols}
     known |= {e.name for e in TASKS.entries()}
     for entry in BASELINES.entries():
@@ -95,11 +95,11 @@ def test_settings_and_rates_name_tasks_and_protocols_that_exist():
 
 
 def golden_now(budgets=BUDGETS) -> dict:
-    """What the golden file should hold: names, shapes and totals per task, budget and model; default budgets always."""
+    """Contents of the golden file: shapes and totals per task, budget and model; default budgets are always included."""
     table, traced, shapes_of = {}, {}, sizing.shapes
 
     def remembered(baseline, spec, hparams):
-        """Tasks of the same channels, and budgets, share what has been traced."""
+        """Shapes from a cache: experiments with the same channels and sizes are traced once."""
         channels = [(*path, leaf.channels) for path, leaf in tree.flatten_with_path(spec.inputs)]
         key = baseline.name, str(channels), spec.output_size, tuple(sorted(hparams.items()))
         if key not in traced:
@@ -123,10 +123,10 @@ def golden_now(budgets=BUDGETS) -> dict:
     return table
 
 
-def test_shapes_at_default_budgets_are_the_golden_ones():
-    """If a change is meant, regenerate: python tests/golden/regenerate.py, and look at the diff.
+def test_shapes_at_default_budgets_equal_the_golden_file():
+    """After an intended change, run `python tests/golden/regenerate.py` and check the diff.
 
-    Models take their golden free size. That it is the one closest to the budget is checked by the slow test below.
+    Models take the free size of the golden file. The slow test below checks that it is the closest to the budget.
     """
     golden, traced = json.loads(GOLDEN.read_text()), {}
     for task_entry in TASKS.entries():
@@ -144,7 +144,7 @@ def test_shapes_at_default_budgets_are_the_golden_ones():
 
 
 @pytest.mark.slow
-def test_shapes_are_the_golden_ones():
+def test_all_shapes_equal_the_golden_file():
     assert golden_now() == json.loads(GOLDEN.read_text())
 
 
@@ -156,7 +156,7 @@ def test_every_baseline_lands_within_five_percent_of_the_default_budget():
 
 
 def test_bisection_finds_the_closest_size():
-    """Against an exhaustive search."""
+    """Compares with an exhaustive search."""
     baseline = BASELINES.get("rnn")
     for budget in (24, 100, 517, 518, 3001):
         sized = sizing.size_to_budget(baseline, MWG, baseline.hparams, budget, allow_miss=True)
@@ -192,7 +192,7 @@ def test_too_small_and_missed_budgets_are_refused():
 
 @pytest.mark.parametrize("count_of", [lambda n: 7 * n, lambda n: n**3 + n, lambda n: 40 + 5 * (n // 3), lambda n: 3 * n * n])
 def test_bisection_finds_the_closest_size_of_any_growing_count(monkeypatch, count_of):
-    """Linear, cubic, in stairs, quadratic: against an exhaustive search."""
+    """Linear, cubic, stepwise and quadratic counts, compared with an exhaustive search."""
     monkeypatch.setattr(sizing, "shapes", lambda baseline, spec, hparams: {"m|w": (count_of(hparams["N"]),)})
     for budget in (41, 100, 101, 990, 5000):
         sized = sizing.size_to_budget(BASELINES.get("rnn"), MWG, {}, budget, allow_miss=True)

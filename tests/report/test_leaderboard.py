@@ -21,11 +21,11 @@ def render(made, form, wide=False):
     return leaderboard.render(tables, overall_rankings(tables), form, wide)
 
 
-def test_the_terminals_table_is_literal():
+def test_terminal_table_equals_literal_text():
     text = render(rows("b", [3.0] * 8) + rows("a", [1.0] * 7) + [diverged(model="a", seed=7)], "terminal")
     title, table, heading, metrics, notes, legend = text.split("\n\n")
     assert title == "made_up v1, protocol matched, budget 500: mse (lower is better)"
-    # Differences of 2 in seven seeds and of -1 in one: 4 of 256 arrangements lie as far out.
+    # Differences are 2 in seven seeds and -1 in one; 4 of 256 assignments of signs are as extreme.
     assert table.splitlines() == [
         "rank  model  group       params       seeds  median  95%     score  s/seed",
         "----  -----  -----  -----------  ----------  ------  ------  -----  ------",
@@ -115,7 +115,7 @@ def test_names_are_escaped(form, shown):
     assert line["label"] == NAME
 
 
-def test_latex_tables_are_environments_with_caption_and_label_of_their_own():
+def test_each_latex_table_has_its_own_environment_caption_and_label():
     made = rows("[x]", [v * 1e-5 for v in A], "a_b") + rows("*y", [v * 1e-5 for v in A], "a-b")
     text = render(made, "latex")
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\toprule") == 2

@@ -81,7 +81,7 @@ def make_page(folder, *paths):
 
 
 class Parsed(html.parser.HTMLParser):
-    """Elements as (name, attributes), and the text of the page without that of script and style."""
+    """The elements of a page as (name, attributes), and its text without scripts and styles."""
 
     def __init__(self, text):
         super().__init__()
@@ -110,7 +110,7 @@ def test_a_page_of_real_runs_is_complete_and_self_contained(trained, toy_task, t
     # Names are text everywhere, and the only script is the page's own.
     assert len(found.all("script")) == 1 and SCRIPT not in text and found.text.count(SCRIPT) >= 4
     assert "a$b_{c}$" in found.text
-    # Nothing is loaded.
+    # The page loads nothing.
     assert not re.search(r"https?://|//[a-z]|url\((?!#)|@import", re.sub(r"<script>.*</script>", "", text, flags=re.S))
     assert not any({"src", "srcset", "poster", "data"} & set(a) for _, a in found.elements)
     assert all(a["href"] == "data:," for a in found.all("link"))
@@ -269,7 +269,7 @@ def colours():
 
 
 def contrast(a, b):
-    """Contrast ratio of WCAG 2 of two colours, 1 .. 21."""
+    """Contrast ratio of two colours by WCAG 2, 1 .. 21."""
 
     def luminance(colour):
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -27,7 +27,7 @@ def rows(model, values, task="made_up", protocol="matched", **changes):
 
 
 def config(row, **changes):
-    """`row` with another configuration, and so another run id."""
+    """`row` with a changed configuration and the run id that follows from it."""
     text = schema.canonical_json(json.loads(row["config_json"]) | changes)
     return row | {"config_json": text, "run_id": f"{row['run_id']}.{hashlib.sha256(text.encode()).hexdigest()[:12]}"}
 
@@ -68,12 +68,12 @@ def test_verdicts_by_model(write):
         "up": "worse",
     }
     line = frame.set_index("model_b").loc["up"]
-    # Eight differences of one sign: 2 / 2**8, three lines with a p.
+    # Eight differences of one sign give p = 2 / 2**8; Holm corrects for the three lines that have a p.
     assert line.p == pytest.approx(2 / 256) and line.p_holm == pytest.approx(6 / 256)
     assert line.difference == line.median_difference == 0.5
     assert (line.low, line.high) == (0.5, 0.5)
     assert (line.median_a, line.median_b) == (1.4375, 1.9375)
-    # Of 64 pairs B is better where A lies 5, 6 or 7 steps higher, 3 + 2 + 1, and ties at 4 steps, 4 pairs.
+    # Of 64 pairs, B is better in 3 + 2 + 1 (A is 5, 6 or 7 steps higher) and ties in 4 (A is 4 steps higher).
     assert line.improvement == 8 / 64
     assert (line.seeds_a, line.seeds_b, line.shared, line.pairing) == (8, 8, 8, "paired")
     one = frame.set_index("model_b").loc["one"]
@@ -94,7 +94,7 @@ def test_diverged_seeds_count_as_the_floor_and_are_counted(write):
     assert "8 (8 lost)" in report.render(frame, "terminal")
 
 
-def test_the_test_uses_only_seeds_of_both_files(write):
+def test_p_uses_only_seeds_of_both_files(write):
     base = write("a.csv", rows("m", A))
     late = write("b.csv", [make_row("m", s, 9.0 if s > 7 else A[s] - 0.1) for s in range(6, 12)])
     frame = compare_results([base, late])
@@ -105,7 +105,7 @@ def test_the_test_uses_only_seeds_of_both_files(write):
     assert (frame.shared[0], frame.pairing[0], frame.verdict[0]) == (0, "unpaired", "better")
 
 
-def test_models_of_one_file_are_listed(write):
+def test_models_in_only_one_file_are_listed(write):
     frame = compare_results([write("a.csv", rows("a", A)), write("b.csv", rows("b", A))])
     assert frame.verdict.tolist() == ["only in A", "only in B"]
     for form in report.FORMATS:
@@ -157,16 +157,16 @@ def test_holm_corrects_for_the_number_of_lines(write):
     assert frame[frame.budget == 1000].p_holm.tolist() == pytest.approx([4 / 256] * 2)
 
 
-def test_configurations_of_a_model_are_told_apart_and_matched(write):
+def test_configurations_of_a_model_are_distinguished_and_matched(write):
     small, large = [config(r, hparams={"N": 5}) for r in rows("m", A)], [config(r, hparams={"N": 9}) for r in rows("m", A)]
     frame = compare_results([write("a.csv", small, large), write("b.csv", large)])
     assert verdicts(frame) == {"m [N=5]": "only in A", "m [N=9]": "cannot tell"}
-    # The same configurations under other code.
+    # The same configurations with another engine version.
     newer = [config(r, engine=2) for r in [*small, *large]]
     frame = compare_results([write("a.csv", small, large), write("b.csv", newer)])
     assert verdicts(frame) == {"m [N=5]": "cannot tell", "m [N=9]": "cannot tell"}
     assert frame.changed.tolist() == ["engine None -> 2"] * 2
-    # One configuration each: a pair, and what differs is said.
+    # With one configuration each, the two are compared and their differences are named.
     frame = compare_results([write("a.csv", small), write("b.csv", large)])
     assert verdicts(frame) == {"m": "cannot tell"} and frame.changed.tolist() == ["hparams.N 5 -> 9"]
     assert "m: hparams.N 5 -> 9" in report.render(frame, "terminal")
@@ -280,7 +280,7 @@ def test_results_do_not_depend_on_other_rows_of_the_files(write):
     assert frame.low[0] < frame.difference[0] < frame.high[0]
 
 
-def test_tables_are_literal(write, tmp_path):
+def test_tables_equal_literal_text(write, tmp_path):
     base, new = write("a.csv", rows("m", A), rows("gone", A)), write("b.csv", rows("m", [v + 1 for v in A]))
     frame = compare_results([base, new])
     text = report.render(frame, "terminal").replace(str(tmp_path), "")
@@ -326,7 +326,7 @@ print(peak_rss_mb())
 
 @pytest.mark.slow
 def test_a_hundred_thousand_rows_fit_into_a_gigabyte(tmp_path):
-    """Two files of 5000 models with ten seeds each. The limit on time is for hangs; a time itself is for benchmarks."""
+    """Two files of 5000 models with ten seeds each. The timeout only catches hangs; benchmarks measure the time."""
     random = np.random.RandomState(0)
     for name in ("a.csv", "b.csv"):
         with open(tmp_path / name, "w") as file:
@@ -341,7 +341,7 @@ def test_a_hundred_thousand_rows_fit_into_a_gigabyte(tmp_path):
 
 
 def test_seeds_of_a_model_trained_elsewhere_are_one_experiment(write):
-    """Their configurations hold a hash of predictions each, which belongs to the run."""
+    """Each configuration contains a hash of predictions, which differs between seeds."""
     files = []
     for name, shift in (("a.csv", 0.0), ("b.csv", 1.0)):
         made = rows("mine", [v + shift for v in A])

@@ -3,7 +3,7 @@
 from nmbench.results import config_json
 
 
-def test_shared_configurations_equal_those_of_parsing():
+def test_shared_configurations_equal_parsed_ones():
     configs = config_json.SharedConfigs()
     for text, seed, expected in [
         ('{"a":1,"seed":3}', 3, '{"a":1}'),

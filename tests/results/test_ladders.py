@@ -1,4 +1,4 @@
-"""Ladders of budgets: the budget that first reaches the threshold, in tables, CSV, page and picture."""
+"""Ladders of budgets: the smallest budget that reaches the threshold, in tables, CSV, page and picture."""
 
 import csv
 import dataclasses
@@ -34,7 +34,10 @@ def row(toy_task):
 
 @pytest.fixture
 def made(row):
-    """up reaches at 500; back at 250, but not at 1000; never has no 500; one seed of three of lost diverged."""
+    """Rows of four models.
+
+    up reaches the threshold at 500, back at 250 but not at 1000; never has no run at 500; one seed of lost diverged.
+    """
     values = {
         "up": {250: [0.5, 0.5, 0.05], 500: [0.1, 0.1, 0.5], 1000: [0.01, 0.01, 0.01]},
         "back": {250: [0.05] * 3, 500: [0.05] * 3, 1000: [0.2] * 3},
@@ -73,7 +76,7 @@ def test_first_is_the_smallest_budget_whose_median_reaches_the_threshold(made):
     assert up.points[1].entry.score.value == pytest.approx(100 * (0.9 + 0.9 + 0.5) / 3)
 
 
-def test_a_higher_metric_reaches_from_below(made):
+def test_a_metric_where_higher_is_better_reaches_the_threshold_from_below(made):
     turned = [
         r | {"higher_is_better": True, "floor": -1.0, "ceiling": 0.0, "value": None if r["value"] is None else -r["value"]}
         for r in made
@@ -113,7 +116,7 @@ def test_models_trained_differently_at_another_budget_are_named(row):
     assert "a was not trained in the same way at all budgets: protocol.phases.0.steps 300 -> 600." in text
 
 
-def test_labels_that_are_numbers_are_left_out_and_named(row):
+def test_numbered_labels_are_left_out_and_named(row):
     odd = [
         row("a", budget, 0, 0.5, run_id=f"{budget}{x}", config_json=json.dumps({"seed": 0, "x": x}))
         for budget in (250, 500)
@@ -124,7 +127,7 @@ def test_labels_that_are_numbers_are_left_out_and_named(row):
     assert ladder.left_out == ("a [x=same beg #1]", "a [x=same beg #2]")
 
 
-def test_the_terminals_ladder_is_literal(made):
+def test_terminal_ladder_equals_literal_text(made):
     text = leaderboard.of_rows(made)
     _, _, after = text.partition("toy v1, protocol matched, budgets 250, 500, 1000: mse (lower is better)\n\n")
     heading, scores, second, medians, notes, _ = after.split("\n\n")
@@ -147,7 +150,7 @@ def test_a_ladder_follows_its_tables_in_every_form(made, form):
     tables = tables_of(made)
     text = leaderboard.render(tables, [], form, wide=True, ladders=ladders(tables))
     assert text.index("budget 1000") < text.index("budgets 250, 500, 1000") and text.count("reached at") == 2
-    # A single budget has no ladder, and its text none either.
+    # For a single budget there is no ladder, and the text shows none.
     alone = tables_of([r for r in made if r["params_target"] == 500])
     assert leaderboard.render(alone, [], form, ladders=ladders(alone)) == leaderboard.render(alone, [], form)
 
@@ -190,7 +193,7 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
     assert group["ladder"] is None and group["plots"][1]["title"] == "Score and size"
 
 
-def test_a_ring_is_where_a_model_first_reaches_the_threshold(made):
+def test_a_ring_marks_where_a_model_first_reaches_the_threshold(made):
     figure = Figure()
     (ladder,) = ladders(tables_of(made))
     axis = figure.subplots()
@@ -202,7 +205,7 @@ def test_a_ring_is_where_a_model_first_reaches_the_threshold(made):
     assert [line.get_ydata()[0] for line in axis.lines if line.get_linestyle() == "--"][-1] == 0.1
 
 
-def test_a_picture_is_written_without_its_date(made, tmp_path):
+def test_a_picture_is_written_without_a_date(made, tmp_path):
     path = tmp_path / "l.svg"
     ladder_figures.write_picture(path, ladders(tables_of(made)))
     text = path.read_text()

@@ -17,7 +17,7 @@ def rows(model, values, task="made_up", first=0, **changes):
 
 
 def test_an_overall_ranking_by_hand():
-    # Two tasks of four seeds: neither alone tells a from b (2 / 16), eight differences of one sign do (2 / 256).
+    # Four seeds of one task cannot distinguish a from b (p = 2 / 16); eight differences in two tasks can (2 / 256).
     made = [row for task in ("t1", "t2") for row in rows("a", A[:4], task) + rows("b", [v + 1 for v in A[:4]], task)]
     assert {e.rank for table in tables_of(made) for e in table.entries} == {1}
     (overall,) = overall_rankings(tables_of(made))
@@ -29,7 +29,7 @@ def test_an_overall_ranking_by_hand():
     a, b = overall.entries
     assert a.score.value == 70.3125 and a.scores == (70.3125, 70.3125)  # mean of A[:4] is 1.1875
     assert b.score.value == 45.3125 and b.score.low < 45.3125 < b.score.high
-    # Resampling within tables: the interval of one table's mean, narrower by sqrt(2).
+    # Seeds are resampled within tables, so the interval is that of one table divided by sqrt(2).
     alone = tables_of(made)[0].entries[0].score
     assert (a.score.high - a.score.low) / (alone.high - alone.low) == pytest.approx(2**-0.5, abs=0.1)
     assert (overall.left_out, overall.unused) == ({}, ())

@@ -48,7 +48,7 @@ def test_an_entry_by_hand():
     a = by["a"]
     assert (a.model, a.reference, a.tied, a.params, a.deviation, a.lost) == ("a", False, (), 497, -0.006, 0)
     assert a.sample.seeds.tolist() == list(range(8)) and a.sample.values.tolist() == A
-    assert a.median.value == a.iqm.value == 1.4375  # of 1.375, 1.5 and of 1.25 .. 1.625
+    assert a.median.value == a.iqm.value == 1.4375  # means of 1.375, 1.5 and of 1.25 .. 1.625
     assert a.score.value == 64.0625  # 100 (1 - 1.4375 / 4)
     assert a.median.low < 1.4375 < a.median.high and a.score.low < 64.0625 < a.score.high
     assert (a.last, a.others, a.train_s, a.learning_rate, a.tuning_trials) == (1.9375, {"exact_match": 0.5}, 2.0, 0.01, 12)
@@ -67,7 +67,7 @@ def test_higher_is_better_reverses_the_order():
 def test_models_that_cannot_be_told_apart_share_a_rank():
     table, by = entries(rows("b", A[::-1]) + rows("a", A) + rows("c", [v + 2 for v in A]))
     assert [(e.rank, e.group, e.tied) for e in table.entries] == [(1, "a", ("b",)), (1, "a", ("a",)), (3, "b", ())]
-    # a - b is symmetric about zero; c is worse than both in all 8 seeds: 2 / 256, times 3.
+    # a - b is symmetric about zero; c is worse than both in all 8 seeds: p = 2 / 256, times 3 by Holm.
     assert table.least_p == pytest.approx(6 / 256)
     assert by["a"].median == by["b"].median
 
@@ -85,9 +85,9 @@ def test_one_seed_has_no_interval_and_no_rank_below_the_first():
     assert by["a"].median == by["a"].iqm == Estimate(1.0, None, None) and by["b"].score == Estimate(25.0, None, None)
 
 
-def test_the_test_uses_shared_seeds_and_the_estimates_all_seeds():
+def test_p_uses_shared_seeds_and_estimates_use_all_seeds():
     table, by = entries(rows("a", A) + rows("b", [v + 1 for v in A], first=2))
-    # Six shared seeds, 2 .. 7; b is later in the row, so all six differences have one sign: 2 / 64.
+    # Seeds 2 .. 7 are shared; b is 0.75 higher in all six, so p = 2 / 64.
     assert table.least_p == 2 / 64 and (by["a"].rank, by["b"].rank) == (1, 2)
     assert by["b"].sample.seeds.tolist() == list(range(2, 10)) and by["b"].median.value == 2.4375
 
@@ -133,7 +133,7 @@ def test_references_are_placed_by_their_value(toy_task):
     assert (reference.reference, reference.rank, reference.sample, reference.group) == (True, None, None, "")
     assert reference.median.value == pytest.approx(zero) and reference.median.low is None
     assert (by["good"].solved, by["bad"].solved, reference.solved) == (2, 0, None)
-    # Two of two, Wilson by hand: 1 / (1 + z**2 / 2).
+    # Wilson's lower limit for two of two seeds, by hand: 1 / (1 + z**2 / 2).
     assert by["good"].success.low == pytest.approx(1 / (1 + 1.959964**2 / 2), abs=1e-6) and by["good"].success.high == 1.0
     # The references and the threshold do not apply to rows of another test set.
     table, _ = entries([row | {"testset_sha256": "b" * 64} for row in better])
@@ -149,7 +149,7 @@ def test_rows_that_were_evaluated_differently_are_refused(field, value):
         tables_of(mine, other)
 
 
-def test_the_last_file_counts_for_a_run_in_several():
+def test_the_last_file_counts_for_a_run_in_several_files():
     _, by = entries(rows("a", A[:4]), rows("a", [9.0, 9.5], first=3, **{"metrics.more": 1.0}))
     a = by["a"]
     assert a.sample.seeds.tolist() == [0, 1, 2, 3, 4] and a.sample.values.tolist() == [1.0, 1.125, 1.25, 9.0, 9.5]
@@ -178,7 +178,7 @@ def test_too_many_entries_are_refused(monkeypatch):
         tables_of([row for m in "abc" for row in rows(m, A[:1])])
 
 
-def test_the_numbers_are_plain_python():
+def test_numbers_have_plain_python_types():
     (table,) = tables_of(rows("a", A) + rows("b", A))
     for entry in table.entries:
         plain = dataclasses.asdict(dataclasses.replace(entry, sample=None))

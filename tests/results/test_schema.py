@@ -19,7 +19,7 @@ def path(tmp_path):
     return file
 
 
-def test_rows_survive_the_csv(path):
+def test_rows_are_equal_after_a_csv_round_trip(path):
     rows = [make_row(), diverged(seed=1, run_id="nmrnn.made_up.s1")]
     assert csv_files.read_csv(path) == [schema.check_row(row, "x") for row in rows]
 
@@ -108,7 +108,7 @@ def test_damaged_files_are_refused_in_one_line(path, damage, message):
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
-def test_files_that_are_not_text(path, tmp_path):
+def test_files_that_are_not_text_are_refused(path, tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     for bad in (path, tmp_path, tmp_path / "missing.csv"):
         with pytest.raises(NmbenchError, match="cannot read"):
@@ -133,7 +133,7 @@ def test_mangled_files_are_read_or_refused_but_never_crash(path, data):
 
 @settings(max_examples=100, deadline=None)
 @given(model=st.text(st.characters(min_codepoint=32, codec="utf-8"), min_size=1, max_size=20).filter(str.strip))
-def test_any_printable_model_name_survives(model):
+def test_any_printable_model_name_is_equal_after_a_csv_round_trip(model):
     assume(not schema.CONTROL.search(model))
     row = schema.check_row(make_row(model=model, run_id="r"), "x")
     text = csv_files.to_csv([row])

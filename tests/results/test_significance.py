@@ -31,7 +31,7 @@ def ranks(samples):
 
 @pytest.mark.parametrize("statistic", [np.median, np.mean])
 def test_intervals_match_the_enumerated_bootstrap(statistic):
-    """Four seeds have 4**4 resamples: the percentiles of all of them, up to what drawing 2000 leaves open."""
+    """Four seeds have 4**4 resamples; limits from 2000 drawn ones lie within the exact percentiles 2 .. 3 and 97 .. 98."""
     values = np.array([0.0, 1.0, 3.0, 7.0])
     everything = statistic(values[np.indices((4,) * 4).reshape(4, -1)], axis=0)
     gap = significance.compare(sample(np.zeros(4)), sample(values))
@@ -41,7 +41,7 @@ def test_intervals_match_the_enumerated_bootstrap(statistic):
 
 
 def test_intervals_match_scipy():
-    """Up to what drawing resamples leaves open: the spread of SciPy's own bounds over ten generators."""
+    """Limits lie within the range of SciPy's limits over ten random generators, plus one standard deviation."""
     x, y = np.random.RandomState(0).randn(2, 12)
     for data, found in [
         ((y - x,), significance.compare(sample(x), sample(y))),
@@ -78,8 +78,8 @@ def test_intervals_of_differences_cover_and_p_is_uniform_without_a_difference():
         ([1.0, 2.0, -3.0], 1.0),
         ([3.0, 2.0, -1.0], 4 / 8),  # sums 6, 4 and their negatives reach 4
         ([1.0, 2.0, 3.0, 4.0], 2 / 16),
-        ([-1.0, 2.0, 3.0, 4.0], 4 / 16),  # 10 and 8
-        ([1.0, 1.0, 1.0, -1.0], 10 / 16),  # 4 once, 2 four times, and their negatives
+        ([-1.0, 2.0, 3.0, 4.0], 4 / 16),  # sums 10, 8 and their negatives reach 8
+        ([1.0, 1.0, 1.0, -1.0], 10 / 16),  # sums 4 (once), 2 (four times) and their negatives reach 2
         ([0.1, 0.2, -0.3, 0.0], 1.0),
         ([0.0, 0.0], 1.0),
     ],
@@ -90,9 +90,9 @@ def test_exact_p_of_pairs_by_hand(gap, p):
 
 
 def test_exact_p_of_groups_by_hand():
-    # 1, 2 | 3, 4: 6 divisions, of which this one and its mirror image lie outermost.
+    # 1, 2 | 3, 4 is one of 6 divisions; it and its mirror image are the most extreme.
     assert unpaired_p(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == pytest.approx(2 / 6)
-    # 0, 0, 0 | 1, 1: 10 divisions, one of them as high; two-sided twice that.
+    # 0, 0, 0 | 1, 1 is the only one of 10 divisions with so high a difference; the two-sided p is twice 1 / 10.
     assert unpaired_p(np.zeros(3), np.ones(2)) == pytest.approx(2 / 10)
     assert unpaired_p(np.ones(3), np.ones(2)) == 1.0
 
@@ -210,9 +210,9 @@ def test_ranks_count_the_models_that_are_significantly_better():
 
 def test_sharing_a_rank_is_not_transitive():
     zeros = np.zeros(8)
-    middle = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0])  # 3 of 8 differ from either side
+    middle = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0])  # differs from zeros in 3 of 8 seeds, from ones in 5
     found = ranks({"a": sample(zeros), "b": sample(middle), "c": sample(zeros + 1)})
-    # a-c: p = 2 / 256, by Holm times 3 below 0.05. a-b: 2 / 8. b-c: 2 / 32.
+    # a-c: p = 2 / 256, below 0.05 also after Holm's factor of 3. a-b: p = 2 / 8. b-c: p = 2 / 32.
     assert found == {"a": 1, "b": 1, "c": 2}
 
 

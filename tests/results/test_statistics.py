@@ -23,9 +23,9 @@ def test_samples_are_in_order_of_seed_and_lost_seeds_count_as_the_floor():
 def test_median_and_interquartile_mean_of_literal_values():
     values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 100.0])
     found = lambda x: tuple(estimate.value for estimate in statistics.median_and_interquartile_mean(x))
-    assert found(values) == (4.5, 4.5)  # the second of 3, 4, 5, 6
-    assert found(values[:5])[1] == 3.0  # of 2, 3, 4
-    assert found(np.array([1.0, 2.0, 9.0])) == (2.0, 4.0)  # a quarter is less than one seed
+    assert found(values) == (4.5, 4.5)  # the interquartile mean is that of 3, 4, 5, 6
+    assert found(values[:5])[1] == 3.0  # the mean of 2, 3, 4
+    assert found(np.array([1.0, 2.0, 9.0])) == (2.0, 4.0)  # a quarter is less than one seed, so all count
 
 
 def interquartile_mean(values):
@@ -49,7 +49,7 @@ def test_intervals_of_normal_samples_cover_the_truth(estimate):
     assert 0.92 <= covered <= 0.97
 
 
-def test_success_rate_is_wilsons():
+def test_success_rate_has_wilson_intervals():
     z = scipy.stats.norm.ppf(0.975)
     for hits, n in [(0, 1), (1, 1), (3, 10), (10, 10)]:
         share = hits / n
@@ -57,7 +57,7 @@ def test_success_rate_is_wilsons():
         half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
         found = statistics.success_rate(np.arange(n) < hits)
         np.testing.assert_allclose([found.value, found.low, found.high], [share, middle - half, middle + half], atol=1e-12)
-    # Ten of ten, by hand: 1 / (1 + z**2 / 10).
+    # The lower limit for ten of ten, by hand: 1 / (1 + z**2 / 10).
     np.testing.assert_allclose(statistics.success_rate(np.ones(10)).low, 0.7224672, atol=1e-7)
 
 

@@ -26,7 +26,7 @@ def folder(tmp_path):
     return tmp_path / "results"
 
 
-def test_a_run_is_stored_whole(folder):
+def test_a_stored_run_has_all_its_files(folder):
     write(folder, 0)
     run = folder / "runs" / "r0"
     assert sorted(p.name for p in run.iterdir()) == ["curve.csv", "params.safetensors", "per_trial.npz", "row.json"]
@@ -45,7 +45,7 @@ def test_a_run_can_be_replaced(folder):
     assert [p.name for p in (folder / "runs").iterdir()] == ["r0"]
 
 
-def test_a_failure_while_writing_leaves_nothing(folder):
+def test_a_failure_while_writing_leaves_no_files(folder):
     def fail(path):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
@@ -121,7 +121,7 @@ def test_a_damaged_run_folder_is_named(folder):
         Store(folder).collect()
 
 
-def test_a_row_nested_too_deeply_is_one_line(tmp_path):
+def test_a_row_nested_too_deeply_is_refused(tmp_path):
     (tmp_path / "runs" / "a").mkdir(parents=True)
     (tmp_path / "runs" / "a" / "row.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
     with pytest.raises(NmbenchError, match=r"cannot read .*row\.json"):

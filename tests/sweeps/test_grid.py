@@ -46,7 +46,7 @@ def test_shards_do_not_depend_on_stored_runs(sweep, points, jobs):
     assert [point.name for point in grid.build(sweep).points] == names_before
 
 
-def test_every_combination_is_there_once_and_impossible_ones_are_skipped(sweep):
+def test_every_combination_appears_once_and_impossible_ones_are_skipped(sweep):
     built = grid.build(dataclasses.replace(sweep, budgets=(160, 230, 3)))
     assert sorted(names(built)) == [("lstm", "toy", 160), ("lstm", "toy", 230), ("rnn", "toy", 160), ("rnn", "toy", 230)]
     assert [(combination.model, combination.budget) for combination in built.skipped] == [("rnn", 3), ("lstm", 3)]
@@ -117,7 +117,7 @@ def test_status_counts_stored_and_missing_runs(sweep, points, jobs):
 
 def test_estimates_follow_timed_runs(points):
     experiment, work = points[0].experiment, points[0].work
-    # 40 steps of 5 time steps of 12 trials.
+    # 40 training steps, each with 12 trials of 5 time steps.
     assert work == pytest.approx(200 * (estimate.PER_STEP + 12 * experiment.sizing.actual * estimate.PER_PRODUCT))
     estimator = estimate.Estimator()
     assert estimator.core_minutes(experiment, work, 3, False) == pytest.approx((estimate.PER_JOB + 3 * work) / 60)

@@ -34,7 +34,7 @@ SWEEP = (
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    """Arrays have at most 16 jobs, so 24 experiments need two."""
+    """A Slurm whose arrays have at most 16 jobs, so 24 experiments need two."""
     with cluster(tmp_path_factory.mktemp("slurm"), longest_array=16) as slurm, pytest.MonkeyPatch.context() as patch:
         for name, value in slurm.environment.items():
             patch.setenv(name, value)
@@ -100,7 +100,7 @@ class Sweep:
 
 
 def hold(pid):
-    """Hold a process with SIGSTOP, and wait until it has stopped, so that a later signal cannot overtake."""
+    """Hold a process with SIGSTOP, and wait until it has stopped, so that a later signal cannot arrive first."""
     os.kill(pid, signal.SIGSTOP)
     for _ in range(3000):
         if pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TZ":
@@ -110,7 +110,7 @@ def hold(pid):
 
 
 def continue_on_sigterm(pid):
-    """Let a held process continue once SIGTERM is pending for it, so that SIGTERM cannot arrive after its end."""
+    """Let a held process continue once SIGTERM is pending, so that SIGTERM arrives before the process ends."""
     for _ in range(3000):
         pending = re.findall(r"^S..Pnd:\s*(\w+)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         if any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in pending):
@@ -136,7 +136,7 @@ def test_jobs_that_are_cancelled_killed_preempted_or_requeued_give_every_row_onc
         harmed.append(run_id)
         if harm == "requeue":
             slurm.call("scontrol", "requeue", slurm_ids[run_id])
-        elif harm == "preempt":  # as Slurm does before the time limit, and before preemption on clusters that warn
+        elif harm == "preempt":  # Slurm sends this before the time limit and, on clusters that warn, before preemption
             parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
             os.kill(int(parent), signal.SIGUSR2)
         elif harm == "cancel":

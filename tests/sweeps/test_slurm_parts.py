@@ -1,4 +1,4 @@
-"""Parts of the Slurm executor, without Slurm: flags, options of sbatch, answers of Slurm's commands, outcomes of jobs."""
+"""Parts of the Slurm executor, without Slurm: flags, options of sbatch, output of Slurm's commands, outcomes of jobs."""
 
 import dataclasses
 import os
@@ -123,7 +123,7 @@ def test_missing_slurm_is_reported(monkeypatch):
         executor.SlurmExecutor(parsed()).check()
 
 
-def test_a_failing_command_is_one_line(tmp_path, monkeypatch):
+def test_a_failing_command_is_reported(tmp_path, monkeypatch):
     fake = tmp_path / "squeue"
     fake.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2\nexit 1\n")
     fake.chmod(0o755)
@@ -224,7 +224,7 @@ def test_outcomes_are_read_from_what_the_job_returned_or_from_its_rows(jobs, chi
     assert executor.stored_outcome(jobs[0], handle).error == "3 of 3 seeds diverged"
 
 
-def test_final_states_that_are_a_jobs_own_fault_become_rows(jobs):
+def test_final_states_caused_by_the_job_become_rows(jobs):
     store = Store(jobs[0].results_dir)
     assert "run the same sweep again to continue from its checkpoint" in executor.without_outcome(jobs[0], "CANCELLED").error
     assert "ended as NODE_FAIL" in executor.without_outcome(jobs[0], "NODE_FAIL").error

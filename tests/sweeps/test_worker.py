@@ -96,7 +96,7 @@ def test_time_limit(jobs, child, monkeypatch):
 
 
 def test_children_get_the_users_xla_flags_and_their_part_of_the_cores(jobs, child, monkeypatch):
-    monkeypatch.setattr(devices, "_users_flags", None)  # a worker of pytest-xdist inherits what its parent has set
+    monkeypatch.setattr(devices, "_users_flags", None)  # a pytest-xdist worker inherits the flags of its parent
     child("import os; print(sorted(os.sched_getaffinity(0)), os.environ.get('XLA_FLAGS'), flush=True); os._exit(2)")
     cores = sorted(os.sched_getaffinity(0))
     outcome = run(jobs[0], cores=cores[-1:])

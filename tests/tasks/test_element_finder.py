@@ -65,7 +65,7 @@ def test_frozen_sets_rebuild_byte_for_byte(task, split):
         assert array.dtype == frozen.arrays[name].dtype
 
 
-def test_sets_have_the_agreed_sizes_and_do_not_overlap(task):
+def test_sets_have_the_declared_sizes_and_do_not_overlap(task):
     columns = {}
     for split, n in {"validation": 2000, "test": 10000}.items():
         arrays = task.frozen(split).arrays

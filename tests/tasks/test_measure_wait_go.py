@@ -1,4 +1,4 @@
-"""Measure-Wait-Go against its definition (supplement C.2), its frozen sets, metrics and yardsticks."""
+"""Measure-Wait-Go against its definition (supplement C.2), its frozen sets, metrics and references."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def code():
 
 
 def cue_times(batch):
-    """(interval, t_measure, t_wait, t_go) of every trial, read from the input pulses alone."""
+    """(interval, t_measure, t_wait, t_go) of every trial, read only from the input pulses."""
     sensory = np.asarray(batch.inputs["sensory"])
     trials = []
     for b in range(sensory.shape[1]):
@@ -84,7 +84,7 @@ def test_training_trials_are_the_forty_of_the_supplement(task):
     assert all(phase.batch_size == 0 for protocol in task.protocols for phase in protocol.phases)
 
 
-def test_sets_hold_the_agreed_trials_and_do_not_overlap(task):
+def test_sets_contain_the_declared_trials_and_do_not_overlap(task):
     training = set(cue_times(task.training["train"].make()))
     validation, test = (cue_times(task.unpack(task.frozen(split).arrays)) for split in ("validation", "test"))
     # The varying time is the start or the delay.
@@ -98,7 +98,7 @@ def test_sets_hold_the_agreed_trials_and_do_not_overlap(task):
     assert (len(validation), len(test)) == {"mwg_rank1": (16, 30)}.get(task.name, (28, 150))
     assert dict(task.set_sizes) == {"validation": len(validation), "test": len(test)}
     assert not set(validation) & (set(test) | training)
-    # The rank-3 test sets hold the training trials, as the supplement says; mse_trained is about them.
+    # The rank-3 test sets contain the training trials, as in the supplement; mse_trained is their error.
     assert training & set(test) == (set() if task.name == "mwg_rank1" else training)
 
 
@@ -115,7 +115,7 @@ def test_frozen_sets_rebuild_byte_for_byte(task, split):
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(st.data())
 def test_any_times_that_fit_obey_the_definition(data):
-    """Random times through the builder: pulses, ramp, epochs, and a perfect answer's rise time of 0.9 I."""
+    """Trials with random times have correct pulses, ramps and epochs; a perfect answer has the rise time 0.9 I."""
     measure = data.draw(st.integers(0, 109 - 3), label="t_measure")
     delay = data.draw(st.integers(1, 109 - measure - 2), label="delay")
     interval = data.draw(st.integers(1, (109 - measure - delay) // 2), label="interval")
@@ -190,13 +190,13 @@ def test_errors_by_hand(code):
 
 
 def test_rise_time_by_hand():
-    """Crossings of 0.4 counted from go = 2 in six steps."""
+    """Rise times are crossings of 0.4, counted from go = 2; each trial has six steps."""
     go = np.full(6, 2)
     outputs = np.array(
         [
             [-0.5, -0.5, -0.5, 0.5, 0.5, 0.5],  # 0.9 of the way from step 2 to step 3
             [-0.5, -0.5, -0.5, -0.1, 0.4, 0.5],  # reaches 0.4 at step 4 and exceeds it right after
-            [0.5, 0.5, -0.5, -0.5, 0.3, 0.5],  # what comes before go does not count
+            [0.5, 0.5, -0.5, -0.5, 0.3, 0.5],  # values before go do not count
             [0.5, 0.5, 0.5, -0.5, -0.5, -0.5],  # above at go
             [-0.5, -0.5, -0.5, 0.0, 0.2, 0.4],  # never above
             [-0.5, -0.5, -0.5, 0.5, -0.5, 0.5],  # the first crossing counts
@@ -205,7 +205,7 @@ def test_rise_time_by_hand():
     np.testing.assert_allclose(mwg.rise_time(outputs, go), [0.9, 2.0, 2.5, 0.0, 4.0, 0.9])
 
 
-def test_metrics_are_primary_first(task):
+def test_the_primary_metric_comes_first(task):
     names = [m.name for m in task.metrics]
     trained = [] if task.name == "mwg_rank1" else ["mse_trained"]
     assert names == ["mse_extrapolated", *trained, "mse_interpolated", "mse", "interval_error"]
@@ -213,7 +213,7 @@ def test_metrics_are_primary_first(task):
     judged = task.evaluate(np.zeros((110, task.set_sizes["test"], 1)), arrays)
     every = {str(i) for i in TEST_INTERVALS[task.name]}
     assert {name: set(labels) for name, labels in judged["conditions"].items()} == {"mse": every, "interval_error": every}
-    # Answering 0 never crosses: all steps from go to the end are counted, against 0.9 I.
+    # The answer 0 never crosses, so its rise time is all steps from go to the end; the correct one is 0.9 I.
     np.testing.assert_allclose(
         judged["per_trial"]["interval_error"], 110 - arrays["t_go"] - 0.9 * arrays["interval"], atol=1e-5
     )
@@ -236,11 +236,12 @@ def test_references_reach_floor_threshold_and_ceiling(task):
     assert task.metrics[-1].floor == pytest.approx(0.9 * interval_errors.mean(), abs=1e-5)
 
 
-def test_yardsticks_have_the_values_computed_independently():
-    """Ramp of 15: 9.5e-4 and 1.14e-2; clamped: 5.7e-3 extrapolated; best constant 0.227 on each group and on all trials.
+def test_references_have_independently_computed_errors():
+    """Mean squared errors of the references on the rank-3 tasks.
 
-    The plain loop gives the same as the metrics. Delay and start being interchangeable in t_go = 15 + I + value, the two
-    rank-3 tasks have the same targets and so the same yardsticks.
+    A fixed ramp of 15 steps has 9.5e-4 on trained and 1.14e-2 on extrapolated intervals; the clamped interval has 5.7e-3
+    on extrapolated ones; the best constant has 0.227 on each group and on all trials. The plain loop and the metrics
+    agree. Both tasks have t_go = 15 + I + value, so they have the same targets and the same references.
     """
 
     def target(t, go, duration):
@@ -282,7 +283,7 @@ def test_yardsticks_have_the_values_computed_independently():
 
 
 def test_paper_protocols_follow_the_supplement(code):
-    """Rank 3: 10k + 10k + 50k steps of the NM-RNN, in either order; 70k of the LR-RNN; the vanilla RNN at 1e-3."""
+    """Rank 3: 10k + 10k + 50k steps for the NM-RNN, in either order; 70k for the LR-RNN; 50k for the RNN and LSTM."""
     paper, other = code.protocol("paper"), code.protocol("paper_neuromodulation_first")
     subnetworks = ["output_subnetwork", "neuromodulatory_subnetwork"]
     for protocol, order in ((paper, subnetworks), (other, subnetworks[::-1])):

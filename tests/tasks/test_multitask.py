@@ -12,7 +12,7 @@ from nmbench.training.trainer import TrainingRun, train
 from support.pro_anti import check_trials
 
 SPLITS = ("train", "validation", "test", "retrain", "validation_retrain")
-# Training data lie in no manifest, so they are pinned here; a change raises the task's version.
+# No manifest contains the training data, so their hashes are here; after a change, raise the task's version.
 TRAINING_SHA256 = {"train": "86823c86dd2aad2d", "retrain": "353ef716737cf4ac"}
 
 
@@ -49,7 +49,7 @@ def test_tasks_of_every_set(task, split, counts):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_context_is_one_hot_constant_and_says_the_task(task, split):
+def test_context_is_one_hot_constant_and_identifies_the_task(task, split):
     arrays = task.draw_set(split)
     inputs = task.unpack(arrays).inputs
     assert set(inputs) == {"sensory", "context"}
@@ -61,8 +61,8 @@ def test_context_is_one_hot_constant_and_says_the_task(task, split):
     task.spec.validate_inputs(inputs)
 
 
-def test_the_first_phase_never_lights_the_fourth_context_channel(task):
-    """Neither in training nor in validation; retraining lights nothing else."""
+def test_the_first_phase_never_uses_the_fourth_context_channel(task):
+    """Its training and validation data are 0 there; retraining uses no other context channel."""
     for protocol in task.protocols:
         for model in ("nmrnn", "lstm"):
             first, second = protocol.phases_for(model)
@@ -70,7 +70,7 @@ def test_the_first_phase_never_lights_the_fourth_context_channel(task):
                 assert not batch.inputs["context"][..., 3].any()
             for batch in (task.training[second.data].arrays(), task.unpack(task.frozen(second.validation).arrays)):
                 assert batch.inputs["context"][..., 3].all()
-                # But for the noise that the authors' code adds.
+                # The authors' code adds noise to these channels.
                 assert protocol.name == "paper_code" or not batch.inputs["context"][..., :3].any()
 
 
@@ -103,14 +103,14 @@ def test_training_data_are_fixed(task):
 
 
 def test_no_trial_is_shared_by_two_sets(task):
-    """Angles are 53-bit numbers: a shared one would be a shared trial. Nor is one shared with the single tasks."""
+    """Angles have 53 random bits, so an equal angle means an equal trial. The single tasks are included."""
     angles = [task.draw_set(split)["theta_in"] for split in SPLITS]
     angles += [TASKS.get(name).draw_set(split)["theta_in"] for name in trials.NAMES for split in SPLITS[:3]]
     assert len(set(np.concatenate(angles).tolist())) == sum(map(len, angles)) == 8900 + 4 * 4500
 
 
 def test_metrics_are_reported_per_task(task):
-    """Right on Pro, opposite on Anti: half correct, all correct as published."""
+    """Answers are right on Pro and opposite on Anti: half are correct, all are correct by the published metric."""
     arrays = task.frozen("test").arrays
     judged = task.evaluate(trials.response(arrays, arrays["theta_in"]), arrays)
     assert judged["values"]["percent_correct"] == 50.0
@@ -134,11 +134,11 @@ def test_reference_rows(task):
     assert values["best constant"]["mse"] == pytest.approx(task.metrics[2].floor, abs=1e-9)
 
 
-def test_retraining_moves_only_part_of_every_model(task):
+def test_retraining_trains_only_part_of_every_model(task):
     for entry in BASELINES.entries():
         for protocol in task.protocols:
-            cell = resolution.resolve(Request(model=entry.name, task="multitask", protocol=protocol.name))
-            first, second = cell.resolved_protocol()["phases"]
+            experiment = resolution.resolve(Request(model=entry.name, task="multitask", protocol=protocol.name))
+            first, second = experiment.resolved_protocol()["phases"]
             assert (first["partition"], first["data"], first["validation"]) == ("learned", "train", "validation")
             modulated = entry.name.startswith("nmrnn")
             assert second["partition"] == ("neuromodulatory_subnetwork" if modulated else "input_weights")
@@ -148,6 +148,8 @@ def test_retraining_moves_only_part_of_every_model(task):
 
 
 def test_both_phases_train(task):
-    cell = resolution.resolve(Request(model="rnn", task="multitask", protocol="smoke", steps=4, hparams={"N": 3}, devices=1))
-    (trained,), _ = train(cell.training_setup(), [TrainingRun(0, 1e-2)])
+    experiment = resolution.resolve(
+        Request(model="rnn", task="multitask", protocol="smoke", steps=4, hparams={"N": 3}, devices=1)
+    )
+    (trained,), _ = train(experiment.training_setup(), [TrainingRun(0, 1e-2)])
     assert trained.diverged_at is None and [point.step for point in trained.curve] == [2, 4]

@@ -17,7 +17,7 @@ from nmbench.tasks import _pro_anti_trials as trials
 from support.pro_anti import DURATIONS, check_trials
 
 SINGLE = ("delay_pro", "delay_anti", "memory_pro", "memory_anti")
-# Training data lie in no manifest, so they are pinned here; a change raises the task's version.
+# No manifest contains the training data, so their hashes are here; after a change, raise the task's version.
 TRAINING_SHA256 = {
     "delay_pro": "6a3711ea657487d5",
     "delay_anti": "3bc9e3a4416c10fa",
@@ -68,7 +68,7 @@ def test_durations_are_uniform_in_seconds(kind):
     assert np.all(np.abs(counts - n / 20) < 5 * np.sqrt(n / 20))
 
 
-def test_noise_is_off_by_default_and_of_the_size_asked_for():
+def test_noise_is_off_by_default_and_has_the_requested_size():
     arrays = trials.draw_mixture(np.random.RandomState(1), 2000, 4)
     clean = trials.unpack(arrays, context=True)
     noisy = trials.unpack(arrays, context=True, input_noise=0.3, noise_seed=7)
@@ -107,7 +107,7 @@ def judge(predictions, arrays):
         ("delay_pro", 1.0, 1.0, 100, 100),
         ("delay_pro", 1.0, 1.0 + 0.31, 100, 100),
         ("delay_pro", 1.0, 1.0 - 0.32, 0, 0),
-        ("delay_pro", 1.0, 1.0 + math.pi, 0, 100),  # opposite: Pro and Anti are the same to the published metric
+        ("delay_pro", 1.0, 1.0 + math.pi, 0, 100),  # opposite: the published metric does not distinguish Pro and Anti
         ("memory_anti", 1.0, 1.0 + math.pi, 100, 100),
         ("memory_anti", 1.0, 1.0, 0, 100),
         ("memory_anti", 6.2, 6.2 - math.pi + 0.1, 100, 100),
@@ -152,7 +152,7 @@ def test_zero_and_non_finite_answers_do_not_warn():
 
 
 def _correct_in_plain_python(predictions, arrays, i):
-    """Percent correct of trial i, written as the supplement says it, with complex numbers instead of angles."""
+    """Percent correct of trial i, written from the supplement's text, with complex numbers instead of angles."""
     if any(predictions[t, i, 0] <= 0.5 for t in range(int(arrays["go"][i]))):
         return 0.0
     sign = -1 if trials.NAMES[arrays["task"][i]].endswith("anti") else 1
@@ -224,7 +224,7 @@ def test_training_data_are_fixed(task):
 
 
 def test_no_trial_is_shared_by_two_sets():
-    """Angles are 53-bit numbers: a shared one would be a shared trial."""
+    """Angles have 53 random bits, so an equal angle means an equal trial."""
     seen, drawn = set(), 0
     for name in SINGLE:
         for split in ("train", "validation", "test"):
@@ -238,5 +238,5 @@ def test_every_model_resolves_under_every_protocol(task):
     assert [p.name for p in task.protocols] == ["matched", "paper", "smoke"]
     for entry in BASELINES.entries():
         for protocol in task.protocols:
-            cell = resolution.resolve(Request(model=entry.name, task=task.name, protocol=protocol.name))
-            assert cell.n_test == 1000
+            experiment = resolution.resolve(Request(model=entry.name, task=task.name, protocol=protocol.name))
+            assert experiment.n_test == 1000

@@ -1,4 +1,4 @@
-"""What the fingerprint of the training code covers."""
+"""The files and the changes that the fingerprint of the training code covers."""
 
 import ast
 import pathlib
@@ -11,7 +11,7 @@ from nmbench.contracts import fingerprints
 from nmbench.training import checkpoints
 
 PACKAGE = pathlib.Path(nmbench.__file__).parent
-# Imported by the training code, but without influence on how training continues: fingerprints, frozen data, tuning records.
+# The training code imports these files, but they do not affect how training continues.
 NO_INFLUENCE = {
     "contracts/fingerprints.py",
     "contracts/frozen_sets.py",
@@ -21,7 +21,7 @@ NO_INFLUENCE = {
 
 
 def imported(path):
-    """Files of the rooms training and contracts that a file imports."""
+    """Files of the folders training and contracts that a file imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nmbench."):
@@ -31,7 +31,7 @@ def imported(path):
     return {name for name in found if name.startswith(("training/", "contracts/"))}
 
 
-def test_the_training_code_is_all_that_the_trainer_imports():
+def test_the_training_code_lists_all_imports_of_the_trainer():
     found, waiting = set(), {"training/trainer.py"}
     while waiting:
         name = waiting.pop()
@@ -41,7 +41,7 @@ def test_the_training_code_is_all_that_the_trainer_imports():
 
 
 @pytest.mark.parametrize("name", ["training/trainer.py", "contracts/unroll.py"])
-def test_prose_keeps_checkpoints_valid_and_a_number_does_not(tmp_path, name):
+def test_comments_keep_checkpoints_valid_and_code_changes_do_not(tmp_path, name):
     for file in checkpoints.TRAINING_CODE:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         shutil.copy(PACKAGE / file, tmp_path / file)

@@ -1,4 +1,4 @@
-"""Chunks executed in pieces: the result is the same to the bit, and progress is reported in between."""
+"""Chunks executed in pieces: the result is bit for bit the same, and progress is reported in between."""
 
 import time
 
@@ -14,7 +14,7 @@ from nmbench.training.trainer import Trainer, TrainingRun, TrainingSetup
 
 
 class Clock:
-    """A `time.perf_counter` that only moves when the test moves it."""
+    """A `time.perf_counter` that advances only when the test advances it."""
 
     def __init__(self):
         self.now = 0.0
@@ -41,12 +41,12 @@ def test_pieces_last_about_two_seconds(clock):
     length.finish(20)
     assert length.report_due() and not length.report_due()
     assert length.start(226) == 1
-    length.finish(1)  # in no time at all
+    length.finish(1)  # the clock has not advanced
     assert length.start(225) == 225
 
 
 def test_pieces_give_the_result_of_the_whole_chunk(toy_task, monkeypatch):
-    """Three steps at a time, a report after each piece: equal parameters, curves and selection."""
+    """With pieces of three steps and a report after each, parameters, curves and selection are the same."""
     baseline = BASELINES.get("rnn")
     model = baseline.build(toy_task.spec, {**baseline.hparams, "N": 5})
     setup = TrainingSetup(model=model, task=toy_task, baseline=baseline, phases=[Phase(steps=20)], validate_every=10)

@@ -1,4 +1,4 @@
-"""Snapshots: training resumed from any of them, through a file and back, gives the same result to the bit."""
+"""Snapshots: training resumed from any of them, through a file and back, gives bit for bit the same result."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.slow
-def test_every_snapshot_leads_to_the_same_result(toy_task, tmp_path):
+def test_resuming_from_a_snapshot_gives_the_same_result(toy_task, tmp_path):
     """Two phases with different optimisers and partitions; one run of three diverges."""
     whole, kept = train(toy_task)
     assert [(k[0].phase, k[0].step) for k in kept] == [(0, 0), (0, 10), (0, 20), (0, 25), (1, 0), (1, 10), (1, 15)]

@@ -1,4 +1,4 @@
-"""Which rows test the claims: default sizes, equally long trainings, evaluated as the installed tasks evaluate."""
+"""Which rows are evidence for claims: default sizes, equally long trainings, the evaluation of the installed tasks."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_settings_of_a_key_are_distinguished_from_the_defaults(evidence):
 
 
 def test_a_protocol_with_a_fixed_learning_rate_accepts_no_other(evidence):
-    """Under `matched` a given learning rate is accepted and reported; under `paper` it is another recipe."""
+    """`matched` accepts and reports a given learning rate; under `paper` such rows are another recipe and are left out."""
     other = {"learning_rate": 0.5, "tuning_trials": 0}
     matched = evidence(make_rows("nmrnn", TASK, [1.0], config=other, **other))
     assert chosen(matched) == {"nmrnn": (FULL, [0], [1.0])}
@@ -71,7 +71,7 @@ def test_a_shortened_training_is_used_only_if_not_all_models_are_fully_trained(e
     ours = [make_rows("nmrnn", TASK, [1.0]), make_rows("nmrnn", TASK, [2.0, 2.0, 2.0], steps=3000)]
     short = make_rows("lstm", TASK, [4.0], steps=3000)
     assert chosen(evidence(*ours, short)) == {"nmrnn": (3000, [0, 1, 2], [2.0] * 3), "lstm": (3000, [0], [4.0])}
-    # Although more seeds were trained for 3000 steps.
+    # Full trainings are used although more seeds were trained for 3000 steps.
     whole = make_rows("lstm", TASK, [3.0])
     assert chosen(evidence(*ours, short, whole)) == {"nmrnn": (FULL, [0], [1.0]), "lstm": (FULL, [0], [3.0])}
     group = evidence(short).equally_trained(MATCHED, TASK)["lstm"]
@@ -108,7 +108,7 @@ def test_full_trainings_may_differ_in_length_between_models(evidence):
     assert lengths == {"nmrnn": 70000, "lstm": 50000}
 
 
-def test_of_two_configurations_the_one_with_more_seeds_counts_then_the_tuned_one(evidence):
+def test_the_configuration_with_more_seeds_counts_or_the_tuned_one_if_equal(evidence):
     tuned = make_rows("nmrnn", TASK, [1.0, 1.0])
     given = {"learning_rate": 0.5, "tuning_trials": 0}
     two, three = (make_rows("nmrnn", TASK, [9.0] * n, config=given, **given) for n in (2, 3))
@@ -191,7 +191,7 @@ def phases(*steps):
     return {"protocol": {"name": "matched", "phases": [{"steps": n} for n in steps]}}
 
 
-# The checks of `Configuration.from_json`, whose own tests cover every entry.
+# Examples only: the tests of `Configuration.from_json` cover every entry.
 MALFORMED = {
     "no protocol": {"protocol": None},
     "no phases": {"protocol": {"name": "matched"}},
@@ -212,11 +212,11 @@ def test_a_configuration_that_is_empty_is_left_out(evidence):
     assert chosen(evidence(make_rows("nmrnn", TASK, [9.0], config_json="{}"))) == {}
 
 
-def test_phases_are_added_up(evidence):
+def test_steps_of_phases_are_added(evidence):
     assert chosen(evidence(make_rows("nmrnn", TASK, [9.0], config=phases(15000, 5000))))["nmrnn"][0] == FULL
 
 
-def test_a_missing_metric_is_one_line(evidence):
+def test_a_missing_metric_is_refused(evidence):
     group = evidence(make_rows("nmrnn", "multitask", [90.0])).equally_trained(MATCHED, "multitask")["nmrnn"]
     with pytest.raises(
         NmbenchError, match=r"nmrnn\.multitask\.matched\.s0\.[0-9a-f]{12} has no new_task, which a claim needs"
@@ -237,7 +237,7 @@ def test_a_missing_metric_is_one_line(evidence):
         '{"percent_correct":{"memory_anti":1' + "0" * 400 + "}}",
     ],
 )
-def test_a_missing_condition_is_one_line(evidence, text):
+def test_a_missing_condition_gives_a_one_line_error(evidence, text):
     rows = make_rows("nmrnn", "multitask", [90.0], conditions_json=text)
     group = evidence(rows).equally_trained(MATCHED, "multitask")["nmrnn"]
     with pytest.raises(NmbenchError, match="has no percent_correct of memory_anti, which a claim needs") as caught:
@@ -245,7 +245,7 @@ def test_a_missing_condition_is_one_line(evidence, text):
     assert "\n" not in str(caught.value)
 
 
-def test_the_longest_trained_come_first(evidence):
+def test_full_trainings_come_first_then_the_longest(evidence):
     key = ExperimentKey("nmrnn", TASK, "matched")
     given = {"learning_rate": 0.5, "tuning_trials": 0}
     found = evidence(
@@ -267,8 +267,8 @@ def test_no_evidence():
     )
 
 
-def test_of_a_run_in_two_files_the_last_counts(tmp_path):
-    """As in the leaderboard."""
+def test_the_last_file_counts_for_a_run_in_two_files(tmp_path):
+    """The leaderboard follows the same rule."""
     paths = [write_csv(tmp_path / f"{value}.csv", make_rows("nmrnn", TASK, [value])) for value in (1.0, 2.0)]
     assert chosen(read(*paths))["nmrnn"][2] == [2.0]
     assert chosen(read(*reversed(paths)))["nmrnn"][2] == [1.0]

@@ -25,7 +25,7 @@ def rows(values, **more):
 
 
 def predictions(errors):
-    """Of one network: condition to mean error of s."""
+    """Predictions for one network; `errors` maps a condition to the mean error of s."""
     return [
         SignalPrediction(
             condition=str(label),
@@ -46,7 +46,7 @@ def predictions(errors):
 
 @pytest.fixture
 def networks(monkeypatch, tmp_path):
-    """A results folder of runs whose networks have the given mean errors of s; returns the evidence."""
+    """A function that writes runs whose networks have the given mean errors of s, and returns the evidence."""
 
     def make(*errors, **more):
         by_run = {}
@@ -83,7 +83,7 @@ def test_signal(networks, label):
 
 
 def test_signal_is_the_median_over_networks(networks):
-    """Of four networks at 7: 0.01, 0.02, 0.03, 0.9, the median is 0.025; at 15 two have none, which count as beyond all."""
+    """At interval 7, the errors 0.01, 0.02, 0.03 and 0.9 have median 0.025; at 15, three networks have none (worst)."""
     none = float("nan")
     evidence = networks({7: 0.9, 15: none}, {7: 0.01, 15: 0.01}, {7: 0.03, 15: none}, {7: 0.02, 15: none}, {7: 9.0, 15: 9.0})
     found = theory.signal(evidence, "matched")
@@ -100,16 +100,15 @@ def test_a_shortened_training_is_qualified(networks):
 
 
 def test_networks_of_other_lengths_are_not_mixed(networks, tmp_path):
-    """One was trained in full, another shorter; and one longer, whose parameters are not here."""
-    evidence = networks({7: 0.01})
+    """One network was trained in full, one shorter, and one longer, whose parameters are missing."""
+    networks({7: 0.01})
     write_folder(tmp_path / "results", rows([0.1], steps=300))
     longer = write_csv(tmp_path / "longer.csv", rows([0.1], steps=90000))
-    assert evidence is not None
     found = theory.signal(read(str(tmp_path / "results"), longer), "matched")
     assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "one network")
 
 
-def test_commands_are_ones_of_nmbench(networks):
+def test_commands_are_valid_nmbench_commands(networks):
     found = theory.signal(networks({7: 0.1}, {7: 0.1}), "matched")
     train, look = found.commands
     assert train == f"python -m nmbench.run --model={LINEAR} --task={RANK1} --seeds=2"
@@ -131,7 +130,7 @@ def test_without_networks_there_is_no_data(tmp_path):
         f"There are no finished runs of {LINEAR} on {RANK1}, protocol paper",
     )
     assert found.commands[0] == f"python -m nmbench.run --model={LINEAR} --task={RANK1} --protocol=paper --seeds=1"
-    # Runs that diverged have no network; a CSV has none either, nor a folder that holds CSVs alone.
+    # Diverged runs, CSVs and folders that contain only CSVs have no networks.
     assert theory.signal(read(write_csv(tmp_path / "lost.csv", rows([None]))), "matched").reason.startswith(
         "There are no fin"
     )
@@ -144,7 +143,7 @@ def test_without_networks_there_is_no_data(tmp_path):
         )
 
 
-def test_a_run_whose_parameters_are_gone_is_no_data(tmp_path):
+def test_a_run_without_parameters_gives_no_data(tmp_path):
     (row,) = rows([0.1])
     found = theory.signal(read(write_folder(tmp_path / "results", [row])), "matched")
     assert found.verdict is Verdict.NO_DATA
@@ -159,7 +158,7 @@ def untrained(tmp_path_factory):
 
 
 def test_a_network_from_a_results_folder(untrained, tmp_path, monkeypatch):
-    """Parameters are found beside the run although a folder of CSVs, which has the row too, comes last."""
+    """Parameters are read from the run folder, although a later folder has the row in a CSV."""
     folder, row = untrained
     monkeypatch.setattr(trained, "load", functools.cache(trained.load))
     tables = tmp_path / "tables"
@@ -167,7 +166,7 @@ def test_a_network_from_a_results_folder(untrained, tmp_path, monkeypatch):
     write_csv(tables / "all.csv", [row])
     found = theory.signal(read(folder, str(tables)), "matched")
     assert found.verdict in (Verdict.FAILS, Verdict.PARTLY) and found.qualifier == "one network"
-    # Recomputed without the ledger.
+    # The expected predictions are computed without the ledger.
     network = trained.load(row["run_id"], folder)
     expected = trained.predictions(network, trained.traces(network))
     assert [line.what for line in found.measured] == [
@@ -176,7 +175,7 @@ def test_a_network_from_a_results_folder(untrained, tmp_path, monkeypatch):
     ]
     for line, prediction in zip(found.measured, expected, strict=False):
         assert line.value == (f"{prediction.target_s:.3f}" if np.isfinite(prediction.target_s) else "none")
-    # Its time constant is 2 steps: the proposition is not about it.
+    # Its time constant is 2 steps, so the proposition does not apply.
     found = theory.proposition(read(folder), "matched")
     assert found.verdict is Verdict.PARTLY and found.qualifier == ""
     assert "it does not apply to the trained network of protocol matched: " in found.reason
@@ -203,7 +202,7 @@ MADE = {
 
 
 @pytest.mark.parametrize("label", MADE)
-def test_proposition_on_made_networks(monkeypatch, label):
+def test_proposition_on_given_errors_of_random_networks(monkeypatch, label):
     made, verdict, reason = MADE[label]
     monkeypatch.setattr(theory, "_random_networks", lambda: made)
     found = theory.proposition(Evidence(), "paper")
@@ -212,7 +211,7 @@ def test_proposition_on_made_networks(monkeypatch, label):
     assert [line.value for line in found.measured] == [f"{max(z, y):.2g}" for _, _, z, y in made]
 
 
-def test_proposition_on_the_networks_that_are_made_here():
+def test_proposition_is_exact_on_random_networks():
     assert [(what, steps) for what, steps, _, _ in theory._random_networks()] == [
         ("300 random instances", 20),
         ("N=40 M=7 K=3 P=4 O=2, H=14", 200),
@@ -222,7 +221,7 @@ def test_proposition_on_the_networks_that_are_made_here():
 
 @pytest.fixture
 def drawn():
-    """A network that the proposition is about, as if it had been trained."""
+    """A random network that fulfils the hypotheses of the proposition, in the form of a trained one."""
     random = np.random.RandomState(3)
     network = draw(random, N=12, M=4, K=2, P=3, O=1, tau_z=3.0)
     inputs = random.randn(15, 2, 3)
@@ -259,7 +258,7 @@ def test_proposition_on_a_trained_network(monkeypatch, tmp_path, drawn, changes,
         assert "H = 9" in line.note  # M + K + P
 
 
-def test_a_network_with_the_settings_of_the_proposition_goes_before_another(monkeypatch, tmp_path, drawn):
+def test_a_network_with_the_settings_of_the_proposition_is_preferred(monkeypatch, tmp_path, drawn):
     asked = []
     monkeypatch.setattr(trained, "load", lambda run_id, folder: asked.append(run_id) or drawn)
     (plain,), (special,) = rows([0.1]), rows([0.2], settings=theory.EQUATIONS)
@@ -268,7 +267,7 @@ def test_a_network_with_the_settings_of_the_proposition_goes_before_another(monk
     assert asked == [special["run_id"]]
 
 
-def test_a_network_that_cannot_be_loaded_leaves_the_made_ones(monkeypatch, tmp_path):
+def test_only_random_networks_count_if_the_trained_one_cannot_be_loaded(monkeypatch, tmp_path):
     def refuse(run_id, folder):
         raise NmbenchError("Its model\x1b[31m has changed")
 

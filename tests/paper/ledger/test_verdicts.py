@@ -73,14 +73,14 @@ OURS = errors(1.0, 1.1, 0.9, 1.2, 1.05, 0.95, 1.15, 0.85)
     ids=["above", "below", "equal"],
 )
 def test_better_than_a_rival_that_is_shifted(shift, verdict, p):
-    """All eight differences have one sign: 2 of the 2^8 flips of signs are as large."""
+    """If all eight differences have one sign, 2 of the 2^8 assignments of signs are as extreme."""
     rival = better_than(OURS, {"other": errors(*(OURS.values + shift))})["other"]
     assert (rival.verdict, rival.pairing) == (verdict, "paired")
     assert rival.p == pytest.approx(p) and rival.difference.value == pytest.approx(-shift)
 
 
 def test_better_than_is_corrected_over_the_rivals():
-    """Six seeds give p = 2/64 = 0.031 at least, which holds for one rival and, doubled, does not for two."""
+    """Six seeds give p = 2/64 = 0.031 at least: significant for one rival but, doubled, not for two."""
     ours, rival = errors(1, 2, 3, 4, 5, 6), errors(11, 12, 13, 14, 15, 16)
     alone = better_than(ours, {"a": rival})["a"]
     assert (alone.verdict, alone.p) == (HOLDS, pytest.approx(0.03125))
@@ -95,7 +95,7 @@ def test_better_than_follows_the_direction_of_the_metric():
     assert better_than(above, {"other": percent})["other"].verdict is HOLDS
 
 
-def test_better_than_counts_a_lost_seed_as_it_is_given():
+def test_better_than_uses_the_given_value_of_a_lost_seed():
     """Ours is better in seven seeds; the floor of the eighth, 36, dominates the mean: 36 - 3 against 7 x 2."""
     lost = errors(*OURS.values[:7], 36.0, lost=[7])
     rival = better_than(lost, {"other": errors(*(OURS.values + 2))})["other"]
@@ -113,7 +113,7 @@ def test_better_than_with_one_seed_is_undecided():
 def test_better_than_on_other_seeds_is_not_paired():
     rival = better_than(OURS, {"other": errors(*(OURS.values + 2), seeds=range(20, 28))})["other"]
     assert (rival.verdict, rival.pairing) == (HOLDS, "unpaired")
-    assert rival.p == pytest.approx(2 / 9999, rel=0.6)  # 2 of C(16, 8) = 12870, or of the 9999 that are drawn
+    assert rival.p == pytest.approx(2 / 9999, rel=0.6)  # 2 of C(16, 8) = 12870 divisions, of which 9999 are drawn
 
 
 PAR = {
@@ -142,7 +142,7 @@ def random_errors(seed, scale, n):
 
 
 def resampled(values, draws=20000):
-    """Means `[draws]` of resamples of `values [S]`, drawn here."""
+    """Means `[draws]` of resamples of `values [S]`, drawn by NumPy."""
     random = np.random.RandomState(99)
     return values[random.randint(len(values), size=(draws, len(values)))].mean(axis=1)
 
@@ -162,7 +162,7 @@ def test_the_ratio_over_shared_seeds_against_numpy():
 
 def test_the_ratio_without_shared_seeds_against_numpy():
     a, b = random_errors(3, 1.0, 9), random_errors(4, 1.2, 7)
-    for seeds in (range(20, 27), range(8, 15)):  # no shared seed, and one, which is too few for pairing
+    for seeds in (range(20, 27), range(8, 15)):  # no shared seed, then one, too few for pairing
         _, ratio = on_a_par(errors(*a), errors(*b, seeds=seeds))
         assert ratio.value == pytest.approx(np.prod(a) ** (1 / 9) / np.prod(b) ** (1 / 7))
         random = np.random.RandomState(5)
@@ -188,7 +188,7 @@ def test_a_ratio_needs_positive_errors():
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
-        (90.0, 95.0, HOLDS),  # the threshold itself is reached
+        (90.0, 95.0, HOLDS),  # the threshold itself counts as reached
         (89.999, 95.0, UNDECIDED),
         (70.0, 90.0, UNDECIDED),
         (70.0, 89.999, FAILS),
@@ -203,7 +203,7 @@ def test_reaches(low, high, verdict):
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
-        (-2.0, 1.0, HOLDS),  # the limit itself is kept
+        (-2.0, 1.0, HOLDS),  # the limit itself is allowed
         (-2.0, 1.001, UNDECIDED),
         (1.0, 3.0, UNDECIDED),
         (1.001, 3.0, FAILS),
@@ -216,7 +216,7 @@ def test_stays_below(low, high, verdict):
 
 
 def test_intervals_of_samples_lead_to_verdicts():
-    """A median of ten seeds, nine of them alike: one outlier does not move its interval."""
+    """If nine of ten seeds are equal, one outlier does not move the interval of the median."""
     assert reaches(statistics.median(np.array([91.0] * 9 + [5.0])), 90.0) is HOLDS
     assert reaches(statistics.median(np.array([91.0] * 5 + [5.0] * 5)), 90.0) is UNDECIDED
     assert reaches(statistics.median(np.array([91.0] + [5.0] * 9)), 90.0) is FAILS

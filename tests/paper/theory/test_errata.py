@@ -1,4 +1,4 @@
-"""docs/errata.md: the tests that it names exist; tests of the entries that no other file covers."""
+"""docs/errata.md names only existing tests; this file tests the entries that no other file covers."""
 
 import ast
 import pathlib

@@ -1,4 +1,4 @@
-"""The signal of rank-1 networks: the discrete form is exact; Eqs. 12-16 hold in continuous time, corrected."""
+"""The signal of rank-1 networks: the discrete form is exact; Eqs. 12-16, corrected, hold in continuous time."""
 
 import dataclasses
 
@@ -39,13 +39,13 @@ def test_discrete_form_is_exact_with_inputs(phi):
         np.testing.assert_array_equal(w[0, 0] * r.direction + r.off_direction(r.x_start), states[0, 0])
 
 
-def test_many_random_networks_with_their_own_gates():
+def test_discrete_form_is_exact_for_random_networks_with_their_own_gates():
     for _, _, s, x, share in synthetic.signals(50, seed=3):
         assert 0 < s < 1e-10 and 0 < x < 1e-10 and share > 0.9
 
 
 def test_linear_form_by_hand():
-    """tau = 2, d = 1, f = 0, 1/4, 1/2: 1 - 2/4 = 1/2 and 1 - 2 (1/4)/(3/4) = 1/3; R^T L = 2 halves them."""
+    """For tau = 2, d = 1 and f = 0, 1/4, 1/2: 1 - 2/4 = 1/2 and 1 - 2 (1/4)/(3/4) = 1/3; R^T L = 2 halves both."""
     f = np.array([0.0, 0.25, 0.5])
     np.testing.assert_allclose(rank1.linear_signal(f, 2, 1), [1 / 2, 1 / 3], rtol=1e-15)
     np.testing.assert_allclose(rank1.linear_signal(f, 2, 1, overlap=2), [1 / 4, 1 / 6], rtol=1e-15)
@@ -59,7 +59,7 @@ def test_linear_form_by_hand():
 
 
 def test_ramps_by_the_discrete_form_and_by_equation_16():
-    """By Eq. 16 at the steps the output is too high by 0.124, 0.054 and 0.035 at the end of ramps of 7, 15, 23 steps."""
+    """Eq. 16 at the steps gives outputs 0.124, 0.054 and 0.035 too high at the end of ramps of 7, 15 and 23 steps."""
     for interval, off in zip((7, 15, 23), (0.124, 0.054, 0.035), strict=True):
         ramp = synthetic.ramp(interval, tau=2.0, d=0.8)
         np.testing.assert_allclose(ramp.output_exact, ramp.f, rtol=0, atol=1e-14)
@@ -69,7 +69,7 @@ def test_ramps_by_the_discrete_form_and_by_equation_16():
 @pytest.mark.parametrize("tau", [1.0, 2.0, 10.0])
 @pytest.mark.parametrize("interval", [7, 23])
 def test_a_sigmoid_can_make_a_ramp_only_with_a_large_offset(tau, interval):
-    """With R = L of unit length, s is in (0, 1) all along the ramp just above the bound on d and not just below it."""
+    """With R = L of unit length, s stays in (0, 1) along the ramp if d is just above the bound, but not just below it."""
     least = rank1.least_offset(tau, interval)
     f = np.arange(interval + 1) / interval - 0.5
     above, below = (rank1.linear_signal(f, tau, least + e) for e in (1e-6, -1e-6))
@@ -79,7 +79,7 @@ def test_a_sigmoid_can_make_a_ramp_only_with_a_large_offset(tau, interval):
 
 
 def integrated(r, s, t, u):
-    """x of tau x' = -x + L s(t) R^T phi(x) + B_x u, u held between the times: `[n, N]`."""
+    """The solution x `[n, N]` of tau x' = -x + L s(t) R^T phi(x) + B_x u; u is constant between the times."""
     xs = [r.x_start]
     for k in range(len(t) - 1):
         slope = lambda now, x, drive=r.B_x @ u[k, 0]: (-x + r.L * s(now) * (r.R @ r.phi(x)) + drive) / r.tau
@@ -89,7 +89,7 @@ def integrated(r, s, t, u):
 
 @pytest.mark.parametrize("phi", ["linear", "tanh"])
 def test_equations_12_to_15_corrected_hold_for_the_integrated_network(phi):
-    """f and f' give s and x; the expansion of Eq. 14 as printed gives s only without inputs."""
+    """s and x follow from f and f'. The expansion of Eq. 14 as printed gives s only without inputs."""
     r = one(4, PHIS[phi], tau=3.0)
     t = np.linspace(0, 6, 13)
     s = lambda now: 0.5 + 0.3 * np.sin(now)
@@ -125,8 +125,8 @@ def test_equation_16_holds_without_input_from_a_start_along_l():
     np.testing.assert_allclose(rank1.power_law(f, df, r.tau, r.d, r.R @ r.L), s(t), rtol=0, atol=1e-9)
 
 
-def test_the_prefactor_belongs_into_the_signal():
-    """The supplement's network of section B has 1/N, but s-tilde = |L| |R| s does not: Eq. 14 gives s / N."""
+def test_the_signal_includes_the_prefactor():
+    """The network in section B of the supplement has the factor 1/N, but s-tilde = |L| |R| s has not: Eq. 14 gives s / N."""
     r = one(7)
     n = synthetic.draw_rank1(np.random.RandomState(7), PHIS["linear"])
     N = len(r.L)
@@ -142,7 +142,7 @@ def test_the_prefactor_belongs_into_the_signal():
 
 
 def test_driven_mode_by_hand():
-    """One unit outside L with constant input 1: J = 1 - e^{-t/tau}; without input it decays from there."""
+    """A unit outside L with constant input 1 has J = 1 - e^{-t/tau}; J decays when the input ends."""
     r = Rank1Network(
         L=np.array([1.0, 0]), R=np.ones(2), B_x=np.array([[5.0], [1.0]]), c=np.ones(2), d=0.0, tau=2.0, x_start=np.ones(2)
     )

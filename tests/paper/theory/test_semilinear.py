@@ -21,7 +21,7 @@ def sigmoid(a):
 
 
 def equations_1_to_3(n, u):
-    """z and y of one trial `[T, P]`, as the supplement prints the update, with its 1/N."""
+    """z and y of one trial `[T, P]` by the update that the supplement prints, with its factor 1/N."""
     N, tau = len(n.x_start), n.tau_z
     x, z, zs, ys = n.x_start, n.z_start, [], []
     for u_t in u:
@@ -65,8 +65,8 @@ def test_random_instances_and_sizes_are_reproduced():
         assert 0 < z < TOLERANCE and 0 < y < TOLERANCE
 
 
-def test_loops_written_from_the_equations_agree_with_it():
-    """Loops that use only the parameters: sizes, the hidden size, z, and y one step later."""
+def test_loops_written_from_the_equations_agree():
+    """Loops that use only the parameters agree in shapes, in z and, one step later, in y."""
     random = np.random.RandomState(2)
     for _ in range(20):
         sizes = synthetic.draw_sizes(random)
@@ -84,7 +84,7 @@ def test_loops_written_from_the_equations_agree_with_it():
         np.testing.assert_allclose(h[:, 0], equations_4_to_6(lstm, u), rtol=0, atol=TOLERANCE)
 
 
-def test_the_cell_state_is_the_state_one_step_late():
+def test_the_hidden_state_contains_the_previous_network_state():
     """Eq. 7 and the corrected Eq. 9: h_t = [w_{t-1} / 2; m_t; u_{t-1}], with w = R^T x / N."""
     n, u = instance()
     lstm, _ = semilinear.convert(n)
@@ -95,9 +95,9 @@ def test_the_cell_state_is_the_state_one_step_late():
 
 
 def as_printed(n, **fixed):
-    """The supplement's construction: W_zh and W_o with its text's coefficients, b_o = 0, ones kept by b_f = 50.
+    """The LSTM as the supplement prints it: its coefficients in W_zh and W_o, b_o = 0, and b_f = 50 to keep ones.
 
-    `fixed`: which of its two mistakes are corrected, `half` (the 2 in W_zh that undoes the w/2 in h) and `bias` (b_o = 1/2).
+    `fixed` corrects one or both of its mistakes: `half` (the 2 in W_zh that undoes the w/2 in h) and `bias` (b_o = 1/2).
     """
     lstm, W_zh = semilinear.convert(n)
     K, M, H, tau = n.sizes["K"], n.sizes["M"], len(lstm.h_start), n.tau_z
@@ -113,7 +113,7 @@ def as_printed(n, **fixed):
 
 
 def test_the_construction_as_printed_fails():
-    """Each of its two mistakes alone breaks it; with both corrected it is exact. The initial state is always corrected."""
+    """Either of the two mistakes alone breaks it; with both corrected it is exact. The initial state is always corrected."""
     variants = {
         "printed": {},
         "without the bias": {"half": True},
@@ -131,14 +131,14 @@ def test_the_construction_as_printed_fails():
             if not fixed.get("bias"):  # o = 0 for the first K rows: h does not contain w
                 np.testing.assert_array_equal(h[..., : n.sizes["K"]], 0)
     assert np.max(found["both corrected"]) < TOLERANCE
-    # Largest errors of outputs and states of order one. Without w in h, the factor before it does not matter.
+    # Outputs and states are of order one, and so are the largest errors. Without w in h, the factor of w does not matter.
     np.testing.assert_allclose(np.median(found["printed"], axis=0), [1.05, 1.02], atol=0.01)
     np.testing.assert_array_equal(found["printed"], found["without the bias"])
     assert np.min(found["printed"]) > 0.3
     assert np.min(found["without the half"], axis=0)[0] > 0.2
 
 
-def test_the_printed_start_is_not_the_networks():
+def test_the_printed_start_is_wrong_unless_x_starts_at_zero():
     """w_{-1} = 0 "by convention" is correct only for a network that starts at x = 0."""
     n, u = instance()
     lstm, W_zh = semilinear.convert(n)
@@ -150,7 +150,7 @@ def test_the_printed_start_is_not_the_networks():
     assert max(errors(still, lstm, W_zh, u)) < TOLERANCE
 
 
-def test_large_q_need_only_saturate_the_sigmoid():
+def test_q_is_large_enough_if_it_saturates_the_sigmoid():
     """The printed condition, Q much larger than |A_z z|, is unnecessary: sigmoid(Q) = 1 in float64 from 37 on."""
     n, u = instance()
     n = dataclasses.replace(n, b_z=n.b_z + 100, A_z=0 * n.A_z)  # gates all open: |A_z z + b_z| is far above 37
@@ -210,7 +210,7 @@ def test_malformed_networks_and_inputs_are_refused():
             n.run(u)
 
 
-def test_a_start_outside_the_span_matters_through_feedback_alone():
+def test_a_start_outside_the_span_matters_only_through_feedback():
     n, u = instance()
     away = dataclasses.replace(n, x_start=n.x_start + 1)
     back = semilinear.start_in_span(away)
