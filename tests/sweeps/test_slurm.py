@@ -8,13 +8,12 @@ import signal
 import time
 
 import pytest
+import submitit
 
 from nmbench.results import csv_files
 from support.outcomes import checkpoints
 from support.processes import finish, start
 from support.slurm import cluster
-
-submitit = pytest.importorskip("submitit")
 
 BUDGETS = [40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160, 170, 180, 190, 200, 210, 220, 230, 240, 250, 260, 270]
 SWEEP = (

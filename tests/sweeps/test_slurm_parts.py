@@ -57,7 +57,8 @@ def test_flags_become_options_of_sbatch_and_parameters_of_submitit():
 
 
 def test_submission_script_has_every_option_once(tmp_path):
-    submitit = pytest.importorskip("submitit")
+    import submitit
+
     parameters = parsed(
         "--slurm_partition=gpu", "--slurm_cpus=3", "--slurm_mem=4G", "--slurm_extra=exclusive=true"
     ).parameters()
@@ -117,7 +118,6 @@ def test_a_time_limit_above_that_of_the_partition_is_refused(monkeypatch, partit
 
 
 def test_missing_slurm_is_reported(monkeypatch):
-    pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(NmbenchError, match="--executor=slurm needs Slurm's commands, and sbatch is not found"):
         executor.SlurmExecutor(parsed()).check()
@@ -141,7 +141,6 @@ def store_submission(folder, job_id, job):
 
 
 def test_jobs_in_the_queue_are_found_by_their_submissions(jobs, tmp_path, monkeypatch):
-    pytest.importorskip("submitit")
     folder = tmp_path / "slurm"
     store_submission(folder, "7_0", jobs[0])
     store_submission(folder, "7_1", jobs[1])
@@ -167,7 +166,8 @@ def sbatch(tmp_path, monkeypatch):
 
 
 def test_jobs_are_submitted_once_and_monitored_to_their_end(jobs, child, sbatch, monkeypatch):
-    submitit = pytest.importorskip("submitit")
+    import submitit
+
     folder, events, states = executor.folder_of(jobs[0].results_dir), [], {}
     monkeypatch.setattr(commands, "states", lambda name: dict(states))
     assert executor.SlurmExecutor(parsed(), wait=False).run(jobs, events.append) == []
@@ -190,7 +190,6 @@ def test_jobs_are_submitted_once_and_monitored_to_their_end(jobs, child, sbatch,
 
 
 def test_seeds_that_a_smaller_sweep_has_not_submitted_are_submitted_after_it(jobs, sbatch, monkeypatch):
-    pytest.importorskip("submitit")
     small = dataclasses.replace(jobs[0], seeds=(0,), run_ids=jobs[0].run_ids[:1])
     states = {}
     monkeypatch.setattr(commands, "states", lambda name: dict(states))
@@ -208,7 +207,7 @@ def test_seeds_that_a_smaller_sweep_has_not_submitted_are_submitted_after_it(job
 
 
 def test_outcomes_are_read_from_what_the_job_returned_or_from_its_rows(jobs, child, tmp_path):
-    submitit = pytest.importorskip("submitit")
+    import submitit
     from submitit.core.utils import cloudpickle_dump
 
     handle = submitit.SlurmJob(tmp_path, "7_0")
@@ -243,7 +242,6 @@ def test_the_job_on_the_node_returns_the_outcome_and_its_process_ignores_submiti
 
 
 def test_checkpoint_stops_the_process_and_returns_the_call_to_repeat(jobs, child):
-    pytest.importorskip("submitit")
     child("import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); print('up', flush=True); time.sleep(60)")
     call, process = TrainingCall(), worker.JobProcess(jobs[0])
     while "\nup" not in jobs[0].log.read_text():
