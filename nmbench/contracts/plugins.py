@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.machinery
 import importlib.util
 import pathlib
 import sys
@@ -10,6 +11,13 @@ from collections.abc import Iterable
 
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.support.errors import NmbenchError
+
+
+class _Uncached(importlib.machinery.SourceFileLoader):
+    """Loads a Python file from its source, and neither reads nor writes `__pycache__` beside the user's file."""
+
+    def path_stats(self, path):
+        raise OSError  # without the file's date, Python uses no bytecode
 
 
 def load_all(paths: Iterable[str]) -> None:
@@ -34,7 +42,7 @@ def load(path_text: str) -> list[str]:
     if module_name in sys.modules:
         return []
     before = _names()
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_Uncached(module_name, str(path)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module

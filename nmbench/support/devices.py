@@ -34,12 +34,13 @@ _users_flags = os.environ.get("XLA_FLAGS")
 # XLA flags that nmbench sets, unless the user has set them.
 _MULTI_THREAD = "xla_cpu_multi_thread_eigen"
 _DEVICES = "xla_force_host_platform_device_count"
+own_flags = {f"--{_MULTI_THREAD}=false"}
 
 
 def users_xla_flags() -> str:
     """XLA_FLAGS without nmbench's own, the number of devices and paths; sorted. Such flags can change results."""
     flags = os.environ.get("XLA_FLAGS", "").split()
-    ours = lambda flag: flag == f"--{_MULTI_THREAD}=false" or flag.startswith(f"--{_DEVICES}=")
+    ours = lambda flag: flag in own_flags or flag.startswith(f"--{_DEVICES}=")
     # A path, such as that of a dump, does not change results and may contain a user name.
     return " ".join(sorted(flag for flag in flags if not ours(flag) and "/" not in flag and "\\" not in flag))
 

@@ -179,7 +179,8 @@ def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypa
     ("text", "message"),
     [("def f(:\n", "syntax error in line 1"), ("x = 1\n", "registers nothing"), ("1/0\n", "ZeroDivisionError in line 1")],
 )
-def test_bad_plugins_give_one_line_in_every_command(nmbench, tmp_path, text, message):
+def test_bad_plugins_give_one_line_in_every_command(nmbench, tmp_path, monkeypatch, text, message):
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
     plugin = tmp_path / "bad.py"
     plugin.write_text(text)
     for name, argv in [("run", ["--model=nmrnn", "--task=element_finder"]), ("list", []), ("describe", ["nmrnn"])]:

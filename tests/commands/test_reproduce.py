@@ -53,6 +53,7 @@ def rewrite(results, tmp_path, change, keep_id=False):
     return f"{path}:1"
 
 
+@pytest.mark.exact
 def test_a_row_is_reproduced_and_nothing_is_written(nmbench, results, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, row = everything(results), csv_files.read_csv(results / "results.csv")[1]
@@ -66,6 +67,7 @@ def test_a_row_is_reproduced_and_nothing_is_written(nmbench, results, tmp_path, 
     assert everything(results) == before and everything(tmp_path) == {}
 
 
+@pytest.mark.exact
 def test_every_way_to_name_a_row(nmbench, results, tmp_path):
     run_id = csv_files.read_csv(results / "results.csv")[1]["run_id"]
     shutil.copy(results / "results.csv", tmp_path / "alone.csv")
@@ -114,7 +116,7 @@ def test_an_invented_value_is_not_reproduced(nmbench, results, tmp_path):
     assert code == 1 and out.splitlines()[-1] == "NOT reproduced: 0.1 is more than 0"
 
 
-@pytest.mark.slow
+@pytest.mark.exact
 def test_another_library_version_is_named_and_changes_the_tolerance(nmbench, results, tmp_path):
     def age(row, config):
         row["jax_version"] = "0.5.0"
@@ -127,6 +129,7 @@ def test_another_library_version_is_named_and_changes_the_tolerance(nmbench, res
     assert code == 0 and "tolerance 0.001" in out
 
 
+@pytest.mark.exact
 def test_a_changed_model_or_engine_is_reported_and_the_run_repeated(nmbench, results, tmp_path):
     def change(row, config):
         config["model_sha256"], config["engine"] = "0" * 64, 0

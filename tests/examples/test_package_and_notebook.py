@@ -1,6 +1,5 @@
 """The example package in a new environment, and the notebook, which is executed again."""
 
-import os
 import pathlib
 import re
 import shutil
@@ -10,6 +9,8 @@ import sys
 import venv
 
 import pytest
+
+from support.processes import users_environment
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ def test_an_installed_package_registers_its_model_and_task(tmp_path):
     (tmp_path / "empty").mkdir()
 
     def run(*argv, expected=0):
-        environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTHONPATH")}
+        environment = {k: v for k, v in users_environment().items() if k != "PYTHONPATH"}
         python = tmp_path / "fresh" / "bin" / "python"
         done = subprocess.run([python, "-m", *argv], cwd=tmp_path / "empty", capture_output=True, text=True, env=environment)
         assert done.returncode == expected, done.stdout + done.stderr

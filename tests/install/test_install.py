@@ -1,6 +1,5 @@
 """nmbench works from any folder: without installation, after an editable or regular install, and from a wheel."""
 
-import os
 import pathlib
 import shutil
 import site
@@ -10,6 +9,8 @@ import venv
 
 import pytest
 
+from support.processes import users_environment
+
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -18,7 +19,7 @@ WHERE = "import nmbench.tasks, nmbench.baselines as b; print(b.__file__)"
 
 
 def run(*command, cwd, timeout=900):
-    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTHONPATH")}
+    environment = {k: v for k, v in users_environment().items() if k != "PYTHONPATH"}
     done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=timeout, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -4,8 +4,6 @@ import hashlib
 import json
 import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas
@@ -310,34 +308,6 @@ def test_names_are_escaped(write, form, escaped):
     )
     text = report.render(frame, form)
     assert escaped in text and name not in text
-
-
-SCALE = """
-import sys
-from nmbench.report import comparison as report
-from nmbench.results.comparison import compare_results
-from nmbench.results.provenance import peak_rss_mb
-frame = compare_results(sys.argv[1:])
-assert len(frame) == 5000, len(frame)
-assert len(report.render(frame, "terminal")) > 500_000
-print(peak_rss_mb())
-"""
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_rows_fit_into_a_gigabyte(tmp_path):
-    """Two files of 5000 models with ten seeds each. The timeout only catches hangs; benchmarks measure the time."""
-    random = np.random.RandomState(0)
-    for name in ("a.csv", "b.csv"):
-        with open(tmp_path / name, "w") as file:
-            for first in range(0, 5000, 500):
-                made = [r for m in range(first, first + 500) for r in rows(f"m{m}", random.rand(10).tolist())]
-                text = csv_files.to_csv(made)
-                file.write(text if first == 0 else text.split("\n", 1)[1])
-    command = [sys.executable, "-W", "error", "-c", SCALE, str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 1000
 
 
 def test_seeds_of_a_model_trained_elsewhere_are_one_experiment(write):

@@ -16,9 +16,14 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
+def users_environment() -> dict[str, str]:
+    """The environment without the settings with which pytest's own processes compile."""
+    return {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")}
+
+
 def start(*argv, cwd, longest_file=None, **options):
     """Start `python -m ...`. The process cannot write files longer than `longest_file` bytes."""
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment = users_environment()
     if longest_file is not None:
         environment["LONGEST_FILE"] = str(longest_file)
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # the cache would keep incomplete programs

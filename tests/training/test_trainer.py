@@ -102,6 +102,7 @@ def test_optimizer_restarts_at_the_given_interval(toy_task):
         np.testing.assert_allclose(flatten(trained.last_params)[name], leaf, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.exact
 def test_runs_do_not_depend_on_the_runs_beside_them(toy_task):
     """Each of five runs, trained alone, has bit for bit the same parameters and validation losses."""
     phase = Phase(steps=30)
