@@ -11,7 +11,7 @@ import numpy as np
 from nmbench.contracts.metrics import scores
 from nmbench.results import config_json, significance, statistics
 from nmbench.results.ranking import RankingEntry, Table
-from nmbench.results.statistics import Estimate, Sample
+from nmbench.results.statistics import Estimate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,9 @@ class OverallEntry:
 
     Attributes:
       label: as in the tables.
-      rank, group, tied: as in `RankingEntry`, for the weighted mean score.
-      score: mean score, averaged over tasks, with its 95% bootstrap interval; seeds are resampled within each table.
-      scores: mean score in each table.
+      rank, group, tied: as in `RankingEntry`, from `significance.better_over_strata`.
+      score: score averaged over tasks, with its bootstrap interval; seeds are resampled within each table.
+      scores: score in each table, that of the median seed.
       seeds: number of seeds in each table.
     """
 
@@ -82,8 +82,8 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
     tasks = [tables[i].task for i in kept]
     weights = [1.0 / (len(set(tasks)) * tasks.count(task)) for task in tasks]
     samples = {label: [_scored(entries[label][i], tables[i]) for i in kept] for label in labels}
-    better = significance.better_over_strata([samples[label] for label in labels], weights)
-    means = {label: statistics.mean_of_means([s.values for s in samples[label]], weights) for label in labels}
+    better = significance.better_over_strata([[entries[label][i].sample for i in kept] for label in labels], weights)
+    means = {label: statistics.sum_of_medians(samples[label], weights) for label in labels}
     ranks = 1 + better.sum(axis=0)
     order = sorted(range(len(labels)), key=lambda i: (ranks[i], -means[labels[i]].value, labels[i]))
     apart = better | better.T
@@ -95,7 +95,7 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
             group=group[i],
             tied=tuple(labels[j] for j in order if j != i and not apart[i, j]),
             score=means[labels[i]],
-            scores=tuple(float(np.mean(s.values)) for s in samples[labels[i]]),
+            scores=tuple(float(np.median(s)) for s in samples[labels[i]]),
             seeds=tuple(len(s) for s in samples[labels[i]]),
         )
         for i in order
@@ -139,8 +139,7 @@ def _complete(held: dict[str, frozenset[int]], tasks: list[str]) -> tuple[list[s
     return None if best is None else (best[-1], best[-2])
 
 
-def _scored(entry: RankingEntry, table: Table) -> Sample:
-    """The entry's sample with scores instead of values of the metric."""
+def _scored(entry: RankingEntry, table: Table) -> np.ndarray:
+    """Scores of the entry's seeds, `[S]`."""
     assert entry.sample is not None
-    values = scores(entry.sample.values, table.floor, table.ceiling)
-    return dataclasses.replace(entry.sample, values=values, higher_is_better=True)
+    return scores(entry.sample.values, table.floor, table.ceiling)

@@ -44,11 +44,9 @@ def below(
         found = verdicts.better_than(samples[OURS], {name: samples[name] for name in rivals})
         lines = [_median(model, groups[model], metric) for model in (OURS, *rivals)]
         for name, rival in found.items():
-            p = "one seed" if rival.p is None else f"p = {rival.p:.2g} (permutation test, Holm)"
-            note = f"{rival.pairing}, {p}".removeprefix(", ")
-            lines.append(
-                MeasuredValue(f"{OURS} - {name}, mean", number(rival.difference.value), interval(rival.difference), note)
-            )
+            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (permutation test, Holm)"
+            what = f"{OURS} / {name}, geometric mean"
+            lines.append(MeasuredValue(what, number(rival.effect.value), interval(rival.effect), note))
         lines += [_median(model, groups[model], name) for name in also for model in (OURS, *rivals)]
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not distinguishable from"}
         reason = f"{OURS} is " + " and ".join(f"{words[rival.verdict]} {name}" for name, rival in found.items())
@@ -77,7 +75,8 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
         within = f"The 95% interval of the ratio of errors, {interval(ratio)}, "
         reason = {
             Verdict.HOLDS: f"{within}lies within 1/2 .. 2",
-            Verdict.FAILS: f"{within}lies above 1 and extends beyond 2: {OURS} is worse",
+            Verdict.FAILS: f"{within}lies above 2: {OURS} is worse by more than a factor of two",
+            Verdict.WORSE: f"{within}lies above 1 and contains 2: {OURS} is worse, perhaps by less than a factor of two",
             Verdict.MORE: f"{within}lies below 1 and extends below 1/2: {OURS} is better",
             Verdict.UNDECIDED: f"{within}contains 1 and extends beyond 1/2 or 2"
             if interval(ratio)
