@@ -30,12 +30,12 @@ from nmbench.results.significance import ALPHA
 __all__ = ["FORMATS", "LEGEND", "WIDTH", "of_rows", "render"]
 
 LEGEND = (
-    "rank: 1 + the number of models that are significantly better: unpaired permutation test over seeds, of log errors or of",
-    "other metrics as they are, corrected by Shaffer for all pairs of a table, p < 0.05. Models that share a letter of group",
-    "cannot be told apart. 95%: interval of the median from order statistics; (range): smallest and largest of fewer than six",
-    "seeds. score: that of the median, 0 at the floor, 100 at the ceiling. beats next: probability that a seed is better than",
-    "one of the model in the next line. Lost seeds (diverged, failed or timed out) count as the floor. Lines in brackets are",
-    "references, which need no training.",
+    "rank: 1 + the number of models that are significantly better: unpaired permutation test over seeds, of log errors or",
+    "of other metrics as they are, corrected by Shaffer for all pairs of a table, p < 0.05. Models that share a letter of",
+    "group cannot be told apart. 95%: interval of the median from order statistics; (range): smallest and largest of fewer",
+    "than six seeds. score: that of the median, 0 at the floor, 100 at the ceiling. beats next: probability that a seed is",
+    "better than one of the model in the next line. Lost seeds (diverged, failed or timed out) count as the floor. Lines in",
+    "brackets are references, which need no training.",
 )
 
 
@@ -180,8 +180,8 @@ def _overall_section(ranking: OverallRanking) -> Section:
 
 def _overall_notes(ranking: OverallRanking) -> list[str]:
     notes = [
-        "score: mean over tasks, with a bootstrap interval. rank: by the probability that a seed of one model beats a seed of "
-        "the other, averaged over tasks. All tasks have equal weight, as do all budgets of one task."
+        "score: mean over tasks, with a bootstrap interval. rank: by the probability that a seed of one model beats a seed "
+        "of the other, averaged over tasks. All tasks have equal weight, as do all budgets of one task."
     ]
     if ranking.left_out:
         lacks = (f"{label} (no {', '.join(task_name(*one) for one in lacks)})" for label, lacks in ranking.left_out.items())

@@ -185,9 +185,7 @@ def _unique(experiments: Iterable[ExperimentRows], key: Callable[[str], str]) ->
     return {text: members[0] for text, members in groups.items() if len(members) == 1}
 
 
-def _line(
-    pair: Pair, found: significance.Comparison | None, thresholds: Mapping[str, float | None]
-) -> dict[str, Any]:
+def _line(pair: Pair, found: significance.Comparison | None, thresholds: Mapping[str, float | None]) -> dict[str, Any]:
     """One line of the frame.
 
     Args:

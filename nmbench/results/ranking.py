@@ -248,7 +248,7 @@ def _entry(
         sample=sample,
         lost=int(np.count_nonzero(sample.lost)),
         median=middle,
-        mean=mean.mapped(lambda log: 10.0**log) if sample.logarithmic else mean,
+        mean=statistics.powers_of_ten(mean) if sample.logarithmic else mean,
         score=middle.mapped(lambda value: float(scores(np.asarray(value), evaluation.floor, evaluation.ceiling))),
         beats_next=beats_next,
         solved=None if solved is None else int(np.count_nonzero(solved)),

@@ -53,7 +53,7 @@ def compare_all(pairs: Sequence[tuple[Sample, Sample]]) -> list[Comparison]:
 def _comparison(a: Sample, b: Sample, p: float | None) -> Comparison:
     difference = statistics.difference_of_means(a.compared, b.compared)
     return Comparison(
-        effect=difference.mapped(lambda log: 10.0**log) if a.logarithmic else difference,
+        effect=statistics.powers_of_ten(difference) if a.logarithmic else difference,
         p=p,
         least_p=least_p(a, b),
         improvement=probability_of_improvement(a.values, b.values, a.higher_is_better),
@@ -68,8 +68,9 @@ def least_p(a: Sample, b: Sample) -> float | None:
 
 def _ps(pairs: Sequence[tuple[Sample, Sample]]) -> list[float | None]:
     tested = [i for i, (a, b) in enumerate(pairs) if min(len(a), len(b)) >= 2]
+    found = resampling.unpaired_ps([(pairs[i][0].compared, pairs[i][1].compared) for i in tested])
     ps: list[float | None] = [None] * len(pairs)
-    for i, p in zip(tested, resampling.unpaired_ps([tuple(s.compared for s in pairs[i]) for i in tested]), strict=True):
+    for i, p in zip(tested, found, strict=True):
         ps[i] = p
     return ps
 
@@ -100,32 +101,39 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
 def shaffer(models: int, ps: Sequence[float | None]) -> list[float | None]:
     """Correct the p values of all pairs of models (Shaffer 1986, procedure 2).
 
-    Holm's correction multiplies the smallest remaining p value by the number of remaining pairs. But these pairs cannot all
-    be equal: if A and B are told apart, C cannot equal both. It suffices to multiply by the number of pairs that can still be
-    equal together. Each model can equal at most w - 1 others, where w is the size of the largest group that contains it and
-    of which no two models have been told apart yet; half the sum of w - 1 over all models bounds that number. A model that
-    has been told apart from all others adds nothing, so it takes no verdicts from the others.
+    Holm's correction multiplies the smallest remaining p value by the number of remaining pairs. But after some pairs have
+    been told apart, the remaining ones cannot all be equal: if A and B are told apart, C cannot equal both. It suffices to
+    multiply by the number of pairs that can still be equal together. Each model can equal at most w - 1 others, where w is
+    the size of the largest group that contains it and of which no two models have been told apart yet; half the sum of
+    w - 1 over all models bounds that number. A model that has been told apart from all others adds nothing, so it does not
+    make it harder to tell the others apart.
 
     The family-wise error rate is at most the level of the tests, as with Holm's correction.
 
     Args:
       models: number of models, M.
-      ps: p for each pair, in the order of `itertools.combinations(range(M), 2)`; None stays None, and its pair can be equal.
+      ps: p for each pair, in the order of `itertools.combinations(range(M), 2)`; None if the pair is not tested. None stays
+        None. A model of which no pair is tested does not count.
 
     Returns:
-      The corrected p values, in the order of `ps`. Where Holm's factor already gives less than 0.05, it is used.
+      The corrected p values, in the order of `ps`. They decide at level 0.05: where Holm's factor already gives less than
+        0.05, it is used, and after the first corrected p of 0.05 or more, no further pair counts as told apart.
     """
     pairs = list(itertools.combinations(range(models), 2))
-    undecided = [((1 << models) - 1) ^ (1 << model) for model in range(models)]  # sets of models as bits
     order = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    tested = {model for _, i in order for model in pairs[i]}
+    everyone = sum(1 << model for model in tested)  # sets of models as bits
+    undecided = [everyone & ~(1 << model) if model in tested else 0 for model in range(models)]
     corrected: list[float | None] = [None] * len(ps)
-    largest, factor = 0.0, 0
+    largest, factor = 0.0, len(order)
     for rank, (p, i) in enumerate(order):
-        if largest < ALPHA:
-            factor = len(ps) - rank  # Holm's; the bound takes longer to compute, so only where it decides
-            if factor * p >= ALPHA:
-                possible = sum(_largest_group(model, undecided) - 1 for model in range(models)) // 2
-                factor = max(1, min(possible, factor))
+        remaining = len(order) - rank  # Holm's factor
+        if largest >= ALPHA:
+            factor = min(factor, remaining)
+        elif remaining * p < ALPHA:
+            factor = remaining
+        else:  # The bound takes longer to compute, so only where it decides.
+            factor = min(remaining, sum(_largest_group(model, undecided) - 1 for model in tested) // 2)
         largest = max(largest, min(1.0, factor * p))
         corrected[i] = largest
         if largest < ALPHA:
@@ -195,8 +203,10 @@ def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[flo
 
 
 def _ranks(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks of the seeds of both samples together, worst first; the difference of their means is proportional to
-    `probability_of_improvement` - 0.5."""
+    """Ranks of the seeds of both samples together, worst first, divided by the number of seeds.
+
+    The difference of their means, b - a, equals `probability_of_improvement` - 0.5.
+    """
     pooled = np.concatenate([a.values, b.values])
     ordered = np.sort(pooled)
     ranks = (np.searchsorted(ordered, pooled, "left") + np.searchsorted(ordered, pooled, "right")) / (2 * len(pooled))

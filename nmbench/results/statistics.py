@@ -4,7 +4,7 @@ A `Sample` has one number per seed. A seed that diverged, failed or timed out is
 
 | estimate | interval | simulated coverage |
 |---|---|---|
-| median of S seeds | the k-th smallest to the k-th largest seed (order statistics), whatever the distribution | 95% or more |
+| median of S seeds | the k-th smallest to the k-th largest seed (order statistics) | 95% or more, for any distribution |
 | mean, difference of means | Student's t; Welch's t | about 95%, 88% to 95% for skewed values |
 | weighted sum of medians | percentile bootstrap | see docs/statistics.md |
 | share of seeds | Wilson's interval | about 95% |
@@ -107,6 +107,11 @@ class Estimate:
         return Estimate(function(self.value), low, high, self.covers)
 
 
+def powers_of_ten(logs: Estimate) -> Estimate:
+    """The estimate of 10 to the power of a quantity, limited to 1e300 because floats are limited."""
+    return logs.mapped(lambda log: 10.0 ** min(log, 300.0))
+
+
 def median(values: np.ndarray) -> Estimate:
     """Median of `values [S]` and its interval from order statistics; a range for two to five values, none for one."""
     ordered = np.sort(values)
@@ -120,11 +125,13 @@ def median(values: np.ndarray) -> Estimate:
 @functools.cache
 def _order_statistic(n: int) -> int:
     """The largest k for which the k-th smallest and the k-th largest of n values enclose the median in 95% of samples."""
-    below, k = 0.0, 0  # below: probability that at most k of n values lie below the median
+    # Of 2**n equally likely patterns (each value above or below the median), `ways` have k values below it.
+    below, ways, k = 0, 1, 0
     while k < n // 2:
-        below += math.comb(n, k) / 2**n
-        if 2 * below > 1 - LEVEL:
+        below += ways
+        if 2 * below / 2**n > 1 - LEVEL:
             break
+        ways = ways * (n - k) // (k + 1)
         k += 1
     return k
 

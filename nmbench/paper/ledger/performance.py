@@ -13,7 +13,7 @@ from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, resolved
 from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
 from nmbench.paper.runs import Need, Recipe
-from nmbench.report.text import interval, number
+from nmbench.report.text import interval, number, one_decimal
 from nmbench.results import statistics
 from nmbench.results.statistics import Estimate, Sample
 
@@ -263,7 +263,5 @@ def _median(model: str, group: SeedGroup, metric: str) -> MeasuredValue:
 
 
 def _points(estimate: Estimate) -> str:
-    """The interval in percentage points, "" if there is none."""
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"{estimate.low:.1f} .. {estimate.high:.1f}"
+    """The interval or range in percentage points, "" if there is none."""
+    return interval(estimate, one_decimal)

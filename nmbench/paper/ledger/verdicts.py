@@ -33,7 +33,7 @@ class MeasuredValue(NamedTuple):
 
     what: name of the measured quantity.
     value: the value.
-    interval: its 95% interval, "" if there is none.
+    interval: its 95% interval, or a range followed by "(range)"; "" if there is none.
     note: number of seeds and further information.
     """
 
@@ -82,8 +82,9 @@ def qualify_length(finding: ClaimFinding, short: bool, trained: str, decides: It
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict on a claim with several parts.
 
-    Equal verdicts: that verdict. Different ones, where "more than holds" counts as "holds": "holds" if all parts hold; "no
-    data" if a part has no data; "holds in part" if some parts hold, or a part holds in part; otherwise "does not hold".
+    Equal verdicts: that verdict. Different ones, where "more than holds" counts as "holds" and "worse, size open" as "cannot
+    tell": "holds" if all parts hold; "no data" if a part has no data; "holds in part" if some parts hold, or a part holds in
+    part; "does not hold" if a part does not hold; otherwise "cannot tell".
 
     Raises:
       ValueError: there are no parts.
@@ -93,13 +94,14 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
         raise ValueError("there is no part to combine")
     if len(distinct) == 1:
         return distinct.pop()
-    parts = {Verdict.HOLDS if verdict is Verdict.MORE else verdict for verdict in distinct}
+    counts_as = {Verdict.MORE: Verdict.HOLDS, Verdict.WORSE: Verdict.UNDECIDED}
+    parts = {counts_as.get(verdict, verdict) for verdict in distinct}
     for verdict in (Verdict.NO_DATA, Verdict.PARTLY):
         if verdict in parts:
             return verdict
     if Verdict.HOLDS in parts:
         return Verdict.HOLDS if len(parts) == 1 else Verdict.PARTLY
-    return Verdict.FAILS
+    return Verdict.FAILS if Verdict.FAILS in parts else Verdict.UNDECIDED
 
 
 class RivalComparison(NamedTuple):
@@ -128,8 +130,8 @@ def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalCo
 def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
     """Whether our error is on a par with a rival's, and the ratio of the geometric means of the errors, ours / theirs.
 
-    Holds if the 95% interval of the ratio lies within 1/2 .. 2, more than holds if it lies below 1, and fails if it lies
-    beyond 2. An interval between 1 and beyond 2 is "worse, size open". If it contains 1, the claim is undecided.
+    Holds if the 95% interval of the ratio lies within 1/2 .. 2. Otherwise: more than holds if it lies below 1, fails if it
+    lies above 2, "worse, size open" if it lies above 1 and contains 2, and undecided if it contains 1.
 
     Raises:
       ValueError: an error is not positive, or the metric is not an error.
@@ -137,7 +139,7 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
     if ours.higher_is_better or min(ours.values.min(), theirs.values.min()) <= 0:
         raise ValueError("ratios need positive errors")
     difference = statistics.difference_of_means(np.log10(theirs.values), np.log10(ours.values))
-    ratio = difference.mapped(lambda log: 10.0**log)
+    ratio = statistics.powers_of_ten(difference)
     if ratio.low is None or ratio.high is None:
         return Verdict.UNDECIDED, ratio
     if ratio.low >= 1 / FACTOR and ratio.high <= FACTOR:
@@ -150,7 +152,10 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
 
 
 def reaches(estimate: Estimate, threshold: float) -> Verdict:
-    """Whether a quantity reaches a threshold (higher is better): undecided if its interval contains the threshold or is a range."""
+    """Whether a quantity reaches a threshold (higher is better).
+
+    Undecided if its interval contains the threshold, is a range, or is missing.
+    """
     if estimate.low is None or estimate.high is None or not estimate.covers:
         return Verdict.UNDECIDED
     if estimate.low >= threshold:
@@ -159,7 +164,10 @@ def reaches(estimate: Estimate, threshold: float) -> Verdict:
 
 
 def stays_below(estimate: Estimate, limit: float) -> Verdict:
-    """Whether a quantity is at or below a limit (lower is better): undecided if its interval contains the limit or is a range."""
+    """Whether a quantity is at or below a limit (lower is better).
+
+    Undecided if its interval contains the limit, is a range, or is missing.
+    """
     if estimate.low is None or estimate.high is None or not estimate.covers:
         return Verdict.UNDECIDED
     if estimate.high <= limit:
