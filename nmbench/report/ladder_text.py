@@ -20,7 +20,7 @@ def section(ladder: Ladder, wide: bool) -> Section:
         f"{first.metric} ({direction(first.higher_is_better)})"
     )
     kinds: list[tuple[str, Callable[[Point], str]]] = [
-        ("Mean score by budget", score),
+        ("Score by budget", score),
         (f"Median {first.metric} by budget", lambda point: number(point.entry.median.value)),
     ]
     if wide:
