@@ -115,7 +115,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
                     MeasuredValue(
                         f"{model}, {condition}: corrected, mean",
                         f"{value.value:.1f}",
-                        _points(value),
+                        interval(value, one_decimal),
                         f"as published {other.value:.1f} ({_points(other) or 'one seed'}); {groups[model].description}",
                     )
                 )
@@ -171,7 +171,9 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
                 value = statistics.median(group.sample(name).values)
                 before = statistics.median(group.sample(f"{name}.{stage}").values)
                 note = f"before retraining {before.value:.1f} ({_points(before) or 'one seed'}); {group.description}"
-                lines.append(MeasuredValue(f"{model}, {what}: median", f"{value.value:.1f}", _points(value), note))
+                lines.append(
+                    MeasuredValue(f"{model}, {what}: median", f"{value.value:.1f}", interval(value, one_decimal), note)
+                )
         words = {Verdict.HOLDS: "reaches", Verdict.FAILS: "does not reach", Verdict.UNDECIDED: "may or may not reach"}
         reason = (
             f"{OURS} with only its neuromodulatory subnetwork retrained has a median of {after.value:.1f}% on the new task "
@@ -263,5 +265,6 @@ def _median(model: str, group: SeedGroup, metric: str) -> MeasuredValue:
 
 
 def _points(estimate: Estimate) -> str:
-    """The interval or range in percentage points, "" if there is none."""
-    return interval(estimate, one_decimal)
+    """The interval or range in percentage points, for text in brackets; "" if there is none."""
+    text = interval(dataclasses.replace(estimate, covers=True), one_decimal)
+    return text if estimate.covers else f"range {text}"

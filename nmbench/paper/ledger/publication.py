@@ -114,7 +114,8 @@ CLAIMS = (
         "Multitask: retraining only the neuromodulatory subnetwork suffices for the NM-RNN to learn MemoryAnti.",
         "main text, multitask; supplement C.2 and C.3",
         "the claim holds if the 95% interval of the median percent correct (corrected) on MemoryAnti after "
-        "retraining begins at or above 90%, where the task counts as solved, and does not hold if it ends below 90%. Rivals "
+        "retraining begins at or above 90%, where the task counts as solved, and does not hold if it ends below 90%. We "
+        "cannot tell with fewer than six seeds, because no interval covers 95%. Rivals "
         "retrain their input weights instead. They are shown if they were trained equally long, but do not affect the "
         "verdict.",
         retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),
