@@ -123,7 +123,7 @@ def shaffer(models: int, ps: Sequence[float | None]) -> list[float | None]:
     order = sorted((p, i) for i, p in enumerate(ps) if p is not None)
     tested = {model for _, i in order for model in pairs[i]}
     everyone = sum(1 << model for model in tested)  # sets of models as bits
-    undecided = [everyone & ~(1 << model) if model in tested else 0 for model in range(models)]
+    undecided = [everyone & ~(1 << model) for model in range(models)]
     corrected: list[float | None] = [None] * len(ps)
     largest, factor = 0.0, len(order)
     for rank, (p, i) in enumerate(order):

@@ -68,6 +68,12 @@ def test_shaffer_counts_models_of_which_some_pairs_are_tested():
     assert significance.shaffer(3, [0.03, 0.9, None]) == [pytest.approx(0.06), 0.9, None]
 
 
+def test_a_search_that_is_cut_short_gives_no_smaller_factor(monkeypatch):
+    """Four models of which no pair has been told apart, so that all six pairs can be equal."""
+    monkeypatch.setattr(significance, "_MOST_VISITS", 1)
+    assert significance.shaffer(4, [0.02, *[0.9] * 5])[0] == pytest.approx(0.12)
+
+
 P = st.one_of(st.floats(0, 1), st.floats(0, 0.06), st.floats(0, 0.002))
 FAMILIES = st.integers(2, 5).flatmap(
     lambda m: st.tuples(st.just(m), st.lists(P, min_size=m * (m - 1) // 2, max_size=m * (m - 1) // 2))

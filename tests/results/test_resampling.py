@@ -81,6 +81,13 @@ def test_many_tests_at_once_equal_single_tests():
     assert found == [unpaired_p(a, b) for a, b in pairs] and len(set(found)) > 20
 
 
+def test_arrangements_drawn_in_blocks_give_the_same_p(monkeypatch):
+    a, b = np.random.RandomState(6).randn(2, 10)
+    whole = unpaired_p(a, b + 1), resampling.stratified_p([(a, b + 1), (b, a + 0.5)], [0.5, 0.5])
+    monkeypatch.setattr(resampling, "_AT_ONCE", 200_000)
+    assert (unpaired_p(a, b + 1), resampling.stratified_p([(a, b + 1), (b, a + 0.5)], [0.5, 0.5])) == whole
+
+
 @pytest.mark.parametrize(("a", "b", "p"), [(1, 1, 1.0), (2, 2, 2 / 6), (3, 2, 2 / 10), (5, 6, 2 / 462), (9, 9, 2 / 48620)])
 def test_least_p_is_that_of_separate_samples(a, b, p):
     assert resampling.least_p(a, b) == pytest.approx(p)
