@@ -123,10 +123,8 @@ def test_solved_seeds_are_counted_if_the_task_has_a_threshold(write, toy_task, u
     base, new = write("a.csv", rows("m", a, **facts), [lost]), write("b.csv", rows("m", b, **facts))
     frame = compare_results([base, new])
     assert (frame.solved_a[0], frame.solved_b[0], frame.seeds_a[0]) == (2, 1, 4)
-    columns = report.render(frame, "markdown").splitlines()[2].split("|")
-    shown = report.render(frame, "markdown").splitlines()[4].split("|")
-    cells = {name.strip(): cell.strip() for name, cell in zip(columns, shown, strict=True)}
-    assert (cells["solved A"], cells["solved B"]) == ("2", "1")
+    header, _, cells = ([c.strip() for c in line.split("|")] for line in report.render(frame, "markdown").splitlines()[2:5])
+    assert [cells[header.index(name)] for name in ("solved A", "solved B")] == ["2", "1"]
     elsewhere = compare_results([write("c.csv", rows("m", a)), write("d.csv", rows("m", b))])
     assert elsewhere[["solved_a", "solved_b"]].isna().all(axis=None)
     assert "solved A" not in report.render(elsewhere, "terminal")
@@ -172,22 +170,12 @@ def test_three_files_are_each_compared_with_the_first_in_one_family(write):
 
 def test_holm_corrects_for_the_number_of_lines(write):
     """Four seeds give p = 2 / 70 at least, enough for one line of a budget but not for two."""
-    names = ["m1", "m2"]
-    low, high = A[:4], [v + 1 for v in A[:4]]
-    big = {"params_target": 1000}
-    paths = [
-        write(
-            "a.csv",
-            *(rows(n, low) for n in names),
-            [row | {"run_id": f"big.{row['seed']}"} for row in rows("m1", low, **big)],
-        ),
-        write(
-            "b.csv",
-            *(rows(n, high) for n in names),
-            [row | {"run_id": f"big.{row['seed']}"} for row in rows("m1", high, **big)],
-        ),
-    ]
-    frame = compare_results(paths)
+
+    def file(name, values):
+        big = [row | {"run_id": f"big.{row['seed']}"} for row in rows("m1", values, params_target=1000)]
+        return write(name, rows("m1", values), rows("m2", values), big)
+
+    frame = compare_results([file("a.csv", A[:4]), file("b.csv", [v + 1 for v in A[:4]])])
     assert frame.p.tolist() == pytest.approx([2 / 70] * 3) and frame.budget.tolist() == [500, 500, 1000]
     assert frame.p_corrected.tolist() == pytest.approx([4 / 70, 4 / 70, 2 / 70])
     assert frame.verdict.tolist() == ["cannot tell", "cannot tell", "worse"]

@@ -124,7 +124,6 @@ def test_a_sum_of_medians_by_hand():
     assert statistics.sum_of_medians([a[:5], b], [0.5, 0.25]) == statistics.Estimate(0.5 * 3.0 + 2.5, None, None)
 
 
-@pytest.mark.slow
 def test_intervals_cover_the_truth_of_skewed_samples():
     random = np.random.RandomState(0)
     samples = random.lognormal(size=(2000, 10))
