@@ -81,7 +81,7 @@ FAMILIES = st.integers(2, 5).flatmap(
 
 
 @given(FAMILIES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_shaffer_keeps_the_order_and_is_between_p_and_holm(family):
     models, ps = family
     corrected = np.array(significance.shaffer(models, ps), float)
@@ -118,7 +118,7 @@ def enumerated_shaffer(models, ps):
 
 
 @given(FAMILIES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_shaffer_tells_no_pair_apart_that_enumeration_does_not(family):
     models, ps = family
     pairs = itertools.combinations(range(models), 2)
@@ -135,7 +135,7 @@ def sample(values):
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=6, max_size=6), min_size=2, max_size=5), st.integers(0, 5), st.booleans()
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_model_that_is_told_apart_from_all_others_changes_no_other_verdict(values, place, lower):
     models = list(map(sample, values))
     far = min(place, len(models))
@@ -150,7 +150,7 @@ def test_a_model_that_is_told_apart_from_all_others_changes_no_other_verdict(val
 @pytest.mark.parametrize(("groups", "uncorrected"), [([0] * 6, 0.25), ([0, 0, 0, 9, 9, 9], 0.15)])
 def test_the_error_rate_of_all_pairs_is_at_most_five_percent(groups, uncorrected):
     """Six models with eight seeds; models of one group are equal. An error tells two equal models apart."""
-    repetitions, random = 300, np.random.RandomState(0)
+    repetitions, random = 200, np.random.RandomState(0)
     samples = random.randn(repetitions, 6, 8) + np.array(groups)[:, None]
     pairs = list(itertools.combinations(range(6), 2))
     ps = np.reshape(resampling.unpaired_ps([(x[a], x[b]) for x in samples for a, b in pairs]), (repetitions, len(pairs)))

@@ -46,14 +46,14 @@ VALUES = st.lists(st.integers(-20, 20).map(lambda i: i / 4), min_size=2, max_siz
 
 
 @given(VALUES, VALUES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_exact_p_matches_scipy(a, b):
     gap = lambda x, y, axis: np.mean(y, axis=axis) - np.mean(x, axis=axis)
     theirs = scipy.stats.permutation_test((a, b), gap, permutation_type="independent", vectorized=True, n_resamples=np.inf)
     assert unpaired_p(a, b) == pytest.approx(theirs.pvalue)
 
 
-@pytest.mark.parametrize("shift", [0.2, 0.8, 1.2])
+@pytest.mark.parametrize("shift", [0.2, 1.2])
 def test_sampled_p_is_close_to_exact(shift):
     """There are 92,378 divisions of 9 and 10 seeds, more than are drawn."""
     a, b = np.random.RandomState(1).randn(9), shift + np.random.RandomState(2).randn(10)
