@@ -41,9 +41,7 @@ cli.choice(
     "tasks: one table per task, protocol and budget, and the ladders; ladders: only the ladders; overall: rankings over the "
     "tasks that models share. csv contains one kind, by default tasks",
 )
-cli.boolean(
-    FLAGS, "wide", False, "also show interquartile means, extremes, intervals of scores and learning rates; csv always does"
-)
+cli.boolean(FLAGS, "wide", False, "also show means, extremes, intervals of scores and learning rates; csv always does")
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
 cli.string(

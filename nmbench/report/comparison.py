@@ -16,9 +16,10 @@ __all__ = ["FORMATS", "LEGEND", "render"]
 
 _EMPTY = "Nothing to compare: there is a single file, and none of its tables has two models."
 LEGEND = (
-    "difference: mean of B - A over shared seeds (all seeds if fewer than two are shared), with a 95% bootstrap interval.",
-    "p: two-sided permutation test of the mean difference, corrected by Holm over all lines of a task, protocol and budget.",
-    "P(B better): share of all pairs of seeds in which B is better; ties count half.",
+    "B / A: ratio of the geometric means of errors; B - A: difference of the means of other metrics. 95%: Welch's interval.",
+    "p: two-sided unpaired permutation test over seeds, of log errors or of other metrics as they are; corrected for all",
+    "lines of a task, protocol and budget (Shaffer for the models of one file, Holm for several files).",
+    "P(B better): share of pairs of seeds in which B is better; ties count half. solved: seeds that reach the threshold.",
     "verdict: whether B is better or worse, if p < 0.05. Lost seeds (diverged, failed or timed out) count as the floor.",
 )
 
@@ -47,15 +48,18 @@ def _sections(lines: list[dict[str, Any]]) -> list[Section]:
         files = file_a if one_file else f"A = {file_a}, B = {file_b}"
         title = f"{task}, protocol {protocol}, {size_name(budget)}: {metric} ({better}); {files}"
         headers = ["A", "B"] if one_file else ["model"]
-        headers += ["seeds A", "seeds B", "median A", "median B", "difference", "95%", "p", "P(B better)", "verdict"]
+        effect = "B / A" if members[0]["kind"] == "ratio" else "B - A"
+        solved = any(not _missing(line[f"solved_{side}"]) for line in members for side in "ab")
+        headers += ["seeds A", "seeds B", "median A", "median B", *(["solved A", "solved B"] if solved else [])]
+        headers += [effect, "95%", "p", "P(B better)", "verdict"]
         changed = [f"{line['model_b']}: {line['changed']}" for line in members if line["changed"]]
         notes = [f"Configuration, A -> B: {'; '.join(changed)}."] if changed else []
-        table = TextTable(headers, [_cells(line, one_file) for line in members])
+        table = TextTable(headers, [_cells(line, one_file, solved) for line in members])
         sections.append(Section(title, [table], notes, f"{task}-{protocol}-{budget or 'sizes'}"))
     return sections
 
 
-def _cells(line: dict[str, Any], one_file: bool) -> list[str]:
+def _cells(line: dict[str, Any], one_file: bool, solved: bool) -> list[str]:
     a, b = line["model_a"], line["model_b"]
     interval = "" if _missing(line["low"]) else f"{number(line['low'])} .. {number(line['high'])}"
     return [
@@ -64,9 +68,10 @@ def _cells(line: dict[str, Any], one_file: bool) -> list[str]:
         _seeds(line["seeds_b"], line["lost_b"]),
         _number(line["median_a"]),
         _number(line["median_b"]),
-        _number(line["difference"]),
+        *(["" if _missing(line[f"solved_{side}"]) else str(line[f"solved_{side}"]) for side in "ab"] if solved else []),
+        _number(line["effect"]),
         interval,
-        _number(line["p_holm"]),
+        _number(line["p_corrected"]),
         "" if _missing(line["improvement"]) else f"{line['improvement']:.2f}",
         line["verdict"],
     ]

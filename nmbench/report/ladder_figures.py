@@ -1,4 +1,4 @@
-"""Figures of a ladder: mean score and median metric against learned parameters, one line per model.
+"""Figures of a ladder: score and median metric against learned parameters, one line per model.
 
 Axes and grid have the colours of matplotlib's settings `axes.edgecolor` and `grid.color`, which differ between the page and
 a picture.
@@ -34,12 +34,12 @@ _PICTURE: dict[Any, Any] = {
 
 
 def draw_scores(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
-    """Draw mean scores with intervals, and a ring where a model first reaches the threshold. Returns a description."""
+    """Draw scores with intervals, and a ring where a model first reaches the threshold. Returns a description."""
     _draw(axis, ladder, styles, lambda point: point.entry.score, None)
     low, high = axis.get_ylim()
     if high - low < 4:  # do not magnify negligible differences
         axis.set_ylim((low + high) / 2 - 2, (low + high) / 2 + 2)
-    axis.set_ylabel("mean score")
+    axis.set_ylabel("score")
     return _description(ladder, "score", lambda point: point.entry.score, lambda value: f"{value:.1f}")
 
 

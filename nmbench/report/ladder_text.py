@@ -20,7 +20,7 @@ def section(ladder: Ladder, wide: bool) -> Section:
         f"{first.metric} ({direction(first.higher_is_better)})"
     )
     kinds: list[tuple[str, Callable[[Point], str]]] = [
-        ("Mean score by budget", score),
+        ("Score by budget", score),
         (f"Median {first.metric} by budget", lambda point: number(point.entry.median.value)),
     ]
     if wide:
@@ -47,7 +47,7 @@ def _cell(curve: Curve, budget: int, show: Callable[[Point], str]) -> str:
 
 
 def score(point: Point) -> str:
-    """The mean score, with a star if the median reaches the threshold, and the number of seeds that reach it."""
+    """The score, with a star if the median reaches the threshold, and the number of seeds that reach it."""
     entry = point.entry
     solved = "" if entry.solved is None else f" ({entry.solved}/{len(entry.run_ids)})"
     return f"{'*' if point.reached else ''}{one_decimal(entry.score.value)}{solved}"

@@ -30,11 +30,12 @@ from nmbench.results.significance import ALPHA
 __all__ = ["FORMATS", "LEGEND", "WIDTH", "of_rows", "render"]
 
 LEGEND = (
-    "rank: 1 + the number of models that are significantly better (permutation test of the mean over seeds, paired over",
-    "shared seeds, corrected by Holm over all pairs of a table, p < 0.05). Models that share a letter of group cannot be",
-    "told apart. 95%: bootstrap interval over seeds (solved: Wilson interval). score: mean over seeds, 0 at the floor, 100",
-    "at the ceiling. Lost seeds (diverged, failed or timed out) count as the floor. Lines in brackets are references,",
-    "which need no training.",
+    "rank: 1 + the number of models that are significantly better: unpaired permutation test over seeds, of log errors or",
+    "of other metrics as they are, corrected by Shaffer for all pairs of a table, p < 0.05. Models that share a letter of",
+    "group cannot be told apart. 95%: interval of the median from order statistics; (range): smallest and largest of fewer",
+    "than six seeds. score: that of the median, 0 at the floor, 100 at the ceiling. beats next: probability that a seed is",
+    "better than one of the model in the next line. Lost seeds (diverged, failed or timed out) count as the floor. Lines in",
+    "brackets are references, which need no training.",
 )
 
 
@@ -84,13 +85,14 @@ def _section(table: Table, form: str, wide: bool) -> Section:
         f"{table.task} v{table.task_version}, protocol {table.protocol}, {size_name(table.budget)}: {table.metric} "
         f"({direction(table.higher_is_better)})"
     )
-    headers = ["rank", "model", "group", "params", "seeds", "median", "95%", "score"]
+    headers = ["rank", "model", "group", "params", "seeds", "median", "95%", "score", "beats next"]
     headers += ["s/seed"] if table.threshold is None else ["solved", "s/seed"]
     shown = [TextTable(headers, [_ranks(entry, table) for entry in table.entries])]
     if wide:
-        details = ["model", "iqm", "95%", "best", "worst", "score 95%", "solved 95%", "last step", "rate", "tuning runs"]
+        mean = "geometric mean" if table.logarithmic else "mean"
+        details = ["model", mean, "95%", "best", "worst", "score 95%", "solved 95%", "last step", "rate", "tuning runs"]
         rows = [_details(entry, table) for entry in table.entries if not entry.reference]
-        shown.append(TextTable(details, rows, "Interquartile means (iqm), extremes, learning rates"))
+        shown.append(TextTable(details, rows, "Means, extremes, learning rates"))
     if table.metrics and (wide or form != "latex"):
         rows = [[_name(e), *(number_or_blank(e.others.get(name)) for name in table.metrics)] for e in table.entries]
         shown.append(TextTable(["model", *table.metrics], rows, "Medians of the other metrics"))
@@ -110,6 +112,7 @@ def _ranks(entry: RankingEntry, table: Table) -> list[str]:
         number(entry.median.value),
         interval(entry.median),
         one_decimal(entry.score.value),
+        "" if entry.beats_next is None else f"{entry.beats_next:.2f}",
         *solved,
         "" if entry.train_s is None else one_decimal(entry.train_s),
     ]
@@ -120,8 +123,8 @@ def _details(entry: RankingEntry, table: Table) -> list[str]:
     best, worst = (max, min) if table.higher_is_better else (min, max)
     return [
         entry.label,
-        number(entry.iqm.value),
-        interval(entry.iqm),
+        number(entry.mean.value),
+        interval(entry.mean),
         number(best(entry.sample.values)),
         number(worst(entry.sample.values)),
         interval(entry.score, one_decimal),
@@ -176,7 +179,10 @@ def _overall_section(ranking: OverallRanking) -> Section:
 
 
 def _overall_notes(ranking: OverallRanking) -> list[str]:
-    notes = ["All tasks have equal weight, as do all budgets of one task. Seeds are resampled within each task and budget."]
+    notes = [
+        "score: mean over tasks, with a bootstrap interval. rank: by the probability that a seed of one model beats a seed "
+        "of the other, averaged over tasks. All tasks have equal weight, as do all budgets of one task."
+    ]
     if ranking.left_out:
         lacks = (f"{label} (no {', '.join(task_name(*one) for one in lacks)})" for label, lacks in ranking.left_out.items())
         notes.append(f"Not ranked: {'; '.join(lacks)}.")

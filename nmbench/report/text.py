@@ -26,10 +26,10 @@ def percent(value: float) -> str:
 
 
 def interval(estimate: Estimate | None, show: Callable[[float], str] = number, between: str = " .. ") -> str:
-    """Bounds of an estimate's interval; "" if it has none."""
+    """Bounds of an estimate's interval, followed by "(range)" if it is one; "" if there are no bounds."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""
-    return f"{show(estimate.low)}{between}{show(estimate.high)}"
+    return f"{show(estimate.low)}{between}{show(estimate.high)}" + ("" if estimate.covers else " (range)")
 
 
 def size_name(budget: int | None) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nmbench.results import config_json, experiment_rows, significance
+from nmbench.results import config_json, experiment_rows, significance, statistics
 from nmbench.results.experiment_rows import ExperimentRows, Source, TableKey
+from nmbench.results.ranking import registered_task
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
@@ -33,18 +35,16 @@ COLUMNS = {
     "seeds_b": "number of seeds of B",
     "lost_a": "seeds of A that diverged, failed or timed out; they count as the metric's floor",
     "lost_b": "lost seeds of B",
-    "shared": "number of shared seeds",
-    "pairing": "paired: over shared seeds; unpaired: with fewer than two shared seeds; empty if a side has one seed",
-    "median_a": "median over all seeds of A",
-    "median_b": "median over all seeds of B",
-    "difference": "mean difference, B - A; over shared seeds if paired",
-    "low": "lower bound of its 95% bootstrap interval",
+    "median_a": "median over the seeds of A",
+    "median_b": "median over the seeds of B",
+    "solved_a": "number of seeds of A that solved the task; missing if the task has no threshold",
+    "solved_b": "number of seeds of B that solved the task",
+    "kind": "ratio: of geometric means, B / A, for errors; difference: of means, B - A, for other metrics",
+    "effect": "this ratio or difference",
+    "low": "lower bound of its 95% interval (Welch)",
     "high": "upper bound of this interval",
-    "median_difference": "median of the differences if paired, else difference of the medians",
-    "median_low": "lower bound of its 95% bootstrap interval",
-    "median_high": "upper bound of this interval",
-    "p": "p value of a two-sided permutation test of the mean difference",
-    "p_holm": "p with Holm's correction over all lines of the same task, protocol and budget",
+    "p": "p value of a two-sided permutation test over seeds, of log errors or of other metrics as they are",
+    "p_corrected": "p corrected for all lines of the same task, protocol and budget",
     "least_p": "smallest p that these numbers of seeds can give",
     "improvement": "probability that a seed of B is better than a seed of A; ties count half",
     "verdict": "B is better or worse; cannot tell; cannot tell: one seed; only in A; only in B",
@@ -61,8 +61,8 @@ def compare_results(
     file has several configurations of the model. With one file, there is one line per pair of models (or configurations)
     within a task, protocol and budget.
 
-    B is "better" or "worse" than A if p, corrected by Holm over all lines of the same task, protocol and budget, is below
-    0.05. The mean difference decides between the two. `nmbench.results.significance` describes how p, differences and
+    B is "better" or "worse" than A if p, corrected for all lines of the same task, protocol and budget, is below 0.05: by
+    Shaffer for the pairs of one file, by Holm for several files. `nmbench.results.significance` describes how p, effects and
     intervals are computed. The same files give the same frame.
 
     Args:
@@ -87,32 +87,24 @@ def compare_results(
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")
     complete = [(pair.a.sample, pair.b.sample) for pair in pairs if pair.a is not None and pair.b is not None]
     found = iter(significance.compare_all(complete))
-    lines = [_line(pair, next(found) if pair.a and pair.b else None) for pair in pairs]
+    tasks = {name: registered_task(name, row.evaluation) for s in sources for name, row in s.evaluated.items()}
+    thresholds = {name: None if task is None else task.primary.threshold for name, task in tasks.items()}
+    lines = [_line(pair, next(found) if pair.a and pair.b else None, thresholds) for pair in pairs]
     families: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
         families[line["task"], line["protocol"], line["budget"]].append(line)
     for family in families.values():
-        for line, p in zip(family, significance.holm([line["p"] for line in family]), strict=True):
-            line["p_holm"] = p
+        ps = [line["p"] for line in family]
+        models = (1 + math.isqrt(1 + 8 * len(ps))) // 2  # of one file: its pairs, in the order of itertools.combinations
+        corrected = significance.shaffer(models, ps) if len(sources) == 1 else significance.holm(ps)
+        for line, p in zip(family, corrected, strict=True):
+            line["p_corrected"] = p
     for line in lines:
         line["verdict"] = line["verdict"] or _verdict(line)
         line.pop("favours_b", None)
     frame = pandas.DataFrame(lines, columns=list(COLUMNS))
-    whole = ("budget", "seeds_a", "seeds_b", "lost_a", "lost_b", "shared")
-    floats = [
-        "median_a",
-        "median_b",
-        "difference",
-        "low",
-        "high",
-        "median_difference",
-        "median_low",
-        "median_high",
-        "p",
-        "p_holm",
-        "least_p",
-        "improvement",
-    ]
+    whole = ("budget", "seeds_a", "seeds_b", "lost_a", "lost_b", "solved_a", "solved_b")
+    floats = ("median_a", "median_b", "effect", "low", "high", "p", "p_corrected", "least_p", "improvement")
     return frame.astype({**dict.fromkeys(whole, "Int64"), **dict.fromkeys(floats, float), "higher_is_better": bool})
 
 
@@ -193,12 +185,19 @@ def _unique(experiments: Iterable[ExperimentRows], key: Callable[[str], str]) ->
     return {text: members[0] for text, members in groups.items() if len(members) == 1}
 
 
-def _line(pair: Pair, found: significance.Comparison | None) -> dict[str, Any]:
-    """One line of the frame. found: the comparison of the pair; None if one of the two experiments is missing."""
+def _line(pair: Pair, found: significance.Comparison | None, thresholds: Mapping[str, float | None]) -> dict[str, Any]:
+    """One line of the frame.
+
+    Args:
+      pair: two experiments.
+      found: their comparison; None if one of the two is missing.
+      thresholds: task to the value that solves it.
+    """
     file_a, file_b, a, b, label_a, label_b = pair
     some = a or b
     assert some is not None
     task, protocol, budget = some.table
+    threshold = thresholds[task]
     line: dict[str, Any] = {
         "task": task,
         "protocol": protocol,
@@ -210,24 +209,21 @@ def _line(pair: Pair, found: significance.Comparison | None) -> dict[str, Any]:
         "p": None,
         "verdict": "",
         "changed": "",
-        "pairing": "",
+        "kind": "ratio" if some.sample.logarithmic else "difference",
     }
     for side, one, label in (("a", a, label_a), ("b", b, label_b)):
         line[f"model_{side}"] = None if one is None else label
         line[f"seeds_{side}"] = 0 if one is None else len(one.sample)
         line[f"lost_{side}"] = 0 if one is None else int(np.count_nonzero(one.sample.lost))
         line[f"median_{side}"] = None if one is None else float(np.median(one.sample.values))
+        if one is not None and threshold is not None:
+            line[f"solved_{side}"] = int(np.count_nonzero(statistics.reached(one.sample, threshold)))
     if a is None or b is None or found is None:
-        return line | {"verdict": "only in B" if a is None else "only in A", "shared": 0}
+        return line | {"verdict": "only in B" if a is None else "only in A"}
     return line | {
-        "shared": found.shared,
-        "pairing": found.pairing,
-        "difference": found.mean.value,
-        "low": found.mean.low,
-        "high": found.mean.high,
-        "median_difference": found.median.value,
-        "median_low": found.median.low,
-        "median_high": found.median.high,
+        "effect": found.effect.value,
+        "low": found.effect.low,
+        "high": found.effect.high,
         "p": found.p,
         "least_p": found.least_p,
         "improvement": found.improvement,
@@ -237,8 +233,8 @@ def _line(pair: Pair, found: significance.Comparison | None) -> dict[str, Any]:
 
 
 def _verdict(line: dict[str, Any]) -> str:
-    if line["p_holm"] is None:
+    if line["p_corrected"] is None:
         return "cannot tell: one seed"
-    if line["p_holm"] >= significance.ALPHA or line["favours_b"] is None:
+    if line["p_corrected"] >= significance.ALPHA or line["favours_b"] is None:
         return "cannot tell"
     return "better" if line["favours_b"] else "worse"

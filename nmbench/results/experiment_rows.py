@@ -21,7 +21,7 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 # Sums of larger values would overflow, and larger integers do not fit a data frame.
 LARGEST = {"value": 1e150, "floor": 1e150, "seed": 2**62, "params_target": 2**62}
 # Columns in which two rows of one configuration and seed must agree, and all columns that are kept.
-_RESULT = ("run_id", "seed", "status", "value", "floor", "higher_is_better")
+_RESULT = ("run_id", "seed", "status", "value", "floor", "ceiling", "higher_is_better")
 _KEPT = (*_RESULT, "params_actual", "params_dev", "learning_rate", "tuning_trials", "train_s", "last_value")
 
 TableKey = tuple[str, str, int]
@@ -238,11 +238,11 @@ def _merged(parts: list[ExperimentRows]) -> ExperimentRows:
     ids = [name for part in parts for name in part.run_ids]
     return dataclasses.replace(
         last,
-        sample=Sample(
-            seeds[index],
-            pick(part.sample.values for part in parts),
-            pick(part.sample.lost for part in parts),
-            last.sample.higher_is_better,
+        sample=dataclasses.replace(
+            last.sample,
+            seeds=seeds[index],
+            values=pick(part.sample.values for part in parts),
+            lost=pick(part.sample.lost for part in parts),
         ),
         run_ids=tuple(ids[i] for i in index),
         train_s=pick(part.train_s for part in parts),

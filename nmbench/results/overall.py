@@ -20,9 +20,9 @@ class OverallEntry:
 
     Attributes:
       label: as in the tables.
-      rank, group, tied: as in `RankingEntry`, for the weighted mean score.
-      score: mean score, averaged over tasks, with its 95% bootstrap interval; seeds are resampled within each table.
-      scores: mean score in each table.
+      rank, group, tied: as in `RankingEntry`, from `significance.better_over_strata`.
+      score: mean over tasks of `scores`, with its bootstrap interval (`statistics.sum_of_medians`).
+      scores: median score of the seeds in each table.
       seeds: number of seeds in each table.
     """
 
@@ -82,10 +82,10 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
     tasks = [tables[i].task for i in kept]
     weights = [1.0 / (len(set(tasks)) * tasks.count(task)) for task in tasks]
     samples = {label: [_scored(entries[label][i], tables[i]) for i in kept] for label in labels}
-    better = significance.better_over_strata([samples[label] for label in labels], weights)
-    means = {label: statistics.mean_of_means([s.values for s in samples[label]], weights) for label in labels}
+    better = significance.better_over_strata([[_sample(entries[label][i]) for i in kept] for label in labels], weights)
+    averages = {label: statistics.sum_of_medians(samples[label], weights) for label in labels}
     ranks = 1 + better.sum(axis=0)
-    order = sorted(range(len(labels)), key=lambda i: (ranks[i], -means[labels[i]].value, labels[i]))
+    order = sorted(range(len(labels)), key=lambda i: (ranks[i], -averages[labels[i]].value, labels[i]))
     apart = better | better.T
     group = dict(zip(order, significance.letters(apart[np.ix_(order, order)]), strict=True))
     made = [
@@ -94,8 +94,8 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
             rank=int(ranks[i]),
             group=group[i],
             tied=tuple(labels[j] for j in order if j != i and not apart[i, j]),
-            score=means[labels[i]],
-            scores=tuple(float(np.mean(s.values)) for s in samples[labels[i]]),
+            score=averages[labels[i]],
+            scores=tuple(float(np.median(s)) for s in samples[labels[i]]),
             seeds=tuple(len(s) for s in samples[labels[i]]),
         )
         for i in order
@@ -139,8 +139,11 @@ def _complete(held: dict[str, frozenset[int]], tasks: list[str]) -> tuple[list[s
     return None if best is None else (best[-1], best[-2])
 
 
-def _scored(entry: RankingEntry, table: Table) -> Sample:
-    """The entry's sample with scores instead of values of the metric."""
-    assert entry.sample is not None
-    values = scores(entry.sample.values, table.floor, table.ceiling)
-    return dataclasses.replace(entry.sample, values=values, higher_is_better=True)
+def _sample(entry: RankingEntry) -> Sample:
+    assert entry.sample is not None  # references are not ranked
+    return entry.sample
+
+
+def _scored(entry: RankingEntry, table: Table) -> np.ndarray:
+    """Scores of the entry's seeds, `[S]`."""
+    return scores(_sample(entry).values, table.floor, table.ceiling)

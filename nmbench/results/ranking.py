@@ -25,7 +25,7 @@ from nmbench.support.errors import NmbenchError
 if TYPE_CHECKING:
     from nmbench.contracts.task import Task
 
-MOST_ENTRIES = 1000
+MOST_ENTRIES = 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,10 @@ class RankingEntry:
       deviation: (params - budget) / budget; None if sizes were given.
       sample: primary metric per seed; the floor for a lost seed.
       lost: number of seeds that diverged, failed or timed out.
-      median, iqm: median and interquartile mean of the primary metric, with 95% bootstrap intervals over seeds.
-      score: mean of the seeds' scores, 0 (floor) .. 100 (ceiling), with its interval. A lost seed scores 0.
+      median: median of the primary metric over seeds, with its interval (`statistics.median`).
+      mean: geometric mean of an error, mean of any other metric, with its interval. This is what the tests compare.
+      score: score of the median, 0 (floor) .. 100 (ceiling), with its interval.
+      beats_next: probability that a seed of this entry is better than a seed of the next; None for the last.
       solved: number of seeds that reach the task's threshold; None without a threshold.
       success: their share with its Wilson interval.
       last: median of the primary metric after the last step, without lost seeds and missing values; None if none is left.
@@ -68,8 +70,9 @@ class RankingEntry:
     sample: Sample | None = None
     lost: int = 0
     median: Estimate
-    iqm: Estimate
+    mean: Estimate
     score: Estimate
+    beats_next: float | None = None
     solved: int | None = None
     success: Estimate | None = None
     last: float | None = None
@@ -91,8 +94,9 @@ class Table:
       threshold: value at which a seed has solved the task; None if the task has none or is not registered with this
         version, metric and test set.
       n_test, testset_sha256: number of trials and hash of the test set.
-      least_p: smallest p, corrected by Holm, that two models with these numbers of seeds can give. If it is not below 0.05,
-        no models can be told apart. None unless two models have two or more seeds each.
+      logarithmic: whether models are compared by the logarithms of the metric (`statistics.compares_logarithms`).
+      least_p: smallest corrected p that two models with these numbers of seeds can give. If it is not below 0.05, no models
+        can be told apart. None unless two models have two or more seeds each.
       metrics: names of the entries' other metrics, in the order of the task.
       entries: in order of rank, then median; each reference is placed by its value.
     """
@@ -108,6 +112,7 @@ class Table:
     threshold: float | None
     n_test: int
     testset_sha256: str
+    logarithmic: bool
     least_p: float | None
     metrics: tuple[str, ...]
     entries: tuple[RankingEntry, ...]
@@ -119,7 +124,7 @@ def rank_tables(sources: Sequence[Source]) -> list[Table]:
     A run that is in several sources counts once, with the values of the last source. The same sources give the same tables.
 
     Raises:
-      NmbenchError: rows of one task were evaluated on different test sets or task versions, or a table has more than 1000
+      NmbenchError: rows of one task were evaluated on different test sets or task versions, or a table has more than 200
         models and configurations.
     """
     experiment_rows.check_evaluations(sources)
@@ -133,7 +138,7 @@ def rank_tables(sources: Sequence[Source]) -> list[Table]:
     for key in sorted(groups):
         name, protocol, budget = key
         evaluation = evaluations[name]
-        task = _registered_task(name, evaluation)
+        task = registered_task(name, evaluation)
         threshold = None if task is None else task.primary.threshold
         if name not in references:
             references[name] = _references(task)
@@ -150,6 +155,7 @@ def rank_tables(sources: Sequence[Source]) -> list[Table]:
             threshold=threshold,
             n_test=n_test[name],
             testset_sha256=evaluation.testset_sha256,
+            logarithmic=statistics.compares_logarithms(evaluation.higher_is_better, evaluation.ceiling),
             least_p=_least_p([experiment.sample for experiment in groups[key]]),
             metrics=_in_order({metric for entry in entries for metric in entry.others}, task),
             entries=tuple(_with_references(entries, references[name], evaluation.higher_is_better)),
@@ -158,7 +164,7 @@ def rank_tables(sources: Sequence[Source]) -> list[Table]:
     return made
 
 
-def _registered_task(name: str, evaluation: Evaluation) -> Task | None:
+def registered_task(name: str, evaluation: Evaluation) -> Task | None:
     """The registered task of this name; None if there is none, or if its version, metric or test set differs."""
     task = TASKS.get(name) if name in TASKS else None
     if task is None or (task.version, task.primary.name) != (evaluation.task_version, evaluation.metric):
@@ -188,9 +194,11 @@ def _ranked(experiments: list[ExperimentRows], evaluation: Evaluation, threshold
     order = sorted(range(len(experiments)), key=lambda i: (ranks[i], sign * medians[i], named[i]))
     apart = better | better.T
     group = dict(zip(order, significance.letters(apart[np.ix_(order, order)]), strict=True))
+    following = dict(itertools.pairwise(order))
     return [
         _entry(
             experiments[i],
+            beats_next=_beats(experiments[i].sample, experiments[following[i]].sample) if i in following else None,
             label=named[i],
             rank=int(ranks[i]),
             group=group[i],
@@ -208,8 +216,13 @@ def _least_p(samples: list[Sample]) -> float | None:
     return min(1.0, min(found) * len(found)) if found else None
 
 
+def _beats(one: Sample, other: Sample) -> float:
+    return significance.probability_of_improvement(other.values, one.values, one.higher_is_better)
+
+
 def _entry(
     experiment: ExperimentRows,
+    beats_next: float | None,
     label: str,
     rank: int,
     group: str,
@@ -219,7 +232,8 @@ def _entry(
 ) -> RankingEntry:
     sample = experiment.sample
     solved = None if threshold is None else statistics.reached(sample, threshold)
-    middle, iqm = statistics.median_and_interquartile_mean(sample.values)
+    middle = statistics.median(sample.values)
+    mean = statistics.mean(sample.compared)
     others = {name: _median(values[~sample.lost]) for name, values in experiment.others.items()}
     return RankingEntry(
         label=label,
@@ -234,8 +248,9 @@ def _entry(
         sample=sample,
         lost=int(np.count_nonzero(sample.lost)),
         median=middle,
-        iqm=iqm,
-        score=statistics.mean(scores(sample.values, evaluation.floor, evaluation.ceiling)),
+        mean=statistics.powers_of_ten(mean) if sample.logarithmic else mean,
+        score=middle.mapped(lambda value: float(scores(np.asarray(value), evaluation.floor, evaluation.ceiling))),
+        beats_next=beats_next,
         solved=None if solved is None else int(np.count_nonzero(solved)),
         success=None if solved is None else statistics.success_rate(solved),
         last=_median(experiment.last[~sample.lost]),
@@ -263,7 +278,7 @@ def _references(task: Task | None) -> list[RankingEntry]:
         values = task.evaluate(predict(frozen.arrays), frozen.arrays)["values"]
         value = values.pop(task.primary.name)
         estimate, score = Estimate(value, None, None), Estimate(task.primary.score(value), None, None)
-        made.append(RankingEntry(label=label, reference=True, median=estimate, iqm=estimate, score=score, others=values))
+        made.append(RankingEntry(label=label, reference=True, median=estimate, mean=estimate, score=score, others=values))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Bootstrap and permutation tests of many samples at once.
+"""Permutation tests and bootstrap intervals of many samples at once.
 
 Random draws are made once for each number of seeds and used for every sample of that size. Equal values therefore give
 equal results, independent of the other rows of a file, and files of 100,000 rows take seconds. Each p value and each
@@ -11,178 +11,109 @@ import functools
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 LEVEL = 0.95
 RESAMPLES = 2000
-ARRANGEMENTS = 9999  # most arrangements of a permutation test; if there are more, this number of random ones is drawn
+# Most arrangements of a permutation test; if there are more, this number of random ones is drawn. The smallest p is then
+# 4e-5, small enough for a table of 50 models (1,225 pairs).
+ARRANGEMENTS = 49_999
 _AT_ONCE = 4_000_000  # most numbers in memory at once
 # Sums of the same terms in a different order agree up to this fraction of the sum of their magnitudes.
 _ROUNDING = 1e-12
 
-# Function of sorted values `[..., S]`, along the last axis.
-Statistic = Callable[[np.ndarray], np.ndarray]
-
-
-def mean(x: np.ndarray) -> np.ndarray:
-    return np.mean(x, axis=-1)
-
 
 def median(x: np.ndarray) -> np.ndarray:
+    """Median of sorted values `[..., S]` along the last axis."""
     n = x.shape[-1]
     return (x[..., (n - 1) // 2] + x[..., n // 2]) / 2
 
 
-def trimmed_mean(x: np.ndarray) -> np.ndarray:
-    """Mean without the lowest and the highest quarter, each rounded down to whole values."""
-    cut = x.shape[-1] // 4
-    return np.mean(x[..., cut : x.shape[-1] - cut], axis=-1)
-
-
-def bootstrap(samples: Sequence[np.ndarray], weights: Sequence[float], statistics: Sequence[Statistic]) -> np.ndarray:
-    """Percentile intervals of `sum_i weights[i] * statistic(samples[i])`; samples `[S_i]` are resampled independently.
-
-    Returns:
-      `[statistics, 2]`: lower and upper bounds at `LEVEL`.
-    """
-    drawn = np.zeros((len(statistics), RESAMPLES))
+def bootstrap_medians(samples: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[float, float]:
+    """Percentile interval of `sum_i weights[i] * median(samples[i])`; samples `[S_i]` are resampled independently."""
+    drawn = np.zeros(RESAMPLES)
     for stream, (x, weight) in enumerate(zip(samples, weights, strict=True)):
-        ordered, done = np.sort(x), 0
-        for index in _resamples(len(x), stream):
-            resampled = ordered[index]
-            for i, statistic in enumerate(statistics):
-                drawn[i, done : done + len(index)] += weight * statistic(resampled)
-            done += len(index)
-    drawn.sort(axis=1)
-    at = np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * (RESAMPLES - 1)
-    low = np.floor(at).astype(int)
-    return drawn[:, low] + (at - low) * (drawn[:, low + 1] - drawn[:, low])
-
-
-def _resamples(size: int, stream: int) -> Iterator[np.ndarray]:
-    """Sorted indices of all resamples of `size` values, in blocks `[n, size]`. Streams are independent."""
-    if RESAMPLES * size <= _AT_ONCE:
-        yield _cached_resamples(size, stream)
-        return
-    random = np.random.default_rng([0, size, stream])
-    step = max(1, _AT_ONCE // size)
-    for start in range(0, RESAMPLES, step):
-        yield np.sort(random.integers(size, size=(min(step, RESAMPLES - start), size)), axis=1)
-
-
-@functools.lru_cache(maxsize=8)
-def _cached_resamples(size: int, stream: int) -> np.ndarray:
-    return np.sort(np.random.default_rng([0, size, stream]).integers(size, size=(RESAMPLES, size)), axis=1)
-
-
-def paired_ps(gaps: Sequence[np.ndarray]) -> list[float]:
-    """Two-sided p of the mean of each array of paired differences `[S]`, under sign flips.
-
-    p is exact if 2**S is at most 9999, i.e. for up to 13 pairs, and then at least 2 / 2**S.
-    """
-    return _by_size(gaps, lambda gap: (len(gap),), _paired)
+        index = np.random.default_rng([0, len(x), stream]).integers(len(x), size=(RESAMPLES, len(x)))
+        drawn += weight * median(np.sort(x[index], axis=1))
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def unpaired_ps(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float]:
     """Two-sided p of the difference of the means of each pair `a [S]`, `b [R]`, under exchange of seeds.
 
-    p is twice the smaller of the two one-sided p values, at most 1. It is exact if there are at most 9999 ways to divide the
-    seeds.
+    p is twice the smaller of the two one-sided p values, at most 1. It is exact if there are at most `ARRANGEMENTS` ways to
+    divide the seeds.
     """
     # Sort each pair by size, then by sum, so that the result does not depend on the order of a and b.
     ordered = [tuple(sorted(pair, key=lambda side: (len(side), np.sum(side)))) for pair in pairs]
-    return _by_size(ordered, lambda pair: (len(pair[0]), len(pair[1])), _unpaired)
-
-
-def least_paired_p(pairs: int) -> float:
-    """The smallest p that `paired_ps` can give for this number of pairs."""
-    return 2.0 * _unit(2**pairs)
-
-
-def least_unpaired_p(a: int, b: int) -> float:
-    """The smallest p that `unpaired_ps` can give for samples of these sizes."""
-    return min(1.0, 2.0 * _unit(math.comb(a + b, a)))
-
-
-def _unit(arrangements: int) -> float:
-    """Smallest one-sided p of a permutation test with this number of arrangements."""
-    return 1.0 / arrangements if arrangements <= ARRANGEMENTS else 1.0 / (ARRANGEMENTS + 1)
-
-
-def _by_size(items: Sequence, size: Callable, test: Callable[[Sequence], np.ndarray]) -> list[float]:
-    """Apply `test` to the items of each size; the results are in the order of `items`."""
-    groups: dict[tuple, list[int]] = defaultdict(list)
-    for i, item in enumerate(items):
-        groups[size(item)].append(i)
-    results = [math.nan] * len(items)
-    for members in groups.values():
-        step = _AT_ONCE // ARRANGEMENTS
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, (a, b) in enumerate(ordered):
+        groups[len(a), len(b)].append(i)
+    ps = [math.nan] * len(pairs)
+    for (first, second), members in groups.items():
+        step = max(1, _AT_ONCE // ARRANGEMENTS)
         for start in range(0, len(members), step):
             chunk = members[start : start + step]
-            for i, p in zip(chunk, test([items[i] for i in chunk]), strict=True):
-                results[i] = float(p)
-    return results
+            values = np.stack([np.concatenate(ordered[i]) for i in chunk], axis=1)
+            # The sum of one side gives the same test as the difference of means; centred values keep the sums small.
+            values = values - values.mean(axis=0)
+            exact = math.comb(first + second, first) <= ARRANGEMENTS
+            sums = (rows @ np.sort(values, axis=0) for rows in _divisions(first, second))
+            slack = _ROUNDING * np.abs(values).sum(axis=0)
+            for i, p in zip(chunk, _tails(sums, values[:first].sum(axis=0), slack, exact), strict=True):
+                ps[i] = float(p)
+    return ps
 
 
-def _paired(gaps: Sequence[np.ndarray]) -> np.ndarray:
-    gap = np.stack(gaps, axis=1)
-    return _tail(gap, _signs(len(gap)), gap.sum(axis=0), 2 ** len(gap) <= ARRANGEMENTS)
+def stratified_p(strata: Sequence[tuple[np.ndarray, np.ndarray]], weights: Sequence[float]) -> float:
+    """Two-sided p of `sum_i weights[i] * (mean(b_i) - mean(a_i))`, under exchange of seeds within each stratum.
+
+    Args:
+      strata: pairs `a [S_i]`, `b [R_i]`; at least one value each.
+      weights: one per stratum.
+    """
+    total, observed, slack = np.zeros(ARRANGEMENTS), 0.0, 0.0
+    for stream, ((a, b), weight) in enumerate(zip(strata, weights, strict=True)):
+        values = np.concatenate([a, b])
+        values = np.sort(values - values.mean())
+        # With centred values, mean(b) - mean(a) is the sum over a times a constant.
+        factor = -weight * (1 / len(a) + 1 / len(b))
+        sums = [rows @ values for rows in _random_divisions(len(a), len(b), stream)]
+        total += factor * np.concatenate(sums)
+        observed += weight * float(np.mean(b) - np.mean(a))
+        slack += _ROUNDING * abs(factor) * float(np.abs(values).sum())
+    return float(_tails([total[:, None]], np.array([observed]), np.array([slack]), False)[0])
 
 
-def _unpaired(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    values = np.stack([np.concatenate(pair) for pair in pairs], axis=1)
-    first, second = len(pairs[0][0]), len(pairs[0][1])
-    # The sum of one side gives the same test as the difference of means; centred values keep the sums small.
-    values = values - values.mean(axis=0)
-    exact = math.comb(first + second, first) <= ARRANGEMENTS
-    return _tail(np.sort(values, axis=0), _divisions(first, second), values[:first].sum(axis=0), exact)
+def least_p(a: int, b: int) -> float:
+    """The smallest p that `unpaired_ps` can give for samples of these sizes."""
+    arrangements = math.comb(a + b, a)
+    return min(1.0, 2.0 / (arrangements if arrangements <= ARRANGEMENTS else ARRANGEMENTS + 1))
 
 
-def _tail(values: np.ndarray, arrangements: Iterator[np.ndarray], observed: np.ndarray, exact: bool) -> np.ndarray:
-    """Two-sided p of each column of `values [n, P]`, from the position of `observed [P]` in `arrangements @ values`."""
-    slack = _ROUNDING * np.abs(values).sum(axis=0)
+def _tails(sums, observed: np.ndarray, slack: np.ndarray, exact: bool) -> np.ndarray:
+    """Two-sided p `[P]` of the `observed [P]` sums among those of all arrangements, given as blocks `[n, P]`."""
     total, below, above = 0, np.zeros(len(observed), int), np.zeros(len(observed), int)
-    for rows in arrangements:
-        # BLAS threads slow small products down.
-        small = rows.size * values.shape[1] <= _AT_ONCE
-        sums = np.einsum("ij,jk->ik", rows, values) if small else rows @ values
-        below += np.count_nonzero(sums <= observed + slack, axis=0)
-        above += np.count_nonzero(sums >= observed - slack, axis=0)
-        total += len(rows)
+    for block in sums:
+        below += np.count_nonzero(block <= observed + slack, axis=0)
+        above += np.count_nonzero(block >= observed - slack, axis=0)
+        total += len(block)
     more = 0 if exact else 1
     return np.minimum(1.0, 2.0 * (np.minimum(below, above) + more) / (total + more))
-
-
-def _signs(n: int) -> Iterator[np.ndarray]:
-    """Rows of signs `[., n]`: all combinations, or `ARRANGEMENTS` random ones."""
-    if 2**n <= ARRANGEMENTS:
-        yield _all_signs(n)
-        return
-    random = np.random.default_rng([1, n])
-    for count in _chunks(n):
-        yield 1.0 - 2.0 * random.integers(2, size=(count, n), dtype=np.int8)
-
-
-@functools.cache
-def _all_signs(n: int) -> np.ndarray:
-    return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
 
 
 def _divisions(a: int, b: int) -> Iterator[np.ndarray]:
     """Rows `[., a + b]` with 1 for the `a` values of one side and 0 for the others: all divisions, or random ones."""
     if math.comb(a + b, a) <= ARRANGEMENTS:
         yield _all_divisions(a, b)
-        return
-    random = np.random.default_rng([2, a, b])
-    for count in _chunks(a + b):
-        rows = np.zeros((count, a + b))
-        rows[:, :a] = 1.0
-        yield random.permuted(rows, axis=1)
+    else:
+        yield from _random_divisions(a, b)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=4)
 def _all_divisions(a: int, b: int) -> np.ndarray:
     chosen = np.array(list(itertools.combinations(range(a + b), a)))
     rows = np.zeros((len(chosen), a + b))
@@ -190,8 +121,23 @@ def _all_divisions(a: int, b: int) -> np.ndarray:
     return rows
 
 
-def _chunks(n: int) -> Iterator[int]:
-    """Sizes of blocks of rows of length n that fit into memory, `ARRANGEMENTS` rows in total."""
-    step = max(1, _AT_ONCE // n)
+def _random_divisions(a: int, b: int, stream: int = 0) -> Iterator[np.ndarray]:
+    """`ARRANGEMENTS` random divisions, in blocks that fit into memory. Streams are independent."""
+    if ARRANGEMENTS * (a + b) <= _AT_ONCE:
+        yield _cached_divisions(a, b, stream)
+        return
+    random = np.random.default_rng([2, a, b, stream])
+    step = max(1, _AT_ONCE // (a + b))
     for start in range(0, ARRANGEMENTS, step):
-        yield min(step, ARRANGEMENTS - start)
+        yield _draw(random, min(step, ARRANGEMENTS - start), a, b)
+
+
+@functools.lru_cache(maxsize=4)
+def _cached_divisions(a: int, b: int, stream: int) -> np.ndarray:
+    return _draw(np.random.default_rng([2, a, b, stream]), ARRANGEMENTS, a, b)
+
+
+def _draw(random: np.random.Generator, count: int, a: int, b: int) -> np.ndarray:
+    rows = np.zeros((count, a + b))
+    rows[:, :a] = 1.0
+    return random.permuted(rows, axis=1)

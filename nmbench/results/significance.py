@@ -1,4 +1,8 @@
-"""Significance over seeds: comparison of two models, Holm's correction, and groups of models that cannot be told apart."""
+"""Significance over seeds: comparison of two models, corrections for many comparisons, and groups of models.
+
+All tests are unpaired: models share one stream of training data, so nothing pairs seeds of equal number. Errors are compared
+by their logarithms, other metrics as they are (`statistics.compares_logarithms`).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nmbench.results import resampling
-from nmbench.results.statistics import Estimate, Sample, estimates
+from nmbench.results import resampling, statistics
+from nmbench.results.statistics import Estimate, Sample
 
 ALPHA = 0.05
 _LETTERS = string.ascii_letters
@@ -18,23 +22,18 @@ _LETTERS = string.ascii_letters
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """How model B differs from model A, the baseline. Differences are B - A.
+    """How model B differs from model A.
 
     Attributes:
-      pairing: "paired" over shared seeds; "unpaired" with fewer than two shared seeds; "" if a side has one seed.
-      shared: number of shared seeds.
-      mean, median: mean and median of the differences over shared seeds ("paired"), or difference of the means and of the
-        medians (otherwise). There is no interval if a side has one seed.
-      p: p value of a two-sided permutation test of the mean difference; None if a side has one seed.
+      effect: the ratio of the geometric means, B / A, if logarithms are compared; otherwise the difference of the means,
+        B - A. With Welch's interval, unless a side has one seed.
+      p: p value of the two-sided permutation test; None if a side has one seed.
       least_p: the smallest p that these numbers of seeds can give; None if a side has one seed.
       improvement: probability that a seed of B is better than a seed of A, over all pairs of seeds; ties count half.
-      favours_b: whether the mean difference favours B; None if it is zero.
+      favours_b: whether the effect favours B; None if there is no difference.
     """
 
-    pairing: str
-    shared: int
-    mean: Estimate
-    median: Estimate
+    effect: Estimate
     p: float | None
     least_p: float | None
     improvement: float
@@ -42,65 +41,38 @@ class Comparison:
 
 
 def compare(a: Sample, b: Sample) -> Comparison:
-    """Compare B with the baseline A. If two or more seeds are shared, the differences and the test use only these."""
+    """Compare model B with model A."""
     return compare_all([(a, b)])[0]
 
 
 def compare_all(pairs: Sequence[tuple[Sample, Sample]]) -> list[Comparison]:
-    """Compare many pairs (baseline, other), much faster than with one call of `compare` per pair."""
-    return [_comparison(a, b, gap, p) for (a, b), (gap, p) in zip(pairs, _tests(pairs), strict=True)]
+    """Compare many pairs, much faster than with one call of `compare` per pair."""
+    return [_comparison(a, b, p) for (a, b), p in zip(pairs, _ps(pairs), strict=True)]
 
 
-def _comparison(a: Sample, b: Sample, gap: np.ndarray | None, p: float | None) -> Comparison:
-    x, y = a.values, b.values
-    pairing = "paired" if gap is not None else "" if p is None else "unpaired"
-    data, weights = ((y, x), (1.0, -1.0)) if gap is None else ((gap,), (1.0,))
-    mean, middle = estimates(data, weights, [resampling.mean, resampling.median])
+def _comparison(a: Sample, b: Sample, p: float | None) -> Comparison:
+    difference = statistics.difference_of_means(a.compared, b.compared)
     return Comparison(
-        pairing=pairing,
-        shared=len(gap) if gap is not None else len(np.intersect1d(a.seeds, b.seeds, assume_unique=True)),
-        mean=mean,
-        median=middle,
+        effect=statistics.powers_of_ten(difference) if a.logarithmic else difference,
         p=p,
         least_p=least_p(a, b),
-        improvement=probability_of_improvement(x, y, a.higher_is_better),
-        favours_b=_favours_b(a, b, gap),
+        improvement=probability_of_improvement(a.values, b.values, a.higher_is_better),
+        favours_b=None if difference.value == 0 else (difference.value > 0) == a.higher_is_better,
     )
 
 
 def least_p(a: Sample, b: Sample) -> float | None:
     """The smallest p that `compare` can give for these numbers of seeds; None if a side has one seed."""
-    if min(len(a), len(b)) < 2:
-        return None
-    shared = len(a) if np.array_equal(a.seeds, b.seeds) else len(np.intersect1d(a.seeds, b.seeds, assume_unique=True))
-    return resampling.least_paired_p(shared) if shared >= 2 else resampling.least_unpaired_p(len(a), len(b))
+    return None if min(len(a), len(b)) < 2 else resampling.least_p(len(a), len(b))
 
 
-def _tests(pairs: Sequence[tuple[Sample, Sample]]) -> list[tuple[np.ndarray | None, float | None]]:
-    """Differences B - A over shared seeds (None with fewer than two of them) and p (None if a side has one seed)."""
-    gaps = [_gap(a, b) for a, b in pairs]
-    paired = [i for i, gap in enumerate(gaps) if gap is not None]
-    unpaired = [i for i, (a, b) in enumerate(pairs) if gaps[i] is None and min(len(a), len(b)) >= 2]
+def _ps(pairs: Sequence[tuple[Sample, Sample]]) -> list[float | None]:
+    tested = [i for i, (a, b) in enumerate(pairs) if min(len(a), len(b)) >= 2]
+    found = resampling.unpaired_ps([(pairs[i][0].compared, pairs[i][1].compared) for i in tested])
     ps: list[float | None] = [None] * len(pairs)
-    for i, p in zip(paired, resampling.paired_ps([g for g in gaps if g is not None]), strict=True):
+    for i, p in zip(tested, found, strict=True):
         ps[i] = p
-    values = [(pairs[i][0].values, pairs[i][1].values) for i in unpaired]
-    for i, p in zip(unpaired, resampling.unpaired_ps(values), strict=True):
-        ps[i] = p
-    return list(zip(gaps, ps, strict=True))
-
-
-def _gap(a: Sample, b: Sample) -> np.ndarray | None:
-    if np.array_equal(a.seeds, b.seeds):
-        return b.values - a.values if len(a) >= 2 else None
-    shared, in_a, in_b = np.intersect1d(a.seeds, b.seeds, assume_unique=True, return_indices=True)
-    return b.values[in_b] - a.values[in_a] if len(shared) >= 2 else None
-
-
-def _favours_b(a: Sample, b: Sample, gap: np.ndarray | None) -> bool | None:
-    """`Comparison.favours_b`. gap: differences over shared seeds; None if all seeds count."""
-    difference = np.mean(b.values) - np.mean(a.values) if gap is None else np.mean(gap)
-    return None if difference == 0 else bool(difference > 0) == a.higher_is_better
+    return ps
 
 
 def probability_of_improvement(a: np.ndarray, b: np.ndarray, higher_is_better: bool) -> float:
@@ -126,56 +98,128 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def better(samples: Sequence[Sample]) -> np.ndarray:
-    """`[M, M]` booleans for `M` samples of one metric: whether the model of the row is better than that of the column.
+def shaffer(models: int, ps: Sequence[float | None]) -> list[float | None]:
+    """Correct the p values of all pairs of models (Shaffer 1986, procedure 2).
 
-    Every pair of models is compared (`compare`), and the p values are corrected by Holm over all pairs. One model is
-    significantly better than another if the corrected p is below 0.05 and the mean difference favours it.
+    Holm's correction multiplies the smallest remaining p value by the number of remaining pairs. But after some pairs have
+    been told apart, the remaining ones cannot all be equal: if A and B are told apart, C cannot equal both. It suffices to
+    multiply by the number of pairs that can still be equal together. Each model can equal at most w - 1 others, where w is
+    the size of the largest group that contains it and of which no two models have been told apart yet; half the sum of
+    w - 1 over all models bounds that number. A model that has been told apart from all others adds nothing, so it does not
+    make it harder to tell the others apart.
 
-    A model's rank is 1 + the number of models that are significantly better. Models that cannot be told apart may have
-    different ranks: if A is better than C, and B cannot be told apart from either, A and B have rank 1 and C has rank 2.
+    The family-wise error rate is at most the level of the tests, as with Holm's correction.
+
+    Args:
+      models: number of models, M.
+      ps: p for each pair, in the order of `itertools.combinations(range(M), 2)`; None if the pair is not tested. None stays
+        None. A model of which no pair is tested does not count.
+
+    Returns:
+      The corrected p values, in the order of `ps`. They decide at level 0.05: where Holm's factor already gives less than
+        0.05, it is used, and after the first corrected p of 0.05 or more, no further pair counts as told apart.
     """
-    pairs = list(itertools.combinations(samples, 2))
-    found = [(p, _favours_b(a, b, gap)) for (a, b), (gap, p) in zip(pairs, _tests(pairs), strict=True)]
-    return _better(len(samples), found)
+    pairs = list(itertools.combinations(range(models), 2))
+    order = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    tested = {model for _, i in order for model in pairs[i]}
+    everyone = sum(1 << model for model in tested)  # sets of models as bits
+    undecided = [everyone & ~(1 << model) for model in range(models)]
+    corrected: list[float | None] = [None] * len(ps)
+    largest, factor = 0.0, len(order)
+    for rank, (p, i) in enumerate(order):
+        remaining = len(order) - rank  # Holm's factor
+        if largest >= ALPHA:
+            factor = min(factor, remaining)
+        elif remaining * p < ALPHA:
+            factor = remaining
+        else:  # The bound takes longer to compute, so only where it decides.
+            factor = min(remaining, sum(_largest_group(model, undecided) - 1 for model in tested) // 2)
+        largest = max(largest, min(1.0, factor * p))
+        corrected[i] = largest
+        if largest < ALPHA:
+            a, b = pairs[i]
+            undecided[a] &= ~(1 << b)
+            undecided[b] &= ~(1 << a)
+    return corrected
+
+
+def _largest_group(model: int, undecided: Sequence[int]) -> int:
+    """Size of the largest set of models that contains `model` and of which no pair is decided.
+
+    The search visits a limited number of sets; beyond it, the result is an upper bound.
+    """
+    visits, best = 0, 1
+
+    def grow(candidates: int, size: int) -> None:
+        nonlocal visits, best
+        best = max(best, size)
+        while candidates and size + candidates.bit_count() > best:
+            visits += 1
+            if visits > _MOST_VISITS:
+                best = undecided[model].bit_count() + 1
+                return
+            lowest = candidates & -candidates
+            candidates ^= lowest
+            grow(candidates & undecided[lowest.bit_length() - 1], size + 1)
+
+    grow(undecided[model], 1)
+    return best
+
+
+_MOST_VISITS = 2000
+
+
+def better(samples: Sequence[Sample]) -> np.ndarray:
+    """Which of M models are significantly better than which others.
+
+    All pairs of models with two or more seeds are tested and corrected together by `shaffer`.
+
+    Returns:
+      `[M, M]` booleans: whether model i is better than model j.
+    """
+    found = compare_all(list(itertools.combinations(samples, 2)))
+    return _better(len(samples), [(one.p, one.favours_b) for one in found])
 
 
 def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[float]) -> np.ndarray:
-    """Like `better`, for the weighted mean of means of models that were measured in several strata, such as tasks.
+    """Like `better`, over several tables: by the weighted mean of the probabilities of improvement.
 
-    The test of two models uses their shared seeds and flips the sign of each difference independently. Models that share
-    fewer than two seeds in any stratum cannot be told apart.
+    Scores of different tasks have no common unit, but the probability that a seed of one model beats a seed of the other has
+    one. The test exchanges seeds of the two models within each table.
 
     Args:
-      models: one sample per stratum for each of `M` models, in units that can be averaged.
-      weights: one per stratum.
-
-    Returns:
-      `[M, M]` booleans.
+      models: `M` lists of one sample per table.
+      weights: one per table.
     """
-    weighted = [_over_strata(a, b, weights) for a, b in itertools.combinations(models, 2)]
-    ps = iter(resampling.paired_ps([gap for gap in weighted if gap is not None]))
-    results = [(None, None) if gap is None else (next(ps), _positive(gap, models[0][0])) for gap in weighted]
+    results: list[tuple[float | None, bool | None]] = []
+    for a, b in itertools.combinations(models, 2):
+        if min(len(s) for s in (*a, *b)) < 2:
+            results.append((None, None))
+            continue
+        ranked = [_ranks(x, y) for x, y in zip(a, b, strict=True)]
+        gap = sum(w * float(np.mean(y) - np.mean(x)) for (x, y), w in zip(ranked, weights, strict=True))
+        results.append((resampling.stratified_p(ranked, weights), None if gap == 0 else gap > 0))
     return _better(len(models), results)
 
 
-def _over_strata(a: Sequence[Sample], b: Sequence[Sample], weights: Sequence[float]) -> np.ndarray | None:
-    """Differences over the shared seeds of all strata, weighted so that their sum is the weighted mean of means."""
-    gaps = [_gap(x, y) for x, y in zip(a, b, strict=True)]
-    weighted = [gap * (w / len(gap)) for gap, w in zip(gaps, weights, strict=True) if gap is not None]
-    return np.concatenate(weighted) if len(weighted) == len(gaps) else None
+def _ranks(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks of the seeds of both samples together, worst first, divided by the number of seeds.
 
-
-def _positive(gap: np.ndarray, of: Sample) -> bool | None:
-    total = float(gap.sum())
-    return None if total == 0 else (total > 0) == of.higher_is_better
+    The difference of their means, b - a, equals `probability_of_improvement` - 0.5.
+    """
+    pooled = np.concatenate([a.values, b.values])
+    ordered = np.sort(pooled)
+    ranks = (np.searchsorted(ordered, pooled, "left") + np.searchsorted(ordered, pooled, "right")) / (2 * len(pooled))
+    ranks = ranks if a.higher_is_better else -ranks
+    return ranks[: len(a)], ranks[len(a) :]
 
 
 def _better(models: int, results: Sequence[tuple[float | None, bool | None]]) -> np.ndarray:
     """The booleans of `better`. results: p, and whether the second model is favoured, for every pair of models in order."""
     found = np.zeros((models, models), bool)
     pairs = itertools.combinations(range(models), 2)
-    for (a, b), (_, favours_b), p in zip(pairs, results, holm([p for p, _ in results]), strict=True):
+    corrected = shaffer(models, [p for p, _ in results])
+    for (a, b), (_, favours_b), p in zip(pairs, results, corrected, strict=True):
         if p is not None and p < ALPHA and favours_b is not None:
             found[(b, a) if favours_b else (a, b)] = True
     return found

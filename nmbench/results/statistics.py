@@ -1,9 +1,16 @@
 """Estimates over seeds, with intervals.
 
 A `Sample` has one number per seed. A seed that diverged, failed or timed out is lost: it counts as the floor of its metric.
-Intervals are 95% percentile bootstrap intervals over seeds, and Wilson intervals for success rates. A single seed has no
-bootstrap interval. Equal values give equal intervals, independent of the other rows of a file (see
-`nmbench.results.resampling`).
+
+| estimate | interval | simulated coverage |
+|---|---|---|
+| median of S seeds | the k-th smallest to the k-th largest seed (order statistics) | 95% or more, for any distribution |
+| mean, difference of means | Student's t; Welch's t | about 95%, 88% to 95% for skewed values |
+| weighted sum of medians | percentile bootstrap | see docs/statistics.md |
+| share of seeds | Wilson's interval | about 95% |
+
+With fewer than six seeds no interval of the median covers 95%: the smallest and the largest seed are then shown as a range
+(`Estimate.covers` is False). `docs/statistics.md` has the simulations and the command that makes them.
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -19,6 +26,9 @@ import numpy as np
 
 from nmbench.results import resampling
 from nmbench.results.resampling import LEVEL
+
+# Smaller errors count as this one when logarithms are compared, so that an error of 0 has a logarithm.
+SMALLEST_ERROR = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +40,32 @@ class Sample:
       values: `[S]` floats; the metric's floor for lost seeds.
       lost: `[S]` booleans: whether the seed diverged, failed or timed out.
       higher_is_better: whether a higher value is better.
+      logarithmic: whether logarithms of the values are compared (`compares_logarithms`).
     """
 
     seeds: np.ndarray
     values: np.ndarray
     lost: np.ndarray
     higher_is_better: bool
+    logarithmic: bool = False
 
     def __len__(self) -> int:
         return len(self.seeds)
+
+    @property
+    def compared(self) -> np.ndarray:
+        """`[S]`, what tests compare: log10 of errors, or the values themselves."""
+        return np.log10(np.maximum(self.values, SMALLEST_ERROR)) if self.logarithmic else self.values
+
+
+def compares_logarithms(higher_is_better: bool, ceiling: float) -> bool:
+    """Whether models are compared by the logarithms of a metric.
+
+    This holds for errors, metrics of which a lower value is better and the perfect one is 0: they spread over orders of
+    magnitude, and a test of their means would be decided by the worst seed. Other metrics, such as percentages, are compared
+    as they are.
+    """
+    return not higher_is_better and ceiling == 0
 
 
 def sample(rows: Sequence[Mapping[str, Any]]) -> Sample:
@@ -53,52 +80,102 @@ def sample(rows: Sequence[Mapping[str, Any]]) -> Sample:
         raise ValueError(f"a sample needs one or more seeds, all different; got {seeds}")
     lost = [row["status"] != "ok" for row in ordered]
     values = [row["floor"] if gone else row["value"] for row, gone in zip(ordered, lost, strict=True)]
-    return Sample(np.array(seeds), np.array(values, float), np.array(lost), ordered[0]["higher_is_better"])
+    first = ordered[0]
+    logarithmic = compares_logarithms(first["higher_is_better"], first["ceiling"])
+    return Sample(np.array(seeds), np.array(values, float), np.array(lost), first["higher_is_better"], logarithmic)
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number and the bounds of its 95% interval; the bounds are None if there is no interval."""
+    """A number and the bounds of its interval.
+
+    Attributes:
+      value: the estimate.
+      low, high: bounds, None if there is no interval.
+      covers: True for a 95% interval; False for a range, the smallest and the largest of a few seeds.
+    """
 
     value: float
     low: float | None
     high: float | None
+    covers: bool = True
+
+    def mapped(self, function: Callable[[float], float]) -> Estimate:
+        """The estimate of an increasing or decreasing function of the same quantity."""
+        if self.low is None or self.high is None:
+            return dataclasses.replace(self, value=function(self.value))
+        low, high = sorted((function(self.low), function(self.high)))
+        return Estimate(function(self.value), low, high, self.covers)
+
+
+def powers_of_ten(logs: Estimate) -> Estimate:
+    """The estimate of 10 to the power of a quantity, limited to 1e300 because floats are limited."""
+    return logs.mapped(lambda log: 10.0 ** min(log, 300.0))
 
 
 def median(values: np.ndarray) -> Estimate:
-    """Median of `values [S]`."""
-    return estimates((values,), (1.0,), [resampling.median])[0]
+    """Median of `values [S]` and its interval from order statistics; a range for two to five values, none for one."""
+    ordered = np.sort(values)
+    value = float(resampling.median(ordered))
+    if len(ordered) < 2:
+        return Estimate(value, None, None)
+    k = _order_statistic(len(ordered))
+    return Estimate(value, float(ordered[max(k, 1) - 1]), float(ordered[len(ordered) - max(k, 1)]), k > 0)
+
+
+@functools.cache
+def _order_statistic(n: int) -> int:
+    """The largest k for which the k-th smallest and the k-th largest of n values enclose the median in 95% of samples."""
+    # Of 2**n equally likely patterns (each value above or below the median), `ways` have k values below it.
+    below, ways, k = 0, 1, 0
+    while k < n // 2:
+        below += ways
+        if 2 * below / 2**n > 1 - LEVEL:
+            break
+        ways = ways * (n - k) // (k + 1)
+        k += 1
+    return k
 
 
 def mean(values: np.ndarray) -> Estimate:
-    """Mean of `values [S]`."""
-    return estimates((values,), (1.0,), [resampling.mean])[0]
+    """Mean of `values [S]` with Student's t interval; none for a single value."""
+    value, n = float(np.mean(values)), len(values)
+    if n < 2:
+        return Estimate(value, None, None)
+    half = _quantile(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(value, value - half, value + half)
 
 
-def median_and_interquartile_mean(values: np.ndarray) -> tuple[Estimate, Estimate]:
-    """Median of `values [S]`, and mean without the lowest and the highest quarter (each rounded down to whole seeds)."""
-    middle, trimmed = estimates((values,), (1.0,), [resampling.median, resampling.trimmed_mean])
-    return middle, trimmed
+def difference_of_means(a: np.ndarray, b: np.ndarray) -> Estimate:
+    """`mean(b [R]) - mean(a [S])` with Welch's interval; none if a side has a single value."""
+    value = float(np.mean(b) - np.mean(a))
+    if min(len(a), len(b)) < 2:
+        return Estimate(value, None, None)
+    parts = [float(np.var(x, ddof=1)) / len(x) for x in (a, b)]
+    variance = sum(parts)
+    if variance == 0:
+        return Estimate(value, value, value)
+    # Divided first, so that small variances do not underflow.
+    freedom = 1 / sum((part / variance) ** 2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True))
+    half = _quantile(freedom) * math.sqrt(variance)
+    return Estimate(value, value - half, value + half)
 
 
-def mean_of_means(strata: Sequence[np.ndarray], weights: Sequence[float]) -> Estimate:
-    """Weighted mean of the means of `strata`, arrays `[S]` of any lengths. Strata are resampled independently.
+def _quantile(freedom: float) -> float:
+    from scipy import special
 
-    There is no interval if a stratum has a single seed.
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def sum_of_medians(strata: Sequence[np.ndarray], weights: Sequence[float]) -> Estimate:
+    """Weighted sum of the medians of `strata`, arrays `[S]` of any lengths, with its bootstrap interval.
+
+    There is no interval if a stratum has fewer than six seeds.
     """
-    return estimates(strata, weights, [resampling.mean])[0]
-
-
-def estimates(
-    data: Sequence[np.ndarray], weights: Sequence[float], statistics: Sequence[resampling.Statistic]
-) -> list[Estimate]:
-    """`sum_i weights[i] * statistic(data[i])` for each statistic, with bootstrap intervals from the same resamples."""
-    ordered = [np.sort(x) for x in data]
-    values = [float(sum(w * f(x) for x, w in zip(ordered, weights, strict=True))) for f in statistics]
-    if min(len(x) for x in data) < 2:
-        return [Estimate(value, None, None) for value in values]
-    bounds = resampling.bootstrap(data, weights, statistics)
-    return [Estimate(value, float(low), float(high)) for value, (low, high) in zip(values, bounds, strict=True)]
+    value = float(sum(w * resampling.median(np.sort(x)) for x, w in zip(strata, weights, strict=True)))
+    if min(len(x) for x in strata) < 6:
+        return Estimate(value, None, None)
+    return Estimate(value, *resampling.bootstrap_medians(strata, weights))
 
 
 def reached(of: Sample, threshold: float) -> np.ndarray:

@@ -37,7 +37,7 @@ def test_two_files(call, files):
     code, out, err = call("a.csv", "b.csv")
     assert (code, err) == (0, "")
     assert out.startswith("made_up, protocol matched, budget 500: mse (lower is better); A = a.csv, B = b.csv\n")
-    assert re.search(r"^m +8 +8 +1\.938 +1\.438 +-0\.5 +-0\.5 \.\. -0\.5 +0\.007812 +0\.88 +better *$", out, re.M), out
+    assert re.search(r"^m +8 +8 +1\.938 +1\.438 +0\.735 +0\.5971 \.\. 0\.9046 +0\.008236 +0\.88 +better *$", out, re.M), out
     assert call("a.csv", "b.csv") == (code, out, err)
     assert sorted(os.listdir()) == ["a.csv", "b.csv"]
 
@@ -51,7 +51,8 @@ def test_every_format(call, files, form, fact):
     assert (code, err) == (0, "") and fact in out
     if form == "csv":
         (line,) = csv.DictReader(io.StringIO(out))
-        assert (line["verdict"], line["p_holm"], line["budget"], line["file_b"]) == ("better", "0.0078125", "500", "b.csv")
+        assert (line["verdict"], line["kind"], line["budget"], line["file_b"]) == ("better", "ratio", "500", "b.csv")
+        assert line["p_corrected"] == line["p"] == str(106 / 12870) and line["solved_a"] == ""
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "csv", "latex"])
@@ -65,7 +66,9 @@ def test_reference_rows_equal_themselves(call):
     code, out, _ = call(REFERENCE, REFERENCE, "--format=csv")
     lines = list(csv.DictReader(io.StringIO(out)))
     assert code == 0 and len(lines) == 13
-    assert {(line["verdict"], float(line["difference"]), float(line["p"])) for line in lines} == {("cannot tell", 0.0, 1.0)}
+    assert {(line["verdict"], line["kind"], line["effect"], line["p"]) for line in lines} == {
+        ("cannot tell", "ratio", "1.0", "1.0")
+    }
 
 
 @pytest.mark.parametrize(

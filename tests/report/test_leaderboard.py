@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -25,12 +26,12 @@ def test_terminal_table_equals_literal_text():
     text = render(rows("b", [3.0] * 8) + rows("a", [1.0] * 7) + [diverged(model="a", seed=7)], "terminal")
     title, table, heading, metrics, notes, legend = text.split("\n\n")
     assert title == "made_up v1, protocol matched, budget 500: mse (lower is better)"
-    # Differences are 2 in seven seeds and -1 in one; 4 of 256 assignments of signs are as extreme.
+    # One lost seed counts as 4. The interval of the median of eight seeds reaches from the smallest to the largest.
     assert table.splitlines() == [
-        "rank  model  group       params       seeds  median  95%     score  s/seed",
-        "----  -----  -----  -----------  ----------  ------  ------  -----  ------",
-        "   1  a      a      497 (-0.6%)  8 (1 lost)       1  1 .. 1   65.6     2.0",
-        "   2  b      b      497 (-0.6%)           8       3  3 .. 3   25.0     2.0",
+        "rank  model  group       params       seeds  median  95%     score  beats next  s/seed",
+        "----  -----  -----  -----------  ----------  ------  ------  -----  ----------  ------",
+        "   1  a      a      497 (-0.6%)  8 (1 lost)       1  1 .. 4   75.0        0.88     2.0",
+        "   2  b      b      497 (-0.6%)           8       3  3 .. 3   25.0                 2.0",
     ]
     assert heading == "Medians of the other metrics:" and metrics.splitlines()[2].split() == ["a", "0.5"]
     assert notes.startswith(
@@ -42,10 +43,31 @@ def test_terminal_table_equals_literal_text():
 def test_wide_tables_fit_a_terminal():
     names = {f"metrics.other_metric_{i}": 0.5 for i in range(12)}
     text = render(rows("a", A, **names) + rows("b", A, **names), "terminal", wide=True)
-    assert "Interquartile means (iqm), extremes" in text and "Medians of the other metrics, continued:" in text
+    assert (
+        "Means, extremes, learning rates" in text
+        and "geometric mean" in text
+        and "Medians of the other metrics, continued:" in text
+    )
     tables = [line for part in text.split("\n\n") if "---" in part for line in part.splitlines()]
     assert max(map(len, tables)) <= leaderboard.WIDTH
     assert all(f"other_metric_{i}" in text for i in range(12))
+
+
+def test_the_range_of_few_seeds_is_marked():
+    text = render(rows("a", [1.0, 2.0, 3.0]) + rows("b", [1.5, *A]), "terminal")
+    lines = {line.split()[1]: line for line in text.splitlines() if "(-0.6%)" in line}
+    assert "1 .. 3 (range)" in lines["a"] and "1.125 .. 1.75 " in lines["b"] and "range" not in lines["b"]
+    fields = {line["label"]: line for line in csv.DictReader(io.StringIO(render(rows("a", A[:3]) + rows("b", A), "csv")))}
+    assert (fields["a"]["median_interval"], fields["b"]["median_interval"]) == ("range", "95%")
+    assert fields["a"]["geometric"] == "true" and float(fields["a"]["mean"]) == pytest.approx((1.125 * 1.25) ** (1 / 3))
+
+
+def test_the_mean_of_other_metrics_is_not_called_geometric():
+    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0, "score": 50.0}
+    text = render(rows("a", A, **up), "terminal", wide=True)
+    # The mean of A is 1.4375, its geometric mean 1.408.
+    assert "geometric" not in text and re.search(r"^a +1\.438 ", text, re.MULTILINE)
+    assert re.search(r"^a +1\.408 ", render(rows("a", A), "terminal", wide=True), re.MULTILINE)
 
 
 def test_few_seeds_are_mentioned():

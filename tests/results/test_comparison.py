@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pandas
 import pytest
+import scipy.stats
 
 from nmbench.report import comparison as report
 from nmbench.results import csv_files, schema
@@ -40,6 +41,11 @@ def write(tmp_path):
     return to
 
 
+def gap(x, y, axis):
+    """Difference of the means, for SciPy's permutation test."""
+    return np.mean(y, axis=axis) - np.mean(x, axis=axis)
+
+
 def verdicts(frame):
     return {(b if isinstance(b, str) else a): v for a, b, v in zip(frame.model_a, frame.model_b, frame.verdict, strict=True)}
 
@@ -66,22 +72,27 @@ def test_verdicts_by_model(write):
         "up": "worse",
     }
     line = frame.set_index("model_b").loc["up"]
-    # Eight differences of one sign give p = 2 / 2**8; Holm corrects for the three lines that have a p.
-    assert line.p == pytest.approx(2 / 256) and line.p_holm == pytest.approx(6 / 256)
-    assert line.difference == line.median_difference == 0.5
-    assert (line.low, line.high) == (0.5, 0.5)
+    # Of the three lines with a p, this one has the smallest, which Holm multiplies by 3.
+    theirs = scipy.stats.permutation_test((np.log10(A), np.log10(shifted)), gap, n_resamples=np.inf, vectorized=True)
+    assert line.p == frame.p.min() == pytest.approx(theirs.pvalue)
+    assert line.p_corrected == pytest.approx(3 * theirs.pvalue)
+    interval = scipy.stats.ttest_ind(np.log10(shifted), np.log10(A), equal_var=False).confidence_interval()
+    assert (line.kind, line.effect) == ("ratio", pytest.approx(np.prod(shifted) ** (1 / 8) / np.prod(A) ** (1 / 8)))
+    assert (line.low, line.high) == pytest.approx((10**interval.low, 10**interval.high))
     assert (line.median_a, line.median_b) == (1.4375, 1.9375)
     # Of 64 pairs, B is better in 3 + 2 + 1 (A is 5, 6 or 7 steps higher) and ties in 4 (A is 4 steps higher).
     assert line.improvement == 8 / 64
-    assert (line.seeds_a, line.seeds_b, line.shared, line.pairing) == (8, 8, 8, "paired")
+    assert (line.seeds_a, line.seeds_b, line.least_p) == (8, 8, 2 / 12870)
     one = frame.set_index("model_b").loc["one"]
-    assert one.difference == pytest.approx(0.1 - 1.4375) and np.isnan(one.low) and np.isnan(one.p) and np.isnan(one.p_holm)
+    assert one.effect == pytest.approx(0.1 / np.prod(A) ** (1 / 8))
+    assert np.isnan(one[["low", "high", "p", "p_corrected", "least_p"]].to_numpy(float)).all()
 
 
 def test_higher_is_better_reverses_the_verdict(write):
     up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0, "score": 50.0}
     frame = compare_results([write("a.csv", rows("m", A, **up)), write("b.csv", rows("m", [v + 1 for v in A], **up))])
     assert verdicts(frame) == {"m": "better"} and frame.improvement[0] == 1.0 and frame.higher_is_better[0]
+    assert (frame.kind[0], frame.effect[0]) == ("difference", 1.0)
 
 
 def test_diverged_seeds_count_as_the_floor_and_are_counted(write):
@@ -92,15 +103,29 @@ def test_diverged_seeds_count_as_the_floor_and_are_counted(write):
     assert "8 (8 lost)" in report.render(frame, "terminal")
 
 
-def test_p_uses_only_seeds_of_both_files(write):
+def test_all_seeds_count_whatever_their_numbers(write):
+    """Seeds 100 and 101 are better than all eight of the baseline; so low a sum is one of C(10, 2) = 45."""
     base = write("a.csv", rows("m", A))
-    late = write("b.csv", [make_row("m", s, 9.0 if s > 7 else A[s] - 0.1) for s in range(6, 12)])
-    frame = compare_results([base, late])
-    assert (frame.shared[0], frame.pairing[0]) == (2, "paired") and frame.p[0] == 0.5
-    assert frame.difference[0] == pytest.approx(-0.1)
-    apart = write("c.csv", [make_row("m", s, v - 1) for s, v in enumerate(A, start=100)])
-    frame = compare_results([base, apart])
-    assert (frame.shared[0], frame.pairing[0], frame.verdict[0]) == (0, "unpaired", "better")
+    frame = compare_results([base, write("b.csv", [make_row("m", s, 0.5) for s in (100, 101)])])
+    assert frame.p[0] == pytest.approx(2 / 45) and frame.verdict[0] == "better"
+    numbered = write("c.csv", [make_row("m", s, 0.5) for s in (6, 7)])
+    columns = ["effect", "low", "high", "p", "improvement", "verdict"]
+    assert compare_results([base, numbered])[columns].equals(frame[columns])
+
+
+@pytest.mark.parametrize(("up", "a", "b"), [(False, [0.05, 0.1, 0.2], [0.3, 0.1]), (True, [0.2, 0.1, 0.05], [0.0, 0.1])])
+def test_solved_seeds_are_counted_if_the_task_has_a_threshold(write, toy_task, up, a, b):
+    """The threshold is 0.1. A lost seed solves nothing, and neither do rows of another test set."""
+    facts = {"task": "toy", "testset_sha256": toy_task.frozen("test").sha256, "floor": 1.0, "higher_is_better": up}
+    lost = diverged(model="m", seed=9, run_id="lost", **facts)
+    base, new = write("a.csv", rows("m", a, **facts), [lost]), write("b.csv", rows("m", b, **facts))
+    frame = compare_results([base, new])
+    assert (frame.solved_a[0], frame.solved_b[0], frame.seeds_a[0]) == (2, 1, 4)
+    header, _, cells = ([c.strip() for c in line.split("|")] for line in report.render(frame, "markdown").splitlines()[2:5])
+    assert [cells[header.index(name)] for name in ("solved A", "solved B")] == ["2", "1"]
+    elsewhere = compare_results([write("c.csv", rows("m", a)), write("d.csv", rows("m", b))])
+    assert elsewhere[["solved_a", "solved_b"]].isna().all(axis=None)
+    assert "solved A" not in report.render(elsewhere, "terminal")
 
 
 def test_models_in_only_one_file_are_listed(write):
@@ -137,22 +162,36 @@ def test_three_files_are_each_compared_with_the_first_in_one_family(write):
     paths = [write(f"{n}.csv", rows("m", [v + n for v in A])) for n in range(3)]
     frame = compare_results(paths)
     assert frame.file_b.tolist() == paths[1:] and set(frame.file_a) == {paths[0]}
-    assert frame.p_holm.tolist() == pytest.approx([4 / 256] * 2)
+    assert frame.p.tolist() == pytest.approx([2 / 12870] * 2)
+    assert frame.p_corrected.tolist() == pytest.approx([4 / 12870] * 2)
 
 
 def test_holm_corrects_for_the_number_of_lines(write):
-    names = [f"m{i:02}" for i in range(8)]
-    paths = [write("a.csv", *(rows(n, A) for n in names)), write("b.csv", *(rows(n, [v + 1 for v in A]) for n in names))]
-    frame = compare_results(paths)
-    assert set(frame.verdict) == {"cannot tell"} and frame.p.max() < 0.05
+    """Four seeds give p = 2 / 70 at least, enough for one line of a budget but not for two."""
+
+    def file(name, values):
+        big = [row | {"run_id": f"big.{row['seed']}"} for row in rows("m1", values, params_target=1000)]
+        return write(name, rows("m1", values), rows("m2", values), big)
+
+    frame = compare_results([file("a.csv", A[:4]), file("b.csv", [v + 1 for v in A[:4]])])
+    assert frame.p.tolist() == pytest.approx([2 / 70] * 3) and frame.budget.tolist() == [500, 500, 1000]
+    assert frame.p_corrected.tolist() == pytest.approx([4 / 70, 4 / 70, 2 / 70])
+    assert frame.verdict.tolist() == ["cannot tell", "cannot tell", "worse"]
     text = report.render(frame, "terminal")
-    assert "even the largest difference would not be" in text and "p is at least 0.007812" in text and "8 lines" in text
-    # Lines of another budget are another family.
-    other = [{**row, "params_target": 1000, "run_id": f"big.{row['run_id']}"} for n in names[:2] for row in rows(n, A)]
-    changed = [{**row, "value": row["value"] + 1} for row in other]
-    paths = [write("c.csv", *(rows(n, A) for n in names), other), write("d.csv", *(rows(n, A) for n in names), changed)]
-    frame = compare_results(paths)
-    assert frame[frame.budget == 1000].p_holm.tolist() == pytest.approx([4 / 256] * 2)
+    assert "even the largest difference would not be" in text and "p is at least 0.02857" in text and "2 lines" in text
+    assert "for 1 line" not in text
+
+
+def test_the_pairs_of_one_file_are_corrected_by_shaffer(write):
+    """Of 252 divisions of 0 .. 4 and 3 .. 7, five have a sum of 10 or less. Holm would double 10 / 252."""
+    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0, "score": 50.0}
+    parts = [rows(name, range(first, first + 5), **up) for name, first in (("x", 0), ("y", 3), ("z", 6))]
+    frame = compare_results(write("a.csv", *parts, rows("one", [5.0], **up)))
+    tested = frame[frame.verdict != "cannot tell: one seed"]
+    assert list(zip(tested.model_a, tested.model_b, strict=True)) == [("x", "y"), ("x", "z"), ("y", "z")]
+    assert tested.p.tolist() == pytest.approx([10 / 252, 2 / 252, 10 / 252])
+    assert tested.p_corrected.tolist() == pytest.approx([10 / 252, 6 / 252, 10 / 252])
+    assert set(tested.verdict) == {"better"} and len(frame) == 6
 
 
 def test_configurations_of_a_model_are_distinguished_and_matched(write):
@@ -273,9 +312,9 @@ def test_results_do_not_depend_on_other_rows_of_the_files(write):
     frame = compare_results([base, new])
     pandas.testing.assert_frame_equal(frame, compare_results([base, new]))
     wide = compare_results([write("c.csv", rows("k", c), rows("m", a)), write("d.csv", rows("k", a), rows("m", b))])
-    drawn = ["low", "high", "median_low", "median_high", "p"]
-    assert wide.set_index("model_a").loc["m", drawn].tolist() == frame.loc[0, drawn].tolist()
-    assert frame.low[0] < frame.difference[0] < frame.high[0]
+    computed = ["effect", "low", "high", "p", "improvement"]
+    assert wide.set_index("model_a").loc["m", computed].tolist() == frame.loc[0, computed].tolist()
+    assert frame.low[0] < frame.effect[0] < frame.high[0]
 
 
 def test_tables_equal_literal_text(write, tmp_path):
@@ -286,7 +325,7 @@ def test_tables_equal_literal_text(write, tmp_path):
     assert title == "made_up, protocol matched, budget 500: mse (lower is better); A = /a.csv, B = /b.csv"
     lines = [line.split() for line in table.splitlines()]
     assert lines[2] == ["gone", "8", "1.438", "only", "in", "A"]
-    assert lines[3] == ["m", "8", "8", "1.438", "2.438", "1", "1", "..", "1", "0.007812", "0.00", "worse"]
+    assert lines[3] == ["m", "8", "8", "1.438", "2.438", "1.719", "1.412", "..", "2.092", "1.554e-04", "0.00", "worse"]
     assert report.render(frame, "markdown").startswith("## made\\_up, protocol matched, budget 500")
     latex = report.render(frame, "latex")
     assert "\\toprule" in latex and "\\caption{made\\_up, protocol" in latex and latex.count("\\begin{table}") == 1
@@ -320,4 +359,4 @@ def test_seeds_of_a_model_trained_elsewhere_are_one_experiment(write):
             row["config_json"] = schema.canonical_json(config)
         files.append(write(name, made))
     frame = compare_results(files)
-    assert frame.shared.tolist() == [len(A)] and frame.verdict.tolist() == ["worse"]
+    assert (frame.seeds_a.tolist(), frame.seeds_b.tolist(), frame.verdict.tolist()) == ([8], [8], ["worse"])

@@ -73,7 +73,7 @@ def test_first_is_the_smallest_budget_whose_median_reaches_the_threshold(made):
         (500, True, 0.1, 2, 503),
         (1000, True, 0.01, 3, 1003),
     ]
-    assert up.points[1].entry.score.value == pytest.approx(100 * (0.9 + 0.9 + 0.5) / 3)
+    assert up.points[1].entry.score.value == pytest.approx(90.0)
 
 
 def test_a_metric_where_higher_is_better_reaches_the_threshold_from_below(made):
@@ -131,14 +131,14 @@ def test_terminal_ladder_equals_literal_text(made):
     text = leaderboard.of_rows(made)
     _, _, after = text.partition("toy v1, protocol matched, budgets 250, 500, 1000: mse (lower is better)\n\n")
     heading, scores, second, medians, notes, _ = after.split("\n\n")
-    assert (heading, second) == ("Mean score by budget:", "Median mse by budget:")
+    assert (heading, second) == ("Score by budget:", "Median mse by budget:")
     assert scores.splitlines() == [
         "model          250          500         1000            reached at",
         "-----  -----------  -----------  -----------  --------------------",
         "back   *95.0 (3/3)  *95.0 (3/3)   80.0 (0/3)  <= 250 (not at 1000)",
-        "up      65.0 (1/3)  *76.7 (2/3)  *99.0 (3/3)                   500",
-        "lost                 56.0 (1/3)  *65.3 (2/3)    1000 (250 not run)",
-        "never   10.0 (0/3)                66.3 (1/3)    none (500 not run)",
+        "up      50.0 (1/3)  *90.0 (2/3)  *99.0 (3/3)                   500",
+        "lost                 70.0 (1/3)  *98.0 (2/3)    1000 (250 not run)",
+        "never   10.0 (0/3)                50.0 (1/3)    none (500 not run)",
     ]
     assert medians.splitlines()[3].split() == ["up", "0.5", "0.1", "0.01"]
     assert notes.startswith("*: the median mse over seeds is <= 0.1, the threshold. reached at: the smallest budget")
@@ -179,13 +179,13 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
     ladder = group["ladder"]
     assert [p["title"] for p in ladder["plots"]] == ["Score by budget", "mse by budget"]
     assert all(p["title"] != "Score and size" for p in group["plots"])
-    assert "up: score 65.0" in ladder["plots"][0]["svg"] and "threshold reached at budget: 500" in ladder["plots"][0]["svg"]
+    assert "up: score 50.0" in ladder["plots"][0]["svg"] and "threshold reached at budget: 500" in ladder["plots"][0]["svg"]
     assert "Threshold: 0.1. back: median mse 0.05" in ladder["plots"][1]["svg"]
     table = ladder["table"]
     assert [h.text for h in table.headings] == ["Model", "Budget 250", "Budget 500", "Budget 1000", "Reached at"]
     assert [h.numeric for h in table.headings] == [False, True, True, True, True]
     cells = table.rows[1].cells
-    assert [c.text for c in cells] == ["up", "65.0", "*76.7", "*99.0", "500"]
+    assert [c.text for c in cells] == ["up", "50.0", "*90.0", "*99.0", "500"]
     assert (cells[2].small, cells[4].value, table.rows[3].cells[4].value) == ("0.1, 2/3", "500.0", "")
     # One budget: the figure of scores, and no ladder.
     alone = tables_of([r for r in made if r["params_target"] == 500])

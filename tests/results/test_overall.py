@@ -1,7 +1,5 @@
 """Overall rankings: literal numbers from literal rows."""
 
-import pytest
-
 from nmbench.results.overall import overall_rankings
 from nmbench.results.statistics import Estimate
 from support.rows import make_row, tables_of
@@ -17,26 +15,34 @@ def rows(model, values, task="made_up", first=0, **changes):
 
 
 def test_an_overall_ranking_by_hand():
-    # Four seeds of one task cannot distinguish a from b (p = 2 / 16); eight differences in two tasks can (2 / 256).
-    made = [row for task in ("t1", "t2") for row in rows("a", A[:4], task) + rows("b", [v + 1 for v in A[:4]], task)]
+    # Three seeds of one task cannot distinguish a from b (p = 2 / 20); those of two tasks can (2 / 400).
+    made = [row for task in ("t1", "t2") for row in rows("a", A[:3], task) + rows("b", [v + 1 for v in A[:3]], task)]
     assert {e.rank for table in tables_of(made) for e in table.entries} == {1}
     (overall,) = overall_rankings(tables_of(made))
     assert (overall.protocol, [t.task for t in overall.tables]) == ("matched", ["t1", "t2"])
     assert [(e.label, e.rank, e.group, e.tied, e.seeds) for e in overall.entries] == [
-        ("a", 1, "a", (), (4, 4)),
-        ("b", 2, "b", (), (4, 4)),
+        ("a", 1, "a", (), (3, 3)),
+        ("b", 2, "b", (), (3, 3)),
     ]
     a, b = overall.entries
-    assert a.score.value == 70.3125 and a.scores == (70.3125, 70.3125)  # mean of A[:4] is 1.1875
-    assert b.score.value == 45.3125 and b.score.low < 45.3125 < b.score.high
-    # Seeds are resampled within tables, so the interval is that of one table divided by sqrt(2).
-    alone = tables_of(made)[0].entries[0].score
-    assert (a.score.high - a.score.low) / (alone.high - alone.low) == pytest.approx(2**-0.5, abs=0.1)
+    # The medians are 1.125 and 2.125; the score is 100 (1 - median / 4). Three seeds are too few for an interval.
+    assert (a.score, a.scores) == (Estimate(71.875, None, None), (71.875, 71.875))
+    assert (b.score, b.scores) == (Estimate(46.875, None, None), (46.875, 46.875))
     assert (overall.left_out, overall.unused) == ({}, ())
 
 
+def test_scores_of_six_or_more_seeds_have_intervals():
+    """Scores of the seeds are 53.125 .. 75; the interval of the median of one task reaches from the worst to the best."""
+    made = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)]
+    (overall,) = overall_rankings(tables_of(made))
+    score = overall.entries[0].score
+    assert 53.125 < score.low < 62 and score.value == 64.0625 and 66 < score.high < 75.0
+    fewer = [row for row in made if row["task"] == "t1" or row["seed"] < 5]
+    assert overall_rankings(tables_of(fewer))[0].entries[0].score.low is None
+
+
 def test_tasks_have_equal_weight_whatever_their_number_of_budgets():
-    made = rows("a", [4.0] * 2, "t1") + rows("a", [0.0] * 2, "t2") + rows("a", [0.0] * 2, "t2", params_target=900)
+    made = rows("a", [4.0] * 6, "t1") + rows("a", [0.0] * 6, "t2") + rows("a", [0.0] * 6, "t2", params_target=900)
     made += [row | {"model": "b", "run_id": f"b{i}"} for i, row in enumerate(made)]
     (overall,) = overall_rankings(tables_of(made))
     assert [e.score for e in overall.entries] == [Estimate(50.0, 50.0, 50.0)] * 2
@@ -53,9 +59,9 @@ def test_models_and_tables_that_are_left_out_are_named():
     assert overall_rankings(tables_of(rows("a", A, "t1") + rows("a", A, "t2"))) == []
 
 
-def test_models_without_shared_seeds_cannot_be_told_apart():
+def test_seeds_of_other_numbers_are_compared_and_single_seeds_are_not():
     made = [row for task in ("t1", "t2") for row in rows("a", A, task) + rows("b", [v + 1 for v in A], task, first=100)]
     (overall,) = overall_rankings(tables_of(made))
-    assert [(e.label, e.rank, e.tied) for e in overall.entries] == [("a", 1, ("b",)), ("b", 1, ("a",))]
+    assert [(e.label, e.rank, e.tied) for e in overall.entries] == [("a", 1, ()), ("b", 2, ())]
     single = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, [1.0], task)]
     assert [e.score for e in overall_rankings(tables_of(single))[0].entries] == [Estimate(75.0, None, None)] * 2

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from nmbench.results import ranking, schema
 from nmbench.results.statistics import Estimate
@@ -40,7 +41,8 @@ def test_an_entry_by_hand():
         threshold=None,
         n_test=10,
         testset_sha256="a" * 64,
-        least_p=2 / 256,
+        logarithmic=True,
+        least_p=2 / 12870,
         metrics=("exact_match",),
         entries=(),
     )
@@ -48,11 +50,15 @@ def test_an_entry_by_hand():
     a = by["a"]
     assert (a.model, a.reference, a.tied, a.params, a.deviation, a.lost) == ("a", False, (), 497, -0.006, 0)
     assert a.sample.seeds.tolist() == list(range(8)) and a.sample.values.tolist() == A
-    assert a.median.value == a.iqm.value == 1.4375  # means of 1.375, 1.5 and of 1.25 .. 1.625
-    assert a.score.value == 64.0625  # 100 (1 - 1.4375 / 4)
-    assert a.median.low < 1.4375 < a.median.high and a.score.low < 64.0625 < a.score.high
+    # The interval of the median of eight seeds contains all of them. Scores are 100 (1 - value / 4).
+    assert a.median == Estimate(1.4375, 1.0, 1.875) and a.score == Estimate(64.0625, 53.125, 75.0)
+    theirs = scipy.stats.ttest_1samp(np.log10(A), 0.0).confidence_interval()
+    expected = np.prod(A) ** (1 / 8), 10**theirs.low, 10**theirs.high
+    assert (a.mean.value, a.mean.low, a.mean.high) == pytest.approx(expected)
     assert (a.last, a.others, a.train_s, a.learning_rate, a.tuning_trials) == (1.9375, {"exact_match": 0.5}, 2.0, 0.01, 12)
     assert (a.solved, a.success) == (None, None)
+    # Of 64 pairs of seeds, b is better in 3 + 2 + 1 and ties in 4.
+    assert (a.beats_next, by["b"].beats_next) == (56 / 64, None)
     assert a.run_ids == tuple(f"a.made_up.s{s}" for s in range(8))
     assert "seed" not in json.loads(a.config) and json.loads(a.config)["model"] == "a"
 
@@ -62,19 +68,21 @@ def test_higher_is_better_reverses_the_order():
     table, by = entries(rows("low", [v - 1 for v in A], **up) + rows("high", A, **up))
     assert [(e.rank, e.label) for e in table.entries] == [(1, "high"), (2, "low")]
     assert by["high"].score.value == 71.875
+    assert not table.logarithmic and by["high"].mean.value == 1.4375
 
 
 def test_models_that_cannot_be_told_apart_share_a_rank():
     table, by = entries(rows("b", A[::-1]) + rows("a", A) + rows("c", [v + 2 for v in A]))
     assert [(e.rank, e.group, e.tied) for e in table.entries] == [(1, "a", ("b",)), (1, "a", ("a",)), (3, "b", ())]
-    # a - b is symmetric about zero; c is worse than both in all 8 seeds: p = 2 / 256, times 3 by Holm.
-    assert table.least_p == pytest.approx(6 / 256)
+    # a and b have the same values; all seeds of c are worse. The smallest p, 2 / 12870, would be multiplied by 3.
+    assert table.least_p == pytest.approx(6 / 12870)
     assert by["a"].median == by["b"].median
 
 
 def test_equal_seeds_have_collapsed_intervals_and_tie():
     table, by = entries(rows("x", [1.0] * 5) + rows("y", [1.0] * 5))
-    assert by["x"].median == by["x"].iqm == Estimate(1.0, 1.0, 1.0) and by["x"].score == Estimate(75.0, 75.0, 75.0)
+    assert by["x"].median == Estimate(1.0, 1.0, 1.0, covers=False) and by["x"].mean == Estimate(1.0, 1.0, 1.0)
+    assert by["x"].score == Estimate(75.0, 75.0, 75.0, covers=False)
     assert [(e.label, e.rank, e.group) for e in table.entries] == [("x", 1, "a"), ("y", 1, "a")]
 
 
@@ -82,13 +90,24 @@ def test_one_seed_has_no_interval_and_no_rank_below_the_first():
     table, by = entries(rows("a", [1.0]) + rows("b", [3.0]))
     assert table.least_p is None
     assert [(e.label, e.rank, e.group, e.tied) for e in table.entries] == [("a", 1, "a", ("b",)), ("b", 1, "a", ("a",))]
-    assert by["a"].median == by["a"].iqm == Estimate(1.0, None, None) and by["b"].score == Estimate(25.0, None, None)
+    assert by["a"].median == by["a"].mean == Estimate(1.0, None, None) and by["b"].score == Estimate(25.0, None, None)
 
 
-def test_p_uses_shared_seeds_and_estimates_use_all_seeds():
-    table, by = entries(rows("a", A) + rows("b", [v + 1 for v in A], first=2))
-    # Seeds 2 .. 7 are shared; b is 0.75 higher in all six, so p = 2 / 64.
-    assert table.least_p == 2 / 64 and (by["a"].rank, by["b"].rank) == (1, 2)
+def test_a_model_with_one_seed_does_not_change_the_ranks_of_others():
+    """Four seeds give p = 2 / 70 at least; two more comparisons would make that 6 / 70."""
+    table, _ = entries(rows("a", A[:4]) + rows("b", [v + 1 for v in A[:4]]) + rows("one", [3.0]))
+    assert table.least_p == pytest.approx(2 / 70)
+    assert [(e.label, e.rank, e.tied) for e in table.entries] == [
+        ("a", 1, ("one",)),
+        ("one", 1, ("a", "b")),
+        ("b", 2, ("one",)),
+    ]
+
+
+def test_ranks_use_all_seeds_whatever_their_numbers():
+    table, by = entries(rows("a", A[:2]) + rows("b", [v + 1 for v in A], first=2))
+    # One of C(10, 2) = 45 divisions is as extreme.
+    assert table.least_p == pytest.approx(2 / 45) and (by["a"].rank, by["b"].rank) == (1, 2)
     assert by["b"].sample.seeds.tolist() == list(range(2, 10)) and by["b"].median.value == 2.4375
 
 
@@ -96,10 +115,11 @@ def test_lost_seeds_count_as_the_floor():
     lost = [diverged(model="a", seed=1), diverged(model="a", seed=2, status="timeout")]
     _, by = entries([make_row("a", 0, 1.0), *lost])
     a = by["a"]
-    assert (a.lost, a.median.value, a.score.value) == (2, 4.0, 25.0)
+    assert (a.lost, a.median.value, a.score.value) == (2, 4.0, 0.0)
+    assert a.mean.value == pytest.approx(16 ** (1 / 3))
     assert (a.last, a.others) == (1.5, {"exact_match": 0.5}) and a.sample.lost.tolist() == [False, True, True]
     _, by = entries([diverged(model="a", seed=s) for s in range(3)])
-    assert by["a"].median == Estimate(4.0, 4.0, 4.0) and (by["a"].last, by["a"].others) == (None, {})
+    assert by["a"].median == Estimate(4.0, 4.0, 4.0, covers=False) and (by["a"].last, by["a"].others) == (None, {})
 
 
 def test_each_configuration_of_a_model_has_an_entry():
@@ -169,7 +189,7 @@ def test_tables_come_in_order_and_the_same_rows_give_the_same_tables():
     ]
     alone = tables_of(rows("a", A))[0].entries[0]
     again = tables_of(made[::-1])[0].entries[0]
-    assert (alone.median, alone.iqm, alone.score) == (again.median, again.iqm, again.score)
+    assert (alone.median, alone.mean, alone.score) == (again.median, again.mean, again.score)
 
 
 def test_too_many_entries_are_refused(monkeypatch):
@@ -183,6 +203,7 @@ def test_numbers_have_plain_python_types():
     for entry in table.entries:
         plain = dataclasses.asdict(dataclasses.replace(entry, sample=None))
         assert not any(
-            isinstance(v, np.generic) for v in [*plain.values(), *plain["median"].values(), *plain["score"].values()]
+            isinstance(v, np.generic)
+            for v in [*plain.values(), *(v for name in ("median", "mean", "score") for v in plain[name].values())]
         )
         json.dumps(plain)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nmbench.results import resampling, statistics
+from nmbench.results import statistics
 from support.rows import diverged, make_row
 
 
@@ -20,33 +20,116 @@ def test_samples_are_in_order_of_seed_and_lost_seeds_count_as_the_floor():
         statistics.sample([make_row(seed=1), make_row(seed=1)])
 
 
-def test_median_and_interquartile_mean_of_literal_values():
-    values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 100.0])
-    found = lambda x: tuple(estimate.value for estimate in statistics.median_and_interquartile_mean(x))
-    assert found(values) == (4.5, 4.5)  # the interquartile mean is that of 3, 4, 5, 6
-    assert found(values[:5])[1] == 3.0  # the mean of 2, 3, 4
-    assert found(np.array([1.0, 2.0, 9.0])) == (2.0, 4.0)  # a quarter is less than one seed, so all count
+@pytest.mark.parametrize(
+    ("higher_is_better", "ceiling", "expected"),
+    [(False, 0.0, True), (True, 0.0, False), (False, -1.0, False), (True, 100.0, False)],
+)
+def test_logarithms_are_compared_only_of_errors(higher_is_better, ceiling, expected):
+    assert statistics.compares_logarithms(higher_is_better, ceiling) is expected
+    value = {"value": 0.01, "floor": 4.0, "higher_is_better": higher_is_better, "ceiling": ceiling}
+    made = statistics.sample([make_row("a", 0, **value)])
+    assert made.logarithmic is expected and made.compared.tolist() == [-2.0 if expected else 0.01]
 
 
-def interquartile_mean(values):
-    return statistics.median_and_interquartile_mean(values)[1]
+def test_an_error_of_zero_has_a_logarithm():
+    made = statistics.sample([make_row("a", s, v) for s, v in enumerate([1.0, 0.0, 100.0, 1e-13])])
+    assert made.compared.tolist() == [0.0, -12.0, 2.0, -12.0] and made.values[1] == 0.0
 
 
-@pytest.mark.parametrize("estimate", [statistics.median, interquartile_mean])
-def test_one_seed_has_no_interval_and_equal_seeds_a_collapsed_one(estimate):
-    assert estimate(np.array([2.5])) == statistics.Estimate(2.5, None, None)
-    assert estimate(np.array([2.5] * 4)) == statistics.Estimate(2.5, 2.5, 2.5)
-    tied = estimate(np.array([1.0, 1.0, 1.0, 2.0]))
-    assert 1.0 <= tied.low <= tied.value <= tied.high <= 2.0
+@pytest.mark.parametrize(
+    ("n", "k", "covers"),
+    [
+        *((n, 1, False) for n in (2, 3, 4, 5)),
+        *((n, 1, True) for n in (6, 7, 8)),
+        *((n, 2, True) for n in (9, 10, 11)),
+        (12, 3, True),
+        (30, 10, True),
+    ],
+)
+def test_the_interval_of_a_median_is_from_the_kth_smallest_to_the_kth_largest(n, k, covers):
+    values = np.random.RandomState(n).permutation(np.arange(1.0, n + 1))
+    assert statistics.median(values) == statistics.Estimate((n + 1) / 2, k, n + 1 - k, covers)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("estimate", [statistics.median, interquartile_mean])
-def test_intervals_of_normal_samples_cover_the_truth(estimate):
+def test_the_interval_of_a_median_is_the_shortest_that_covers():
+    """The number of values below the median is binomial."""
+    for n in (*range(6, 41), 100, 1001, 2000):
+        found = statistics.median(np.arange(1.0, n + 1))
+        coverage = 1 - 2 * scipy.stats.binom.cdf([found.low - 1, found.low], n, 0.5)
+        assert found.covers and found.low + found.high == n + 1
+        assert coverage[0] >= 0.95 > coverage[1], n
+
+
+def test_one_seed_has_no_interval_and_equal_seeds_a_collapsed_one():
+    for estimate in (statistics.median, statistics.mean):
+        assert estimate(np.array([2.5])) == statistics.Estimate(2.5, None, None)
+        assert estimate(np.array([2.5] * 6)) == statistics.Estimate(2.5, 2.5, 2.5)
+    assert statistics.median(np.array([2.5] * 4)) == statistics.Estimate(2.5, 2.5, 2.5, covers=False)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_the_interval_of_a_mean_matches_scipy(n):
+    values = np.random.RandomState(n).lognormal(size=n)
+    found = statistics.mean(values)
+    theirs = scipy.stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), theirs.low, theirs.high))
+
+
+def test_the_interval_of_a_mean_by_hand():
+    """The 97.5% quantile of Student's t with two degrees of freedom is 4.30265; the standard error is 1 / sqrt(3)."""
+    found = statistics.mean(np.array([1.0, 2.0, 3.0]))
+    assert (found.low, found.value, found.high) == pytest.approx((2 - 2.484138, 2.0, 2 + 2.484138), abs=1e-5)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 9), (10, 10)])
+def test_the_interval_of_a_difference_of_means_matches_scipy(n, m):
+    a, b = np.random.RandomState(n).randn(n), 3 + 5 * np.random.RandomState(m + 1).randn(m)
+    theirs = scipy.stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    for scale in (1.0, 1e-100, 1e100):  # squares of variances would underflow or overflow
+        found = statistics.difference_of_means(scale * a, scale * b)
+        expected = scale * (np.mean(b) - np.mean(a)), scale * theirs.low, scale * theirs.high
+        assert (found.value, found.low, found.high) == pytest.approx(expected)
+
+
+def test_differences_of_means_without_spread():
+    one, two, spread = np.array([1.0]), np.array([4.0, 4.0]), np.array([1.0, 2.0, 3.0])
+    assert statistics.difference_of_means(one, two) == statistics.Estimate(3.0, None, None)
+    assert statistics.difference_of_means(two, one) == statistics.Estimate(-3.0, None, None)
+    assert statistics.difference_of_means(two, two + 1) == statistics.Estimate(1.0, 1.0, 1.0)
+    # Only one side has a variance, so the interval is that of its mean.
+    found, mean = statistics.difference_of_means(two, spread), statistics.mean(spread)
+    assert (found.low, found.high) == pytest.approx((mean.low - 4, mean.high - 4))
+
+
+def test_an_estimate_of_a_function():
+    of = statistics.Estimate(2.0, 1.0, 4.0, covers=False)
+    assert of.mapped(lambda x: 10 * x) == statistics.Estimate(20.0, 10.0, 40.0, covers=False)
+    assert of.mapped(lambda x: 1 / x) == statistics.Estimate(0.5, 0.25, 1.0, covers=False)
+    assert statistics.Estimate(2.0, None, None).mapped(lambda x: -x) == statistics.Estimate(-2.0, None, None)
+
+
+def test_powers_of_ten_are_limited():
+    found = statistics.powers_of_ten(statistics.Estimate(2.0, -400.0, 400.0))
+    assert found == statistics.Estimate(100.0, 0.0, 1e300)
+
+
+def test_a_sum_of_medians_by_hand():
+    a, b = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 60.0]), np.array([10.0] * 7)
+    found = statistics.sum_of_medians([a, b], [0.5, 0.25])
+    assert found.value == 0.5 * 3.5 + 0.25 * 10 and found.covers
+    # b does not vary. Of the medians of all resamples of a, 1.5 and 2 are the percentiles 1.4 and 3.6; 32 and 32.5 are the
+    # percentiles 96.4 and 98.6.
+    assert 0.5 * 1.5 + 2.5 <= found.low <= 0.5 * 2 + 2.5
+    assert 0.5 * 32 + 2.5 <= found.high <= 0.5 * 32.5 + 2.5
+    assert statistics.sum_of_medians([a[:5], b], [0.5, 0.25]) == statistics.Estimate(0.5 * 3.0 + 2.5, None, None)
+
+
+def test_intervals_cover_the_truth_of_skewed_samples():
     random = np.random.RandomState(0)
-    intervals = [estimate(random.randn(30)) for _ in range(1000)]
-    covered = np.mean([e.low <= 0.0 <= e.high for e in intervals])
-    assert 0.92 <= covered <= 0.97
+    samples = random.lognormal(size=(2000, 10))
+    medians, logs = map(statistics.median, samples), map(statistics.mean, np.log(samples))
+    assert np.mean([e.low <= 1.0 <= e.high for e in medians]) >= 0.965  # 0.979 exactly
+    assert 0.935 <= np.mean([e.low <= 0.0 <= e.high for e in logs]) <= 0.965
 
 
 def test_success_rate_has_wilson_intervals():
@@ -66,12 +149,3 @@ def test_seeds_reach_a_threshold_in_the_metrics_direction_unless_lost():
     assert statistics.reached(made, 1.0).tolist() == [True, True, False, False]
     up = statistics.Sample(made.seeds, made.values, made.lost, True)
     assert statistics.reached(up, 1.0).tolist() == [False, True, True, False]
-
-
-def test_large_samples_are_resampled_in_parts(monkeypatch):
-    x = np.random.RandomState(0).randn(300)
-    whole = statistics.mean(x)
-    monkeypatch.setattr(resampling, "_AT_ONCE", 50_000)
-    parts = statistics.mean(x)
-    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high))
-    resampling._cached_resamples.cache_clear()

@@ -20,7 +20,7 @@ from nmbench.results import experiment_rows, store
 from nmbench.results.config_json import shared_config
 from nmbench.results.experiment_rows import EvaluatedRow, Evaluation
 from nmbench.results.schema import LARGEST_FLOAT, METRIC_PREFIX, canonical_json
-from nmbench.results.statistics import Sample
+from nmbench.results.statistics import Sample, compares_logarithms
 from nmbench.support.errors import NmbenchError
 
 Row = Mapping[str, Any]
@@ -95,7 +95,8 @@ class SeedGroup:
         (found,) = (m for m in task.metrics if m.name == metric.partition(".")[0])
         lost = np.array([row["status"] != "ok" for row in self.rows])
         values = [found.floor if gone else _value(row, metric, condition) for row, gone in zip(self.rows, lost, strict=True)]
-        return Sample(np.array([row["seed"] for row in self.rows]), np.array(values, float), lost, found.higher_is_better)
+        seeds, up = np.array([row["seed"] for row in self.rows]), found.higher_is_better
+        return Sample(seeds, np.array(values, float), lost, up, compares_logarithms(up, found.ceiling))
 
 
 def _value(row: Row, metric: str, condition: str | None) -> float:

@@ -22,9 +22,9 @@ TITLE = "Ledger of claims"
 ABOUT = (
     "The claims of Costacurta, Bhandarkar, Zoltowski and Linderman (NeurIPS 2024), compared with measured results. Each "
     "verdict is computed from the values listed for it, by the rule of its claim. If training was shorter than the "
-    "protocol's, a claim is decided only if more training could not change the verdict. Intervals are 95% bootstrap "
-    "intervals over seeds unless stated otherwise. With fewer than six seeds, an interval is little more than the range of "
-    "the values, and its coverage is below 95%."
+    "protocol's, a claim is decided only if more training could not change the verdict. Intervals are 95% "
+    "intervals over seeds: order statistics for medians, Student's t for means. With fewer than six seeds, no interval of a "
+    "median covers 95%, and the smallest and the largest seed are given as a range."
 )
 
 

@@ -13,7 +13,7 @@ from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, resolved
 from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
 from nmbench.paper.runs import Need, Recipe
-from nmbench.report.text import interval, number
+from nmbench.report.text import interval, number, one_decimal
 from nmbench.results import statistics
 from nmbench.results.statistics import Estimate, Sample
 
@@ -44,11 +44,9 @@ def below(
         found = verdicts.better_than(samples[OURS], {name: samples[name] for name in rivals})
         lines = [_median(model, groups[model], metric) for model in (OURS, *rivals)]
         for name, rival in found.items():
-            p = "one seed" if rival.p is None else f"p = {rival.p:.2g} (permutation test, Holm)"
-            note = f"{rival.pairing}, {p}".removeprefix(", ")
-            lines.append(
-                MeasuredValue(f"{OURS} - {name}, mean", number(rival.difference.value), interval(rival.difference), note)
-            )
+            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (permutation test, Holm)"
+            what = f"{OURS} / {name}, geometric mean"
+            lines.append(MeasuredValue(what, number(rival.effect.value), interval(rival.effect), note))
         lines += [_median(model, groups[model], name) for name in also for model in (OURS, *rivals)]
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not distinguishable from"}
         reason = f"{OURS} is " + " and ".join(f"{words[rival.verdict]} {name}" for name, rival in found.items())
@@ -77,7 +75,8 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
         within = f"The 95% interval of the ratio of errors, {interval(ratio)}, "
         reason = {
             Verdict.HOLDS: f"{within}lies within 1/2 .. 2",
-            Verdict.FAILS: f"{within}lies above 1 and extends beyond 2: {OURS} is worse",
+            Verdict.FAILS: f"{within}lies above 2: {OURS} is worse by more than a factor of two",
+            Verdict.WORSE: f"{within}lies above 1 and contains 2: {OURS} is worse, perhaps by less than a factor of two",
             Verdict.MORE: f"{within}lies below 1 and extends below 1/2: {OURS} is better",
             Verdict.UNDECIDED: f"{within}contains 1 and extends beyond 1/2 or 2"
             if interval(ratio)
@@ -116,7 +115,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
                     MeasuredValue(
                         f"{model}, {condition}: corrected, mean",
                         f"{value.value:.1f}",
-                        _points(value),
+                        interval(value, one_decimal),
                         f"as published {other.value:.1f} ({_points(other) or 'one seed'}); {groups[model].description}",
                     )
                 )
@@ -172,7 +171,9 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
                 value = statistics.median(group.sample(name).values)
                 before = statistics.median(group.sample(f"{name}.{stage}").values)
                 note = f"before retraining {before.value:.1f} ({_points(before) or 'one seed'}); {group.description}"
-                lines.append(MeasuredValue(f"{model}, {what}: median", f"{value.value:.1f}", _points(value), note))
+                lines.append(
+                    MeasuredValue(f"{model}, {what}: median", f"{value.value:.1f}", interval(value, one_decimal), note)
+                )
         words = {Verdict.HOLDS: "reaches", Verdict.FAILS: "does not reach", Verdict.UNDECIDED: "may or may not reach"}
         reason = (
             f"{OURS} with only its neuromodulatory subnetwork retrained has a median of {after.value:.1f}% on the new task "
@@ -264,7 +265,6 @@ def _median(model: str, group: SeedGroup, metric: str) -> MeasuredValue:
 
 
 def _points(estimate: Estimate) -> str:
-    """The interval in percentage points, "" if there is none."""
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"{estimate.low:.1f} .. {estimate.high:.1f}"
+    """The interval or range in percentage points, for text in brackets; "" if there is none."""
+    text = interval(dataclasses.replace(estimate, covers=True), one_decimal)
+    return text if estimate.covers else f"range {text}"

@@ -43,15 +43,14 @@ class Claim:
 
 _BELOW = (
     "the claim holds against a rival if the NM-RNN's error is significantly lower, and does not hold if it is "
-    "significantly higher (permutation test of the mean over seeds, paired over shared seeds, p < 0.05 with Holm's "
-    "correction for the claim's rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only."
+    "significantly higher (unpaired permutation test of log errors over seeds, p < 0.05 with Holm's correction for the "
+    "claim's rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only."
 )
 _PAR = (
-    "the claim holds if the 95% bootstrap interval of the ratio of errors, NM-RNN / LSTM (geometric mean over seeds), "
-    "lies within 1/2 .. 2. Otherwise it does not hold if the interval lies above 1, and more than holds if it lies "
-    "below 1. We cannot tell if the interval contains 1 and extends beyond 1/2 or 2, or if the errors are equal but "
-    "neither model solves the task. The leaderboard tests the mean, which large errors dominate, and may not "
-    "distinguish models that this test distinguishes."
+    "the claim holds if the 95% interval of the ratio of errors, NM-RNN / LSTM (geometric mean over seeds, Welch's interval "
+    "of the logarithms), lies within 1/2 .. 2, more than holds if it lies below 1, and does not hold if it lies above 2. If "
+    "it lies above 1 and contains 2, the NM-RNN is worse, but the size of the difference is open. We cannot tell if the "
+    "interval contains 1 and extends beyond 1/2 or 2, or if the errors are equal but neither model solves the task."
 )
 CLAIMS = (
     Claim(
@@ -104,7 +103,7 @@ CLAIMS = (
         "Multitask: percent correct as computed by the authors' code is the percentage of answers within pi/10 of the "
         "target.",
         "supplement C.4; the authors' code",
-        "for every model and task, the claim holds if the 95% bootstrap interval of the absolute difference between the "
+        "for every model and task, the claim holds if the 95% interval of the absolute difference between the "
         "published and the corrected metric (mean over finished seeds) ends at or below 1 point, and does not hold if it "
         "begins above 1 point. The published metric can be too high or too low: it counts opposite answers as correct, and "
         "treats angles on the two sides of the vertical as far apart.",
@@ -114,8 +113,9 @@ CLAIMS = (
         "retraining",
         "Multitask: retraining only the neuromodulatory subnetwork suffices for the NM-RNN to learn MemoryAnti.",
         "main text, multitask; supplement C.2 and C.3",
-        "the claim holds if the 95% bootstrap interval of the median percent correct (corrected) on MemoryAnti after "
-        "retraining begins at or above 90%, where the task counts as solved, and does not hold if it ends below 90%. Rivals "
+        "the claim holds if the 95% interval of the median percent correct (corrected) on MemoryAnti after "
+        "retraining begins at or above 90%, where the task counts as solved, and does not hold if it ends below 90%. We "
+        "cannot tell with fewer than six seeds, because no interval covers 95%. Rivals "
         "retrain their input weights instead. They are shown if they were trained equally long, but do not affect the "
         "verdict.",
         retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),

@@ -23,6 +23,7 @@ class Verdict(enum.Enum):
     MORE = "more than holds"
     PARTLY = "holds in part"
     UNDECIDED = "cannot tell"
+    WORSE = "worse, size open"
     FAILS = "does not hold"
     NO_DATA = "no data"
 
@@ -32,7 +33,7 @@ class MeasuredValue(NamedTuple):
 
     what: name of the measured quantity.
     value: the value.
-    interval: its 95% interval, "" if there is none.
+    interval: its 95% interval, or a range followed by "(range)"; "" if there is none.
     note: number of seeds and further information.
     """
 
@@ -81,8 +82,9 @@ def qualify_length(finding: ClaimFinding, short: bool, trained: str, decides: It
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict on a claim with several parts.
 
-    Equal verdicts: that verdict. Different ones, where "more than holds" counts as "holds": "holds" if all parts hold; "no
-    data" if a part has no data; "holds in part" if some parts hold, or a part holds in part; otherwise "does not hold".
+    Equal verdicts: that verdict. Different ones, where "more than holds" counts as "holds" and "worse, size open" as "cannot
+    tell": "holds" if all parts hold; "no data" if a part has no data; "holds in part" if some parts hold, or a part holds in
+    part; "does not hold" if a part does not hold; otherwise "cannot tell".
 
     Raises:
       ValueError: there are no parts.
@@ -92,26 +94,25 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
         raise ValueError("there is no part to combine")
     if len(distinct) == 1:
         return distinct.pop()
-    parts = {Verdict.HOLDS if verdict is Verdict.MORE else verdict for verdict in distinct}
+    counts_as = {Verdict.MORE: Verdict.HOLDS, Verdict.WORSE: Verdict.UNDECIDED}
+    parts = {counts_as.get(verdict, verdict) for verdict in distinct}
     for verdict in (Verdict.NO_DATA, Verdict.PARTLY):
         if verdict in parts:
             return verdict
     if Verdict.HOLDS in parts:
         return Verdict.HOLDS if len(parts) == 1 else Verdict.PARTLY
-    return Verdict.FAILS
+    return Verdict.FAILS if Verdict.FAILS in parts else Verdict.UNDECIDED
 
 
 class RivalComparison(NamedTuple):
     """A comparison of our model with a rival.
 
-    difference: mean over seeds, ours minus the rival's. p: corrected by Holm, None for one seed. pairing: see
-    `significance.Comparison`.
+    effect: see `significance.Comparison`; A is the rival, B is ours. p: corrected by Holm, None for one seed.
     """
 
     verdict: Verdict
-    difference: Estimate
+    effect: Estimate
     p: float | None
-    pairing: str
 
 
 def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalComparison]:
@@ -122,39 +123,40 @@ def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalCo
         verdict = Verdict.UNDECIDED
         if p is not None and p < significance.ALPHA and comparison.favours_b is not None:
             verdict = Verdict.HOLDS if comparison.favours_b else Verdict.FAILS
-        verdicts[name] = RivalComparison(verdict, comparison.mean, p, comparison.pairing)
+        verdicts[name] = RivalComparison(verdict, comparison.effect, p)
     return verdicts
 
 
 def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
-    """Whether our error is on a par with a rival's, and the geometric mean over seeds of the ratio of errors, ours / theirs.
+    """Whether our error is on a par with a rival's, and the ratio of the geometric means of the errors, ours / theirs.
 
-    Holds if the 95% interval of the ratio lies within 1/2 .. 2. Otherwise it fails if the interval lies above 1, more than
-    holds if it lies below 1, and is undecided if it contains 1. Ratios are paired over shared
-    seeds if there are at least two.
+    Holds if the 95% interval of the ratio lies within 1/2 .. 2. Otherwise: more than holds if it lies below 1, fails if it
+    lies above 2, "worse, size open" if it lies above 1 and contains 2, and undecided if it contains 1.
 
     Raises:
       ValueError: an error is not positive, or the metric is not an error.
     """
     if ours.higher_is_better or min(ours.values.min(), theirs.values.min()) <= 0:
         raise ValueError("ratios need positive errors")
-    shared, i, j = np.intersect1d(ours.seeds, theirs.seeds, assume_unique=True, return_indices=True)
-    a, b = np.log(ours.values), np.log(theirs.values)
-    log = statistics.mean(a[i] - b[j]) if len(shared) >= 2 else statistics.mean_of_means((a, b), (1.0, -1.0))
-    power = lambda x: None if x is None else float(np.exp(x))
-    ratio = Estimate(float(np.exp(log.value)), power(log.low), power(log.high))
+    difference = statistics.difference_of_means(np.log10(theirs.values), np.log10(ours.values))
+    ratio = statistics.powers_of_ten(difference)
     if ratio.low is None or ratio.high is None:
         return Verdict.UNDECIDED, ratio
     if ratio.low >= 1 / FACTOR and ratio.high <= FACTOR:
         return Verdict.HOLDS, ratio
-    if ratio.low > 1:
+    if ratio.low > FACTOR:
         return Verdict.FAILS, ratio
+    if ratio.low > 1:
+        return Verdict.WORSE, ratio
     return (Verdict.MORE if ratio.high < 1 else Verdict.UNDECIDED), ratio
 
 
 def reaches(estimate: Estimate, threshold: float) -> Verdict:
-    """Whether a quantity reaches a threshold (higher is better): undecided if its 95% interval contains the threshold."""
-    if estimate.low is None or estimate.high is None:
+    """Whether a quantity reaches a threshold (higher is better).
+
+    Undecided if its interval contains the threshold, is a range, or is missing.
+    """
+    if estimate.low is None or estimate.high is None or not estimate.covers:
         return Verdict.UNDECIDED
     if estimate.low >= threshold:
         return Verdict.HOLDS
@@ -162,8 +164,11 @@ def reaches(estimate: Estimate, threshold: float) -> Verdict:
 
 
 def stays_below(estimate: Estimate, limit: float) -> Verdict:
-    """Whether a quantity is at or below a limit (lower is better): undecided if its 95% interval contains the limit."""
-    if estimate.low is None or estimate.high is None:
+    """Whether a quantity is at or below a limit (lower is better).
+
+    Undecided if its interval contains the limit, is a range, or is missing.
+    """
+    if estimate.low is None or estimate.high is None or not estimate.covers:
         return Verdict.UNDECIDED
     if estimate.high <= limit:
         return Verdict.HOLDS

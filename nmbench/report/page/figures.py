@@ -77,7 +77,7 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
 
 
 def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure, str]:
-    """Mean score with its interval against learned parameters. tables: tables of one task and protocol.
+    """Score with its interval against learned parameters. tables: tables of one task and protocol.
 
     Returns:
       The figure and its description.
@@ -103,14 +103,14 @@ def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure
     if axis.get_xscale() == "linear":
         axis.locator_params(axis="x", nbins=5, integer=True)
     axis.set_xlabel("learned parameters; dashed: budget" if tables[0].budget else "learned parameters")
-    axis.set_ylabel("mean score")
+    axis.set_ylabel("score")
     axis.grid(axis="y")
     axis.set_axisbelow(True)
     return figure, ". ".join(sentences) + "."
 
 
 def ladder(of: Ladder, styles: Mapping[str, Style]) -> list[tuple[Figure, str]]:
-    """Figures of mean score and of median metric against learned parameters, each with its description."""
+    """Figures of score and of median metric against learned parameters, each with its description."""
     drawn = []
     for draw in (ladder_figures.draw_scores, ladder_figures.draw_medians):
         figure = _figure(280, WIDE)

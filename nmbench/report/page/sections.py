@@ -133,7 +133,7 @@ def _group(
     # A ladder's figures show scores at its budgets; tables without a budget are not part of the ladder.
     outside = tables if ladder is None else [table for table in tables if table.budget is None]
     if outside:
-        caption = "Mean score with its 95% interval: 0 at chance, 100 at a perfect answer."
+        caption = "Score with its 95% interval: 0 at chance, 100 at a perfect answer."
         plots.insert(1, svg.plot(figures.scores(outside, styles), f"{key}-scores", "Score and size", caption))
     others = [table for table in tables if table.metrics]
     return {
@@ -173,10 +173,10 @@ def _ladder(of: ladders.Ladder, key: str, styles: Mapping[str, figures.Style]) -
         if reached:
             cells.append(cell(ladder_text.reached_at(curve, of), curve.first))
         rows.append(HtmlRow(cells))
-    caption = f"Mean score by budget; small print: median {metric}" + (", seeds that reach the threshold" if reached else "")
+    caption = f"Score by budget; small print: median {metric}" + (", seeds that reach the threshold" if reached else "")
     return {
         "plots": [
-            svg.plot(scores, f"{key}-ladder-scores", "Score by budget", f"Mean score with its 95% interval.{ring}"),
+            svg.plot(scores, f"{key}-ladder-scores", "Score by budget", f"Score with its 95% interval.{ring}"),
             svg.plot(medians, f"{key}-ladder-medians", f"{metric} by budget", f"Median with its 95% interval.{ring}{line}"),
         ],
         "table": HtmlTable(f"{key}-ladder", caption, headings, rows),

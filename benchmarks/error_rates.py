@@ -1,0 +1,127 @@
+"""Simulate the leaderboard's statistics on the spreads of real rows: family-wise error, power and coverage.
+
+python benchmarks/error_rates.py results/reference.csv
+
+Every experiment of the rows with ten or more seeds gives a pool: its log10 errors, minus their mean. A simulated model draws
+its seeds from one pool, with replacement, plus noise of 0.02 decades so that no two seeds are equal. Tables are printed in
+Markdown; docs/statistics.md explains them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+import zlib
+
+import _checkout  # noqa: F401
+import numpy as np
+import tabulate
+
+from nmbench.results import experiment_rows, significance, statistics
+from nmbench.results.statistics import Sample
+from nmbench.support import cli
+
+FLAGS = cli.new_flags()
+cli.integer(FLAGS, "repetitions", 200, "simulated tables per line", 1)
+REFERENCE = pathlib.Path(__file__).resolve().parents[1] / "results" / "reference.csv"
+MODELS, SEEDS = (4, 11, 20), (5, 10, 20, 30)
+NOISE = 0.02
+# Factors between the errors of neighbouring models in the simulation of power.
+FACTORS = (2.0, 5.0)
+
+
+def pools(paths: list[str]) -> dict[str, np.ndarray]:
+    """Name to centred log10 errors of every experiment with logarithmic metric and ten or more seeds."""
+    found = {}
+    for source in experiment_rows.read_all(paths):
+        for one in source.experiments:
+            if one.sample.logarithmic and len(one.sample) >= 10:
+                logs = one.sample.compared
+                found[f"{one.model}, {one.table[0]}, {one.table[1]}"] = logs - logs.mean()
+    return found
+
+
+def draw(random: np.random.Generator, pool: np.ndarray, seeds: int, shift: float = 0.0) -> Sample:
+    """A simulated model whose log10 errors are shifted by `shift`."""
+    logs = random.choice(pool, seeds) + random.normal(0, NOISE, seeds) + shift
+    return Sample(np.arange(seeds), 10.0**logs, np.zeros(seeds, bool), False, True)
+
+
+def family_wise_error(random, found, models: int, seeds: int, repetitions: int) -> float:
+    """Share of tables in which equal models are told apart. Half of the models are equal, the others ten times worse each."""
+    wrong = 0
+    for _ in range(repetitions):
+        pool = found[random.integers(len(found))]
+        equal = models // 2 + models % 2
+        samples = [draw(random, pool, seeds) for _ in range(equal)]
+        samples += [draw(random, found[random.integers(len(found))], seeds, float(i + 1)) for i in range(models - equal)]
+        wrong += bool(significance.better(samples)[:equal, :equal].any())
+    return wrong / repetitions
+
+
+def power(random, found, models: int, seeds: int, factor: float, repetitions: int) -> float:
+    """Share of neighbouring models that are told apart, in tables of models whose errors grow by `factor`."""
+    told = []
+    for _ in range(repetitions):
+        step = np.log10(factor)
+        samples = [draw(random, found[random.integers(len(found))], seeds, i * step) for i in range(models)]
+        better = significance.better(samples)
+        told += [better[i, i + 1] for i in range(models - 1)]
+    return float(np.mean(told))
+
+
+def lost_to_a_weak_model(random, found, seeds: int, repetitions: int) -> str:
+    """Verdicts among ten models that change when an eleventh, a thousand times worse than all, is added."""
+    changed = total = 0
+    for _ in range(repetitions):
+        samples = [draw(random, found[random.integers(len(found))], seeds, 0.4 * i) for i in range(10)]
+        weak = draw(random, found[random.integers(len(found))], seeds, 8.0)
+        before, after = significance.better(samples), significance.better([*samples, weak])[:10, :10]
+        changed, total = changed + int((before & ~after).sum()), total + int(before.sum())
+    return f"{changed} of {total}"
+
+
+def coverage(random, pool: np.ndarray, seeds: int, repetitions: int) -> tuple[float, float, float]:
+    """Share of intervals that contain the true value: median, geometric mean, sum of two medians."""
+    middle, mean = float(np.median(pool)), float(pool.mean())
+    hits = np.zeros(3)
+    for _ in range(repetitions):
+        one, other = (draw(random, pool, seeds).compared for _ in range(2))
+        both = statistics.sum_of_medians([one, other], [0.5, 0.5])
+        found = (statistics.median(one), middle), (statistics.mean(one), mean), (both, middle)
+        # The noise and the finite pool make the true median uncertain by about the noise.
+        slack = (NOISE, 0.0, NOISE)
+        hits += [
+            e.low is not None and e.high is not None and e.low - s <= true <= e.high + s
+            for (e, true), s in zip(found, slack, strict=True)
+        ]
+    return tuple(hits / repetitions)
+
+
+def main(paths: list[str]) -> int:
+    found, n = pools(paths or [str(REFERENCE)]), FLAGS.repetitions
+    all_pools = list(found.values())
+    new = lambda *names: np.random.default_rng(zlib.crc32(repr(names).encode()))
+    lines = []
+    for models, seeds in itertools.product(MODELS, SEEDS):
+        error = family_wise_error(new("error", models, seeds), all_pools, models, seeds, n)
+        powers = [power(new("power", models, seeds, f), all_pools, models, seeds, f, n) for f in FACTORS]
+        lines.append((models, seeds, error, *powers))
+    headers = ("models", "seeds", "family-wise error", *(f"power, factor {f:g}" for f in FACTORS))
+    print(tabulate.tabulate(lines, headers, "github", floatfmt=".3f"))
+    print()
+    lines = [(seeds, lost_to_a_weak_model(new("weak", seeds), all_pools, seeds, n)) for seeds in SEEDS[1:]]
+    print(tabulate.tabulate(lines, ("seeds", "verdicts that a weak model takes away"), "github"))
+    print()
+    lines = []
+    for seeds in (3, 6, 10, 20, 30):
+        rates = np.array([coverage(new("coverage", name, seeds), pool, seeds, n) for name, pool in found.items()])
+        shown = [f"{rates[:, i].mean():.2f} ({rates[:, i].min():.2f})" for i in range(3)]
+        lines.append((seeds, *shown) if seeds >= 6 else (seeds, f"{shown[0]}, a range", shown[1], "none"))
+    headers = ("seeds", "median", "geometric mean", "mean of two medians")
+    print(tabulate.tabulate(lines, headers, "github"))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, FLAGS, __doc__, "error_rates.py", "[FILE.csv ...]")
