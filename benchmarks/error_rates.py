@@ -48,7 +48,7 @@ def draw(random: np.random.Generator, pool: np.ndarray, seeds: int, shift: float
 
 
 def family_wise_error(random, found, models: int, seeds: int, repetitions: int) -> float:
-    """Share of tables in which equal models are told apart. Half of the models are equal, the others ten times worse each."""
+    """Share of tables in which equal models are told apart. Half of the models are equal, the others are worse and worse."""
     wrong = 0
     for _ in range(repetitions):
         pool = found[random.integers(len(found))]
