@@ -25,7 +25,7 @@ from ._subspace import Subspace
     free_size="N",
     settings={
         "element_finder": {"K": 10, "orthonormal": False, "readout_bias": False, "drawn_start": True},
-        **{key: {"N": 23, "parametrisation": "published", "orthonormal": True} for key in EFT_PAPER},
+        **{key: {"N": 23, "parametrisation": "published"} for key in EFT_PAPER},
         **{key: {"N": 106, "parametrisation": "published"} for key in MWG_PAPER},
         **{key: {"N": 100, "parametrisation": "published"} for key in MULTITASK_PAPER},
         **{key: {"parametrisation": "published"} for key in UNPUBLISHED},
@@ -39,8 +39,9 @@ class LowRankRNN(Core):
     """Low-rank RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L R^T tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
     `matched` is exactly the NM-RNN with all gates at 1, with or without orthonormal L. `published` divides the recurrence by
-    N after orthonormalising L, as the authors' code does for this model only. u_t is all inputs together. The scan carries x
-    in the coordinates of `_subspace`. B ~ N(0, 1/P); L, R, C, d and the initial state are initialised as in `_shared`.
+    N, as the authors' code does for this model only: after orthonormalising L, or, on the Element Finder, without
+    orthonormalising it and with L, R ~ N(0, 1/N). u_t is all inputs together. The scan carries x in the coordinates of
+    `_subspace`. B ~ N(0, 1/P); L, R, C, d and the initial state are otherwise initialised as in `_shared`.
     """
 
     def __init__(
@@ -53,7 +54,10 @@ class LowRankRNN(Core):
         B = self.learned("B", (N, P), 1 / math.sqrt(P))
         x0 = initial_column(self, "x0", N, drawn_start)
         self._read = AffineReadout(self, N, readout_bias)
-        L, R = factors(self, N, K, orthonormal=orthonormal, matched=matched)
+        if matched or orthonormal:
+            L, R = factors(self, N, K, orthonormal=orthonormal, matched=matched)
+        else:
+            L, R = (self.learned(name, (N, K), 1 / math.sqrt(N)) for name in ("L", "R"))
         self._x = Subspace(L if matched else L / N, B, x0, R.T / tau, tau)
 
     def input_map(self, inputs):

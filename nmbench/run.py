@@ -107,7 +107,13 @@ def _run(watch: interrupts.SignalWatch) -> int:
         say_resumed("tuning run", groups, steps)
         with Progress("tuning", steps, first_step(groups)) as progress:
             choice = tuning.tune(
-                experiment, store, force=FLAGS.force, report=progress, checkpoints=checkpoints, planned=groups or None
+                experiment,
+                store,
+                force=FLAGS.force,
+                report=progress,
+                checkpoints=checkpoints,
+                planned=groups or None,
+                say=lambda line: print(line, file=sys.stderr),
             )
         print(describe_tuning(choice), file=sys.stderr)
         experiment = resolution.resolve(asked, choice)
@@ -182,12 +188,17 @@ def describe(experiment) -> str:
 
 
 def describe_tuning(choice) -> str:
-    """One line with the mean validation loss of each learning rate of the grid, and the chosen one."""
-    losses = zip(choice.record["grid"], choice.record["mean_validation_loss"], strict=True)
-    listed = ", ".join(f"{rate:g}: {'diverged' if loss is None else format(loss, '.4g')}" for rate, loss in losses)
+    """One line with the validation loss (geometric mean) and the failures of each learning rate, and the chosen one."""
+    from nmbench.contracts import tuning_record
+
+    record = choice.record
+    means = tuning_record.mean_logs(record["validation_losses"])
+    listed = ", ".join(
+        f"{rate:g}: {10**mean:.3g}" + (f" ({failed} of {len(record['seeds'])} failed)" if failed else "")
+        for rate, mean, failed in zip(record["grid"], means, record["failed"], strict=True)
+    )
     return (
-        f"tuning, mean validation loss by learning rate: {listed}; "
-        f"chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
+        f"tuning, validation loss by learning rate: {listed}; chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
     )
 
 

@@ -64,13 +64,15 @@ def mse(predictions: np.ndarray, arrays) -> np.ndarray:
     return squared_error(predictions, {"targets": targets, "mask": np.ones((1, 1, 1))})
 
 
-def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]:
+def metrics(test: Mapping[str, np.ndarray], by_task: bool, old_tasks_at: str = "") -> tuple[Metric, ...]:
     """The metrics, percent correct first.
 
     Args:
       test: arrays of the test set; the floor of `mse` is the error of the best constant answer to them.
       by_task: whether every metric is also reported for each task.
+      old_tasks_at: stage whose parameters are judged on all tasks but `memory_anti`; "" for those after training.
     """
+    earlier = {old_tasks_at: lambda arrays: ~_new(arrays)} if old_tasks_at else {}
     conditions = task_names if by_task else None
     targets = trials.response(test, trials.theta_out(test)).astype(np.float64)
     # Rounded, because the last bits of a sine depend on the platform.
@@ -80,6 +82,7 @@ def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]
         "ceiling": 100.0,
         "conditions": conditions,
         "condition_name": "task",
+        "earlier": earlier,
     }
     return (
         Metric(name="percent_correct", per_trial=percent_correct, floor=CHANCE, threshold=90.0, **percent),
@@ -92,8 +95,13 @@ def metrics(test: Mapping[str, np.ndarray], by_task: bool) -> tuple[Metric, ...]
             ceiling=0.0,
             conditions=conditions,
             condition_name="task",
+            earlier=earlier,
         ),
     )
+
+
+def _new(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    return arrays["task"] == trials.MEMORY_ANTI
 
 
 def old_and_new(before: str) -> tuple[Metric, ...]:
@@ -101,18 +109,17 @@ def old_and_new(before: str) -> tuple[Metric, ...]:
 
     The first metric is the mean over the trials of three tasks, which have equal numbers of trials in the test set.
     """
-    new = lambda arrays: arrays["task"] == trials.MEMORY_ANTI
     percent: dict[str, Any] = {"higher_is_better": True, "floor": CHANCE, "ceiling": 100.0, "stages": (before,)}
     return (
         Metric(
             name="old_tasks",
             per_trial=percent_correct,
-            subset=lambda arrays: ~new(arrays),
+            subset=lambda arrays: ~_new(arrays),
             conditions=task_names,
             condition_name="task",
             **percent,
         ),
-        Metric(name="new_task", per_trial=percent_correct, subset=new, **percent),
+        Metric(name="new_task", per_trial=percent_correct, subset=_new, **percent),
     )
 
 

@@ -4,6 +4,10 @@ Trials are those of `delay_pro`, `delay_anti`, `memory_pro` and `memory_anti`, w
 the task, in this order, and is constant over the trial. Training and validation data of the first phase contain the first
 three tasks, so the fourth context channel is 0. The data of the retraining phase contain only `memory_anti`. The test
 set contains all four tasks. See supplement C.2 and C.4.
+
+The metrics judge a model when it has learned a task: the first three tasks with the parameters before retraining, the fourth
+with those after it. What retraining destroys is shown by `old_tasks`, which uses the parameters after retraining, beside
+`old_tasks.before_retraining`.
 """
 
 from __future__ import annotations
@@ -107,7 +111,7 @@ _SMOKE = Protocol(
 
 register_task(
     "multitask",
-    version=1,
+    version=2,
     summary="Three Pro/Anti tasks with a context input, then a fourth, learned while most of the model is frozen.",
     citation=trials.CITATION,
     tags=("angle", "memory", "context", "continual", "paper"),
@@ -122,7 +126,7 @@ register_task(
     draw_set=draw_set,
     set_sizes=SET_SIZES,
     unpack=unpack,
-    metrics=scores.metrics(draw_set("test"), by_task=True) + scores.old_and_new(BEFORE),
+    metrics=scores.metrics(draw_set("test"), by_task=True, old_tasks_at=BEFORE) + scores.old_and_new(BEFORE),
     default_budget=1790,
     protocols=(_MATCHED, _PAPER, _PAPER_CODE, _SMOKE),
     references=scores.REFERENCES,

@@ -243,7 +243,7 @@ def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
                     f"the subset of {metric.name} selects no trial or is not boolean",
                     "return booleans [B], some of them True",
                 )
-        for stage in set(metric.stages) - stages:
+        for stage in {*metric.stages, *metric.earlier} - stages:
             yield RuleFinding(
                 f"{metric.name} names the stage {stage!r}, which no phase has",
                 f"declare stage={stage!r} on a Phase",

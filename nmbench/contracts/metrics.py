@@ -33,6 +33,8 @@ class Metric:
       threshold: a run that reaches this value has solved the task; None if there is no such value.
       stages: names of earlier stages of training (see `Phase.stage`). The metric is also computed with the parameters of
         these stages and recorded as "NAME.STAGE".
+      earlier: name of an earlier stage to a function `arrays -> [B]`, booleans. These trials are judged with the parameters
+        of that stage, all other trials with those after training.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Metric:
     subset: Callable[[Arrays], np.ndarray] | None = None
     threshold: float | None = None
     stages: tuple[str, ...] = ()
+    earlier: Mapping[str, Callable[[Arrays], np.ndarray]] = dataclasses.field(default_factory=dict)
 
     def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
         """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""

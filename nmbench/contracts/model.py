@@ -130,11 +130,15 @@ class Baseline:
         """The tuning record beside the model's file (`tuned/MODEL.TASK.PROTOCOL.json`), None if there is no such file.
 
         Raises:
-          NmbenchError: the file cannot be read or is not a tuning record.
+          NmbenchError: the file cannot be read, is not a tuning record, or is that of another model, task or protocol.
         """
         file = pathlib.Path(self.path).parent / "tuned" / f"{self.name}.{task}.{protocol}.json"
         try:
-            return tuning_record.check(json.loads(file.read_text(encoding="utf-8")))
+            record = tuning_record.check(json.loads(file.read_text(encoding="utf-8")))
+            for entry, name in (("model", self.name), ("task", task), ("protocol", protocol)):
+                if record[entry] != name:
+                    raise ValueError(f"{entry!r} is {record[entry]!r}, not {name!r}")
+            return record
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:

@@ -91,7 +91,8 @@ class Protocol:
       phases_by_model: phases for particular models, by their registered names.
       sizes: "budget" sizes models to a parameter budget; "published" uses the sizes in the models' `settings`.
       learning_rate: learning rate of a run, unless the model, its tuning record or the user gives another.
-      learning_rate_grid: learning rates that `--tune` tries, the same for all models; () if this protocol is not tuned.
+      learning_rate_grid: learning rates that `--tune` tries first, ascending, the same for all models; () if this protocol
+        is not tuned. Tuning goes beyond them if the lowest or the highest wins (`nmbench.contracts.tuning_record`).
       tuning_seeds: seeds of the tuning runs at each learning rate; no result uses these seeds.
       validate_every: steps between evaluations on validation data.
       selection: "best" keeps the parameters with the lowest validation loss, "last" the last ones.
@@ -105,7 +106,7 @@ class Protocol:
     sizes: str = "budget"
     learning_rate: float = 1e-2
     learning_rate_grid: tuple[float, ...] = ()
-    tuning_seeds: tuple[int, ...] = (1000, 1001, 1002)
+    tuning_seeds: tuple[int, ...] = tuple(range(1000, 1010))
     validate_every: int = 250
     selection: str = "best"
     loss_limit: float = 1e8

@@ -160,12 +160,19 @@ class Task:
         """Load and verify a frozen set; raises `NmbenchError` if it is missing or unreadable, or if its hash differs."""
         return frozen_sets.load(self.sets_folder, self.name, self.version, split)
 
-    def evaluate(self, predictions: np.ndarray, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def evaluate(
+        self,
+        predictions: np.ndarray,
+        arrays: Mapping[str, np.ndarray],
+        earlier: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
         """Compute all metrics of predictions on a frozen set.
 
         Args:
           predictions: `[T, B, O]`.
           arrays: arrays of the set, with B trials.
+          earlier: predictions `[T, B, O]` with the parameters of earlier stages of training, by name of the stage. Without
+            them, `predictions` count for all trials, and there is no metric "NAME.STAGE".
 
         Returns:
           A dict with "values": metric to mean; "per_trial": metric to `[B]` float64; "conditions": metric to label to mean.
@@ -173,10 +180,21 @@ class Task:
         Raises:
           NmbenchError: predictions have another shape, or the set has no trial in the subset of a metric.
         """
-        self.spec.validate_outputs(predictions, np.shape(self.unpack(arrays).targets)[1])
-        per_trial = {m.name: np.asarray(m.per_trial(predictions, arrays), np.float64) for m in self.metrics}
+        earlier = earlier or {}
+        for one in (predictions, *earlier.values()):
+            self.spec.validate_outputs(one, np.shape(self.unpack(arrays).targets)[1])
+        per_trial: dict[str, np.ndarray] = {}
+        metrics: dict[str, Metric] = {}
+        for m in self.metrics:
+            numbers = np.asarray(m.per_trial(predictions, arrays), np.float64)
+            for stage in earlier.keys() & m.earlier.keys():
+                numbers = np.where(m.earlier[stage](arrays), m.per_trial(earlier[stage], arrays), numbers)
+            per_trial[m.name], metrics[m.name] = numbers, m
+            for stage in (s for s in m.stages if s in earlier):
+                name = f"{m.name}.{stage}"
+                per_trial[name], metrics[name] = np.asarray(m.per_trial(earlier[stage], arrays), np.float64), m
         return {
-            "values": {m.name: m.mean(per_trial[m.name], arrays) for m in self.metrics},
+            "values": {name: m.mean(per_trial[name], arrays) for name, m in metrics.items()},
             "per_trial": per_trial,
-            "conditions": {m.name: m.by_condition(per_trial[m.name], arrays) for m in self.metrics if m.conditions},
+            "conditions": {name: m.by_condition(per_trial[name], arrays) for name, m in metrics.items() if m.conditions},
         }

@@ -68,6 +68,34 @@ class Experiment:
         """Number of training steps of all phases together."""
         return sum(phase.steps for phase in self.phases)
 
+    @property
+    def departures(self) -> str:
+        """How the experiment departs from its protocol, for example "steps 300, not 20000"; "" if it does not.
+
+        Rows rank together only if their departures are equal.
+        """
+        own = self.protocol.phases_for(self.baseline.name, self.baseline.partitions)
+        expected, record = sum(phase.steps for phase in own), self.learning_rate.record
+        found = []
+        if self.steps != expected:
+            found.append(f"steps {self.steps}, not {expected}")
+        if self.request.data_seed:
+            found.append(f"data_seed {self.request.data_seed}, not 0")
+        if self.protocol.learning_rate_grid:
+            if not self.learning_rate.tuning_runs:
+                found.append("learning rate not tuned")
+            elif record.get("steps") != self.steps:
+                found.append(f"learning rate tuned with {record.get('steps')} steps")
+            elif record.get("hparams") != self.sizing.hparams:
+                found.append("learning rate tuned at other sizes")
+        elif self.request.learning_rate is not None:
+            found.append(f"learning rate {self.learning_rate.value:g} given")
+        if provenance.uses_x64():
+            found.append("64-bit floats")
+        if provenance.jax_settings():
+            found.append("other settings of JAX")
+        return "; ".join(found)
+
     def resolved_protocol(self) -> dict[str, Any]:
         """The protocol with the learning rate of every phase filled in; plain data."""
         return self.protocol.resolve(self.phases, self.learning_rate.value)

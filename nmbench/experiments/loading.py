@@ -14,7 +14,7 @@ from nmbench.experiments.experiment import Experiment, LearningRate
 from nmbench.experiments.resolution import resolve
 from nmbench.results import schema, store
 from nmbench.results.provenance import uses_x64
-from nmbench.results.store import PARAMS, Store
+from nmbench.results.store import PARAMS, Store, stage_file
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 # Entries of a configuration that may differ from today's: stored parameters can still be tried with other code.
@@ -43,8 +43,8 @@ class LoadedRun:
     def run_id(self) -> str:
         return self.row["run_id"]
 
-    def params(self) -> Any:
-        """The selected parameters, in the model's own tree.
+    def params(self, stage: str = "") -> Any:
+        """The selected parameters, in the model's own tree; those of an earlier stage of training if one is named.
 
         Raises:
           NmbenchError: there are no stored parameters, they do not fit the model, or the precision (x64) is another one.
@@ -53,15 +53,16 @@ class LoadedRun:
 
         from nmbench.training.parameter_files import load_params
 
-        if self.folder is None or not (self.folder / PARAMS).is_file():
+        name = stage_file(stage) if stage else PARAMS
+        if self.folder is None or not (self.folder / name).is_file():
             raise NmbenchError(
                 f"the parameters of {self.run_id} are not here: a CSV does not contain them; name the results folder with "
-                f"runs/{self.run_id}/{PARAMS}, or train again with nmbench.reproduce --from=training"
+                f"runs/{self.run_id}/{name}, or train again with nmbench.reproduce --from=training"
             )
         if self.configuration.x64 != uses_x64():
             flag = str(self.configuration.x64).lower()
             raise NmbenchError(f"{self.run_id} was trained in another precision; set JAX_ENABLE_X64={flag} to load it")
-        return load_params(self.folder / PARAMS, jax.eval_shape(self.experiment.model.init, jax.random.key(0)))
+        return load_params(self.folder / name, jax.eval_shape(self.experiment.model.init, jax.random.key(0)))
 
     def score(self) -> float:
         """The primary metric of the stored parameters on the frozen test set; raises as `params` does."""
@@ -69,7 +70,10 @@ class LoadedRun:
 
         task = self.experiment.task
         frozen = task.frozen("test")
-        judged = task.evaluate(predictor(self.experiment.model, task, frozen)(self.params()), frozen.arrays)
+        predict = predictor(self.experiment.model, task, frozen)
+        own = {phase.stage for phase in self.experiment.phases}
+        earlier = {stage: predict(self.params(stage)) for stage in task.primary.earlier if stage in own}
+        judged = task.evaluate(predict(self.params()), frozen.arrays, earlier)
         return float(judged["values"][task.primary.name])
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from nmbench.contracts.task import Task
 from nmbench.experiments.experiment import Experiment
 from nmbench.results import provenance, schema
 from nmbench.results.columns import evaluation_columns, task_columns
-from nmbench.results.store import Store
+from nmbench.results.store import Store, stage_file
 from nmbench.training.parameter_files import save_params
 from nmbench.training.snapshot import CurvePoint
 from nmbench.training.trainer import TrainedRun
@@ -31,6 +33,7 @@ def experiment_columns(experiment: Experiment) -> dict[str, Any]:
         "learning_rate": experiment.learning_rate.value,
         "tuning_trials": experiment.learning_rate.tuning_runs,
         "tuning_json": schema.canonical_json(experiment.learning_rate.record),
+        "departures": experiment.departures,
         **task_columns(experiment.task, experiment.testset_sha256, experiment.n_test),
     }
 
@@ -61,12 +64,12 @@ def record(
             error=f"the loss was not a number or above {limit:g} at step {trained.diverged_at}",
         )
     else:
-        judged = _judge(task, trained, predict)
+        judged = judge(task, trained, predict)
         if (np.abs(list(judged["values"].values())) <= schema.LARGEST_FLOAT).all():  # False for NaN
             per_trial = judged["per_trial"]
             row.update(
                 status="ok",
-                last_value=judged["last"],
+                last_value=_last_value(task, trained, predict),
                 validation_loss=trained.validation_loss,
                 **evaluation_columns(task, judged),
             )
@@ -83,26 +86,29 @@ def record(
         **experiment_columns(experiment),
         **circumstances,
     )
-    save = lambda path: save_params(path, trained.params, {"run_id": row["run_id"]})
+    facts = {"run_id": row["run_id"]}
+
+    def save(path: pathlib.Path) -> None:
+        save_params(path, trained.params, facts)
+        for stage, params in trained.stages.items():
+            save_params(path.with_name(stage_file(stage)), params, {**facts, "stage": stage})
+
     store.write(row, save, per_trial, trained.curve, CurvePoint._fields)
     return schema.check_row(row, row["run_id"])
 
 
-def _judge(task: Task, trained: TrainedRun, predict) -> dict[str, Any]:
-    """Results of `Task.evaluate` for the selected parameters, and the metrics of earlier stages, as "METRIC.STAGE".
+def judge(task: Task, trained: TrainedRun, predict) -> dict[str, Any]:
+    """Results of `Task.evaluate` for the selected parameters, including those of earlier stages."""
+    return _evaluated(task, trained.params, trained.stages, predict)
 
-    The entry "last" is the primary metric of the parameters after the last step, None if it is not finite or too large.
-    """
-    arrays = task.frozen("test").arrays
-    judged = task.evaluate(predict(trained.params), arrays)
-    for stage, params in trained.stages.items():
-        asked = [m for m in task.metrics if stage in m.stages]
-        earlier = task.evaluate(predict(params), arrays) if asked else {}
-        for metric in asked:
-            name = f"{metric.name}.{stage}"
-            judged["values"][name] = earlier["values"][metric.name]
-            judged["per_trial"][name] = earlier["per_trial"][metric.name]
-            if metric.conditions:
-                judged["conditions"][name] = earlier["conditions"][metric.name]
-    last = task.evaluate(predict(trained.last_params), arrays)["values"][task.primary.name]
-    return {**judged, "last": last if abs(last) <= schema.LARGEST_FLOAT else None}
+
+def _last_value(task: Task, trained: TrainedRun, predict) -> float | None:
+    """The primary metric of the parameters after the last step; None if it is not finite or too large."""
+    value = _evaluated(task, trained.last_params, trained.stages, predict)["values"][task.primary.name]
+    return value if abs(value) <= schema.LARGEST_FLOAT else None
+
+
+def _evaluated(task: Task, params: Any, stages: Mapping[str, Any], predict) -> dict[str, Any]:
+    needed = {stage for metric in task.metrics for stage in (*metric.stages, *metric.earlier)}
+    earlier = {stage: predict(params) for stage, params in stages.items() if stage in needed}
+    return task.evaluate(predict(params), task.frozen("test").arrays, earlier)

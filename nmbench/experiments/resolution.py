@@ -13,7 +13,7 @@ from nmbench.contracts.model import Baseline
 from nmbench.contracts.protocol import Protocol
 from nmbench.contracts.task import Task
 from nmbench.experiments import resolve_cache, sizing
-from nmbench.experiments.experiment import Experiment, LearningRate
+from nmbench.experiments.experiment import ENGINE_VERSION, Experiment, LearningRate
 from nmbench.experiments.request import Request
 from nmbench.support.errors import NmbenchError
 from nmbench.training import trainer
@@ -58,15 +58,32 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
 
 
 def default_learning_rate(baseline: Baseline, task: Task, protocol: Protocol) -> LearningRate:
-    """The learning rate if none is given: declared by the model, tuned and shipped with it, or the protocol's default."""
+    """The learning rate if none is given: declared by the model, tuned and shipped with it, or the protocol's default.
+
+    A shipped tuning record counts only if it was made for this version of the task and this recipe.
+    """
     declared = baseline.learning_rates.get(f"{task.name}/{protocol.name}")
     if declared is not None:
         return LearningRate(float(declared), 0, {"source": "declared by the model"})
     record = baseline.tuned(task.name, protocol.name)
-    if record is not None:
-        tuning_runs = len(record["grid"]) * len(record["seeds"])
-        return LearningRate(float(record["chosen"]), tuning_runs, {"source": "shipped tuning record", **record})
-    return LearningRate(protocol.learning_rate, 0, {"source": "default of the protocol"})
+    if record is None:
+        return LearningRate(protocol.learning_rate, 0, {"source": "default of the protocol"})
+    phases = protocol.phases_for(baseline.name, baseline.partitions)
+    made_for = {
+        "engine": ENGINE_VERSION,
+        "task_version": task.version,
+        "steps": sum(phase.steps for phase in phases),
+        "validation_sha256": {name: task.frozen(name).sha256 for name in sorted({p.validation for p in phases})},
+        "seeds": list(protocol.tuning_seeds),
+    }
+    other = [name for name, value in made_for.items() if record[name] != value]
+    if not set(protocol.learning_rate_grid) <= set(record["grid"]):
+        other.append("grid")
+    if other:
+        source = f"default of the protocol; the shipped tuning record has other {other[0]}"
+        return LearningRate(protocol.learning_rate, 0, {"source": source})
+    tuning_runs = len(record["grid"]) * len(record["seeds"])
+    return LearningRate(float(record["chosen"]), tuning_runs, {"source": "shipped tuning record", **record})
 
 
 def _given(request: Request) -> LearningRate | None:

@@ -1,27 +1,31 @@
 """`--tune`: choose a model's learning rate from the protocol's grid, on validation data alone.
 
-Every learning rate is tried with the same seeds, which no result uses. The learning rate with the lowest mean validation
-loss over these seeds wins. A tuning run that diverges has an infinite loss, so a learning rate that diverges on one seed
-cannot win. If phases validate on different sets, the loss of a tuning run is the mean over these sets; each set contributes
-the selected loss of the last phase that uses it.
+Every learning rate is tried with the same seeds, which no result uses. `nmbench.contracts.tuning_record` has the rule that
+chooses one from the validation losses and extends the grid if its lowest or highest learning rate wins. If phases validate
+on different sets, the loss of a tuning run is the mean over these sets; each set contributes the selected loss of the last
+phase that uses it.
+
+The record also holds the primary metric of every tuning run on the test set. It does not enter the choice: the leaderboard
+uses it for intervals that include the choice (`nmbench.results.tuned_intervals`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from nmbench.contracts import tuning_record
 from nmbench.contracts.protocol import ResolvedPhase
-from nmbench.experiments import resuming
+from nmbench.experiments import recording, resuming
 from nmbench.experiments.experiment import ENGINE_VERSION, Experiment, LearningRate
 from nmbench.experiments.resuming import Report, RunGroup
 from nmbench.results import schema
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 from nmbench.training.checkpoints import Checkpoints
-from nmbench.training.trainer import TrainingRun
+from nmbench.training.prediction import predictor
+from nmbench.training.trainer import TrainedRun, TrainingRun
 
 
 def check(experiment: Experiment) -> None:
@@ -44,18 +48,20 @@ def name_of(experiment: Experiment) -> str:
     grid, seeds = experiment.protocol.learning_rate_grid, experiment.protocol.tuning_seeds
     config = {name: value for name, value in experiment.configuration(seed=0).to_dict().items() if name not in _NOT_TUNED}
     config["protocol"] = experiment.protocol.resolve(experiment.phases, 1.0)
-    key = hashlib.sha256(schema.canonical_json({**config, "grid": grid, "seeds": seeds}).encode()).hexdigest()[:12]
+    made = {**config, "grid": grid, "seeds": seeds, "rule": tuning_record.RULE}
+    key = hashlib.sha256(schema.canonical_json(made).encode()).hexdigest()[:12]
     return f"{experiment.baseline.name}.{experiment.task.name}.{experiment.protocol.name}.{key}"
 
 
 def plan(experiment: Experiment, store: Store, checkpoints: Checkpoints, *, force: bool = False) -> list[RunGroup]:
-    """Groups of tuning runs to train, each with the checkpoints from which it resumes; none if the record is stored.
+    """Groups of tuning runs of the grid, each with the checkpoints from which it resumes; none if the record is stored.
 
     With `force` the record is ignored and all tuning runs start from the beginning.
     """
-    keys = [_key(name_of(experiment), run) for run in _tuning_runs(experiment)]
-    if not force and store.load_tuning(name_of(experiment)) is not None:
+    name, runs = name_of(experiment), _runs(experiment, experiment.protocol.learning_rate_grid)
+    if not force and store.load_tuning(name) is not None:
         return []
+    keys = [_key(name, run) for run in runs]
     for key in keys if force else ():
         checkpoints.discard(key)
     return resuming.group_runs(experiment, keys, checkpoints)
@@ -69,6 +75,7 @@ def tune(
     report: Report = lambda step, losses: None,
     checkpoints: Checkpoints | None = None,
     planned: list[RunGroup] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> LearningRate:
     """Train all tuning runs, or read the stored record, and return the chosen learning rate.
 
@@ -76,67 +83,81 @@ def tune(
       experiment: the experiment to tune; its own learning rate does not matter.
       store: results folder that holds the record.
       force: train again even if the record is stored.
-      report: called with the number of steps done and the losses of all tuning runs, `[tuning runs]`.
+      report: called with the number of steps done and the losses of the tuning runs of one round, `[tuning runs]`.
       checkpoints: checkpoints of interrupted tuning runs; by default those of the store.
       planned: the result of `plan`, if the caller has it.
+      say: called with a line for each learning rate that extends the grid.
 
     Raises:
       NmbenchError: the protocol has no grid, every learning rate diverged, or the record cannot be written.
       Interrupted: the command received a signal; the state of the tuning runs is in the checkpoints.
     """
     check(experiment)
-    grid, seeds, name = experiment.protocol.learning_rate_grid, experiment.protocol.tuning_seeds, name_of(experiment)
+    name = name_of(experiment)
     record = None if force else store.load_tuning(name)
-    if record is None:
-        checkpoints = checkpoints or Checkpoints(store.checkpoints)
-        groups = plan(experiment, store, checkpoints, force=force) if planned is None else planned
-        tuning_runs = _tuning_runs(experiment)
-        keys = [_key(name, run) for run in tuning_runs]
-        losses: dict[int, float] = {}
-        seconds = 0.0
+    if record is not None:
+        return choice(record)
+    checkpoints = checkpoints or Checkpoints(store.checkpoints)
+    grid, seconds = experiment.protocol.learning_rate_grid, 0.0
+    found: dict[float, list[tuple[float | None, float | None]]] = {}
+    new: Sequence[float] = grid
+    while new:
+        runs = _runs(experiment, new)
+        keys = [_key(name, run) for run in runs]
+        if force and found:
+            for key in keys:
+                checkpoints.discard(key)
+        groups = planned if planned and not found else resuming.group_runs(experiment, keys, checkpoints)
+        outcomes: dict[int, tuple[float | None, float | None]] = {}
         for group in groups:
-            trainer = resuming.new_trainer(experiment, tuning_runs, group)
+            trainer = resuming.new_trainer(experiment, runs, group)
             with checkpoints.training([keys[i] for i in group.indices], trainer.snapshots):
-                resuming.train_group(trainer, group, len(tuning_runs), checkpoints, report)
+                resuming.train_group(trainer, group, len(runs), checkpoints, report)
+                predict = predictor(experiment.model, experiment.task, experiment.task.frozen("test"))
                 for i, run in zip(group.indices, trainer.results(), strict=True):
-                    diverged = run.diverged_at is not None
-                    losses[i] = math.inf if diverged else criterion(experiment.phases, run.phase_losses)
+                    outcomes[i] = _outcome(experiment, run, predict)
                 seconds += trainer.timing.train_s + sum(s.train_s for s in group.snapshots)
-                if len(losses) < len(tuning_runs):
-                    checkpoints.rescue()  # the record needs all tuning runs, so an interruption must not lose these
-                    continue
-                record = summarise(experiment, grid, seeds, [losses[i] for i in range(len(tuning_runs))])
-                store.save_tuning(name, {**record, "train_s": round(seconds, 1)})
-        for key in keys:
-            checkpoints.discard(key)
-        record = store.load_tuning(name)
-        if record is None:
-            raise NmbenchError(f"the tuning record {name} was stored in {store.tuning} but is gone; run the command again")
-    return _choice(experiment, record)
+                checkpoints.rescue()  # the record needs all tuning runs, so an interruption must not lose these
+        ordered = [outcomes[i] for i in range(len(runs))]
+        n = len(experiment.protocol.tuning_seeds)
+        found |= {rate: ordered[i * n : (i + 1) * n] for i, rate in enumerate(new)}
+        new = _beyond(experiment, found)
+        for rate in new:
+            say(f"the {'lowest' if rate < min(found) else 'highest'} learning rate wins, so {rate:g} is tried too")
+    record = summarise(experiment, found)
+    store.save_tuning(name, {**record, "train_s": round(seconds, 1)})
+    for run in _runs(experiment, sorted(found)):
+        checkpoints.discard(_key(name, run))
+    return choice(record)
 
 
 def stored(experiment: Experiment, store: Store) -> LearningRate | None:
     """The learning rate of a stored tuning record, None if there is no record."""
     record = store.load_tuning(name_of(experiment))
-    return None if record is None else _choice(experiment, record)
+    return None if record is None else choice(record)
 
 
-def _choice(experiment: Experiment, record: dict[str, Any]) -> LearningRate:
-    count = len(experiment.protocol.learning_rate_grid) * len(experiment.protocol.tuning_seeds)
-    return LearningRate(float(record["chosen"]), count, {"source": "tuned in this results folder", **record})
+def choice(record: dict[str, Any], source: str = "tuned in this results folder") -> LearningRate:
+    """The learning rate that a tuning record chooses."""
+    count = len(record["grid"]) * len(record["seeds"])
+    return LearningRate(float(record["chosen"]), count, {"source": source, **record})
 
 
-def _tuning_runs(experiment: Experiment) -> list[TrainingRun]:
+def _runs(experiment: Experiment, rates: Sequence[float]) -> list[TrainingRun]:
     """One tuning run per (learning rate, seed), ordered by learning rate."""
-    return [
-        TrainingRun(seed, rate)
-        for rate in experiment.protocol.learning_rate_grid
-        for seed in experiment.protocol.tuning_seeds
-    ]
+    return [TrainingRun(seed, rate) for rate in rates for seed in experiment.protocol.tuning_seeds]
 
 
 def _key(name: str, run: TrainingRun) -> str:
     return f"tuning.{name}.s{run.seed}.r{run.learning_rate!r}"
+
+
+def _outcome(experiment: Experiment, run: TrainedRun, predict) -> tuple[float | None, float | None]:
+    """Validation loss and primary metric on the test set of a tuning run; both None if it diverged."""
+    if run.diverged_at is not None:
+        return None, None
+    value = recording.judge(experiment.task, run, predict)["values"][experiment.task.primary.name]
+    return criterion(experiment.phases, run.phase_losses), value if abs(value) <= schema.LARGEST_FLOAT else None
 
 
 def criterion(phases: Sequence[ResolvedPhase], losses: Sequence[float]) -> float:
@@ -145,27 +166,29 @@ def criterion(phases: Sequence[ResolvedPhase], losses: Sequence[float]) -> float
     return sum(by_set.values()) / len(by_set)
 
 
-def summarise(experiment: Experiment, grid, seeds, losses: list[float]) -> dict[str, Any]:
+def _beyond(experiment: Experiment, found: dict[float, list[tuple[float | None, float | None]]]) -> list[float]:
+    """The learning rate that extends the grid, in a list; [] if the grid is complete."""
+    rates = sorted(found)
+    losses = [[loss for loss, _ in found[rate]] for rate in rates]
+    try:
+        rate = tuning_record.next_rate(sorted(experiment.protocol.learning_rate_grid), rates, losses)
+    except ValueError:
+        raise NmbenchError(
+            f"{experiment.baseline.name} diverged on {experiment.task.name} at every learning rate of {rates}; a lower one "
+            f"may work: --learning_rate={rates[0] / 10:g}"
+        ) from None
+    return [] if rate is None else [rate]
+
+
+def summarise(experiment: Experiment, found: dict[float, list[tuple[float | None, float | None]]]) -> dict[str, Any]:
     """The tuning record, as plain data.
 
     Args:
       experiment: the tuned experiment.
-      grid: the learning rates.
-      seeds: the seeds of the tuning runs.
-      losses: one per tuning run, in the order of `_tuning_runs`; infinite for a diverged run, which is null in the record.
-
-    Raises:
-      NmbenchError: every learning rate diverged.
+      found: learning rate to the validation loss and the test value of each tuning seed, None for a diverged run.
     """
-    n = len(seeds)
-    by_rate = [losses[i * n : (i + 1) * n] for i in range(len(grid))]
-    means = [sum(values) / n for values in by_rate]
-    best = min(range(len(grid)), key=lambda i: (means[i], grid[i]))
-    if math.isinf(means[best]):
-        raise NmbenchError(
-            f"{experiment.baseline.name} diverged on {experiment.task.name} at every learning rate of {list(grid)}"
-        )
-    finite = lambda value: value if math.isfinite(value) else None
+    rates = sorted(found)
+    losses = [[loss for loss, _ in found[rate]] for rate in rates]
     return {
         "engine": ENGINE_VERSION,
         "model": experiment.baseline.name,
@@ -174,16 +197,17 @@ def summarise(experiment: Experiment, grid, seeds, losses: list[float]) -> dict[
         "protocol": experiment.protocol.name,
         "hparams": experiment.sizing.hparams,
         "params": experiment.sizing.actual,
-        "steps": sum(p["steps"] for p in experiment.resolved_protocol()["phases"]),
+        "steps": experiment.steps,
         "validation_sha256": experiment.validation_sha256,
-        "criterion": "lowest mean over seeds of the selected validation loss; null: diverged",
-        "grid": list(grid),
-        "seeds": list(seeds),
-        "validation_losses": [[finite(v) for v in values] for values in by_rate],
-        "mean_validation_loss": [finite(v) for v in means],
-        "chosen": grid[best],
+        "rule": tuning_record.RULE,
+        "grid": rates,
+        "seeds": list(experiment.protocol.tuning_seeds),
+        "validation_losses": losses,
+        "failed": tuning_record.failures(losses),
+        "test_values": [[value for _, value in found[rate]] for rate in rates],
+        "chosen": tuning_record.choose(rates, losses),
     }
 
 
 # Entries of a configuration that do not determine a tuning record, or that `name_of` adds in another form.
-_NOT_TUNED = ("seed", "learning_rate", "tuning_trials", "protocol", "testset_sha256")
+_NOT_TUNED = ("seed", "learning_rate", "tuning_trials", "protocol")

@@ -32,10 +32,11 @@ __all__ = ["FORMATS", "LEGEND", "WIDTH", "of_rows", "render"]
 LEGEND = (
     "rank: 1 + the number of models that are significantly better: unpaired permutation test over seeds, of log errors or",
     "of other metrics as they are, corrected by Shaffer for all pairs of a table, p < 0.05. Models that share a letter of",
-    "group cannot be told apart. 95%: interval of the median from order statistics; (range): smallest and largest of fewer",
-    "than six seeds. score: that of the median, 0 at the floor, 100 at the ceiling. beats next: probability that a seed is",
-    "better than one of the model in the next line. Lost seeds (diverged, failed or timed out) count as the floor. Lines in",
-    "brackets are references, which need no training.",
+    "group cannot be told apart. 95%: interval of the median (order statistics, and the choice of a tuned learning rate);",
+    "(range): smallest and largest of fewer than six seeds. score: that of the median, 0 at the floor, 100 at the ceiling.",
+    "beats next: probability that a seed is better than one of the model in the next line. Runs that depart from their",
+    "protocol have tables of their own, whose titles say how. Lost seeds (diverged, failed or timed out) count as the",
+    "floor. Lines in brackets are references, which need no training.",
 )
 
 
@@ -90,7 +91,8 @@ def _section(table: Table, form: str, wide: bool) -> Section:
     shown = [TextTable(headers, [_ranks(entry, table) for entry in table.entries])]
     if wide:
         mean = "geometric mean" if table.logarithmic else "mean"
-        details = ["model", mean, "95%", "best", "worst", "score 95%", "solved 95%", "last step", "rate", "tuning runs"]
+        details = ["model", mean, "95%", "best", "worst", "score 95%", "solved 95%", "last step"]
+        details += ["learning rate", "tuning runs", "chosen again"]
         rows = [_details(entry, table) for entry in table.entries if not entry.reference]
         shown.append(TextTable(details, rows, "Means, extremes, learning rates"))
     if table.metrics and (wide or form != "latex"):
@@ -132,6 +134,7 @@ def _details(entry: RankingEntry, table: Table) -> list[str]:
         number_or_blank(entry.last),
         "" if entry.learning_rate is None else f"{entry.learning_rate:g}",
         "" if entry.tuning_trials is None else str(entry.tuning_trials),
+        "" if entry.chosen_again is None else percent(entry.chosen_again),
     ]
 
 

@@ -144,7 +144,8 @@ def _pairs_between(sources: list[Source]) -> list[Pair]:
         groups: dict[tuple[TableKey, str], tuple[list[ExperimentRows], list[ExperimentRows]]] = defaultdict(lambda: ([], []))
         for side, experiments in enumerate((base.experiments, source.experiments)):
             for one in experiments:
-                groups[one.table, one.model][side].append(one)
+                task, _, budget = one.table  # the recipe may differ: it is among the changes
+                groups[(task, one.protocol, budget), one.model][side].append(one)
         for key in sorted(groups):
             matched, (_, model) = _match(*groups[key]), key
             shown = [one for a, b in matched if (one := a or b) is not None]

@@ -22,8 +22,10 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 LARGEST = {"value": 1e150, "floor": 1e150, "seed": 2**62, "params_target": 2**62}
 # Columns in which two rows of one configuration and seed must agree, and all columns that are kept.
 _RESULT = ("run_id", "seed", "status", "value", "floor", "ceiling", "higher_is_better")
-_KEPT = (*_RESULT, "params_actual", "params_dev", "learning_rate", "tuning_trials", "train_s", "last_value")
+_TRAINING = ("learning_rate", "tuning_trials", "tuning_json", "train_s", "last_value")
+_KEPT = (*_RESULT, "protocol", "params_actual", "params_dev", *_TRAINING)
 
+# Task, protocol and departures from it (`recipe`), and budget, 0 if sizes were given.
 TableKey = tuple[str, str, int]
 
 
@@ -51,7 +53,8 @@ class ExperimentRows:
     """All seeds of one experiment. Arrays and run ids are in the order of `sample.seeds`.
 
     Attributes:
-      table: task, protocol and parameter budget (0 if sizes were given).
+      table: task, recipe (`recipe`) and parameter budget (0 if sizes were given).
+      protocol: name of the protocol.
       model: registered name.
       config: configuration that the seeds have in common (`config_json.shared_config`).
       sample: primary metric per seed.
@@ -60,12 +63,14 @@ class ExperimentRows:
       params: number of learned parameters.
       deviation: (params - budget) / budget; None if sizes were given.
       learning_rate, tuning_trials: None if missing.
+      tuning: the tuning record as JSON, None if the learning rate was not tuned.
       train_s: `[S]` seconds of training, NaN if missing.
       last: `[S]` primary metric after the last step, NaN if missing.
       others: the task's other metrics, name to `[S]`, NaN if missing.
     """
 
     table: TableKey
+    protocol: str
     model: str
     config: str
     sample: Sample
@@ -75,6 +80,7 @@ class ExperimentRows:
     deviation: float | None
     learning_rate: float | None
     tuning_trials: int | None
+    tuning: str | None
     train_s: np.ndarray
     last: np.ndarray
     others: Mapping[str, np.ndarray]
@@ -147,7 +153,7 @@ def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None
         if this.evaluation != first.evaluation:
             check_evaluation(row["task"], path, this, path, first)
         n_test.setdefault(row["task"], row["n_test"])
-        table = row["task"], row["protocol"], row["params_target"] or 0
+        table = row["task"], recipe(row), row["params_target"] or 0
         seeds = groups[table, row["model"], configs.of(row["config_json"], row["seed"])]
         kept = {name: row[name] for name in _KEPT}
         kept |= {name: row[name] for name in row.keys() - BY_NAME.keys() if row[name] is not None}
@@ -161,6 +167,14 @@ def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None
     return Source(path, experiments, evaluated, n_test, frozenset(tasks), frozenset(protocols))
 
 
+def recipe(row: Mapping[str, Any]) -> str:
+    """The protocol of a row, followed by the row's departures from it in brackets, if there are any.
+
+    Only rows of one recipe rank together: a model trained for 300 steps is not compared with models trained for 20,000.
+    """
+    return f"{row['protocol']} ({row['departures']})" if row["departures"] else row["protocol"]
+
+
 def _experiment(
     table: TableKey, model: str, config: str, rows: list[dict[str, Any]], evaluation: Evaluation
 ) -> ExperimentRows:
@@ -168,6 +182,7 @@ def _experiment(
     names = sorted({name for row in rows for name in row if name.startswith(METRIC_PREFIX)})
     return ExperimentRows(
         table=table,
+        protocol=rows[0]["protocol"],
         model=model,
         config=config,
         sample=sample(rows),
@@ -177,6 +192,7 @@ def _experiment(
         deviation=rows[0]["params_dev"],
         learning_rate=rows[0]["learning_rate"],
         tuning_trials=rows[0]["tuning_trials"],
+        tuning=rows[0]["tuning_json"] if rows[0]["tuning_trials"] else None,
         train_s=_column(rows, "train_s"),
         last=_column(rows, "last_value"),
         others={name.removeprefix(METRIC_PREFIX): _column(rows, name) for name in names},

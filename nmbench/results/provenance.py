@@ -33,12 +33,25 @@ def describe() -> dict[str, Any]:
         "git_dirty": dirty,
         "platform": f"{platform.system()}-{platform.machine()}",
         "device_kind": jax.devices()[0].device_kind,
+        "processor": processor(),
         "n_cpu": cores(),
         "x64": uses_x64(),
         "prng_impl": str(jax.random.key_impl(jax.random.key(0))),
         # A flag's value may be a path, and a path may contain a user name.
         "xla_flags": " ".join(f for f in os.environ.get("XLA_FLAGS", "").split() if "/" not in f and "\\" not in f),
     }
+
+
+def processor() -> str:
+    """Model of the processor, for example "AMD EPYC 7763 64-Core Processor"; "" if the system does not name it."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    facts = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in facts.items()}
+    family = [facts[name] for name in ("cpu family", "model") if name in facts]
+    return " ".join(filter(None, [facts.get("model name", ""), f"({'/'.join(family)})" if family else ""]))
 
 
 def uses_x64() -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.metrics import scores
-from nmbench.results import experiment_rows, significance, statistics
+from nmbench.results import experiment_rows, significance, statistics, tuned_intervals
 from nmbench.results.experiment_rows import Evaluation, ExperimentRows, Source
 from nmbench.results.resampling import median
 from nmbench.results.statistics import Estimate, Sample
@@ -45,7 +45,8 @@ class RankingEntry:
       deviation: (params - budget) / budget; None if sizes were given.
       sample: primary metric per seed; the floor for a lost seed.
       lost: number of seeds that diverged, failed or timed out.
-      median: median of the primary metric over seeds, with its interval (`statistics.median`).
+      median: median of the primary metric over seeds, with an interval that includes the choice of a tuned learning rate
+        (`tuned_intervals.median`).
       mean: geometric mean of an error, mean of any other metric, with its interval. This is what the tests compare.
       score: score of the median, 0 (floor) .. 100 (ceiling), with its interval.
       beats_next: probability that a seed of this entry is better than a seed of the next; None for the last.
@@ -55,6 +56,7 @@ class RankingEntry:
       others: the task's other metrics, name to median without lost seeds and missing values.
       train_s: median seconds of training per seed; None if missing.
       learning_rate, tuning_trials: as in the row; None if missing.
+      chosen_again: share of resampled tuning seeds that choose the same learning rate; None without tuning.
       run_ids: run ids in the order of the seeds.
     """
 
@@ -80,6 +82,7 @@ class RankingEntry:
     train_s: float | None = None
     learning_rate: float | None = None
     tuning_trials: int | None = None
+    chosen_again: float | None = None
     run_ids: tuple[str, ...] = ()
 
 
@@ -88,7 +91,8 @@ class Table:
     """All entries that can be compared with each other.
 
     Attributes:
-      task, task_version, protocol: what was trained.
+      task, task_version: what was trained.
+      protocol: name of the protocol, followed by the rows' departures from it (`experiment_rows.recipe`).
       budget: parameter budget; None if sizes were given.
       metric, higher_is_better, floor, ceiling: the primary metric.
       threshold: value at which a seed has solved the task; None if the task has none or is not registered with this
@@ -119,7 +123,7 @@ class Table:
 
 
 def rank_tables(sources: Sequence[Source]) -> list[Table]:
-    """Tables of all tasks, protocols and budgets, in that order.
+    """Tables of all tasks, recipes and budgets, in that order.
 
     A run that is in several sources counts once, with the values of the last source. The same sources give the same tables.
 
@@ -232,7 +236,8 @@ def _entry(
 ) -> RankingEntry:
     sample = experiment.sample
     solved = None if threshold is None else statistics.reached(sample, threshold)
-    middle = statistics.median(sample.values)
+    choices = None if experiment.tuning is None else tuned_intervals.draws(experiment.tuning)
+    middle = tuned_intervals.median(sample.values, choices, evaluation.floor)
     mean = statistics.mean(sample.compared)
     others = {name: _median(values[~sample.lost]) for name, values in experiment.others.items()}
     return RankingEntry(
@@ -258,6 +263,7 @@ def _entry(
         train_s=_median(experiment.train_s),
         learning_rate=experiment.learning_rate,
         tuning_trials=experiment.tuning_trials,
+        chosen_again=None if choices is None else choices.stability,
         run_ids=experiment.run_ids,
     )
 

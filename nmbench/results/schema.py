@@ -10,10 +10,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from nmbench.contracts import tuning_record
+from nmbench.contracts.metrics import scores
 from nmbench.contracts.protocol import EXTERNAL
 from nmbench.support.errors import NmbenchError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 STATUSES = ("ok", "diverged", "failed", "timeout")
 # Statuses of runs that a crash or a time limit ended, possibly for reasons outside the model.
 LOST = ("failed", "timeout")
@@ -80,7 +84,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("train_steps", "int", "total number of training steps", training=True),
     Column("learning_rate", "float", "the run's learning rate; phases may use a multiple of it", training=True),
     Column("tuning_trials", "int", "tuning runs that chose the learning rate; 0 if it was not tuned", training=True),
-    Column("tuning_json", "json", "grid, seeds and validation losses of the tuning", True),
+    Column("tuning_json", "json", "the tuning record: learning rates, seeds, validation losses, test values", True),
+    Column("departures", "str", "how the run departs from its protocol; empty if it does not", True),
     Column("compile_s", "float", "seconds of compilation, divided equally among the seeds trained together", training=True),
     Column("train_s", "float", "seconds of training, divided equally among the seeds trained together", training=True),
     Column("eval_s", "float", "seconds of evaluation on the test set"),
@@ -97,6 +102,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("git_dirty", "bool", "whether that checkout had uncommitted changes", True),
     Column("platform", "str", "operating system and processor"),
     Column("device_kind", "str", "kind of JAX device"),
+    Column("processor", "str", "model of the processor; empty if the system does not name it", True),
     Column("n_cpu", "int", "number of cores that the process could use"),
     Column("n_devices", "int", "number of JAX devices over which the seeds were distributed", training=True),
     Column("x64", "bool", "whether JAX used 64-bit floats"),
@@ -160,8 +166,10 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
         for column in _NEEDED_IF_OK:
             if row[column.name] is None and not (column.training and row["protocol"] == EXTERNAL):
                 fail(column.name, "empty although status is ok")
-        if not 0 <= row["score"] <= 100:
-            fail("score", f"{row['score']} is not between 0 and 100")
+        if row["floor"] != row["ceiling"]:
+            expected = float(scores(np.asarray(row["value"]), row["floor"], row["ceiling"]))
+            if abs(row["score"] - expected) > 1e-6:
+                fail("score", f"{row['score']} is not the score of value {row['value']}, {expected:.6g}")
     elif not row["error"]:
         fail("error", f"empty although status is {row['status']}")
     for name in ("n_test", "params_actual", "train_steps"):
@@ -170,10 +178,30 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
     for name in ("compile_s", "train_s", "eval_s", "peak_rss_mb"):
         if row[name] is not None and row[name] < 0:
             fail(name, f"{row[name]} is negative")
+    if row["tuning_trials"]:
+        names = ("model", "task", "learning_rate", "tuning_trials")
+        wrong = _wrong_tuning(row["tuning_json"] or "", *(row[name] for name in names))
+        if wrong:
+            fail("tuning_json", wrong)
     if row["floor"] == row["ceiling"]:
         fail("ceiling", "equals the floor")
     if (row["params_target"] is None) != (row["params_dev"] is None):
         fail("params_dev", "must be given if params_target is given, and only then")
+
+
+@functools.lru_cache(maxsize=256)
+def _wrong_tuning(text: str, model: str, task: str, learning_rate: float, trials: int) -> str:
+    """What is wrong with the tuning record of a row; "" if it is the record of this row."""
+    try:
+        record = tuning_record.check(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        return f"not a tuning record: {error}"
+    expected = {"model": model, "task": task, "chosen": learning_rate}
+    other = next((name for name, value in expected.items() if record[name] != value), None)
+    if other is not None:
+        return f"its {other!r} is {str(record[other])[:40]!r}, not {str(expected[other])[:40]!r} as in the row"
+    runs = len(record["grid"]) * len(record["seeds"])
+    return "" if runs == trials else f"it has {runs} tuning runs, but column 'tuning_trials' says {trials}"
 
 
 def _parse(column: Column, value: Any, where: str, may_be_empty: bool = False) -> Any:

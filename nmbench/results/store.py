@@ -28,6 +28,11 @@ _OLD = "-old"
 ROW, PARAMS, PER_TRIAL, CURVE = "row.json", "params.safetensors", "per_trial.npz", "curve.csv"
 
 
+def stage_file(stage: str) -> str:
+    """Name of the file, beside `PARAMS`, with the parameters that an earlier stage of training selected."""
+    return f"params.{stage}.safetensors"
+
+
 class Store:
     """A results folder.
 
