@@ -78,6 +78,7 @@ def _task(name: str) -> str:
         facts += [f"solved at {m.threshold:g}"] if m.threshold is not None else []
         facts += [f"also per {m.condition_name}"] if m.conditions else []
         facts += [f"also {', '.join(m.stages)}"] if m.stages else []
+        facts += [f"some trials judged {', '.join(m.earlier)}"] if m.earlier else []
         lines.append(f"  {m.name}{' (primary)' if i == 0 else ''}: {', '.join(facts)}")
     lines += [f"default budget: {task.default_budget} learned parameters", "protocols:"]
     for i, p in enumerate(task.protocols):
@@ -87,8 +88,10 @@ def _task(name: str) -> str:
                 lines.append(f"    for {models} instead:")
             lines += [f"    {'  ' if models else ''}{_phase(phase)}" for phase in phases]
         if p.learning_rate_grid:
+            rates = ", ".join(f"{rate:g}" for rate in p.learning_rate_grid)
             lines.append(
-                f"    --tune tries {', '.join(f'{r:g}' for r in p.learning_rate_grid)}, {len(p.tuning_seeds)} seeds each"
+                f"    --tune tries {rates}, {len(p.tuning_seeds)} seeds each; if the lowest or the highest wins, also those "
+                f"beyond it"
             )
     lines += [f"reference rows: {', '.join(task.references)}"] if task.references else []
     lines.append(f"source: {task.citation}")
@@ -123,7 +126,7 @@ def _phase(phase) -> str:
 
 
 def _model(name: str) -> str:
-    from nmbench.experiments import sizing
+    from nmbench.experiments import resolution, sizing
 
     entry, baseline = BASELINES.entry(name), BASELINES.get(name)
     lines = [f"model {name}: {baseline.summary}", f"from {entry.origin}", ""]
@@ -134,17 +137,20 @@ def _model(name: str) -> str:
     lines.append(f"partitions: {', '.join(['learned', *baseline.partitions])}")
     for task_entry in TASKS.entries():
         task = TASKS.get(task_entry.name)
-        hparams = baseline.defaults(task.name, task.protocols[0].name)
+        protocol = task.protocols[0]
+        hparams = baseline.defaults(task.name, protocol.name)
+        record = baseline.tuned(task.name, protocol.name)
         try:
             sized = sizing.size_to_budget(baseline, task.spec, hparams, task.default_budget)
             at = f"{baseline.free_size}={sized.hparams[baseline.free_size]}, {sized.actual} parameters"
         except NmbenchError as error:
-            at = str(error)
+            sized, at = None, str(error)
         lines.append(f"at the budget of {task.name} ({task.default_budget}): {at}")
-        record = baseline.tuned(task.name, task.protocols[0].name)
-        if record is not None:
-            runs = len(record["grid"]) * len(record["seeds"])
-            lines.append(f"  learning rate {record['chosen']:g}, chosen from {record['grid']} in {runs} tuning runs")
+        if record is not None and sized is not None:
+            rate = resolution.default_learning_rate(baseline, task, protocol, sized.hparams, record["steps"])
+            tried = ", ".join(f"{one:g}" for one in record["grid"])
+            how = f", chosen from {tried} in {rate.tuning_runs} tuning runs" if rate.tuning_runs else ""
+            lines.append(f"  learning rate {rate.value:g} ({rate.record['source']}){how}")
     lines += [f"source: {baseline.citation}"] if baseline.citation else []
     return "\n".join(lines)
 

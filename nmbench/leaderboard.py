@@ -50,6 +50,12 @@ cli.string(
     None,
     "plot the ladders, score and metric by budget, into this .png, .svg or .pdf file (needs nmbench[report])",
 )
+cli.string(
+    FLAGS,
+    "plot_tuning",
+    None,
+    "plot validation losses by learning rate of all tuned models into this .png, .svg or .pdf file (needs nmbench[report])",
+)
 cli.string(FLAGS, "out", None, "file to write instead of printing; for html, the folder of the page (required)")
 
 
@@ -63,7 +69,7 @@ def main(paths: list[str]) -> int:
         return write_page(paths)
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
     plugins.load_all(FLAGS.plugin)
-    picture = _check_plot()
+    pictures = _check_pictures()
     tables = ranking.rank_tables(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
     ladders = _ladders(tables)
     rankings = [] if FLAGS.tables in ("tasks", "ladders") else overall_rankings(tables)
@@ -76,7 +82,7 @@ def main(paths: list[str]) -> int:
         wide=FLAGS.wide,
         ladders=[] if FLAGS.tables == "overall" else ladders,
     )
-    _draw(picture, ladders)
+    _draw(pictures, tables, ladders)
     if out is None:
         print(text)
     else:
@@ -84,15 +90,16 @@ def main(paths: list[str]) -> int:
     return 0
 
 
-def _check_plot() -> pathlib.Path | None:
-    """Check the value of --plot and return its path; None without the flag."""
-    if FLAGS.plot is None:
-        return None
-    from nmbench.report import trials
+def _check_pictures() -> dict[str, pathlib.Path]:
+    """Check the values of the flags --plot and --plot_tuning; flag to path, for flags that were given."""
+    given = {flag: getattr(FLAGS, flag) for flag in ("plot", "plot_tuning") if getattr(FLAGS, flag) is not None}
+    paths = {flag: pathlib.Path(os.path.expanduser(text)) for flag, text in given.items()}
+    if paths:
+        from nmbench.report import trials
 
-    path = pathlib.Path(os.path.expanduser(FLAGS.plot))
-    trials.check_picture(path)
-    return path
+        for path in paths.values():
+            trials.check_picture(path)
+    return paths
 
 
 def _ladders(tables: list[ranking.Table]) -> list[ladders.Ladder]:
@@ -105,12 +112,17 @@ def _ladders(tables: list[ranking.Table]) -> list[ladders.Ladder]:
     return found
 
 
-def _draw(path: pathlib.Path | None, found: list[ladders.Ladder]) -> None:
-    if path is not None:
+def _draw(paths: dict[str, pathlib.Path], tables: list[ranking.Table], found: list[ladders.Ladder]) -> None:
+    if "plot" in paths:
         from nmbench.report import ladder_figures
 
-        ladder_figures.write_picture(path, found)
-        print(f"ladders drawn in {path}", file=sys.stderr)
+        ladder_figures.write_picture(paths["plot"], found)
+        print(f"ladders drawn in {paths['plot']}", file=sys.stderr)
+    if "plot_tuning" in paths:
+        from nmbench.report import tuning_figures
+
+        tuning_figures.write_picture(paths["plot_tuning"], tables)
+        print(f"tuning drawn in {paths['plot_tuning']}", file=sys.stderr)
 
 
 def write_page(paths: list[str]) -> int:
@@ -125,13 +137,13 @@ def write_page(paths: list[str]) -> int:
         raise NmbenchError("the page contains all tables; leave out --tables")
     page.check_libraries()
     folder = page.check_out(FLAGS.out)
-    picture = _check_plot()
+    pictures = _check_pictures()
     devices.prepare(1)
     plugins.load_all(FLAGS.plugin)
     tables = ranking.rank_tables(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
     ladders = _ladders(tables)
     page.check_size(tables)
-    _draw(picture, ladders)
+    _draw(pictures, tables, ladders)
 
     from nmbench.experiments.row_commands import RowCommands
 

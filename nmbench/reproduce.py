@@ -8,9 +8,9 @@
 Nothing is stored, unless --out names a folder. Exit code 0: reproduced within the tolerance; 1: not reproduced; 2: bad
 input.
 
-The tolerance bounds |new - row| / max(|new|, |row|) of the primary metric. If commit, versions, platform, random number
-generator and XLA flags are those of the row, the default is 0: on the same kind of processor, the same program gives the
-same value to the last bit, for any number of devices. Otherwise rounding differs. The default is then 0.001 for stored
+The tolerance bounds |new - row| / max(|new|, |row|) of the primary metric. If commit, versions, platform, processor,
+random number generator and XLA flags are those of the row, the default is 0: the same program gives the same value to the
+last bit, for any number of devices. Otherwise rounding differs. The default is then 0.001 for stored
 parameters and 0.5 for training, because training amplifies rounding up to the spread between seeds. Of 16 runs trained again
 with another instruction set (SSE4.2 instead of the processor's own), 12 differed by less than 0.5; on the Element Finder the
 error of one run changed from 0.011 to 11.7, and on Measure-Wait-Go no run differed by more than 0.4. A single run on another
@@ -87,7 +87,7 @@ def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
     for name, (then, here) in differs.items():
         print(f"  {name:<16} {then} in the row, {here} here")
     if not differs:
-        print("  versions         all as in the row; a row names only the kind of processor")
+        print("  versions         all as in the row, and so is the processor")
     print(f"  {row['metric']:<16} {reproduction.number(result.then)} in the row, {reproduction.number(result.now)} here")
     print(f"  difference       {result.difference:.3g} relative, tolerance {tolerance:g}")
     print(f"{result}")

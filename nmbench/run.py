@@ -41,7 +41,7 @@ cli.integer(FLAGS, "first_seed", 0, "first seed")
 cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
 cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
 cli.number(FLAGS, "learning_rate", None, "learning rate, instead of the tuned, published or default one")
-cli.boolean(FLAGS, "tune", False, "first choose the learning rate from the protocol's grid, on validation data")
+cli.boolean(FLAGS, "tune", False, "first choose the learning rate, on validation data")
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
 cli.boolean(FLAGS, "force", False, "train stored runs (with --tune also tuning runs) again, from the beginning")
 cli.boolean(
@@ -134,7 +134,7 @@ def _run(watch: interrupts.SignalWatch) -> int:
     if FLAGS.collect:
         everything = store.collect()
         mine = rows[0]
-        same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
+        same = ("task", "protocol", "departures", "params_target", "task_version", "testset_sha256")
         shown = [row for row in everything if all(row[name] == mine[name] for name in same)]
         print(leaderboard.of_rows(shown))
         print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
@@ -198,7 +198,8 @@ def describe_tuning(choice) -> str:
         for rate, mean, failed in zip(record["grid"], means, record["failed"], strict=True)
     )
     return (
-        f"tuning, validation loss by learning rate: {listed}; chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
+        f"tuning, validation loss (geometric mean) by learning rate: {listed}; "
+        f"chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
     )
 
 

@@ -190,9 +190,9 @@ REFERENCES = {
 def make_metrics(test: Arrays) -> tuple[Metric, ...]:
     """Metrics with floors and thresholds from the test trials. A group of intervals without test trials has no metric.
 
-    The floor is the error of a ramp of 15 steps after the go cue on the same trials, which ignores the interval: timing
-    begins where a model does better. (From the error of the best constant, this ramp would score 95.) The threshold of the
-    primary metric is the error of the ramp whose interval is clamped to [12, 18]; a network with a smaller error extrapolates.
+    The floor is the error of a ramp of 15 steps on the same trials, which ignores the interval: timing begins where a model
+    does better. (With the error of the best constant as floor, this ramp would score 95.) The threshold of the primary
+    metric is the error of the ramp whose interval is clamped to [12, 18]; a network with a smaller error extrapolates.
     """
     groups = {"mse_extrapolated": _extrapolated, "mse_trained": _trained, "mse_interpolated": _interpolated, "mse": None}
     metrics = []

@@ -226,21 +226,22 @@ def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-@TASK_RULES.add(_CONDITIONS, fix="conditions and subset map arrays to [B]", needs=(_BATCHES,))
+@TASK_RULES.add(_CONDITIONS, fix="conditions, subset and earlier map arrays to [B]", needs=(_BATCHES,))
 def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """labels and subsets have one entry per trial, and the stages that metrics name exist"""
     stages = {phase.stage for protocol in t.task.protocols for phase in protocol.phases}
     trials = t.batch("test").targets.shape[1:2]
     for metric in t.task.metrics:
-        for what, function in (("conditions", metric.conditions), ("subset", metric.subset)):
+        of_stages = [(f"earlier[{stage!r}]", function) for stage, function in metric.earlier.items()]
+        for what, function in (("conditions", metric.conditions), ("subset", metric.subset), *of_stages):
             found = None if function is None else np.asarray(function(t.frozen("test").arrays))
             if found is not None and found.shape != trials:
                 yield RuleFinding(
                     f"{what} of {metric.name} have shape {found.shape}, not {trials}", "give one entry per trial"
                 )
-            elif found is not None and what == "subset" and not (found.dtype == bool and found.any()):
+            elif found is not None and what != "conditions" and not (found.dtype == bool and found.any()):
                 yield RuleFinding(
-                    f"the subset of {metric.name} selects no trial or is not boolean",
+                    f"{what} of {metric.name} selects no trial or is not boolean",
                     "return booleans [B], some of them True",
                 )
         for stage in {*metric.stages, *metric.earlier} - stages:

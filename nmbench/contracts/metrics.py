@@ -25,7 +25,7 @@ class Metric:
       name: column name in results.
       per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric's value is its mean over trials.
       higher_is_better: whether a higher value is better.
-      floor: value at chance or of the best constant answer; this value scores 0.
+      floor: value of the best answer that ignores the trial, such as chance or a constant; this value scores 0.
       ceiling: value of a perfect answer; this value scores 100.
       conditions: optional `arrays -> [B]` labels; the metric is then also reported per label.
       condition_name: what the labels denote, e.g. "interval".

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -37,7 +38,7 @@ class Phase:
       new_inputs: input channels that are used for the first time in this phase, and the initial value of the weights that
         multiply them, e.g. `{"context/3": 0.1}`.
       stage: a name for the parameters that this phase selects; "" for none. Metrics that list the stage also evaluate these
-        parameters on the test set.
+        parameters on the test set, and their run folders contain them as params.STAGE.safetensors.
     """
 
     steps: int
@@ -62,6 +63,8 @@ class Phase:
             raise NmbenchError(f"unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
         if self.schedule not in SCHEDULES:
             raise NmbenchError(f"unknown schedule {self.schedule!r}; known: {', '.join(SCHEDULES)}")
+        if not re.fullmatch(r"[A-Za-z0-9_\-]*", self.stage):
+            raise NmbenchError(f"a stage is named by letters, digits, '_' and '-', not {self.stage!r}")
         if self.steps < 1:
             raise NmbenchError(f"a phase needs at least 1 step, got {self.steps}")
         for name in ("batch_size", "warmup_steps", "weight_decay", "clip_value", "clip_norm", "reset_optimizer_every"):

@@ -180,19 +180,25 @@ class Task:
         Raises:
           NmbenchError: predictions have another shape, or the set has no trial in the subset of a metric.
         """
-        earlier = earlier or {}
+        earlier, trials = earlier or {}, np.shape(self.unpack(arrays).targets)[1]
         for one in (predictions, *earlier.values()):
-            self.spec.validate_outputs(one, np.shape(self.unpack(arrays).targets)[1])
+            self.spec.validate_outputs(one, trials)
         per_trial: dict[str, np.ndarray] = {}
         metrics: dict[str, Metric] = {}
         for m in self.metrics:
+            at_stage = {
+                stage: np.asarray(m.per_trial(earlier[stage], arrays), np.float64)
+                for stage in dict.fromkeys((*m.earlier, *m.stages))
+                if stage in earlier
+            }
             numbers = np.asarray(m.per_trial(predictions, arrays), np.float64)
-            for stage in earlier.keys() & m.earlier.keys():
-                numbers = np.where(m.earlier[stage](arrays), m.per_trial(earlier[stage], arrays), numbers)
+            for stage, trials_of in m.earlier.items():
+                if stage in at_stage:
+                    numbers = np.where(trials_of(arrays), at_stage[stage], numbers)
             per_trial[m.name], metrics[m.name] = numbers, m
-            for stage in (s for s in m.stages if s in earlier):
+            for stage in (s for s in m.stages if s in at_stage):
                 name = f"{m.name}.{stage}"
-                per_trial[name], metrics[name] = np.asarray(m.per_trial(earlier[stage], arrays), np.float64), m
+                per_trial[name], metrics[name] = at_stage[stage], m
         return {
             "values": {name: m.mean(per_trial[name], arrays) for name, m in metrics.items()},
             "per_trial": per_trial,

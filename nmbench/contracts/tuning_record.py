@@ -49,9 +49,13 @@ def choose(rates: Sequence[float], losses: Losses) -> float:
 
 
 def failures(losses: Losses) -> list[int]:
-    """Failed runs of each learning rate: they diverged, or have more than ten times the median loss at the best one."""
-    best = min(zip(mean_logs(losses), losses, strict=True), key=lambda item: item[0])[1]
-    ordered = sorted(math.inf if loss is None else loss for loss in best)
+    """Failed runs of each learning rate: they diverged, or have more than ten times the (lower) median loss at the best one.
+
+    Raises:
+      ValueError: all runs diverged.
+    """
+    means = mean_logs(losses)
+    ordered = sorted(math.inf if loss is None else loss for loss in losses[means.index(min(means))])
     limit = 10 * ordered[(len(ordered) - 1) // 2]
     return [sum(loss is None or loss > limit for loss in row) for row in losses]
 
@@ -81,16 +85,23 @@ def check(record: Any) -> dict[str, Any]:
     """
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")
-    for name in ("model", "task", "protocol"):
-        if not isinstance(record.get(name), str) or not 0 < len(record[name]) <= _LONGEST:
-            raise ValueError(f"{name!r} is not a name")
-    for name in ("task_version", "steps", "engine"):
+    for name in ("model", "task", "protocol", "rule"):
+        if not _is_name(record.get(name)):
+            raise ValueError(f"{name!r} is not a text of 1 to {_LONGEST} characters")
+    for name in ("task_version", "steps", "engine", "params"):
         if not _is_integer(record.get(name)) or record[name] < 1:
             raise ValueError(f"{name!r} is not a positive whole number")
+    for name, is_valid in (("hparams", _is_plain), ("validation_sha256", _is_name)):
+        values = record.get(name)
+        if not isinstance(values, dict) or len(values) > _LONGEST or not all(map(is_valid, values.values())):
+            raise ValueError(f"{name!r} is not a JSON object of plain values")
+    unknown = sorted(record.keys() - _NAMES)
+    if unknown:
+        raise ValueError(f"{unknown[0][:40]!r} is not an entry of a tuning record")
     for name, is_valid in (("grid", _is_learning_rate), ("seeds", _is_integer)):
         values = record.get(name)
         if not isinstance(values, list) or not 0 < len(values) <= _LONGEST or not all(map(is_valid, values)):
-            raise ValueError(f"{name!r} is not a list of numbers")
+            raise ValueError(f"{name!r} is not a list of 1 to {_LONGEST} numbers")
     rates, seeds = record["grid"], record["seeds"]
     if sorted(set(rates)) != rates or len(set(seeds)) != len(seeds):
         raise ValueError("'grid' must ascend, and 'seeds' must differ")
@@ -100,11 +111,14 @@ def check(record: Any) -> dict[str, Any]:
         expected = choose(rates, losses)
     except ValueError as error:
         raise ValueError(f"'validation_losses': {error}") from None
-    if record.get("chosen") != expected:
-        raise ValueError(f"'chosen' is {str(record.get('chosen'))[:40]}, but its losses choose {expected:g} ({RULE})")
-    unknown = sorted(record.keys() - _NAMES)
-    if unknown:
-        raise ValueError(f"{unknown[0][:40]!r} is not an entry of a tuning record")
+    if not _is_number(record.get("chosen")) or record["chosen"] != expected:
+        raise ValueError(f"'chosen' is {record.get('chosen')!r:.40}, but its losses choose {expected:g} ({RULE})")
+    if record.get("failed") != failures(losses):
+        raise ValueError(f"'failed' is {record.get('failed')!r:.40}, but its losses give {failures(losses)}"[:200])
+    if not _is_number(record.get("train_s")) or record["train_s"] < 0:
+        raise ValueError("'train_s' is not a number of seconds")
+    if not _is_name(record.get("source", "none")):
+        raise ValueError(f"'source' is not a text of 1 to {_LONGEST} characters")
     return record
 
 
@@ -131,6 +145,14 @@ def _is_number(value: Any) -> bool:
 
 def _is_learning_rate(value: Any) -> bool:
     return _is_number(value) and 0 < value <= 1e30
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool) or _is_name(value) or _is_number(value)
 
 
 def _is_integer(value: Any) -> bool:

@@ -72,24 +72,21 @@ class Experiment:
     def departures(self) -> str:
         """How the experiment departs from its protocol, for example "steps 300, not 20000"; "" if it does not.
 
-        Rows rank together only if their departures are equal.
+        Rows rank together only if their departures are equal. They follow from the configuration: runs with one run id have
+        the same departures, however the user asked for them.
         """
         own = self.protocol.phases_for(self.baseline.name, self.baseline.partitions)
-        expected, record = sum(phase.steps for phase in own), self.learning_rate.record
+        expected, rate = sum(phase.steps for phase in own), self.learning_rate
+        usual = self.baseline.learning_rates.get(f"{self.task.name}/{self.protocol.name}", self.protocol.learning_rate)
         found = []
         if self.steps != expected:
             found.append(f"steps {self.steps}, not {expected}")
         if self.request.data_seed:
             found.append(f"data_seed {self.request.data_seed}, not 0")
-        if self.protocol.learning_rate_grid:
-            if not self.learning_rate.tuning_runs:
-                found.append("learning rate not tuned")
-            elif record.get("steps") != self.steps:
-                found.append(f"learning rate tuned with {record.get('steps')} steps")
-            elif record.get("hparams") != self.sizing.hparams:
-                found.append("learning rate tuned at other sizes")
-        elif self.request.learning_rate is not None:
-            found.append(f"learning rate {self.learning_rate.value:g} given")
+        if self.protocol.learning_rate_grid and not rate.tuning_runs:
+            found.append("learning rate not tuned")
+        elif not self.protocol.learning_rate_grid and rate.value != usual:
+            found.append(f"learning rate {rate.value:g}, not {usual:g}")
         if provenance.uses_x64():
             found.append("64-bit floats")
         if provenance.jax_settings():

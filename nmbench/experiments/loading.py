@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import re
@@ -90,7 +91,7 @@ def load_run(text: str, paths: Sequence[str] = (), results_dir: str = "results")
 def load_row(row: Mapping[str, Any], folder: pathlib.Path | None) -> LoadedRun:
     """The run of a row; raises `NmbenchError` as `load_run` does."""
     configuration = configuration_of(row)
-    experiment = resolve_again(configuration)
+    experiment = resolve_again(configuration, json.loads(row["tuning_json"] or "{}"))
     remarks = changes_since(row, configuration, experiment)
     return LoadedRun(row=row, configuration=configuration, experiment=experiment, folder=folder, remarks=tuple(remarks))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -64,12 +63,14 @@ def record(
             error=f"the loss was not a number or above {limit:g} at step {trained.diverged_at}",
         )
     else:
-        judged = judge(task, trained, predict)
+        arrays, earlier = task.frozen("test").arrays, predictions_of_stages(task, trained, predict)
+        judged = task.evaluate(predict(trained.params), arrays, earlier)
         if (np.abs(list(judged["values"].values())) <= schema.LARGEST_FLOAT).all():  # False for NaN
             per_trial = judged["per_trial"]
+            last = task.evaluate(predict(trained.last_params), arrays, earlier)["values"][task.primary.name]
             row.update(
                 status="ok",
-                last_value=_last_value(task, trained, predict),
+                last_value=last if abs(last) <= schema.LARGEST_FLOAT else None,  # also None for NaN
                 validation_loss=trained.validation_loss,
                 **evaluation_columns(task, judged),
             )
@@ -97,18 +98,7 @@ def record(
     return schema.check_row(row, row["run_id"])
 
 
-def judge(task: Task, trained: TrainedRun, predict) -> dict[str, Any]:
-    """Results of `Task.evaluate` for the selected parameters, including those of earlier stages."""
-    return _evaluated(task, trained.params, trained.stages, predict)
-
-
-def _last_value(task: Task, trained: TrainedRun, predict) -> float | None:
-    """The primary metric of the parameters after the last step; None if it is not finite or too large."""
-    value = _evaluated(task, trained.last_params, trained.stages, predict)["values"][task.primary.name]
-    return value if abs(value) <= schema.LARGEST_FLOAT else None
-
-
-def _evaluated(task: Task, params: Any, stages: Mapping[str, Any], predict) -> dict[str, Any]:
-    needed = {stage for metric in task.metrics for stage in (*metric.stages, *metric.earlier)}
-    earlier = {stage: predict(params) for stage, params in stages.items() if stage in needed}
-    return task.evaluate(predict(params), task.frozen("test").arrays, earlier)
+def predictions_of_stages(task: Task, trained: TrainedRun, predict) -> dict[str, np.ndarray]:
+    """Predictions `[T, B, O]` with the parameters of each earlier stage of training that a metric of the task uses."""
+    used = {stage for metric in task.metrics for stage in (*metric.stages, *metric.earlier)}
+    return {stage: predict(params) for stage, params in trained.stages.items() if stage in used}

@@ -11,8 +11,8 @@ import numpy as np
 
 from nmbench.results import provenance
 
-# Rows that agree in all of these columns and come from the same kind of processor should be equal to the last bit. The
-# commit is included because a sum in another order, in the engine or in a module that a model imports, can change that bit.
+# Rows that agree in all of these columns should be equal to the last bit. The commit is included because a sum in another
+# order, in the engine or in a module that a model imports, can change that bit.
 SURROUNDINGS = (
     "nmbench_version",
     "git_sha",
@@ -25,6 +25,7 @@ SURROUNDINGS = (
     "numpy_version",
     "platform",
     "device_kind",
+    "processor",
     "prng_impl",
     "xla_flags",
 )
@@ -35,7 +36,7 @@ TRAINED_ELSEWHERE, SCORED_ELSEWHERE = 0.5, 1e-3
 def surroundings(row: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Versions and settings in which this process differs from the row's: column to (row, here)."""
     here = provenance.describe()
-    comparable = lambda name, value: _without_devices(value or "") if name == "xla_flags" else value
+    comparable = lambda name, value: _without_devices(value or "") if name == "xla_flags" else value or None
     pairs = {name: (comparable(name, row[name]), comparable(name, here[name])) for name in SURROUNDINGS}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

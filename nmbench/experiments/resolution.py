@@ -39,6 +39,7 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
         metric.check(test_set.arrays, test_set.n)
     sized = _size(request, baseline, task, protocol)
     model = baseline.build(task.spec, sized.hparams, remat=request.remat)
+    steps = sum(phase.steps for phase in phases)
     resolve_cache.check_outputs(baseline, model, task, sized.hparams)
     return Experiment(
         request=request,
@@ -47,7 +48,9 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
         protocol=protocol,
         sizing=sized,
         model=model,
-        learning_rate=_given(request) or learning_rate or default_learning_rate(baseline, task, protocol),
+        learning_rate=_given(request)
+        or learning_rate
+        or default_learning_rate(baseline, task, protocol, sized.hparams, steps),
         phases=phases,
         testset_sha256=test_set.sha256,
         n_test=test_set.n,
@@ -57,10 +60,18 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
     )
 
 
-def default_learning_rate(baseline: Baseline, task: Task, protocol: Protocol) -> LearningRate:
+def default_learning_rate(
+    baseline: Baseline, task: Task, protocol: Protocol, hparams: Mapping[str, Any], steps: int
+) -> LearningRate:
     """The learning rate if none is given: declared by the model, tuned and shipped with it, or the protocol's default.
 
-    A shipped tuning record counts only if it was made for this version of the task and this recipe.
+    A shipped tuning record counts only if it was made for this version of the task and this protocol. At other sizes, or
+    with another number of steps, its learning rate is used but does not count as tuned.
+
+    Args:
+      baseline, task, protocol: the registered objects.
+      hparams: all hyperparameters, with the free size.
+      steps: number of training steps.
     """
     declared = baseline.learning_rates.get(f"{task.name}/{protocol.name}")
     if declared is not None:
@@ -80,10 +91,14 @@ def default_learning_rate(baseline: Baseline, task: Task, protocol: Protocol) ->
     if not set(protocol.learning_rate_grid) <= set(record["grid"]):
         other.append("grid")
     if other:
-        source = f"default of the protocol; the shipped tuning record has other {other[0]}"
+        source = f"default of the protocol; the shipped tuning record has another {other[0]}"
         return LearningRate(protocol.learning_rate, 0, {"source": source})
+    differs = [name for name, value in (("steps", steps), ("hparams", hparams)) if record[name] != value]
+    if differs:
+        source = f"shipped tuning record, made with other {differs[0]}"
+        return LearningRate(float(record["chosen"]), 0, {"source": source})
     tuning_runs = len(record["grid"]) * len(record["seeds"])
-    return LearningRate(float(record["chosen"]), tuning_runs, {"source": "shipped tuning record", **record})
+    return LearningRate(float(record["chosen"]), tuning_runs, {**record, "source": "shipped tuning record"})
 
 
 def _given(request: Request) -> LearningRate | None:

@@ -27,6 +27,9 @@ from nmbench.training.checkpoints import Checkpoints
 from nmbench.training.prediction import predictor
 from nmbench.training.trainer import TrainedRun, TrainingRun
 
+# Learning rate to the validation loss and the test value of each tuning seed, both None for a run that diverged.
+Outcomes = dict[float, list[tuple[float | None, float | None]]]
+
 
 def check(experiment: Experiment) -> None:
     """Raise `NmbenchError` if the experiment's protocol declares no learning rates to choose from."""
@@ -61,10 +64,7 @@ def plan(experiment: Experiment, store: Store, checkpoints: Checkpoints, *, forc
     name, runs = name_of(experiment), _runs(experiment, experiment.protocol.learning_rate_grid)
     if not force and store.load_tuning(name) is not None:
         return []
-    keys = [_key(name, run) for run in runs]
-    for key in keys if force else ():
-        checkpoints.discard(key)
-    return resuming.group_runs(experiment, keys, checkpoints)
+    return _groups(experiment, [_key(name, run) for run in runs], checkpoints, force)
 
 
 def tune(
@@ -98,32 +98,27 @@ def tune(
     if record is not None:
         return choice(record)
     checkpoints = checkpoints or Checkpoints(store.checkpoints)
-    grid, seconds = experiment.protocol.learning_rate_grid, 0.0
-    found: dict[float, list[tuple[float | None, float | None]]] = {}
-    new: Sequence[float] = grid
+    predict = predictor(experiment.model, experiment.task, experiment.task.frozen("test"))
+    seconds = 0.0
+    found: Outcomes = {}
+    groups, new = planned or None, list(experiment.protocol.learning_rate_grid)
     while new:
         runs = _runs(experiment, new)
         keys = [_key(name, run) for run in runs]
-        if force and found:
-            for key in keys:
-                checkpoints.discard(key)
-        groups = planned if planned and not found else resuming.group_runs(experiment, keys, checkpoints)
         outcomes: dict[int, tuple[float | None, float | None]] = {}
-        for group in groups:
+        for group in _groups(experiment, keys, checkpoints, force) if groups is None else groups:
             trainer = resuming.new_trainer(experiment, runs, group)
             with checkpoints.training([keys[i] for i in group.indices], trainer.snapshots):
                 resuming.train_group(trainer, group, len(runs), checkpoints, report)
-                predict = predictor(experiment.model, experiment.task, experiment.task.frozen("test"))
                 for i, run in zip(group.indices, trainer.results(), strict=True):
                     outcomes[i] = _outcome(experiment, run, predict)
                 seconds += trainer.timing.train_s + sum(s.train_s for s in group.snapshots)
                 checkpoints.rescue()  # the record needs all tuning runs, so an interruption must not lose these
-        ordered = [outcomes[i] for i in range(len(runs))]
-        n = len(experiment.protocol.tuning_seeds)
-        found |= {rate: ordered[i * n : (i + 1) * n] for i, rate in enumerate(new)}
-        new = _beyond(experiment, found)
+        for i, run in enumerate(runs):
+            found.setdefault(run.learning_rate, []).append(outcomes[i])
+        groups, new = None, _beyond(experiment, found)
         for rate in new:
-            say(f"the {'lowest' if rate < min(found) else 'highest'} learning rate wins, so {rate:g} is tried too")
+            say(f"tuning: the {'lowest' if rate < min(found) else 'highest'} learning rate wins, so {rate:g} is tried too")
     record = summarise(experiment, found)
     store.save_tuning(name, {**record, "train_s": round(seconds, 1)})
     for run in _runs(experiment, sorted(found)):
@@ -140,7 +135,13 @@ def stored(experiment: Experiment, store: Store) -> LearningRate | None:
 def choice(record: dict[str, Any], source: str = "tuned in this results folder") -> LearningRate:
     """The learning rate that a tuning record chooses."""
     count = len(record["grid"]) * len(record["seeds"])
-    return LearningRate(float(record["chosen"]), count, {"source": source, **record})
+    return LearningRate(float(record["chosen"]), count, {**record, "source": source})
+
+
+def _groups(experiment: Experiment, keys: Sequence[str], checkpoints: Checkpoints, force: bool) -> list[RunGroup]:
+    for key in keys if force else ():
+        checkpoints.discard(key)
+    return resuming.group_runs(experiment, keys, checkpoints)
 
 
 def _runs(experiment: Experiment, rates: Sequence[float]) -> list[TrainingRun]:
@@ -156,7 +157,9 @@ def _outcome(experiment: Experiment, run: TrainedRun, predict) -> tuple[float | 
     """Validation loss and primary metric on the test set of a tuning run; both None if it diverged."""
     if run.diverged_at is not None:
         return None, None
-    value = recording.judge(experiment.task, run, predict)["values"][experiment.task.primary.name]
+    task = experiment.task
+    earlier = recording.predictions_of_stages(task, run, predict)
+    value = task.evaluate(predict(run.params), task.frozen("test").arrays, earlier)["values"][task.primary.name]
     return criterion(experiment.phases, run.phase_losses), value if abs(value) <= schema.LARGEST_FLOAT else None
 
 
@@ -166,7 +169,7 @@ def criterion(phases: Sequence[ResolvedPhase], losses: Sequence[float]) -> float
     return sum(by_set.values()) / len(by_set)
 
 
-def _beyond(experiment: Experiment, found: dict[float, list[tuple[float | None, float | None]]]) -> list[float]:
+def _beyond(experiment: Experiment, found: Outcomes) -> list[float]:
     """The learning rate that extends the grid, in a list; [] if the grid is complete."""
     rates = sorted(found)
     losses = [[loss for loss, _ in found[rate]] for rate in rates]
@@ -180,12 +183,12 @@ def _beyond(experiment: Experiment, found: dict[float, list[tuple[float | None, 
     return [] if rate is None else [rate]
 
 
-def summarise(experiment: Experiment, found: dict[float, list[tuple[float | None, float | None]]]) -> dict[str, Any]:
+def summarise(experiment: Experiment, found: Outcomes) -> dict[str, Any]:
     """The tuning record, as plain data.
 
     Args:
       experiment: the tuned experiment.
-      found: learning rate to the validation loss and the test value of each tuning seed, None for a diverged run.
+      found: the outcomes of all tuning runs.
     """
     rates = sorted(found)
     losses = [[loss for loss, _ in found[rate]] for rate in rates]

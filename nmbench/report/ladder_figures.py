@@ -6,31 +6,18 @@ a picture.
 
 from __future__ import annotations
 
-import io
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nmbench.report.axes import MARKERS, Style, use_log_scale
+from nmbench.report import pictures
+from nmbench.report.axes import Style, use_log_scale
 from nmbench.report.ladder_text import reached_at
+from nmbench.report.pictures import MOST_MODELS
 from nmbench.report.text import number
 from nmbench.results.ladders import Ladder, Point
 from nmbench.results.statistics import Estimate
-from nmbench.support.errors import NmbenchError
-
-MOST_CURVES = 56  # with more, combinations of colour and marker would repeat
-# Colours that have enough contrast on white and that colour-blind readers can tell apart.
-_COLOURS = ("#0067a5", "#bb4a00", "#00795b", "#9a3f78", "#846000", "#1a7890", "#6650b8", "#4f5965")
-_PICTURE: dict[Any, Any] = {
-    "text.parse_math": False,
-    "font.size": 10,
-    "axes.edgecolor": "#59636f",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": "#e3e7ec",
-    "svg.hashsalt": "nmbench",
-}
 
 
 def draw_scores(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
@@ -46,7 +33,7 @@ def draw_scores(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
 def draw_medians(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
     """Draw medians of the metric with intervals, and the threshold as a dashed line. Returns a description."""
     first = ladder.tables[0]
-    estimates = [point.entry.median for curve in ladder.curves[:MOST_CURVES] for point in curve.points]
+    estimates = [point.entry.median for curve in ladder.curves[:MOST_MODELS] for point in curve.points]
     values = [v for e in estimates for v in (e.value, e.low, e.high) if v is not None]
     values += [] if ladder.threshold is None else [ladder.threshold]
     least = use_log_scale(axis, "y", values, ratio=10)
@@ -71,7 +58,7 @@ def _draw(
     at = lambda value: value if least is None else max(value, least)
     axis.set_xscale("log")
     lines = _line_styles(styles)
-    for curve in ladder.curves[:MOST_CURVES]:
+    for curve in ladder.curves[:MOST_MODELS]:
         look = styles[curve.label]
         found = [(point, point.entry.params) for point in curve.points if point.entry.params is not None]
         x = [params for _, params in found]
@@ -125,7 +112,7 @@ def _spread(budgets: Sequence[int]) -> list[int]:
 
 def _description(ladder: Ladder, what: str, pick: Callable[[Point], Estimate], form: Callable[[float], str]) -> str:
     sentences = []
-    for curve in ladder.curves[:MOST_CURVES]:
+    for curve in ladder.curves[:MOST_MODELS]:
         points = []
         for point in curve.points:
             of = pick(point)
@@ -146,17 +133,12 @@ def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
     Raises:
       NmbenchError: more than 56 models, or the picture cannot be written.
     """
-    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from nmbench.support import files
-
     labels = list(dict.fromkeys(curve.label for ladder in ladders for curve in ladder.curves))
-    if len(labels) > MOST_CURVES:
-        raise NmbenchError(f"--plot can draw {MOST_CURVES} models, not {len(labels)}; choose with --task and --protocol")
-    styles = {label: Style(_COLOURS[i % len(_COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
-    with matplotlib.rc_context(_PICTURE):
+    styles = pictures.styles(labels, "plot")
+    with pictures.look():
         figure = Figure(figsize=(10, 4.2 * len(ladders) + 0.6), layout="constrained")
         axes = figure.subplots(len(ladders), 2, squeeze=False)
         for (left, right), ladder in zip(axes, ladders, strict=True):
@@ -171,11 +153,4 @@ def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
             for label, look in styles.items()
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, handlelength=3)
-        buffer = io.BytesIO()
-        form = path.suffix.lower()[1:]
-        undated = {"png": None, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
-        figure.savefig(buffer, format=form, dpi=150, metadata=undated)
-    try:
-        files.replace(path, buffer.getvalue())
-    except OSError as error:
-        raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error
+        pictures.write(path, figure)

@@ -134,7 +134,7 @@ def _details(entry: RankingEntry, table: Table) -> list[str]:
         number_or_blank(entry.last),
         "" if entry.learning_rate is None else f"{entry.learning_rate:g}",
         "" if entry.tuning_trials is None else str(entry.tuning_trials),
-        "" if entry.chosen_again is None else percent(entry.chosen_again),
+        "" if entry.tuning is None else percent(entry.tuning.stability),
     ]
 
 

@@ -101,7 +101,7 @@ def _entry(table: Table, entry: RankingEntry, metrics: Sequence[str]) -> dict[st
         "train_s": entry.train_s,
         "learning_rate": entry.learning_rate,
         "tuning_trials": entry.tuning_trials,
-        "chosen_again": entry.chosen_again,
+        "chosen_again": None if entry.tuning is None else entry.tuning.stability,
         "floor": table.floor,
         "ceiling": table.ceiling,
         "n_test": table.n_test,

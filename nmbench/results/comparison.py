@@ -23,7 +23,7 @@ MOST_LINES = 20_000
 
 COLUMNS = {
     "task": "registered name",
-    "protocol": "name of the training protocol",
+    "protocol": "name of the training protocol, with departures from it in brackets if A and B share them",
     "budget": "parameter budget; missing if sizes were given",
     "file_a": "the baseline: the first file",
     "file_b": "the file that is compared with it; the same file if there is only one",
@@ -59,7 +59,7 @@ def compare_results(
 
     With several files, there is one line per other file, task, protocol, budget and model, and one per configuration if a
     file has several configurations of the model. With one file, there is one line per pair of models (or configurations)
-    within a task, protocol and budget.
+    within a task, protocol and budget, and only among runs that depart from their protocol in the same way.
 
     B is "better" or "worse" than A if p, corrected for all lines of the same task, protocol and budget, is below 0.05: by
     Shaffer for the pairs of one file, by Holm for several files. `nmbench.results.significance` describes how p, effects and
@@ -91,8 +91,11 @@ def compare_results(
     thresholds = {name: None if task is None else task.primary.threshold for name, task in tasks.items()}
     lines = [_line(pair, next(found) if pair.a and pair.b else None, thresholds) for pair in pairs]
     families: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
-    for line in lines:
-        families[line["task"], line["protocol"], line["budget"]].append(line)
+    for pair, line in zip(pairs, lines, strict=True):
+        some = pair.a or pair.b
+        assert some is not None
+        # In several files, a model is compared across departures from the protocol, so these do not divide a family.
+        families[some.table if len(sources) == 1 else _across_recipes(some)].append(line)
     for family in families.values():
         ps = [line["p"] for line in family]
         models = (1 + math.isqrt(1 + 8 * len(ps))) // 2  # of one file: its pairs, in the order of itertools.combinations
@@ -144,8 +147,7 @@ def _pairs_between(sources: list[Source]) -> list[Pair]:
         groups: dict[tuple[TableKey, str], tuple[list[ExperimentRows], list[ExperimentRows]]] = defaultdict(lambda: ([], []))
         for side, experiments in enumerate((base.experiments, source.experiments)):
             for one in experiments:
-                task, _, budget = one.table  # the recipe may differ: it is among the changes
-                groups[(task, one.protocol, budget), one.model][side].append(one)
+                groups[_across_recipes(one), one.model][side].append(one)
         for key in sorted(groups):
             matched, (_, model) = _match(*groups[key]), key
             shown = [one for a, b in matched if (one := a or b) is not None]
@@ -154,6 +156,12 @@ def _pairs_between(sources: list[Source]) -> list[Pair]:
             for label, a, b in sorted(named, key=lambda item: item[0]):
                 pairs.append(Pair(base.path, source.path, a, b, label, label))
     return pairs
+
+
+def _across_recipes(one: ExperimentRows) -> TableKey:
+    """Task, protocol and budget: the key of a table, without departures from the protocol."""
+    task, _, budget = one.table
+    return task, one.protocol, budget
 
 
 def _match(
@@ -197,7 +205,7 @@ def _line(pair: Pair, found: significance.Comparison | None, thresholds: Mapping
     file_a, file_b, a, b, label_a, label_b = pair
     some = a or b
     assert some is not None
-    task, protocol, budget = some.table
+    task, protocol, budget = some.table if a is None or b is None or a.table == b.table else _across_recipes(some)
     threshold = thresholds[task]
     line: dict[str, Any] = {
         "task": task,

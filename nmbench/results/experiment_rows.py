@@ -141,6 +141,7 @@ def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None
     evaluated: dict[str, EvaluatedRow] = {}
     n_test: dict[str, int] = {}
     configs = config_json.SharedConfigs()
+    texts: dict[str | None, str | None] = {}  # every tuning record is kept once, not with each of its rows
     tasks, protocols = set(), set()
     for row in rows:
         tasks.add(row["task"])
@@ -156,6 +157,7 @@ def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None
         table = row["task"], recipe(row), row["params_target"] or 0
         seeds = groups[table, row["model"], configs.of(row["config_json"], row["seed"])]
         kept = {name: row[name] for name in _KEPT}
+        kept["tuning_json"] = texts.setdefault(row["tuning_json"], row["tuning_json"])
         kept |= {name: row[name] for name in row.keys() - BY_NAME.keys() if row[name] is not None}
         before = seeds.setdefault(row["seed"], kept)
         if any(before[name] != kept[name] for name in _RESULT):

@@ -43,7 +43,10 @@ def describe() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Model of the processor, for example "AMD EPYC 7763 64-Core Processor"; "" if the system does not name it."""
+    """Model of the processor, e.g. "AMD EPYC 7763 64-Core Processor (25/1)"; "" if the system does not name it.
+
+    The numbers in brackets, the family and the model, tell processors apart to which a cloud gives one name.
+    """
     try:
         text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -20,6 +20,7 @@ from nmbench.results import experiment_rows, significance, statistics, tuned_int
 from nmbench.results.experiment_rows import Evaluation, ExperimentRows, Source
 from nmbench.results.resampling import median
 from nmbench.results.statistics import Estimate, Sample
+from nmbench.results.tuned_intervals import TuningDraws
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class RankingEntry:
       others: the task's other metrics, name to median without lost seeds and missing values.
       train_s: median seconds of training per seed; None if missing.
       learning_rate, tuning_trials: as in the row; None if missing.
-      chosen_again: share of resampled tuning seeds that choose the same learning rate; None without tuning.
+      tuning: resampled choices of the learning rate; None without tuning.
       run_ids: run ids in the order of the seeds.
     """
 
@@ -82,7 +83,7 @@ class RankingEntry:
     train_s: float | None = None
     learning_rate: float | None = None
     tuning_trials: int | None = None
-    chosen_again: float | None = None
+    tuning: TuningDraws | None = None
     run_ids: tuple[str, ...] = ()
 
 
@@ -263,7 +264,7 @@ def _entry(
         train_s=_median(experiment.train_s),
         learning_rate=experiment.learning_rate,
         tuning_trials=experiment.tuning_trials,
-        chosen_again=None if choices is None else choices.stability,
+        tuning=choices,
         run_ids=experiment.run_ids,
     )
 

@@ -129,6 +129,11 @@ def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises:
       NmbenchError: a column is missing, unknown or invalid; the message names it and says what it should contain.
     """
+    if re.fullmatch(r"[0-9]{1,9}", version := str(row.get("schema_version"))) and int(version) != SCHEMA_VERSION:
+        raise NmbenchError(
+            f"{where}, column 'schema_version': {version} is not {SCHEMA_VERSION}, the version that this nmbench reads; "
+            f"read it with the nmbench that wrote it, or train the run again"
+        )
     checked: dict[str, Any] = {}
     external = row.get("protocol") == EXTERNAL
     for column in COLUMNS:
@@ -179,8 +184,8 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
         if row[name] is not None and row[name] < 0:
             fail(name, f"{row[name]} is negative")
     if row["tuning_trials"]:
-        names = ("model", "task", "learning_rate", "tuning_trials")
-        wrong = _wrong_tuning(row["tuning_json"] or "", *(row[name] for name in names))
+        names = ("model", "task", "task_version", "protocol", "learning_rate", "tuning_trials")
+        wrong = _wrong_tuning(row["tuning_json"] or "{}", *(row[name] for name in names))
         if wrong:
             fail("tuning_json", wrong)
     if row["floor"] == row["ceiling"]:
@@ -190,13 +195,21 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
 
 
 @functools.lru_cache(maxsize=256)
-def _wrong_tuning(text: str, model: str, task: str, learning_rate: float, trials: int) -> str:
+def _wrong_tuning(
+    text: str, model: str, task: str, task_version: int, protocol: str, learning_rate: float, trials: int
+) -> str:
     """What is wrong with the tuning record of a row; "" if it is the record of this row."""
     try:
         record = tuning_record.check(json.loads(text))
     except (ValueError, RecursionError) as error:
         return f"not a tuning record: {error}"
-    expected = {"model": model, "task": task, "chosen": learning_rate}
+    expected = {
+        "model": model,
+        "task": task,
+        "task_version": task_version,
+        "protocol": protocol,
+        "chosen": learning_rate,
+    }
     other = next((name for name, value in expected.items() if record[name] != value), None)
     if other is not None:
         return f"its {other!r} is {str(record[other])[:40]!r}, not {str(expected[other])[:40]!r} as in the row"

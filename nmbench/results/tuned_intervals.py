@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,12 +26,16 @@ class TuningDraws:
 
     Attributes:
       rates: learning rates, `[R]`.
+      losses: validation losses `[R][S]`, None for a run that diverged.
+      means: mean log10 loss of each learning rate, `[R]`.
       chosen: index of the learning rate that each resample chooses, `[resamples]`.
       actual: index of the learning rate of the results.
       test_values: `[R, S]`, NaN for a run without a value.
     """
 
     rates: tuple[float, ...]
+    losses: Sequence[Sequence[float | None]]
+    means: Sequence[float]
     chosen: np.ndarray
     actual: int
     test_values: np.ndarray
@@ -48,19 +53,29 @@ def draws(tuning_json: str) -> TuningDraws | None:
         record = tuning_record.check(json.loads(tuning_json))
     except (ValueError, RecursionError):
         return None
-    logs = np.array(tuning_record.logs(record["validation_losses"]))
+    losses = record["validation_losses"]
+    logs = np.array(tuning_record.logs(losses))
     rates, seeds = logs.shape
-    index = np.random.default_rng([3, rates, seeds]).integers(seeds, size=(resampling.RESAMPLES, rates, seeds))
-    means = np.take_along_axis(np.broadcast_to(logs, index.shape), index, axis=2).mean(axis=2)
+    random = np.random.default_rng([3, rates, seeds])
+    # One learning rate at a time, so that a record with many does not need much memory.
+    means = [row[random.integers(seeds, size=(resampling.RESAMPLES, seeds))].mean(axis=1) for row in logs]
     values = np.array([[np.nan if v is None else v for v in row] for row in record["test_values"]], float)
     actual = record["grid"].index(record["chosen"])
-    return TuningDraws(tuple(record["grid"]), np.argmin(means, axis=1), actual, values)
+    return TuningDraws(
+        rates=tuple(record["grid"]),
+        losses=losses,
+        means=tuning_record.mean_logs(losses),
+        chosen=np.argmin(means, axis=0),
+        actual=actual,
+        test_values=values,
+    )
 
 
 def median(values: np.ndarray, found: TuningDraws | None, floor: float) -> Estimate:
     """Median of `values [S]` with an interval that includes the choice of the learning rate.
 
-    The interval is the smallest that contains that of `statistics.median` and the percentiles of the resampled medians.
+    The interval is the smallest that contains that of `statistics.median` and the percentiles of the resampled medians. With
+    fewer than six seeds, there is only the range of `statistics.median`.
 
     Args:
       values: results at the chosen learning rate.
@@ -68,7 +83,7 @@ def median(values: np.ndarray, found: TuningDraws | None, floor: float) -> Estim
       floor: value of a run without one.
     """
     single = statistics.median(values)
-    if found is None or single.low is None or single.high is None or found.stability == 1:
+    if found is None or single.low is None or single.high is None or not single.covers or found.stability == 1:
         return single
     random, n = np.random.default_rng([4, len(values)]), len(values)
     medians = np.empty(len(found.chosen))

@@ -63,7 +63,7 @@ def test_the_range_of_few_seeds_is_marked():
 
 
 def test_the_mean_of_other_metrics_is_not_called_geometric():
-    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0, "score": 50.0}
+    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0}
     text = render(rows("a", A, **up), "terminal", wide=True)
     # The mean of A is 1.4375, its geometric mean 1.408.
     assert "geometric" not in text and re.search(r"^a +1\.438 ", text, re.MULTILINE)

@@ -53,11 +53,12 @@ def toy_rows(task):
         "floor": 1.0,
         "params_target": None,
         "params_dev": None,
+        "departures": "steps 20, not 40; learning rate not tuned",  # as in the runs of `trained`
     }
     made = []
     for model, seeds in ((SCRIPT, 3), ("a$b_{c}$", 1)):
         for seed in range(seeds):
-            made.append(make_row(model, seed, 0.2 + 0.1 * seed, run_id=f"r{len(made)}", score=50.0, **facts))
+            made.append(make_row(model, seed, 0.2 + 0.1 * seed, run_id=f"r{len(made)}", **facts))
     made.append(
         diverged(
             **facts, model=SCRIPT, seed=9, run_id="lost", config_json=made[0]["config_json"].replace('"seed":0', '"seed":9')

@@ -89,7 +89,7 @@ def test_verdicts_by_model(write):
 
 
 def test_higher_is_better_reverses_the_verdict(write):
-    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0, "score": 50.0}
+    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0}
     frame = compare_results([write("a.csv", rows("m", A, **up)), write("b.csv", rows("m", [v + 1 for v in A], **up))])
     assert verdicts(frame) == {"m": "better"} and frame.improvement[0] == 1.0 and frame.higher_is_better[0]
     assert (frame.kind[0], frame.effect[0]) == ("difference", 1.0)
@@ -184,7 +184,7 @@ def test_holm_corrects_for_the_number_of_lines(write):
 
 def test_the_pairs_of_one_file_are_corrected_by_shaffer(write):
     """Of 252 divisions of 0 .. 4 and 3 .. 7, five have a sum of 10 or less. Holm would double 10 / 252."""
-    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0, "score": 50.0}
+    up = {"higher_is_better": True, "floor": 0.0, "ceiling": 10.0}
     parts = [rows(name, range(first, first + 5), **up) for name, first in (("x", 0), ("y", 3), ("z", 6))]
     frame = compare_results(write("a.csv", *parts, rows("one", [5.0], **up)))
     tested = frame[frame.verdict != "cannot tell: one seed"]
@@ -282,7 +282,7 @@ def test_filters_and_empty_input(write):
     ],
 )
 def test_numbers_too_large_to_compare_are_refused(write, field, value, limit):
-    path = write("a.csv", [make_row("m", 0, 1.0) | {field: value}])
+    path = write("a.csv", [make_row(**{"model": "m", field: value, "run_id": "m.made_up.matched.s0.0123456789ab"})])
     with pytest.raises(
         NmbenchError, match=re.escape(f"m.made_up.matched.s0.0123456789ab has a {field} beyond +-{limit}, which")
     ):
@@ -292,8 +292,8 @@ def test_numbers_too_large_to_compare_are_refused(write, field, value, limit):
 def test_large_numbers_and_deep_configurations_are_compared(write):
     deep = '{"a":' + "[" * 300 + "%d" + "]" * 300 + ',"seed":%d}'
     big = [1e150, -1e150, 3.0, 1e-320]
-    base = write("a.csv", [make_row("m", s, v, score=1.0, config_json=deep % (1, s)) for s, v in enumerate(big)])
-    new = write("b.csv", [make_row("m", s, -v, score=1.0, config_json=deep % (2, s)) for s, v in enumerate(big)])
+    base = write("a.csv", [make_row("m", s, v, config_json=deep % (1, s)) for s, v in enumerate(big)])
+    new = write("b.csv", [make_row("m", s, -v, config_json=deep % (2, s)) for s, v in enumerate(big)])
     frame = compare_results([base, new])
     assert verdicts(frame) == {"m": "cannot tell"} and frame.changed[0].startswith("a.0.0.0")
     assert np.isfinite(frame[["low", "high", "p"]].to_numpy()).all()

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from nmbench.results import csv_files, schema
 from nmbench.support.errors import NmbenchError
-from support.rows import diverged, make_row
+from support.rows import diverged, make_row, tuned
+
+TUNED = tuned({0.003: [2.0, 2.0], 0.01: [1.0, 1.0]})
 
 
 @pytest.fixture
@@ -42,10 +44,22 @@ def test_every_column_has_a_meaning():
         ({"value": None}, "column 'value': empty although status is ok"),
         ({"value": float("inf")}, "column 'value': 'inf' is not a valid float"),
         ({"value": -1.1e300}, "column 'value': '-1.1e+300' is not a valid float"),
-        ({"score": 101.0}, "column 'score': 101.0 is not between"),
+        ({"value": 1.0, "score": 75.1}, "column 'score': 75.1 is not the score of value 1.0, 75"),
+        ({"value": 5.0, "score": -25.0}, "column 'score': -25.0 is not the score of value 5.0, 0"),
+        ({"floor": 8.0, "score": 75.0}, "column 'score': 75.0 is not the score of value 1.0, 87.5"),
         ({"status": "fine"}, "column 'status': 'fine' is not one of"),
         ({"status": "failed"}, "column 'error': empty"),
-        ({"schema_version": 2}, "column 'schema_version': 2 is not 1"),
+        ({"schema_version": 1}, "column 'schema_version': 1 is not 2, the version that this nmbench reads; read it with"),
+        ({"departures": "a\nb"}, "column 'departures'"),
+        ({"tuning_trials": 12}, "column 'tuning_json': not a tuning record: 'model' is not a text"),
+        ({"tuning_trials": 12, "tuning_json": None}, "column 'tuning_json': not a tuning record"),
+        ({**TUNED, "learning_rate": 0.003}, "its 'chosen' is '0.01', not '0.003' as in the row"),
+        ({**TUNED, "model": "lstm"}, "column 'tuning_json': its 'model' is 'nmrnn', not 'lstm' as in the row"),
+        ({**TUNED, "task": "other"}, "its 'task' is 'made_up', not 'other' as in the row"),
+        ({**TUNED, "task_version": 2}, "its 'task_version' is '1', not '2' as in the row"),
+        ({**TUNED, "protocol": "paper"}, "its 'protocol' is 'matched', not 'paper' as in the row"),
+        ({**TUNED, "tuning_trials": 5}, "it has 4 tuning runs, but column 'tuning_trials' says 5"),
+        ({**TUNED, "tuning_trials": -4}, "it has 4 tuning runs, but column 'tuning_trials' says -4"),
         ({"testset_sha256": "abc"}, "column 'testset_sha256'"),
         ({"config_json": "[1]"}, "column 'config_json'"),
         ({"config_json": "{"}, "column 'config_json'"),

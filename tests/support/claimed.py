@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -13,13 +14,14 @@ import jax
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
+from nmbench.experiments import tuning
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, resolved
 from nmbench.paper.ledger.publication import wanted
 from nmbench.results import csv_files, schema
 from nmbench.results.store import Store
 from nmbench.training.parameter_files import save_params
 from nmbench.training.snapshot import CurvePoint
-from support.rows import diverged, make_row
+from support.rows import diverged, make_row, make_tuning_record
 
 
 def make_rows(
@@ -38,6 +40,8 @@ def make_rows(
 ) -> list[dict[str, Any]]:
     """One row for each value of the primary metric, with consecutive seeds; the value None makes a diverged run.
 
+    The learning rate is 0.01, chosen in three tuning runs, if the protocol is tuned.
+
     Args:
       model, task, protocol: registered names.
       values: values of the primary metric.
@@ -50,6 +54,10 @@ def make_rows(
       changes: changes to the columns of the rows.
     """
     experiment = resolved(ExperimentKey(model, task, protocol, settings))
+    if experiment.protocol.learning_rate_grid:
+        names = {"model": model, "task": task, "task_version": experiment.task.version, "protocol": protocol}
+        record = make_tuning_record({0.003: [2.0], 0.01: [1.0], 0.03: [2.0]}, **names)
+        experiment = dataclasses.replace(experiment, learning_rate=tuning.choice(record))
     primary, sha256, rows = TASKS.get(task).metrics[0], _sha256(task), []
     for seed, value in enumerate(values, start=first_seed):
         configuration = {**json.loads(experiment.configuration(seed).to_json()), **(config or {})}
@@ -76,11 +84,11 @@ def make_rows(
             "train_steps": 1,
             "learning_rate": experiment.learning_rate.value,
             "tuning_trials": experiment.learning_rate.tuning_runs,
+            "tuning_json": schema.canonical_json(experiment.learning_rate.record),
         }
         if value is None:
             rows.append({**diverged(**columns), "metrics.exact_match": None, **changes})
             continue
-        columns["score"] = 50.0
         columns["conditions_json"] = schema.canonical_json(conditions or {})
         columns |= {f"metrics.{name}": number for name, number in (others or {}).items()}
         row = make_row(**{**columns, "value": float(value), **changes})

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from nmbench.contracts import tuning_record
+from nmbench.contracts.metrics import scores
 from nmbench.results import experiment_rows, ranking, schema
 
 
 def make_row(model: str = "nmrnn", seed: int = 0, value: Any = 1.0, **changes: Any) -> dict[str, Any]:
-    """A valid row of a made-up task with floor 4 and ceiling 0."""
+    """A valid row of a made-up task with floor 4 and ceiling 0, with the score of its value, whatever the changes."""
     config = {"model": model, "seed": seed, "hparams": {"N": 5}, "protocol": {"name": "matched"}}
     row = {
         "schema_version": schema.SCHEMA_VERSION,
@@ -33,15 +37,16 @@ def make_row(model: str = "nmrnn", seed: int = 0, value: Any = 1.0, **changes: A
         "higher_is_better": False,
         "floor": 4.0,
         "ceiling": 0.0,
-        "score": None if value is None else max(0.0, 100 * (1 - value / 4)),
+        "score": None,
         "conditions_json": '{"mse":{"0":1.5}}',
         "last_value": None if value is None else value + 0.5,
         "validation_loss": value,
         "selected_step": 250,
         "train_steps": 500,
         "learning_rate": 0.01,
-        "tuning_trials": 12,
-        "tuning_json": "{}",
+        "tuning_trials": 0,
+        "tuning_json": '{"source":"given"}',
+        "departures": None,
         "compile_s": 1.0,
         "train_s": 2.0,
         "eval_s": 0.1,
@@ -58,6 +63,7 @@ def make_row(model: str = "nmrnn", seed: int = 0, value: Any = 1.0, **changes: A
         "git_dirty": None,
         "platform": "Linux-x86_64",
         "device_kind": "cpu",
+        "processor": "Processor 9000 (6/1)",
         "n_cpu": 2,
         "n_devices": 2,
         "x64": False,
@@ -66,7 +72,50 @@ def make_row(model: str = "nmrnn", seed: int = 0, value: Any = 1.0, **changes: A
         "started_utc": "2026-01-01T00:00:00+00:00",
         "metrics.exact_match": 0.5,
     }
-    return {**row, **changes}
+    row |= changes
+    if "score" not in changes and isinstance(row["value"], int | float):
+        one_value = row["floor"] == row["ceiling"]
+        row["score"] = 0.0 if one_value else float(scores(np.asarray(row["value"]), row["floor"], row["ceiling"]))
+    return row
+
+
+def tuned(losses: dict[float, list[float | None]], **changes: Any) -> dict[str, Any]:
+    """The columns of a tuned learning rate, for `make_row`.
+
+    Args:
+      losses: learning rate to the validation losses of its tuning runs, in ascending order; the test values are 10 times as
+        large.
+      changes: other entries of the tuning record.
+    """
+    record = make_tuning_record(losses, **changes)
+    trials = len(record["grid"]) * len(record["seeds"])
+    columns = {"learning_rate": record["chosen"], "tuning_trials": trials}
+    return {**columns, "tuning_json": schema.canonical_json(record)}
+
+
+def make_tuning_record(losses: dict[float, list[float | None]], **changes: Any) -> dict[str, Any]:
+    """A valid tuning record of nmrnn on the made-up task; see `tuned` for the arguments."""
+    rows = list(losses.values())
+    record = {
+        "engine": 1,
+        "model": "nmrnn",
+        "task": "made_up",
+        "task_version": 1,
+        "protocol": "matched",
+        "hparams": {"N": 5},
+        "params": 497,
+        "steps": 500,
+        "validation_sha256": {"validation": "b" * 64},
+        "rule": tuning_record.RULE,
+        "grid": list(losses),
+        "seeds": list(range(1000, 1000 + len(rows[0]))),
+        "validation_losses": rows,
+        "failed": tuning_record.failures(rows),
+        "test_values": [[None if loss is None else 10 * loss for loss in row] for row in rows],
+        "chosen": tuning_record.choose(list(losses), rows),
+        "train_s": 1.0,
+    }
+    return {**record, **changes}
 
 
 def diverged(**changes: Any) -> dict[str, Any]:
