@@ -191,7 +191,8 @@ def make_metrics(test: Arrays) -> tuple[Metric, ...]:
     """Metrics with floors and thresholds from the test trials. A group of intervals without test trials has no metric.
 
     The floor is the error of a ramp of 15 steps on the same trials, which ignores the interval: timing begins where a model
-    does better. (With the error of the best constant as floor, this ramp would score 95.) The threshold of the primary
+    does better. (With the error of the best constant as floor, this ramp would score 95.) Where the ramp is perfect, because
+    15 is the only interval of a group, the floor is the error of the best constant. The threshold of the primary
     metric is the error of the ramp whose interval is clamped to [12, 18]; a network with a smaller error extrapolates.
     """
     groups = {"mse_extrapolated": _extrapolated, "mse_trained": _trained, "mse_interpolated": _interpolated, "mse": None}
@@ -205,7 +206,7 @@ def make_metrics(test: Arrays) -> tuple[Metric, ...]:
                 name=name,
                 per_trial=_mse,
                 higher_is_better=False,
-                floor=float(_mse(_fixed_ramp(chosen), chosen).mean()),
+                floor=float(_mse(_fixed_ramp(chosen), chosen).mean() or _mse(_best_constant(chosen), chosen).mean()),
                 ceiling=0.0,
                 conditions=_interval if subset is None else None,
                 condition_name="interval",

@@ -62,7 +62,7 @@ def plan(experiment: Experiment, store: Store, checkpoints: Checkpoints, *, forc
     With `force` the record is ignored and all tuning runs start from the beginning.
     """
     name, runs = name_of(experiment), _runs(experiment, experiment.protocol.learning_rate_grid)
-    if not force and store.load_tuning(name) is not None:
+    if not force and _load(experiment, store) is not None:
         return []
     return _groups(experiment, [_key(name, run) for run in runs], checkpoints, force)
 
@@ -94,7 +94,7 @@ def tune(
     """
     check(experiment)
     name = name_of(experiment)
-    record = None if force else store.load_tuning(name)
+    record = None if force else _load(experiment, store)
     if record is not None:
         return choice(record)
     checkpoints = checkpoints or Checkpoints(store.checkpoints)
@@ -128,8 +128,24 @@ def tune(
 
 def stored(experiment: Experiment, store: Store) -> LearningRate | None:
     """The learning rate of a stored tuning record, None if there is no record."""
-    record = store.load_tuning(name_of(experiment))
+    record = _load(experiment, store)
     return None if record is None else choice(record)
+
+
+def _load(experiment: Experiment, store: Store) -> dict[str, Any] | None:
+    """The stored tuning record of the experiment; None without one, and for that of another experiment under its name."""
+    record = store.load_tuning(name_of(experiment))
+    made_for = _made_for(experiment)
+    return record if record is not None and all(record[name] == value for name, value in made_for.items()) else None
+
+
+def _made_for(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "model": experiment.baseline.name,
+        "task": experiment.task.name,
+        "task_version": experiment.task.version,
+        "protocol": experiment.protocol.name,
+    }
 
 
 def choice(record: dict[str, Any], source: str = "tuned in this results folder") -> LearningRate:
@@ -194,10 +210,7 @@ def summarise(experiment: Experiment, found: Outcomes) -> dict[str, Any]:
     losses = [[loss for loss, _ in found[rate]] for rate in rates]
     return {
         "engine": ENGINE_VERSION,
-        "model": experiment.baseline.name,
-        "task": experiment.task.name,
-        "task_version": experiment.task.version,
-        "protocol": experiment.protocol.name,
+        **_made_for(experiment),
         "hparams": experiment.sizing.hparams,
         "params": experiment.sizing.actual,
         "steps": experiment.steps,

@@ -106,6 +106,7 @@ CASES = [
     ("lrrnn", lrrnn, {"N": 7, "K": 3}),
     ("lrrnn", lrrnn, {"N": 7, "K": 3, "parametrisation": "published", "readout_bias": False}),
     ("lrrnn", lrrnn, {"N": 7, "K": 9, "orthonormal": False, "drawn_start": True, "tau": 2.0}),
+    ("lrrnn", lrrnn, {**BASELINES.get("lrrnn").defaults("element_finder", "paper"), "N": 7}),
     ("rnn", rnn, {"N": 7}),
     ("rnn", rnn, {"N": 7, "parametrisation": "published", "drawn_start": True, "readout_bias": False}),
     ("lstm", lstm, {"N": 5}),
@@ -191,6 +192,12 @@ def test_matched_factors_start_at_a_gain_of_order_one(N, K):
             {"L": 20**-0.5, "R": 20**-0.5, "C": 0.05, "B_zx": 0.05, "W_z": 300**-0.5, "b_zx": 300**-0.5},
         ),
         ("lrrnn", {"N": 400, "K": 20, "parametrisation": "published"}, {"L": 1, "R": 1, "B": 5**-0.5, "C": 0.05}),
+        # With the settings of the Element Finder under `paper`.
+        (
+            "lrrnn",
+            {"N": 400, "K": 20, "orthonormal": False, "parametrisation": "published"},
+            {"L": 0.05, "R": 0.05, "B": 5**-0.5, "C": 0.05},
+        ),
         ("rnn", {"N": 400, "parametrisation": "published"}, {"W": 1, "B": 5**-0.5, "C": 0.05}),
         ("rnn", {"N": 400}, {"W": 0.05}),
         ("lstm", {"N": 400}, {"W_u": 5**-0.5, "W_h": 0.05, "b": 0.05, "C": 0.05}),
@@ -202,6 +209,12 @@ def test_initial_standard_deviations(name, hparams, stddevs):
         values = p[parameter]
         # The tolerance is five standard errors of an estimated standard deviation.
         np.testing.assert_allclose(values.std(), stddev, rtol=5 / np.sqrt(2 * values.size), err_msg=parameter)
+
+
+def test_the_low_rank_rnn_of_the_published_element_finder():
+    settings = BASELINES.get("lrrnn").defaults("element_finder", "paper")
+    names = ("N", "K", "tau", "orthonormal", "readout_bias", "drawn_start", "parametrisation")
+    assert tuple(settings[name] for name in names) == (23, 10, 10.0, False, False, True, "published")
 
 
 def test_invalid_hyperparameters_give_a_one_line_error():

@@ -17,10 +17,13 @@ from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import TASKS
 from nmbench.results import csv_files
 from nmbench.support import cli
+from support.rows import make_tuning_record
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Small runs: on the toy task of tests/support/toys.py, and on element_finder, whose test set has 10,000 trials.
 SMALL = ("--model=rnn", "--task=toy", "--steps=20", "--seeds=2", "--hparams=N=4")
+DEPARTURES = "steps 20, not 40"  # of tuned runs with the flags in SMALL
+GOOD = make_tuning_record({0.1: [1.0]}, task="element_finder")
 ELEMENT_FINDER = ("--model=rnn", "--task=element_finder", "--steps=20", "--seeds=2", "--hparams=N=4")
 
 
@@ -91,14 +94,17 @@ def test_tuning_chooses_by_validation_loss_and_is_recorded(nmbench, toy_task, tm
     assert code == 0, err
     (record_file,) = (tmp_path / "tuning").glob("*.json")
     record = json.loads(record_file.read_text())
-    assert record["grid"] == [0.001, 0.01] and record["seeds"] == [1000, 1001]
+    assert record["grid"][:2] == [0.001, 0.01] and record["seeds"] == [1000, 1001]
     losses = np.array(record["validation_losses"])
-    assert losses.shape == (2, 2) and not np.array_equal(*losses)
-    assert record["chosen"] == record["grid"][int(np.argmin(losses.mean(axis=1)))]
+    assert losses.shape == (len(record["grid"]), 2) == np.shape(record["test_values"])
+    assert record["chosen"] == record["grid"][int(np.argmin(np.log(losses).mean(axis=1)))]
+    assert err.count("learning rate wins, so") == len(record["grid"]) - 2
+    assert f"chosen {record['chosen']:g} after {losses.size} tuning runs" in err
     rows = csv_files.read_csv(tmp_path / "results.csv")
     assert {row["learning_rate"] for row in rows} == {record["chosen"]}
-    assert {row["tuning_trials"] for row in rows} == {4}
-    assert json.loads(rows[0]["tuning_json"])["grid"] == record["grid"]
+    assert {row["tuning_trials"] for row in rows} == {losses.size}
+    assert json.loads(rows[0]["tuning_json"]) == {**record, "source": "tuned in this results folder"}
+    assert {row["departures"] for row in rows} == {DEPARTURES}
     stamp = record_file.stat().st_mtime_ns
     code, _, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--tune")
     assert code == 0 and "2 of 2 runs are already in" in err
@@ -285,9 +291,9 @@ def test_a_very_long_flag_or_file_name_gives_one_line(nmbench):
     ("record", "message"),
     [
         ("[]", "it is not a JSON object"),
-        ('{"grid": [0.1], "seeds": [1], "mean_validation_loss": [1]}', "'chosen' is not a learning rate"),
-        ('{"seeds": [1], "mean_validation_loss": [1], "chosen": 0.1}', "'grid' is not a list of numbers"),
-        ('{"grid": [0.1], "seeds": [1], "mean_validation_loss": [1], "chosen": NaN}', "'chosen' is not"),
+        ('{"grid": [0.1], "seeds": [1], "mean_validation_loss": [1]}', "'model' is not a text"),
+        (json.dumps(GOOD), "'model' is 'nmrnn', not 'mine'"),
+        (json.dumps({**GOOD, "model": "mine", "chosen": 0.3}), "'chosen' is 0.3, but its losses choose 0.1"),
         ("[" * 100_000, "recursion"),
     ],
 )

@@ -78,7 +78,7 @@ def test_reference_rows_equal_themselves(call):
         (["missing.csv"], "no such file or folder: missing.csv"),
         (["a.csv", "changed.csv"], f"changed.csv: other has testset_sha256 {'b' * 64}, but m.made_up"),
         (["a.csv", "later.csv"], "later.csv: other has task_version 2, but m.made_up"),
-        (["a.csv", "newer.csv"], "newer.csv, row 1, column 'schema_version': 2 is not 1"),
+        (["a.csv", "newer.csv"], "newer.csv, row 1, column 'schema_version': 3 is not 2"),
         (["a.csv", "b.csv", "--task=made_upp"], "did you mean 'made_up'?"),
         (["a.csv", "b.csv", "--protocol=match"], "did you mean 'matched'?"),
         (["a.csv", "--format=html"], "--format"),
@@ -86,7 +86,7 @@ def test_reference_rows_equal_themselves(call):
     ],
 )
 def test_bad_input_gives_one_line(call, files, argv, message):
-    changes = {"changed": {"testset_sha256": "b" * 64}, "later": {"task_version": 2}, "newer": {"schema_version": 2}}
+    changes = {"changed": {"testset_sha256": "b" * 64}, "later": {"task_version": 2}, "newer": {"schema_version": 3}}
     for name, change in changes.items():
         (files / f"{name}.csv").write_text(csv_files.to_csv([make_row("m", 0, 1.0, run_id="other", **change)]))
     (files / "empty.csv").write_text("")

@@ -1,5 +1,6 @@
 """The command `reproduce`: it trains a row again, scores its parameters again, and refuses rows that it cannot compare."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -10,11 +11,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.protocol import Phase
+from nmbench.experiments import resolution, tuning
 from nmbench.experiments.configuration import Configuration
+from nmbench.experiments.request import Request
 from nmbench.experiments.row_commands import command_of
 from nmbench.results import csv_files, schema
+from nmbench.results.store import Store
 from support.processes import finish, start
-from support.rows import make_row
+from support.rows import make_row, make_tuning_record
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -108,9 +114,51 @@ def test_other_parameters_do_not_reproduce_the_row(nmbench, results, tmp_path):
     assert code == 2 and err.count("\n") == 1 and "cannot read parameters" in err
 
 
+TOY = ("--model=rnn", "--task=toy", "--hparams=N=4", "--seeds=1", "--devices=1")
+
+
+def test_the_parameters_of_an_earlier_stage_are_stored_and_scored(nmbench, toy_task, tmp_path, monkeypatch):
+    """The first half of the trials is judged with the parameters of the first phase."""
+    first_half = lambda arrays: np.arange(12) < 6
+    metric = dataclasses.replace(toy_task.metrics[0], stages=("early",), earlier={"early": first_half})
+    phases = (Phase(steps=10, stage="early"), Phase(steps=10))
+    protocol = dataclasses.replace(toy_task.protocols[0], phases=phases)
+    task = dataclasses.replace(toy_task, metrics=(metric,), protocols=(protocol,))
+    monkeypatch.setitem(TASKS._entries, "toy", dataclasses.replace(TASKS.entry("toy"), value=task))
+    code, _, err = nmbench("run", *TOY, f"--results_dir={tmp_path}/r")
+    assert code == 0, err
+    (row,) = csv_files.read_csv(tmp_path / "r" / "results.csv")
+    folder = tmp_path / "r" / "runs" / row["run_id"]
+    assert {path.name for path in folder.glob("params.*")} == {"params.safetensors", "params.early.safetensors"}
+    with np.load(folder / "per_trial.npz") as file:
+        same = file["mse"] == file["mse.early"]
+        assert same[:6].all() and not same[6:].any()
+        assert row["value"] == pytest.approx(file["mse"].mean())
+    argv = ("reproduce", row["run_id"], f"--results_dir={tmp_path}/r", "--from=params")
+    code, out, err = nmbench(*argv)
+    assert code == 0 and out.endswith("\nreproduced exactly\n"), out + err
+    (folder / "params.early.safetensors").unlink()
+    code, out, err = nmbench(*argv)
+    assert code == 2 and err.count("\n") == 1 and f"runs/{row['run_id']}/params.early.safetensors" in err
+
+
+def test_a_row_with_a_tuned_learning_rate_is_trained_again(nmbench, toy_task, tmp_path):
+    experiment = resolution.resolve(Request(model="rnn", task="toy", hparams={"N": 4}, steps=10))
+    losses = {0.001: [2.0, 2.0], 0.01: [1.0, 1.0], 0.03: [3.0, 3.0]}
+    Store(tmp_path / "r").save_tuning(tuning.name_of(experiment), make_tuning_record(losses, model="rnn", task="toy"))
+    code, _, err = nmbench("run", *TOY, "--steps=10", "--tune", f"--results_dir={tmp_path}/r")
+    assert code == 0 and "0.001: 2, 0.01: 1, 0.03: 3; chosen 0.01 after 6 tuning runs" in err, err
+    code, out, err = nmbench("reproduce", f"{tmp_path}/r/results.csv:1", f"--out={tmp_path}/again")
+    assert code == 0 and "reproduced" in out.splitlines()[-1], out + err
+    (then,), (now,) = (csv_files.read_csv(tmp_path / name / "results.csv") for name in ("r", "again"))
+    assert now["tuning_json"] == then["tuning_json"] and now["tuning_trials"] == 6
+    assert now["departures"] == then["departures"] == "steps 10, not 40"
+
+
 def test_an_invented_value_is_not_reproduced(nmbench, results, tmp_path):
     def flatter(row, config):
         row["value"] *= 0.9
+        row["score"] = TASKS.get("element_finder").primary.score(row["value"])
 
     code, out, _ = nmbench("reproduce", rewrite(results, tmp_path, flatter), "--tolerance=0")
     assert code == 1 and out.splitlines()[-1] == "NOT reproduced: 0.1 is more than 0"

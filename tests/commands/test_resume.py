@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -155,7 +156,7 @@ def test_interrupted_tuning_resumes(tmp_path):
     finish(process)
     code, _, err = finish(start(*tune, "--results_dir=out", cwd=tmp_path))
     assert code == 0, err
-    assert "15 tuning runs resumed at step" in err or "tuning run resumed at step" in err or "tuning runs resumed" in err
+    assert re.search(r"tuning runs? resumed at step", err)
     assert outcome(tmp_path / "out").keys() == outcome(tmp_path / "whole").keys()
     records = [json.loads(next((tmp_path / f / "tuning").iterdir()).read_text()) for f in ("out", "whole")]
     assert records[0].pop("train_s") > 0 and records[1].pop("train_s") > 0

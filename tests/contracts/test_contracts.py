@@ -1,5 +1,7 @@
 """Contracts of specs, metrics, protocols, models of other frameworks and checkpoints, and what they refuse."""
 
+import dataclasses
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -210,3 +212,46 @@ def test_a_metric_on_a_subset_ignores_the_other_trials():
     per_trial = np.array([100.0, 100.0, 1.0, 2.0, 3.0, 4.0])
     assert metric.mean(per_trial, {}) == 2.5
     assert metric.by_condition(per_trial, {}) == {"0": 2.0, "1": 3.0}
+
+
+def two_stage(toy_task):
+    """A task whose metric is the first output of a trial; trials 0, 1, 2 are judged at the stage "early"."""
+    metric = Metric(
+        name="first",
+        per_trial=lambda predictions, arrays: predictions[0, :, 0],
+        higher_is_better=True,
+        floor=0.0,
+        ceiling=1.0,
+        conditions=lambda arrays: np.arange(12) // 6,
+        stages=("early", "never"),
+        earlier={"early": lambda arrays: np.arange(12) < 3, "never": lambda arrays: np.arange(12) == 11},
+    )
+    other = dataclasses.replace(metric, name="plain", stages=(), earlier={}, conditions=None)
+    return dataclasses.replace(toy_task, metrics=(metric, other))
+
+
+def test_some_trials_are_judged_with_the_parameters_of_an_earlier_stage(toy_task):
+    task, arrays = two_stage(toy_task), toy_task.frozen("test").arrays
+    last, early = np.full((5, 12, 1), 1.0, np.float32), np.full((5, 12, 1), 0.5, np.float32)
+    judged = task.evaluate(last, arrays, {"early": early, "unused": early})
+    # Three trials of 0.5 and nine of 1; the first condition has trials 0 .. 5.
+    assert judged["values"] == {"first": 0.875, "first.early": 0.5, "plain": 1.0}
+    assert {name: list(values) for name, values in judged["per_trial"].items()} == {
+        "first": [0.5] * 3 + [1.0] * 9,
+        "first.early": [0.5] * 12,
+        "plain": [1.0] * 12,
+    }
+    assert judged["conditions"] == {"first": {"0": 0.75, "1": 1.0}, "first.early": {"0": 0.5, "1": 0.5}}
+    assert task.evaluate(last, arrays)["values"] == {"first": 1.0, "plain": 1.0}
+
+
+def test_earlier_predictions_need_the_same_shape(toy_task):
+    task, arrays = two_stage(toy_task), toy_task.frozen("test").arrays
+    with pytest.raises(NmbenchError, match=r"\(5, 11, 1\)"):
+        task.evaluate(np.zeros((5, 12, 1)), arrays, {"early": np.zeros((5, 11, 1))})
+
+
+@pytest.mark.parametrize("stage", ["a/b", "..", "é", "a b"])
+def test_a_stage_can_be_part_of_a_file_name(stage):
+    with pytest.raises(NmbenchError, match="a stage is named by letters, digits, '_' and '-', not "):
+        Phase(steps=1, stage=stage)

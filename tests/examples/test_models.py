@@ -73,7 +73,7 @@ def test_a_model_trains_tunes_logs_and_is_reproduced(nmbench, tmp_path, model, f
     code, _, err = nmbench("run", *argv, "--seeds=1", "--steps=10", "--tune", "--log=tensorboard")
     assert code == 0 and "chosen" in err, err
     (row,) = csv_files.read_csv(tmp_path / "r" / "results.csv")
-    assert row["status"] == "ok" and row["tuning_trials"] == 15
+    assert row["status"] == "ok" and row["tuning_trials"] >= 50
     assert list((tmp_path / "r" / "logs").glob("**/events*"))
     stored = safetensors.numpy.load_file(tmp_path / "r" / "runs" / row["run_id"] / "params.safetensors")
     assert sum(a.size for a in stored.values()) == row["params_actual"]

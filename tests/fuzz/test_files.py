@@ -15,6 +15,7 @@ from nmbench.results.store import Store
 from nmbench.training import parameter_files
 from support import mangled
 from support.guard import FEW, cases, fuzz
+from support.rows import make_tuning_record
 
 SHAPE = (5, 12, 1)  # [T, B, O] of the toy task
 
@@ -171,14 +172,7 @@ def mine(spec, N: int):
     "y = B u"
     return lambda key: {"B": jnp.ones((1, N))}, lambda params, inputs: inputs["sensory"] * params["B"][:, :1]
 """
-RECORD = {
-    "grid": [0.001, 0.01],
-    "seeds": [1000, 1001],
-    "chosen": 0.01,
-    "mean_validation_loss": [0.5, None],
-    "criterion": "lowest",
-    "validation_losses": [[0.5, 0.5], [None, None]],
-}
+RECORD = make_tuning_record({0.001: [0.5, 0.5], 0.01: [None, 0.1]}, model="mine", task="toy")
 
 
 @st.composite
@@ -216,11 +210,11 @@ def test_tuning_records_of_a_results_folder(guard, count):
     request = Request(model="rnn", task="toy", hparams={"N": "4"}, allow_budget_miss=True)
     experiment, store = resolution.resolve(request), Store(guard.given / "tuned")
     name = tuning.name_of(experiment)
-    store.save_tuning(name, RECORD)
-    assert guard.answers(tuning.stored, experiment, store).value == 0.01
+    store.save_tuning(name, {**RECORD, "model": "rnn"})
+    assert guard.answers(tuning.stored, experiment, store).value == 0.001
 
     def check(data):
-        (store.tuning / f"{name}.json").write_bytes(data)
+        (store.tuning / f"{name}.json").write_bytes(data.replace(b'"mine"', b'"rnn"'))
         choice = guard.answers(tuning.stored, experiment, store)
         if choice is not None and not isinstance(choice, str):  # None means that the record is `null`, so tuning would run.
             assert np.isfinite(choice.value) and choice.value > 0

@@ -8,7 +8,7 @@ import pytest
 
 from nmbench.report import leaderboard, leaderboard_csv
 from nmbench.results.overall import overall_rankings
-from support.rows import diverged, make_row, tables_of
+from support.rows import diverged, make_row, tables_of, tuned
 
 A = [1.0, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.875]
 
@@ -113,6 +113,40 @@ def test_csv_has_a_line_per_entry_in_full_precision():
         ("b", "64.0625", "2"),
     ]
     assert lines[0]["scores"] == "t1:500=64.0625; t2:500=64.0625"
+
+
+def test_runs_that_depart_from_their_protocol_have_their_own_tables():
+    made = [row for task in ("t1", "t2") for model in "ab" for row in rows(model, A, task)]
+    made += rows("c", A, "t1", departures="steps 300, not 500; 64-bit floats")
+    recipe = "matched (steps 300, not 500; 64-bit floats)"
+    text = render(made, "terminal")
+    titles = [line for line in text.splitlines() if line.startswith("t1 v1, ")]
+    assert titles == [f"t1 v1, protocol {name}, budget 500: mse (lower is better)" for name in ("matched", recipe)]
+    assert rf"\caption{{t1 v1, protocol {recipe}, budget 500" in render(made, "latex")
+    assert r"\label{tab:t1-matched-steps-300-not-500-64-bit-floats-500}" in render(made, "latex")
+    lines = list(csv.DictReader(io.StringIO(render(made, "csv"))))
+    found = [(line["task"], line["protocol"], line["label"], line["rank"]) for line in lines]
+    assert found == [
+        ("t1", "matched", "a", "1"),
+        ("t1", "matched", "b", "1"),
+        ("t1", recipe, "c", "1"),
+        ("t2", "matched", "a", "1"),
+        ("t2", "matched", "b", "1"),
+    ]
+    (overall,) = overall_rankings(tables_of(made))
+    assert overall.protocol == "matched" and [entry.label for entry in overall.entries] == ["a", "b"]
+    assert overall.left_out == {} and "Overall, protocol matched: mean score over" in text
+
+
+def test_the_wide_table_shows_the_choice_of_the_learning_rate():
+    chosen = tuned({0.003: [5.0, 6.0], 0.01: [1.0, 2.0]})
+    text = render([make_row("nmrnn", s, v, **chosen) for s, v in enumerate(A)] + rows("b", A), "markdown", wide=True)
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert [line[-3:] for line in cells if len(line) == 11 and not line[0].startswith("-")] == [
+        ["learning rate", "tuning runs", "chosen again"],
+        ["0.01", "0", ""],
+        ["0.01", "4", "100%"],
+    ]
 
 
 NAME = r"<script>|\input{x}_&%$#^~*`[b]"

@@ -238,9 +238,32 @@ def test_rows_that_were_evaluated_differently_are_refused(write, field, value):
     assert compare_results([base, other], task="made_up").verdict.tolist() == ["only in A"]
 
 
+SHORT = {"protocol": "matched", "departures": "steps 300, not 500"}
+
+
+def test_a_model_is_compared_across_departures_from_the_protocol(write):
+    """One family of two lines per protocol, so Holm doubles the smaller p: 2 / 12870 for eight and eight seeds."""
+    short = [rows("m", [v + 2 for v in A], **SHORT), rows("n", A)]
+    frame = compare_results([write("a.csv", rows("m", A), rows("n", A)), write("b.csv", *short)])
+    lines = frame.set_index("model_b")
+    assert lines.verdict.to_dict() == {"m": "worse", "n": "cannot tell"} and set(frame.protocol) == {"matched"}
+    assert lines.p["m"] == pytest.approx(2 / 12870) and lines.p_corrected["m"] == pytest.approx(4 / 12870)
+    same = compare_results([write("a.csv", rows("m", A, **SHORT)), write("b.csv", rows("m", A, **SHORT))])
+    assert same.protocol.tolist() == ["matched (steps 300, not 500)"]
+
+
+def test_within_a_file_only_runs_with_the_same_departures_are_compared(write):
+    again = [dict(row, run_id=f"short.{row['run_id']}") for row in rows("n", A, **SHORT)]
+    frame = compare_results(write("a.csv", rows("m", A), rows("o", A), again, rows("p", A, **SHORT)))
+    assert list(zip(frame.protocol, frame.model_a, frame.model_b, strict=True)) == [
+        ("matched", "m", "o"),
+        ("matched (steps 300, not 500)", "n", "p"),
+    ]
+
+
 def test_another_schema_version_is_refused(write):
-    with pytest.raises(NmbenchError, match=r"b.csv, row 1, column 'schema_version': 2 is not 1"):
-        compare_results([write("a.csv", rows("m", A)), write("b.csv", rows("m", A, schema_version=2))])
+    with pytest.raises(NmbenchError, match=r"b.csv, row 1, column 'schema_version': 3 is not 2"):
+        compare_results([write("a.csv", rows("m", A)), write("b.csv", rows("m", A, schema_version=3))])
 
 
 def test_two_results_of_one_seed_are_refused_and_copies_are_not(write, tmp_path):

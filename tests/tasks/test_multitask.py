@@ -121,6 +121,21 @@ def test_metrics_are_reported_per_task(task):
     assert task.primary.name == "percent_correct" and task.primary.threshold == 90.0
 
 
+def test_old_tasks_are_judged_before_retraining(task):
+    """Before retraining, the three old tasks are right and the new one is wrong; after it, it is the other way round."""
+    arrays = task.frozen("test").arrays
+    right, wrong = (trials.response(arrays, trials.theta_out(arrays) + shift) for shift in (0, np.pi))
+    new = (arrays["task"] == trials.MEMORY_ANTI)[None, :, None]
+    before, after = np.where(new, wrong, right), np.where(new, right, wrong)
+    judged = task.evaluate(after, arrays, {"before_retraining": before})
+    values = judged["values"]
+    assert values["percent_correct"] == 100.0 and values["mse"] == 0.0
+    assert judged["conditions"]["percent_correct"] == dict.fromkeys(trials.NAMES, 100.0)
+    assert (values["old_tasks"], values["old_tasks.before_retraining"]) == (0.0, 100.0)
+    assert (values["new_task"], values["new_task.before_retraining"]) == (100.0, 0.0)
+    assert task.evaluate(after, arrays)["values"]["percent_correct"] == 25.0  # without the earlier parameters
+
+
 def test_reference_rows(task):
     arrays = task.frozen("test").arrays
     values = {label: task.evaluate(f(arrays), arrays)["values"] for label, f in task.references.items()}
