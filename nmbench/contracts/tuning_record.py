@@ -115,7 +115,7 @@ def check(record: Any) -> dict[str, Any]:
         raise ValueError(f"'chosen' is {record.get('chosen')!r:.40}, but its losses choose {expected:g} ({RULE})")
     if record.get("failed") != failures(losses):
         raise ValueError(f"'failed' is {record.get('failed')!r:.40}, but its losses give {failures(losses)}"[:200])
-    if not _is_number(record.get("train_s")) or record["train_s"] < 0:
+    if not _is_number(record.get("train_s", 0)) or record.get("train_s", 0) < 0:
         raise ValueError("'train_s' is not a number of seconds")
     if not _is_name(record.get("source", "none")):
         raise ValueError(f"'source' is not a text of 1 to {_LONGEST} characters")

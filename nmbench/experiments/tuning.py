@@ -119,8 +119,8 @@ def tune(
         groups, new = None, _beyond(experiment, found)
         for rate in new:
             say(f"tuning: the {'lowest' if rate < min(found) else 'highest'} learning rate wins, so {rate:g} is tried too")
-    record = summarise(experiment, found)
-    store.save_tuning(name, {**record, "train_s": round(seconds, 1)})
+    record = {**summarise(experiment, found), "train_s": round(seconds, 1)}
+    store.save_tuning(name, record)
     for run in _runs(experiment, sorted(found)):
         checkpoints.discard(_key(name, run))
     return choice(record)

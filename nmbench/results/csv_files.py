@@ -80,7 +80,7 @@ def _checked(path: pathlib.Path, file: io.TextIOBase) -> Iterator[dict[str, Any]
     if missing:
         raise NmbenchError(
             f"{path} is not an nmbench results CSV: {len(missing)} of the schema's {len(COLUMNS)} columns are missing, "
-            f"first {missing[0]!r}"
+            f"first {missing[0]!r}; other versions of nmbench wrote other columns"
         )
     if len(set(columns)) != len(columns):
         raise NmbenchError(f"{path}: a column appears twice in the header")

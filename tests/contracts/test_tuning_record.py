@@ -79,6 +79,7 @@ def test_a_valid_record_is_returned():
     record = make_tuning_record(GOOD)
     assert record["chosen"] == 0.01
     assert tuning_record.check(record) is record
+    assert tuning_record.check({name: value for name, value in record.items() if name != "train_s"})
     assert tuning_record.check(json.loads(json.dumps({**record, "source": "shipped tuning record"})))["grid"] == list(GOOD)
 
 
@@ -149,8 +150,8 @@ def test_a_damaged_record_is_refused_in_a_short_line(changes, message):
     assert message in text and "\n" not in text and len(text) < 300
 
 
-@pytest.mark.parametrize("name", sorted(make_tuning_record(GOOD)))
-def test_every_entry_is_needed(name):
+@pytest.mark.parametrize("name", sorted(make_tuning_record(GOOD).keys() - {"train_s"}))
+def test_every_other_entry_is_needed(name):
     record = make_tuning_record(GOOD)
     del record[name]
     with pytest.raises(ValueError, match=f"'{name}'"):
