@@ -4,4 +4,15 @@ Imports `training`, `results`, `contracts` and `support`, and names no model or 
 modules.
 """
 
-__all__ = ["comparison", "files", "ladder_figures", "leaderboard", "page", "pictures", "tables", "text", "trials"]
+__all__ = [
+    "comparison",
+    "files",
+    "ladder_figures",
+    "leaderboard",
+    "page",
+    "pictures",
+    "tables",
+    "text",
+    "trials",
+    "tuning_figures",
+]

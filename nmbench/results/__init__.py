@@ -18,4 +18,5 @@ __all__ = [
     "significance",
     "statistics",
     "store",
+    "tuned_intervals",
 ]

@@ -53,7 +53,7 @@ def finished_copy(finished, tmp_path):
 
 def test_run_trains_and_records(finished):
     folder, out = finished
-    assert "element_finder v1, protocol matched, given sizes" in out
+    assert "element_finder v1, protocol matched (steps 20, not 20000; learning rate not tuned), given sizes" in out
     assert "(chance (always 0))" in out and "(perfect)" in out
     runs = sorted((folder / "runs").iterdir())
     assert [re.sub(r"[0-9a-f]{12}$", "", p.name) for p in runs] == [

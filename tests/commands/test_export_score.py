@@ -104,7 +104,7 @@ def test_exported_targets_as_predictions_score_the_ceiling(nmbench, exported, tm
     assert (row["value"], row["score"], row["validation_loss"]) == (task.primary.ceiling, 100.0, 0.0)
     assert row["protocol"] == "external" and row["model_origin"] == "external: a test" and row["params_dev"] == 0
     assert row["testset_sha256"] == task.frozen("test").sha256 and row["n_test"] == task.frozen("test").n
-    assert f"{task.name} v1, protocol external, budget {task.default_budget}" in out and "oracle" in out
+    assert f"{task.name} v{task.version}, protocol external, budget {task.default_budget}" in out and "oracle" in out
     # A metric can use only part of the trials, so the other metrics need not be at their ceilings.
     perfect = task.evaluate(targets(task), task.frozen("test").arrays)
     for metric in task.metrics[1:]:

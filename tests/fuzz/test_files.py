@@ -211,7 +211,7 @@ def test_tuning_records_of_a_results_folder(guard, count):
     experiment, store = resolution.resolve(request), Store(guard.given / "tuned")
     name = tuning.name_of(experiment)
     store.save_tuning(name, {**RECORD, "model": "rnn"})
-    assert guard.answers(tuning.stored, experiment, store).value == 0.001
+    assert guard.answers(tuning.stored, experiment, store).value == 0.01
 
     def check(data):
         (store.tuning / f"{name}.json").write_bytes(data.replace(b'"mine"', b'"rnn"'))

@@ -77,5 +77,5 @@ def test_a_table_has_the_wider_interval_and_the_share():
     by = {entry.label: entry for entry in table.entries}
     assert by["nmrnn"].median == statistics.Estimate(1.35, 1.0, 3.9) and by["lstm"].median.high == 1.7
     assert by["nmrnn"].score.low == pytest.approx(2.5)  # 100 (1 - 3.9 / 4)
-    assert by["nmrnn"].chosen_again == draws(AMBIGUOUS).stability and by["lstm"].chosen_again is None
+    assert by["nmrnn"].tuning.stability == draws(AMBIGUOUS).stability and by["lstm"].tuning is None
     assert (by["nmrnn"].tuning_trials, by["lstm"].tuning_trials) == (12, 0)
