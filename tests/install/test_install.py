@@ -103,9 +103,25 @@ def other_python():
     return sys.executable
 
 
-def test_wheel_in_an_empty_folder_with_the_newest_dependencies(checkout, tmp_path):
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "wheels", cwd=checkout)
-    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+@pytest.fixture(scope="module")
+def wheel(checkout, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheels")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, cwd=checkout)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def test_wheel_with_the_lowest_dependencies(wheel, tmp_path):
+    """Every dependency in the lowest version that setup.py allows."""
+    uv = pathlib.Path(sys.executable).parent / "uv"
+    run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "lowest", cwd=tmp_path)
+    python = tmp_path / "lowest" / "bin" / "python"
+    run(uv, "pip", "install", "--quiet", "--resolution=lowest-direct", "--python", python, f"{wheel}[report]", cwd=tmp_path)
+    trains(python, tmp_path)
+    run(python, "-m", "nmbench.leaderboard", "out", "--format=html", "--out=page", cwd=tmp_path)
+
+
+def test_wheel_in_an_empty_folder_with_the_newest_dependencies(wheel, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
     run(other_python(), "-m", "venv", tmp_path / "fresh", cwd=tmp_path)
