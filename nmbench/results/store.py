@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import pathlib
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +24,7 @@ from nmbench.contracts import tuning_record
 from nmbench.contracts.frozen_sets import npz_bytes
 from nmbench.results import csv_files, schema
 from nmbench.support import files
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, printable
 
 _OLD = "-old"
 ROW, PARAMS, PER_TRIAL, CURVE = "row.json", "params.safetensors", "per_trial.npz", "curve.csv"
@@ -142,7 +144,23 @@ class Store:
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of all run folders in order of run id; raises `NmbenchError` if one is invalid."""
-        return [row for folder in self.folders() if (row := self.read_run(folder)) is not None]
+        return list(self.iterate())
+
+    def iterate(self) -> Iterator[dict[str, Any]]:
+        """Like `rows`, one row at a time. Copies of a run folder are left out, and a line on stderr names each of them."""
+        others: dict[str, pathlib.Path] = {}  # run folders that are not named by their run id
+        for folder in self.folders():
+            row = self.read_run(folder)
+            if row is None:
+                continue
+            run_id = row["run_id"]
+            if folder.name != run_id:
+                named = self.runs / run_id
+                kept = named if (named / ROW).is_file() else others.setdefault(run_id, folder)
+                if kept != folder:
+                    _say_copy(folder, kept)
+                    continue
+            yield row
 
     def read_run(self, folder: pathlib.Path) -> dict[str, Any] | None:
         """Row of a run folder; None if the folder no longer exists.
@@ -247,9 +265,12 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     tables = [] if folders else sorted(path.glob("*.csv"))
     if not folders and not tables:
         raise NmbenchError(f"{path} has no runs and no CSV; train models with python -m nmbench.run --results_dir={path}")
-    for folder in folders:
-        row = Store(path).read_run(folder)
-        if row is not None:
-            yield row
+    yield from Store(path).iterate()
     for table in tables:
         yield from csv_files.iterate_csv(table)
+
+
+@functools.cache  # a command may read a results folder more than once
+def _say_copy(copy: pathlib.Path, kept: pathlib.Path) -> None:
+    line = f"nmbench: {copy} and {kept} hold the same run; only {kept.name} counts, so remove the other from {kept.parent}"
+    print(printable(line), file=sys.stderr)

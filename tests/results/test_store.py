@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -130,3 +131,17 @@ def test_a_row_nested_too_deeply_is_refused(tmp_path):
     (tmp_path / "tuning").mkdir()
     (tmp_path / "tuning" / "x.json").write_text("[" * 100_000)
     assert Store(tmp_path).load_tuning("x") is None
+
+
+def test_of_copies_of_a_run_folder_the_one_named_by_the_run_id_counts(folder, capsys):
+    write(folder, 0)
+    for name, origin in (("a copy of r0", "r0"), ("r0.bak", "r0"), ("x", "r1"), ("y", "r1")):
+        shutil.copytree(folder / "runs" / "r0", folder / "runs" / name)
+        row = make_row(run_id=origin, seed=int(origin[1]), value=3.0)
+        (folder / "runs" / name / "row.json").write_text(json.dumps(row))
+    assert [(row["run_id"], row["value"]) for row in Store(folder).collect()] == [("r0", 1.0), ("r1", 3.0)]
+    assert len(store.read(str(folder))) == len(store.read(str(folder / "results.csv"))) == 2
+    lines = capsys.readouterr().err.splitlines()
+    pairs = (("a copy of r0", "r0"), ("r0.bak", "r0"), ("y", "x"))
+    for line, (copy, kept) in zip(lines, pairs, strict=True):
+        assert f"{copy} and {folder}/runs/{kept} hold the same run; only {kept} counts" in line
