@@ -27,17 +27,17 @@ def load_params(path: pathlib.Path, like: Any) -> Any:
     """Read a file written by `save_params` into the structure of `like` (arrays or `ShapeDtypeStruct`s).
 
     Raises:
-      NmbenchError: the file cannot be read, or its names or shapes differ from those of `like`.
+      NmbenchError: the file cannot be read, or its names, shapes or types differ from those of `like`.
     """
     try:
         tensors = safetensors.numpy.load_file(str(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
         raise NmbenchError(f"cannot read parameters from {path}: {error}") from error
-    wanted = {name: tuple(leaf.shape) for name, leaf in flatten(like).items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wanted, found = ({n: f"{a.dtype} {tuple(a.shape)}" for n, a in leaves.items()} for leaves in (flatten(like), tensors))
     if wanted != found:
-        different = sorted(set(wanted.items()) ^ set(found.items()))
-        raise NmbenchError(f"{path} does not hold this model's parameters; differing: {different[:4]}")
+        names = [name for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
+        first = "; ".join(f"{n}: {found.get(n, 'missing')}, should be {wanted.get(n, 'absent')}" for n in names[:3])
+        raise NmbenchError(f"{path} does not hold this model's parameters ({first})")
     return unflatten(like, tensors)
 
 
