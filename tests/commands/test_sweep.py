@@ -106,6 +106,8 @@ def test_flags_of_the_command_line_take_precedence_over_a_file(nmbench, tmp_path
     [
         ("s.toml", "modles = 'rnn'", "s.toml: unknown key 'modles'; did you mean 'models'?"),
         ("s.yaml", "sweep: other.yaml", "s.yaml: unknown key 'sweep'"),
+        ("s.toml", "plugin = 'mine.py'", "s.toml: a file cannot name plugins, which are code; pass --plugin"),
+        ("s.yaml", "plugin: [mine.py]", "s.yaml: a file cannot name plugins, which are code; pass --plugin"),
         ("s.toml", "models = ", "cannot read --sweep=s.toml"),
         ("s.yaml", "models: [rnn", "cannot read --sweep=s.yaml"),
         ("s.yaml", "models: !!python/object/apply:os.getcwd []", "cannot read --sweep=s.yaml"),
