@@ -55,7 +55,7 @@ def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
         raise NmbenchError(f"--tolerance must be 0 or more, got {tolerance}")
     if FLAGS.out is not None and not train:
         raise NmbenchError("--out is for --from=training; --from=params creates no new run")
-    devices.prepare(FLAGS.devices)
+    devices.start(FLAGS.devices)
     plugins.load_all(FLAGS.plugin)
 
     import jax

@@ -79,7 +79,7 @@ def _run(watch: interrupts.SignalWatch) -> int:
     logged = loggers.parse(FLAGS.log)
     if not 0 <= FLAGS.checkpoint_minutes < float("inf"):
         raise NmbenchError(f"--checkpoint_minutes must be 0 or more, got {FLAGS.checkpoint_minutes}")
-    devices.prepare(FLAGS.devices)
+    devices.start(FLAGS.devices)
     plugins.load_all(FLAGS.plugin)
 
     from nmbench.experiments import resolution, running, tuning

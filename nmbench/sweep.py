@@ -77,7 +77,7 @@ def _sweep() -> int:
     if FLAGS.sweep is not None:
         configfile.apply(FLAGS.sweep, FLAGS, sorted(set(FLAGS) - {"sweep", "plugin", "help"}))
     _check_flags()
-    devices.prepare(1)
+    devices.start(1)
     plugins.load_all(FLAGS.plugin)
     request, executor, local = make_request(), make_executor(), FLAGS.executor == "local"
     executor.check()
