@@ -74,7 +74,7 @@ class Store:
         Only the run id and the status are checked. This is ten times faster than the full check of `rows`.
         """
         try:
-            row = json.loads((self.runs / run_id / ROW).read_bytes())
+            row = json.loads(files.read(self.runs / run_id / ROW))
         except (OSError, ValueError, RecursionError):
             return None
         valid = isinstance(row, dict) and row.get("run_id") == run_id and row.get("status") in schema.STATUSES
@@ -197,14 +197,14 @@ class Store:
     def load_tuning(self, name: str) -> dict[str, Any] | None:
         """The tuning record of this name; None if there is none or it is invalid."""
         try:
-            return tuning_record.check(json.loads((self.tuning / f"{name}.json").read_text(encoding="utf-8")))
+            return tuning_record.check(json.loads(files.read(self.tuning / f"{name}.json").decode()))
         except (OSError, ValueError, RecursionError):
             return None
 
     def _read(self, folder: pathlib.Path) -> dict[str, Any]:
         path = folder / ROW
         try:
-            row = json.loads(path.read_text(encoding="utf-8"))
+            row = json.loads(files.read(path).decode())
         except (OSError, ValueError, RecursionError) as error:
             raise NmbenchError(f"cannot read {path}: {error}") from error
         if not isinstance(row, dict):

@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import flags
 
+from nmbench.support import files
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 LARGEST_BYTES = 1 << 20
@@ -54,6 +55,7 @@ def read(path_text: str) -> dict[str, Any]:
     if path.suffix not in (".toml", ".yaml", ".yml"):
         raise NmbenchError(f"--sweep={path_text}: a sweep is a .toml, .yaml or .yml file")
     try:
+        files.check_regular(path)
         with open(path, "rb") as file:
             data = file.read(LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:

@@ -30,6 +30,7 @@ def load_params(path: pathlib.Path, like: Any) -> Any:
       NmbenchError: the file cannot be read, or its names, shapes or types differ from those of `like`.
     """
     try:
+        files.check_regular(path)
         tensors = safetensors.numpy.load_file(str(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
         raise NmbenchError(f"cannot read parameters from {path}: {error}") from error
@@ -55,6 +56,7 @@ def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, An
       NmbenchError: the file cannot be read, or `save_arrays` did not write it.
     """
     try:
+        files.check_regular(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
             facts = json.loads((file.metadata() or {})["facts"])
