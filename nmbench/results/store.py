@@ -44,14 +44,19 @@ class Store:
         self.tuning = self.root / "tuning"
         self.checkpoints = self.root / "checkpoints"
         self.csv = self.root / "results.csv"
+        self.lock = self.root / ".lock"
 
     def prepare(self) -> None:
         """Create the folders, check that they can be written, and remove temporary files of killed processes.
 
         Raises:
-          NmbenchError: the folders cannot be written. Folders created here are removed again.
+          NmbenchError: the folders cannot be written (those created here are removed again), or a folder has the name of the
+            CSV or of its lock.
         """
         made: list[pathlib.Path] = []
+        for path in (self.csv, self.lock):
+            if path.is_dir():
+                raise NmbenchError(f"{path} is a folder, but nmbench writes a file of this name; move the folder away")
         try:
             made += [p for p in (self.root, *self.root.parents) if not p.exists()]
             self.runs.mkdir(parents=True, exist_ok=True)
@@ -135,7 +140,7 @@ class Store:
           NmbenchError: a run folder has an invalid row, or the CSV cannot be written.
         """
         try:
-            with files.locked(self.root / ".lock"):
+            with files.locked(self.lock):
                 rows = self.rows()
                 files.replace(self.csv, csv_files.to_csv(rows).encode())
         except OSError as error:

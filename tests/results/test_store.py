@@ -95,6 +95,13 @@ def test_a_folder_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("name", ["results.csv", ".lock"])
+def test_a_folder_in_the_place_of_a_file_is_found_before_training(folder, name):
+    (folder / name).mkdir()
+    with pytest.raises(NmbenchError, match=f"{name} is a folder, but nmbench writes a file of this name"):
+        Store(folder).prepare()
+
+
 def test_preparing_leaves_no_temporary_file(folder):
     Store(folder).prepare()
     assert [p.name for p in folder.iterdir()] == ["runs"]
