@@ -121,7 +121,7 @@ def wheel(checkout, tmp_path_factory):
 
 
 def test_wheel_with_the_lowest_dependencies(wheel, tmp_path):
-    """Every dependency in the lowest version that setup.py allows."""
+    """Every dependency in the lowest version that pyproject.toml allows."""
     uv = pathlib.Path(sys.executable).parent / "uv"
     run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "lowest", cwd=tmp_path)
     python = tmp_path / "lowest" / "bin" / "python"
