@@ -55,7 +55,7 @@ class Store:
         """
         made: list[pathlib.Path] = []
         for path in (self.csv, self.lock):
-            if path.is_dir():
+            if os.path.isdir(path):  # not `path.is_dir()`, which raises for too long a name
                 raise NmbenchError(f"{path} is a folder, but nmbench writes a file of this name; move the folder away")
         try:
             made += [p for p in (self.root, *self.root.parents) if not p.exists()]
