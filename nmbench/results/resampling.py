@@ -21,6 +21,7 @@ RESAMPLES = 2000
 # 4e-5, small enough for a table of 50 models (1,225 pairs).
 ARRANGEMENTS = 49_999
 _AT_ONCE = 4_000_000  # most numbers in memory at once
+_MOST_KEPT = 32_000_000  # most booleans of random divisions that are kept for the next pairs of the same sizes
 # Sums of the same terms in a different order agree up to this fraction of the sum of their magnitudes.
 _ROUNDING = 1e-12
 
@@ -123,21 +124,22 @@ def _all_divisions(a: int, b: int) -> np.ndarray:
 
 def _random_divisions(a: int, b: int, stream: int = 0) -> Iterator[np.ndarray]:
     """`ARRANGEMENTS` random divisions, in blocks that fit into memory. Streams are independent."""
-    if ARRANGEMENTS * (a + b) <= _AT_ONCE:
-        yield _cached_divisions(a, b, stream)
+    step = max(1, _AT_ONCE // (a + b))
+    if ARRANGEMENTS * (a + b) <= _MOST_KEPT:
+        rows = _kept_divisions(a, b, stream)
+        yield from (rows[start : start + step].astype(float) for start in range(0, ARRANGEMENTS, step))
         return
     random = np.random.default_rng([2, a, b, stream])
-    step = max(1, _AT_ONCE // (a + b))
     for start in range(0, ARRANGEMENTS, step):
-        yield _draw(random, min(step, ARRANGEMENTS - start), a, b)
+        yield _draw(random, min(step, ARRANGEMENTS - start), a, b).astype(float)
 
 
 @functools.lru_cache(maxsize=4)
-def _cached_divisions(a: int, b: int, stream: int) -> np.ndarray:
+def _kept_divisions(a: int, b: int, stream: int) -> np.ndarray:
     return _draw(np.random.default_rng([2, a, b, stream]), ARRANGEMENTS, a, b)
 
 
 def _draw(random: np.random.Generator, count: int, a: int, b: int) -> np.ndarray:
-    rows = np.zeros((count, a + b))
-    rows[:, :a] = 1.0
+    rows = np.zeros((count, a + b), bool)
+    rows[:, :a] = True
     return random.permuted(rows, axis=1)

@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_one_line(tmp_path, cut_short, ho
 
 @pytest.mark.slow
 def test_interrupted_tuning_resumes(tmp_path):
-    tune = (*BASE[:-1], "--steps=1000", "--seeds=1", "--tune", "--checkpoint_minutes=0")
+    tune = (*BASE[:-1], "--steps=500", "--seeds=1", "--tune", "--checkpoint_minutes=0")
     assert finish(start(*tune, "--results_dir=whole", cwd=tmp_path))[0] == 0
     process = start(*tune, "--results_dir=out", cwd=tmp_path)
     wait_for_checkpoint(process, tmp_path / "out")
