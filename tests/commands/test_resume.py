@@ -167,7 +167,8 @@ def test_interrupted_tuning_resumes(tmp_path):
 WRITER = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[2])
-from support.rows import make_row
+from support.rows import make_row, whole_config
+import json
 import numpy as np
 from nmbench.training import parameter_files
 from nmbench.results.store import Store
@@ -178,6 +179,7 @@ params = {"m": {"w": np.arange(30000.0)}}
 for seed in range(1 << 20):
     # Every run is written, replaced by itself, and collected.
     row = make_row(seed=seed % 7, run_id=f"r{seed % 7}")
+    row["config_json"] = json.dumps(whole_config(row))
     save = lambda path: parameter_files.save_params(path, params)
     store.write(row, save, {"mse": np.arange(5000.0)}, [(1, 2.0, 3.0)] * 500, ("step", "train_loss", "validation_loss"))
     store.collect()
