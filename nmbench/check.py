@@ -31,7 +31,7 @@ def main() -> int:
         raise NmbenchError(
             "name what to check: --model=NAME, --task=NAME, or --plugin=FILE.py for everything that it registers"
         )
-    devices.prepare(1)
+    devices.start(1)
     before = {entry.name for registry in (BASELINES, TASKS) for entry in registry.entries()}
     plugins.load_all(FLAGS.plugin)
     new = lambda registry: [entry.name for entry in registry.entries() if entry.name not in before]

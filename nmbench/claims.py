@@ -40,7 +40,7 @@ def main(paths: list[str]) -> int:
 
     from nmbench.support import devices
 
-    devices.prepare(1)
+    devices.start(1)
 
     from nmbench.paper.ledger import page, publication
     from nmbench.paper.ledger.evidence import Evidence

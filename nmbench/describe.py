@@ -12,7 +12,7 @@ import pathlib
 
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.support import cli
+from nmbench.support import cli, devices
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("plugin")
@@ -20,6 +20,7 @@ cli.string(FLAGS, "plot", None, "plot test trials into this .png, .svg or .pdf f
 
 
 def main(names: list[str]) -> int:
+    devices.check()
     plugins.load_all(FLAGS.plugin)
     registered = [e.name for r in (TASKS, BASELINES) for e in r.entries()]
     if not names:

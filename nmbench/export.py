@@ -27,7 +27,7 @@ def main() -> int:
     task = cli.required(FLAGS, "task")
     if not FLAGS.out:
         raise NmbenchError("--out is missing; give --out=FOLDER, a new folder")
-    devices.prepare(1)
+    devices.start(1)
     plugins.load_all(FLAGS.plugin)
 
     from nmbench.contracts.catalog import TASKS

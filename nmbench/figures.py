@@ -33,7 +33,7 @@ def main() -> int:
     if not FLAGS.out:
         raise NmbenchError("--out is missing; give --out=FOLDER")
     with interrupts.watch_signals() as watch:
-        devices.prepare(None)
+        devices.start()
 
         from nmbench.paper.figures import drawing, gallery
         from nmbench.paper.runs import Recipe

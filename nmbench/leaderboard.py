@@ -138,7 +138,7 @@ def write_page(paths: list[str]) -> int:
     page.check_libraries()
     folder = page.check_out(FLAGS.out)
     pictures = _check_pictures()
-    devices.prepare(1)
+    devices.start(1)
     plugins.load_all(FLAGS.plugin)
     tables = ranking.rank_tables(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
     ladders = _ladders(tables)

@@ -55,7 +55,7 @@ def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
         raise NmbenchError(f"--tolerance must be 0 or more, got {tolerance}")
     if FLAGS.out is not None and not train:
         raise NmbenchError("--out is for --from=training; --from=params creates no new run")
-    devices.prepare(FLAGS.devices)
+    devices.start(FLAGS.devices)
     plugins.load_all(FLAGS.plugin)
 
     import jax
@@ -69,18 +69,16 @@ def _reproduce(operands: list[str], watch: interrupts.SignalWatch) -> int:
     with one_line(f"the row's random number generator {row['prng_impl']!r} is not available here"):
         jax.config.update("jax_default_prng_impl", row["prng_impl"])
     run = loading.load_row(row, folder)
-    print(f"{run.run_id}, made {row['started_utc']}: {command_of(configuration, plugins=FLAGS.plugin)}")
-    for remark in run.remarks:
-        print(f"nmbench.reproduce: {remark}", file=sys.stderr)
     differs = reproduction.surroundings(row)
     if row["status"] not in ("ok", "diverged"):
         raise NmbenchError(f"{row['run_id']} has status {row['status']!r}, so there is no value to reproduce")
-    if train:
-        now = _train(run.experiment, row["seed"], watch)
-    elif row["status"] != "ok":
+    if row["status"] != "ok" and not train:
         raise NmbenchError(f"{row['run_id']} diverged, so it has no value to compare with")
-    else:
-        now = run.score()
+    for remark in run.remarks:
+        print(f"nmbench.reproduce: {remark}", file=sys.stderr)
+    scored = None if train else run.score()
+    print(f"{run.run_id}, made {row['started_utc']}: {command_of(configuration, plugins=FLAGS.plugin)}", flush=True)
+    now = _train(run.experiment, row["seed"], watch) if train else scored
     if tolerance is None:
         tolerance = reproduction.tolerance(train, bool(differs))
     result = reproduction.Reproduction(row["value"], now, tolerance)

@@ -36,7 +36,7 @@ cli.string(
     None,
     "training protocol, such as matched or paper; default: the first that `nmbench describe TASK` lists",
 )
-cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1)
+cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1, upper=cli.MOST_SEEDS)
 cli.integer(FLAGS, "first_seed", 0, "first seed")
 cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
 cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
@@ -79,7 +79,7 @@ def _run(watch: interrupts.SignalWatch) -> int:
     logged = loggers.parse(FLAGS.log)
     if not 0 <= FLAGS.checkpoint_minutes < float("inf"):
         raise NmbenchError(f"--checkpoint_minutes must be 0 or more, got {FLAGS.checkpoint_minutes}")
-    devices.prepare(FLAGS.devices)
+    devices.start(FLAGS.devices)
     plugins.load_all(FLAGS.plugin)
 
     from nmbench.experiments import resolution, running, tuning

@@ -33,7 +33,7 @@ def main() -> int:
     predictions = _given("predictions", "FILE.npz, your predictions on the test set")
     model = _given("model", "NAME, a name for your model")
     params = _given("params", "N, its number of learned parameters")
-    devices.prepare(1)
+    devices.start(1)
     plugins.load_all(FLAGS.plugin)
 
     from nmbench.exchange import external_rows

@@ -8,8 +8,9 @@ crashes, is killed or exceeds its time limit, its runs become rows with status f
 --retry_failed trains such runs again. The output of each experiment is in logs/sweep/ of the results folder.
 
 With --shard=i/n, n independent calls divide the work, on any machines that share the folder. --sweep=FILE.toml (or .yaml)
-names a file with flags; flags of the command line take precedence. With --executor=slurm every experiment is a job of an
-array. Ctrl-C then stops monitoring; jobs continue, and the same command monitors them again (scancel ends them).
+names a file with flags other than --plugin; flags of the command line take precedence. With --executor=slurm every
+experiment is a job of an array. Ctrl-C then stops monitoring; jobs continue, and the same command monitors them again
+(scancel ends them).
 
 Exit code 0: no failures; 1: a run failed, timed out or diverged; 2: bad input; 130 and 143: stopped by a signal.
 """
@@ -37,7 +38,7 @@ cli.string(
 cli.string(
     FLAGS, "protocols", "default", "training protocols, separated by commas; 'default' means the first protocol of each task"
 )
-cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1)
+cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1, upper=cli.MOST_SEEDS)
 cli.integer(FLAGS, "first_seed", 0, "first seed")
 cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
 cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
@@ -74,9 +75,9 @@ def _sweep() -> int:
     from nmbench.sweeps import configfile, plan
 
     if FLAGS.sweep is not None:
-        configfile.apply(FLAGS.sweep, FLAGS, sorted(set(FLAGS) - {"sweep", "help"}))
+        configfile.apply(FLAGS.sweep, FLAGS, sorted(set(FLAGS) - {"sweep", "plugin", "help"}))
     _check_flags()
-    devices.prepare(1)
+    devices.start(1)
     plugins.load_all(FLAGS.plugin)
     request, executor, local = make_request(), make_executor(), FLAGS.executor == "local"
     executor.check()

@@ -21,7 +21,7 @@ import pathlib
 import sys
 
 from nmbench.contracts import plugins
-from nmbench.support import cli
+from nmbench.support import cli, devices
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("results_dir", "plugin")
@@ -42,6 +42,7 @@ def main() -> int:
         from nmbench.report.trials import check_picture
 
         check_picture(path)
+    devices.check()
     plugins.load_all(FLAGS.plugin)
     from nmbench.paper.theory import report
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from nmbench.support import cli
 from nmbench.support.errors import NmbenchError
 
@@ -13,10 +16,33 @@ def main(paths: list[str]) -> int:
 
     if not paths:
         raise NmbenchError("name at least one results CSV or results folder")
-    counts = [(path, len(store.read(path))) for path in paths]
+    counts = []
+    for path in paths:
+        rows = store.read(path)
+        for row in rows:
+            check_configuration(path, row)
+        counts.append((path, len(rows)))
     for path, n in counts:
         print(f"{path}: {n} valid row{'' if n == 1 else 's'}")
     return 0
+
+
+def check_configuration(path: str, row: Mapping[str, Any]) -> None:
+    """Raise `NmbenchError` unless the configuration of a row is complete. A model trained elsewhere has none."""
+    from nmbench.contracts.catalog import BASELINES
+    from nmbench.experiments.configuration import Configuration
+    from nmbench.results.schema import EXTERNAL
+
+    if row["protocol"] == EXTERNAL:
+        return
+    where = f"{path}, run {row['run_id']}, column 'config_json'"
+    try:
+        configuration = Configuration.from_json(row["config_json"])
+    except NmbenchError as error:
+        raise NmbenchError(f"{where}: {error}") from None
+    free = BASELINES.get(configuration.model).free_size if configuration.model in BASELINES else None
+    if free is not None and free not in configuration.hparams:
+        raise NmbenchError(f"{where}: 'hparams.{free}', the size of {configuration.model}, is missing")
 
 
 if __name__ == "__main__":

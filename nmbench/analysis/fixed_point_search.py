@@ -9,7 +9,6 @@ the Jacobian of F classify the points.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -80,7 +79,7 @@ def fixed_points(
     given = tree.map_structure(np.shape, constant_input)
     if given != wanted:
         raise NmbenchError(f"the constant input has shapes {given}, but the spec of the network has {wanted}")
-    with _x64():
+    with jax.enable_x64(True):
         params = floats(network.params)
         column = floats(tree.map_structure(lambda a: np.asarray(a)[None, None], constant_input))
         carried = jax.jit(network.with_module(unroll.core_states))(params, floats(trials(network, inputs)))
@@ -135,7 +134,7 @@ def find_fixed_points(
         raise NmbenchError(f"starts must be finite and of shape [n, S]; got {starts.shape}")
     if not min(fixed_speed, slow_speed, apart) > 0 or not 0 <= marginal < 1 or iterations < 1:
         raise NmbenchError("fixed_speed, slow_speed and apart must be positive, marginal in [0, 1), iterations at least 1")
-    with _x64():
+    with jax.enable_x64(True):
         size = starts.shape[1]
         measure = jnp.eye(size) if units is None else jnp.asarray(units, jnp.float64)
         jacobian = jax.jacrev(step)
@@ -189,10 +188,3 @@ def _kind(moduli: np.ndarray, marginal: float) -> str:
     if above.any():
         return "saddle"
     return "stable" if below.all() else "marginal"
-
-
-def _x64() -> Any:
-    """Context manager that enables float64 in JAX."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    return importlib.import_module("jax.experimental").enable_x64(True)  # its module before JAX 0.8

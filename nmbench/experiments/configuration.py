@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +30,8 @@ FINGERPRINTS = (
     "jax_settings",
 )
 LARGEST_SEED = (1 << 31) - 1
+# Larger integers overflow in JAX and in sizes.
+LARGEST_INTEGER = (1 << 63) - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -209,19 +210,25 @@ def _check(entries: Mapping[str, Any]) -> None:
     if "predictions_sha256" in entries and "protocol" not in entries:
         raise NmbenchError("this row belongs to a model trained elsewhere: its configuration does not say how to train it")
 
-    def fail(name: str) -> None:
-        raise NmbenchError(f"config_json is not the configuration of a run: {name!r} is {str(entries.get(name))[:40]!r}")
+    def fail(name: str, found: Any = None) -> None:
+        found = entries.get(name) if found is None else found
+        what = f"is {str(found)[:40]!r}" if found is not None or name in entries else "is missing"
+        raise NmbenchError(f"config_json is not the configuration of a run: {name!r} {what}")
 
     for name, kind in _TYPES.items():
         value = entries.get(name)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             fail(name)
-    if entries.get("budget") is not None and not _positive(entries["budget"]):
+    if "budget" not in entries or not (entries["budget"] is None or _positive(entries["budget"])):
         fail("budget")
     if not isinstance(entries.get("remat", False), bool):
         fail("remat")
     if not isinstance(entries.get("jax_settings", {}), dict):
         fail("jax_settings")
+    if not entries["hparams"] or not all(
+        isinstance(value, bool | int | float | str) for value in entries["hparams"].values()
+    ):
+        fail("hparams")
     phases = entries["protocol"].get("phases")
     if not isinstance(entries["protocol"].get("name"), str) or not isinstance(phases, list) or not phases:
         fail("protocol")
@@ -231,8 +238,12 @@ def _check(entries: Mapping[str, Any]) -> None:
         schema.canonical_json(entries)
     except (ValueError, RecursionError):
         raise NmbenchError("config_json is not the configuration of a run: it holds a number that is not finite") from None
-    rate = entries["learning_rate"]
-    if not (rate > 0 and rate <= schema.LARGEST_FLOAT and math.isfinite(rate)):
+    for name, value in flatten(entries).items():
+        if isinstance(value, int | float) and abs(value) > (
+            LARGEST_INTEGER if isinstance(value, int) else schema.LARGEST_FLOAT
+        ):
+            fail(name, value)
+    if not entries["learning_rate"] > 0:
         fail("learning_rate")
     for name in ("seed", "data_seed"):
         if not 0 <= entries[name] <= LARGEST_SEED:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nmbench.results.schema import COLUMNS, METRIC_PREFIX, check_row
+from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 
@@ -55,6 +56,7 @@ def read_csv(path: pathlib.Path) -> list[dict[str, Any]]:
 def iterate_csv(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Like `read_csv`, one row at a time, because a list of all rows takes several times the size of the file in memory."""
     try:
+        files.check_regular(path)
         with open(path, encoding="utf-8") as file:
             yield from _checked(path, file)
     except (OSError, UnicodeDecodeError) as error:

@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 
 from nmbench.results.store import CURVE
+from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 _COLUMNS = ["step", "train_loss", "validation_loss"]
@@ -26,6 +27,7 @@ def read_curve(folder: pathlib.Path) -> np.ndarray:
     """
     path = folder / CURVE
     try:
+        files.check_regular(path)
         with open(path, encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file))
         points = [[float(value) for value in line] for line in lines[1:]]

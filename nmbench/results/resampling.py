@@ -20,7 +20,9 @@ RESAMPLES = 2000
 # Most arrangements of a permutation test; if there are more, this number of random ones is drawn. The smallest p is then
 # 4e-5, small enough for a table of 50 models (1,225 pairs).
 ARRANGEMENTS = 49_999
+STRATIFIED = 9_999  # random arrangements of the test over several tables; the smallest p is 2e-4, enough for 20 models
 _AT_ONCE = 4_000_000  # most numbers in memory at once
+_MOST_KEPT = 32_000_000  # most booleans of random divisions that are kept for the next pairs of the same sizes
 # Sums of the same terms in a different order agree up to this fraction of the sum of their magnitudes.
 _ROUNDING = 1e-12
 
@@ -75,14 +77,15 @@ def stratified_p(strata: Sequence[tuple[np.ndarray, np.ndarray]], weights: Seque
       strata: pairs `a [S_i]`, `b [R_i]`; at least one value each.
       weights: one per stratum.
     """
-    total, observed, slack = np.zeros(ARRANGEMENTS), 0.0, 0.0
+    total, observed, slack = np.zeros(STRATIFIED), 0.0, 0.0
     for stream, ((a, b), weight) in enumerate(zip(strata, weights, strict=True)):
         values = np.concatenate([a, b])
         values = np.sort(values - values.mean())
         # With centred values, mean(b) - mean(a) is the sum over a times a constant.
         factor = -weight * (1 / len(a) + 1 / len(b))
-        sums = [rows @ values for rows in _random_divisions(len(a), len(b), stream)]
-        total += factor * np.concatenate(sums)
+        # Another order of the divisions in every stratum, so that the strata are exchanged independently.
+        order = np.random.default_rng([5, stream]).permutation(STRATIFIED)
+        total += factor * (_stratified_divisions(len(a), len(b)) @ values)[order]
         observed += weight * float(np.mean(b) - np.mean(a))
         slack += _ROUNDING * abs(factor) * float(np.abs(values).sum())
     return float(_tails([total[:, None]], np.array([observed]), np.array([slack]), False)[0])
@@ -114,6 +117,11 @@ def _divisions(a: int, b: int) -> Iterator[np.ndarray]:
 
 
 @functools.lru_cache(maxsize=4)
+def _stratified_divisions(a: int, b: int) -> np.ndarray:
+    return _draw(np.random.default_rng([4, a, b]), STRATIFIED, a, b).astype(float)
+
+
+@functools.lru_cache(maxsize=4)
 def _all_divisions(a: int, b: int) -> np.ndarray:
     chosen = np.array(list(itertools.combinations(range(a + b), a)))
     rows = np.zeros((len(chosen), a + b))
@@ -121,23 +129,24 @@ def _all_divisions(a: int, b: int) -> np.ndarray:
     return rows
 
 
-def _random_divisions(a: int, b: int, stream: int = 0) -> Iterator[np.ndarray]:
-    """`ARRANGEMENTS` random divisions, in blocks that fit into memory. Streams are independent."""
-    if ARRANGEMENTS * (a + b) <= _AT_ONCE:
-        yield _cached_divisions(a, b, stream)
-        return
-    random = np.random.default_rng([2, a, b, stream])
+def _random_divisions(a: int, b: int) -> Iterator[np.ndarray]:
+    """`ARRANGEMENTS` random divisions, in blocks that fit into memory."""
     step = max(1, _AT_ONCE // (a + b))
+    if ARRANGEMENTS * (a + b) <= _MOST_KEPT:
+        rows = _kept_divisions(a, b)
+        yield from (rows[start : start + step].astype(float) for start in range(0, ARRANGEMENTS, step))
+        return
+    random = np.random.default_rng([2, a, b, 0])
     for start in range(0, ARRANGEMENTS, step):
-        yield _draw(random, min(step, ARRANGEMENTS - start), a, b)
+        yield _draw(random, min(step, ARRANGEMENTS - start), a, b).astype(float)
 
 
 @functools.lru_cache(maxsize=4)
-def _cached_divisions(a: int, b: int, stream: int) -> np.ndarray:
-    return _draw(np.random.default_rng([2, a, b, stream]), ARRANGEMENTS, a, b)
+def _kept_divisions(a: int, b: int) -> np.ndarray:
+    return _draw(np.random.default_rng([2, a, b, 0]), ARRANGEMENTS, a, b)
 
 
 def _draw(random: np.random.Generator, count: int, a: int, b: int) -> np.ndarray:
-    rows = np.zeros((count, a + b))
-    rows[:, :a] = 1.0
+    rows = np.zeros((count, a + b), bool)
+    rows[:, :a] = True
     return random.permuted(rows, axis=1)

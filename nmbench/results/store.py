@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import pathlib
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +24,7 @@ from nmbench.contracts import tuning_record
 from nmbench.contracts.frozen_sets import npz_bytes
 from nmbench.results import csv_files, schema
 from nmbench.support import files
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, printable
 
 _OLD = "-old"
 ROW, PARAMS, PER_TRIAL, CURVE = "row.json", "params.safetensors", "per_trial.npz", "curve.csv"
@@ -47,14 +49,19 @@ class Store:
         self.tuning = self.root / "tuning"
         self.checkpoints = self.root / "checkpoints"
         self.csv = self.root / "results.csv"
+        self.lock = self.root / ".lock"
 
     def prepare(self) -> None:
         """Create the folders, check that they can be written, and remove temporary files of killed processes.
 
         Raises:
-          NmbenchError: the folders cannot be written. Folders created here are removed again.
+          NmbenchError: the folders cannot be written (those created here are removed again), or a folder has the name of the
+            CSV or of its lock.
         """
         made: list[pathlib.Path] = []
+        for path in (self.csv, self.lock):
+            if os.path.isdir(path):  # not `path.is_dir()`, which raises for too long a name
+                raise NmbenchError(f"{path} is a folder, but nmbench writes a file of this name; move the folder away")
         try:
             made += [p for p in (self.root, *self.root.parents) if not p.exists()]
             self.runs.mkdir(parents=True, exist_ok=True)
@@ -77,7 +84,7 @@ class Store:
         Only the run id and the status are checked. This is ten times faster than the full check of `rows`.
         """
         try:
-            row = json.loads((self.runs / run_id / ROW).read_bytes())
+            row = json.loads(files.read(self.runs / run_id / ROW))
         except (OSError, ValueError, RecursionError):
             return None
         valid = isinstance(row, dict) and row.get("run_id") == run_id and row.get("status") in schema.STATUSES
@@ -138,7 +145,7 @@ class Store:
           NmbenchError: a run folder has an invalid row, or the CSV cannot be written.
         """
         try:
-            with files.locked(self.root / ".lock"):
+            with files.locked(self.lock):
                 rows = self.rows()
                 files.replace(self.csv, csv_files.to_csv(rows).encode())
         except OSError as error:
@@ -147,7 +154,23 @@ class Store:
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of all run folders in order of run id; raises `NmbenchError` if one is invalid."""
-        return [row for folder in self.folders() if (row := self.read_run(folder)) is not None]
+        return list(self.iterate())
+
+    def iterate(self) -> Iterator[dict[str, Any]]:
+        """Like `rows`, one row at a time. Copies of a run folder are left out, and a line on stderr names each of them."""
+        others: dict[str, pathlib.Path] = {}  # run folders that are not named by their run id
+        for folder in self.folders():
+            row = self.read_run(folder)
+            if row is None:
+                continue
+            run_id = row["run_id"]
+            if folder.name != run_id:
+                named = self.runs / run_id
+                kept = named if (named / ROW).is_file() else others.setdefault(run_id, folder)
+                if kept != folder:
+                    _say_copy(folder, kept)
+                    continue
+            yield row
 
     def read_run(self, folder: pathlib.Path) -> dict[str, Any] | None:
         """Row of a run folder; None if the folder no longer exists.
@@ -184,14 +207,14 @@ class Store:
     def load_tuning(self, name: str) -> dict[str, Any] | None:
         """The tuning record of this name; None if there is none or it is invalid."""
         try:
-            return tuning_record.check(json.loads((self.tuning / f"{name}.json").read_text(encoding="utf-8")))
+            return tuning_record.check(json.loads(files.read(self.tuning / f"{name}.json").decode()))
         except (OSError, ValueError, RecursionError):
             return None
 
     def _read(self, folder: pathlib.Path) -> dict[str, Any]:
         path = folder / ROW
         try:
-            row = json.loads(path.read_text(encoding="utf-8"))
+            row = json.loads(files.read(path).decode())
         except (OSError, ValueError, RecursionError) as error:
             raise NmbenchError(f"cannot read {path}: {error}") from error
         if not isinstance(row, dict):
@@ -252,9 +275,12 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     tables = [] if folders else sorted(path.glob("*.csv"))
     if not folders and not tables:
         raise NmbenchError(f"{path} has no runs and no CSV; train models with python -m nmbench.run --results_dir={path}")
-    for folder in folders:
-        row = Store(path).read_run(folder)
-        if row is not None:
-            yield row
+    yield from Store(path).iterate()
     for table in tables:
         yield from csv_files.iterate_csv(table)
+
+
+@functools.cache  # a command may read a results folder more than once
+def _say_copy(copy: pathlib.Path, kept: pathlib.Path) -> None:
+    line = f"nmbench: {copy} and {kept} hold the same run; only {kept.name} counts, so remove the other from {kept.parent}"
+    print(printable(line), file=sys.stderr)

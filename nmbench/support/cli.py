@@ -16,6 +16,7 @@ from absl import flags
 from nmbench.support.errors import NmbenchError
 
 LONGEST_FLAG = 100
+MOST_SEEDS = 100_000
 
 _SHARED = {
     "model": "name of a model that `nmbench list` shows",
@@ -41,8 +42,10 @@ def string(values: flags.FlagValues, name: str, default: str | None, help_: str)
     flags.DEFINE_string(name, default, help_, flag_values=values)
 
 
-def integer(values: flags.FlagValues, name: str, default: int | None, help_: str, lower: int | None = 0) -> None:
-    flags.DEFINE_integer(name, default, help_, lower_bound=lower, flag_values=values)
+def integer(
+    values: flags.FlagValues, name: str, default: int | None, help_: str, lower: int = 0, upper: int | None = None
+) -> None:
+    flags.DEFINE_integer(name, default, help_, lower_bound=lower, upper_bound=upper, flag_values=values)
 
 
 def number(values: flags.FlagValues, name: str, default: float | None, help_: str) -> None:
@@ -74,6 +77,9 @@ def call(
     main: Callable[..., int], values: flags.FlagValues, doc: str | None, prog: str, operands: str, argv: list[str]
 ) -> int:
     """As `run`, with explicit arguments; returns the exit code. `operands` names the positional arguments, "" for none."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the shell has closed it, as in `2>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, open as long as the process
     try:
         if any(a in ("--help", "-h", "-help", "--helpshort", "--helpfull") for a in argv):
             print(help_text(values, doc, prog, operands), flush=True)
@@ -87,11 +93,13 @@ def call(
                 values[name].unparse()
             rest = values([prog, *argv])[1:]
         except flags.Error as error:
-            raise NmbenchError(f"{error} (--help lists the flags)") from error
+            text = str(error)
+            text = text if len(text) < 400 else f"{text[:200]} ... {text[-100:]}"
+            raise NmbenchError(f"{text} (--help lists the flags)") from error
         if rest and not operands:
             raise NmbenchError(f"unexpected argument {rest[0]!r}; flags are written --name=value (--help lists them)")
         code = main(rest) if operands else main()
-        sys.stdout.flush()  # so that a closed pipe is noticed here
+        sys.stdout.flush()  # so that a closed pipe and a full disk are noticed here
         return code
     except NmbenchError as error:
         print(f"{prog}: {error}", file=sys.stderr)
@@ -100,8 +108,19 @@ def call(
         print("; ".join([f"{prog}: interrupted", *map(str, error.args[:1])]).removesuffix("; "), file=sys.stderr)
         return getattr(error, "code", 130)
     except BrokenPipeError:  # the reader of the pipe, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        if error.filename is not None:  # an error of a file; one of the output names none
+            raise
+        _discard_output()
+        print(f"{prog}: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _discard_output() -> None:
+    """Otherwise Python would try to write the rest at its end, and fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def help_text(values: flags.FlagValues, doc: str | None, prog: str, operands: str) -> str:

@@ -11,7 +11,7 @@ import pathlib
 import platform
 import sys
 
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, one_line
 
 
 def cores() -> int:
@@ -74,6 +74,33 @@ def prepare(devices: int | None = None) -> None:
             flags = f"{flags} --{name}={value}".strip()
     os.environ["XLA_FLAGS"] = flags
     keep_compiled()
+
+
+def start(devices: int | None = None) -> None:
+    """Call `prepare`, then `check`; raises the errors of both."""
+    prepare(devices)
+    check()
+
+
+def check() -> None:
+    """Import JAX and start its devices, so that an unsuitable setting is named before a model or a task is blamed for it.
+
+    Raises:
+      NmbenchError: JAX refuses a setting of the environment, it finds no device, or nmbench cannot train with a setting.
+    """
+    with one_line("JAX refuses a setting of the environment"):
+        import jax
+    setting = lambda name: getattr(jax.config, f"jax_{name}")  # JAX adds these attributes when it is imported
+    try:
+        jax.devices()
+    except Exception as error:  # JAX raises an AssertionError without a message if there is no GPU
+        wanted = setting("platforms")
+        hint = f"JAX_PLATFORMS={wanted}; unset it, or install JAX for that platform" if wanted else str(error)
+        raise NmbenchError(f"JAX finds no device: {hint}") from error
+    if setting("disable_jit"):
+        raise NmbenchError("JAX_DISABLE_JIT is set, but nmbench needs compiled functions; unset it")
+    if setting("numpy_dtype_promotion") != "standard":
+        raise NmbenchError("JAX_NUMPY_DTYPE_PROMOTION must be standard; unset it")
 
 
 def keep_compiled() -> None:

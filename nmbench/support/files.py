@@ -11,8 +11,12 @@ import os
 import pathlib
 import platform
 import shutil
+import stat
+import sys
 import time
 from collections.abc import Iterator
+
+from nmbench.support.errors import printable
 
 try:
     import fcntl
@@ -22,11 +26,25 @@ except ImportError:  # Windows: processes that write to one folder are not seria
 TEMPORARY = ".tmp-"
 # Age in seconds after which a temporary file counts as abandoned, even if its process may still run.
 OLD_S = 24 * 3600.0
+# Seconds to wait for a lock before the user is told.
+PATIENCE_S = 2.0
 
 
 def temporary_path(folder: pathlib.Path) -> pathlib.Path:
     """A new path in `folder` for a file or folder that this process will write; nothing is created."""
     return folder / f"{TEMPORARY}{_machine()}-{os.getpid()}-{os.urandom(6).hex()}"
+
+
+def check_regular(path: pathlib.Path) -> None:
+    """Raise `OSError` unless `path` is a regular file: opening a named pipe would wait for a writer, perhaps for ever."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is not a regular file")
+
+
+def read(path: pathlib.Path) -> bytes:
+    """The content of a regular file; raises `OSError`."""
+    check_regular(path)
+    return path.read_bytes()
 
 
 def write(path: pathlib.Path, data: bytes) -> None:
@@ -66,7 +84,7 @@ def sync_folder(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, and wait for it if another process holds it.
+    """Hold an exclusive lock on a file. If another process holds it for more than `PATIENCE_S`, a line on stderr says so.
 
     The file is created if there is none. Its content is never changed, and a symbolic link is not followed. Some shared
     file systems have no locks; there, this does nothing.
@@ -80,10 +98,23 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
         with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _acquire(lock, path)
         yield
     finally:
         os.close(lock)
+
+
+def _acquire(lock: int, path: pathlib.Path) -> None:
+    assert fcntl is not None
+    patient_until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < patient_until:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.05)
+    print(printable(f"nmbench: waiting for another process, which holds the lock {path}"), file=sys.stderr)
+    fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def abandoned(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -1,6 +1,7 @@
 """Flags of a sweep from a TOML or YAML file. The keys of the file are names of flags.
 
-The key `partition` in a table `[slurm]` sets the flag `slurm_partition`. Nothing in the file is executed.
+The key `partition` in a table `[slurm]` sets the flag `slurm_partition`. A file cannot name plugins, because these are
+executed even by --dry_run. The shell command `slurm_setup` runs only in Slurm jobs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from absl import flags
 
+from nmbench.support import files
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 LARGEST_BYTES = 1 << 20
@@ -26,17 +28,19 @@ def apply(path_text: str, values: flags.FlagValues, names: Collection[str]) -> N
       names: flags that a file may set.
 
     Raises:
-      NmbenchError: the file cannot be read, it is neither TOML nor YAML, a key is unknown, or a value does not fit its flag.
+      NmbenchError: the file cannot be read, it is neither TOML nor YAML, a key is unknown or names plugins, or a value does
+        not fit its flag.
     """
     for name, texts in _texts(path_text, read(path_text)).items():
+        if name == "plugin":
+            raise NmbenchError(f"{path_text}: a file cannot name plugins, which are code; pass --plugin on the command line")
         if name not in names:
             raise NmbenchError(f"{path_text}: unknown key {name!r}{did_you_mean(name, names)}")
         flag = values[name]
         if flag.present:
             continue
-        several = isinstance(flag, flags.MultiFlag)
         try:
-            flag.parse(texts if several else ",".join(texts))
+            flag.parse(",".join(texts))
         except flags.Error as error:
             raise NmbenchError(f"{path_text}: {error}") from error
 
@@ -51,6 +55,7 @@ def read(path_text: str) -> dict[str, Any]:
     if path.suffix not in (".toml", ".yaml", ".yml"):
         raise NmbenchError(f"--sweep={path_text}: a sweep is a .toml, .yaml or .yml file")
     try:
+        files.check_regular(path)
         with open(path, "rb") as file:
             data = file.read(LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:

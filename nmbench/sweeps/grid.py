@@ -19,6 +19,7 @@ from nmbench.sweeps import estimate
 from nmbench.sweeps.jobs import Job, name_of
 
 T = TypeVar("T")
+MOST_EXPERIMENTS = 10_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,6 +167,11 @@ def make_job(point: GridPoint, sweep: SweepRequest, missing: Sequence[int], core
 
 
 def _check(sweep: SweepRequest) -> None:
+    count = len(sweep.models) * len(sweep.tasks) * len(sweep.protocols) * len(sweep.budgets)
+    if count > MOST_EXPERIMENTS:
+        raise NmbenchError(
+            f"{count} experiments are too many for one sweep, which can have {MOST_EXPERIMENTS}; give fewer budgets or names"
+        )
     for name in sweep.models:
         BASELINES.get(name)
     tasks = [TASKS.get(name) for name in sweep.tasks]

@@ -22,13 +22,19 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+import nmbench
 from nmbench.results.provenance import utc_now
 from nmbench.support import devices, interrupts
 from nmbench.support.errors import NmbenchError, printable
 from nmbench.sweeps import lost_runs
 from nmbench.sweeps.jobs import Job, JobOutcome
 
-COMMAND = (sys.executable, "-m", "nmbench.run")
+# With -P, a child does not import from the current folder, where a file such as jax.py would replace a library. Without an
+# installation, however, nmbench itself is found through the folder in which Python started: the checkout, or the one above.
+_PACKAGE = pathlib.Path(nmbench.__file__).resolve().parent
+_STARTED_BESIDE_IT = pathlib.Path(sys.path[0], "nmbench").resolve() in (_PACKAGE, _PACKAGE.parent)
+PYTHON = (sys.executable,) if _STARTED_BESIDE_IT and not sys.flags.safe_path else (sys.executable, "-P")
+COMMAND = (*PYTHON, "-m", "nmbench.run")
 # Exit code of a job that exceeded its time limit, as in timeout(1).
 TIMED_OUT = 124
 # Seconds that a child has to write its checkpoint after the time limit.

@@ -27,17 +27,18 @@ def load_params(path: pathlib.Path, like: Any) -> Any:
     """Read a file written by `save_params` into the structure of `like` (arrays or `ShapeDtypeStruct`s).
 
     Raises:
-      NmbenchError: the file cannot be read, or its names or shapes differ from those of `like`.
+      NmbenchError: the file cannot be read, or its names, shapes or types differ from those of `like`.
     """
     try:
+        files.check_regular(path)
         tensors = safetensors.numpy.load_file(str(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
         raise NmbenchError(f"cannot read parameters from {path}: {error}") from error
-    wanted = {name: tuple(leaf.shape) for name, leaf in flatten(like).items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wanted, found = ({n: f"{a.dtype} {tuple(a.shape)}" for n, a in leaves.items()} for leaves in (flatten(like), tensors))
     if wanted != found:
-        different = sorted(set(wanted.items()) ^ set(found.items()))
-        raise NmbenchError(f"{path} does not hold this model's parameters; differing: {different[:4]}")
+        names = [name for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
+        first = "; ".join(f"{n}: {found.get(n, 'missing')}, should be {wanted.get(n, 'absent')}" for n in names[:3])
+        raise NmbenchError(f"{path} does not hold this model's parameters ({first})")
     return unflatten(like, tensors)
 
 
@@ -55,6 +56,7 @@ def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, An
       NmbenchError: the file cannot be read, or `save_arrays` did not write it.
     """
     try:
+        files.check_regular(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
             facts = json.loads((file.metadata() or {})["facts"])

@@ -42,14 +42,20 @@ def masked_sums(outputs, targets, mask):
 def over_runs(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
     """Apply `f` to one run after another. The leaves of `trees` and of the result are `[runs, ...]`.
 
-    `count`, the number of runs, is a traced integer. With a constant, XLA would replace a loop over one run by straight code
-    and fuse it differently from a loop over several runs, and the results would differ in their last bits.
+    XLA would replace a loop over one run by straight code and fuse it differently from a loop over several runs, so that the
+    results would differ in their last bits. Two things prevent this: `count`, the number of runs, is a traced integer, and
+    the leaves have room for at least two runs (`_twice`).
     """
     take = lambda i: jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, i, keepdims=False), trees)
     runs = jax.tree.leaves(trees)[0].shape[0]
     empty = jax.tree.map(lambda s: jnp.zeros((runs, *s.shape), s.dtype), jax.eval_shape(lambda: f(*take(0))))
     put = lambda i: lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, i, 0)
     return jax.lax.fori_loop(0, count, lambda i, filled: jax.tree.map(put(i), filled, f(*take(i))), empty)
+
+
+def _twice(tree: Any) -> Any:
+    """Leaves `[1, ...]` repeated to `[2, ...]`, so that XLA does not know that there is a single run."""
+    return jax.tree.map(lambda a: jnp.concatenate([a, a]), tree)
 
 
 class PhaseProgram:
@@ -113,7 +119,12 @@ class PhaseProgram:
         """Sums of training losses before the first step of a chunk, `[runs]`."""
         return jax.device_put(jnp.zeros_like(state.best_loss), NamedSharding(self._mesh, PartitionSpec("runs")))
 
-    def _chunk(self, state: State, sums, rates, key, count, first, n, validated, train_arrays, validation):
+    def _chunk(self, state: State, sums, rates, *rest):
+        if rates.shape[0] > 1:
+            return self._steps(state, sums, rates, *rest)
+        return jax.tree.map(lambda a: a[:1], self._steps(*_twice((state, sums, rates)), *rest))
+
+    def _steps(self, state: State, sums, rates, key, count, first, n, validated, train_arrays, validation):
 
         def body(i, carry):
             moving, optimizer, total, first_bad = carry

@@ -180,13 +180,13 @@ def test_rank_one_components_give_the_outputs_of_the_nmrnn(feedback):
 
 def test_eigenvalues_of_the_lru_start_uniform_on_a_ring():
     """The squared radius is uniform in [0.25, 0.81], the phase in [0, 1.5] (Kolmogorov-Smirnov); gamma^2 is 1 - radius^2."""
-    p = initialised("lru", N=4000, H=2, r_min=0.5, r_max=0.9, max_phase=1.5)
+    p = initialised("lru", N=1000, H=2, r_min=0.5, r_max=0.9, max_phase=1.5)
     radius, phase = np.exp(-np.exp(p["nu_log"][:, 0])), np.exp(p["theta_log"][:, 0])
     assert stats.kstest(radius**2, stats.uniform(0.25, 0.56).cdf).pvalue > 1e-3
     assert stats.kstest(phase, stats.uniform(0, 1.5).cdf).pvalue > 1e-3
-    assert abs(stats.spearmanr(radius, phase).statistic) < 0.06
+    assert abs(stats.spearmanr(radius, phase).statistic) < 0.12
     np.testing.assert_allclose(np.exp(2 * p["gamma_log"][:, 0]), 1 - radius**2, rtol=1e-4)
-    p = initialised("lru", seed=1, N=4000, H=2)
+    p = initialised("lru", seed=1, N=1000, H=2)
     radius = np.exp(-np.exp(p["nu_log"][:, 0]))
     assert radius.max() < 1 and radius.min() < 0.1 and radius.max() > 0.99
     assert all(np.isfinite(value).all() for value in p.values())

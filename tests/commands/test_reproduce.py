@@ -22,6 +22,8 @@ from nmbench.results.store import Store
 from support.processes import finish, start
 from support.rows import make_row, make_tuning_record
 
+pytestmark = pytest.mark.exact
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -59,7 +61,6 @@ def rewrite(results, tmp_path, change, keep_id=False):
     return f"{path}:1"
 
 
-@pytest.mark.exact
 def test_a_row_is_reproduced_and_nothing_is_written(nmbench, results, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, row = everything(results), csv_files.read_csv(results / "results.csv")[1]
@@ -73,7 +74,6 @@ def test_a_row_is_reproduced_and_nothing_is_written(nmbench, results, tmp_path, 
     assert everything(results) == before and everything(tmp_path) == {}
 
 
-@pytest.mark.exact
 def test_every_way_to_name_a_row(nmbench, results, tmp_path):
     run_id = csv_files.read_csv(results / "results.csv")[1]["run_id"]
     shutil.copy(results / "results.csv", tmp_path / "alone.csv")
@@ -164,7 +164,6 @@ def test_an_invented_value_is_not_reproduced(nmbench, results, tmp_path):
     assert code == 1 and out.splitlines()[-1] == "NOT reproduced: 0.1 is more than 0"
 
 
-@pytest.mark.exact
 def test_another_library_version_is_named_and_changes_the_tolerance(nmbench, results, tmp_path):
     def age(row, config):
         row["jax_version"] = "0.5.0"
@@ -177,7 +176,6 @@ def test_another_library_version_is_named_and_changes_the_tolerance(nmbench, res
     assert code == 0 and "tolerance 0.001" in out
 
 
-@pytest.mark.exact
 def test_a_changed_model_or_engine_is_reported_and_the_run_repeated(nmbench, results, tmp_path):
     def change(row, config):
         config["model_sha256"], config["engine"] = "0" * 64, 0
@@ -263,7 +261,6 @@ def test_a_csv_alone_has_no_parameters(nmbench, results, tmp_path):
     assert code == 2 and "a CSV does not contain them" in err and "--from=training" in err
 
 
-@pytest.mark.slow
 def test_a_diverged_run_diverges_again_and_out_stores_it(nmbench, tmp_path):
     argv = ("--model=rnn", "--task=element_finder", "--hparams=N=3", "--steps=20", "--seeds=1", "--learning_rate=1e30")
     assert nmbench("run", *argv, f"--results_dir={tmp_path}/a")[0] == 1
@@ -287,7 +284,6 @@ def test_rows_without_a_configuration_are_refused(nmbench, tmp_path):
         assert (code, out) == (2, "") and err.count("\n") == 1 and "config_json is not the configuration of a run" in err
 
 
-@pytest.mark.slow
 def test_double_precision_and_plugins_are_reproduced(tmp_path, monkeypatch):
     """Another process, which knows only the row and the plugin, computes the same value."""
     source = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S).group(1)

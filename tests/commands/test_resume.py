@@ -148,7 +148,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_one_line(tmp_path, cut_short, ho
 
 @pytest.mark.slow
 def test_interrupted_tuning_resumes(tmp_path):
-    tune = (*BASE[:-1], "--steps=1000", "--seeds=1", "--tune", "--checkpoint_minutes=0")
+    tune = (*BASE[:-1], "--steps=500", "--seeds=1", "--tune", "--checkpoint_minutes=0")
     assert finish(start(*tune, "--results_dir=whole", cwd=tmp_path))[0] == 0
     process = start(*tune, "--results_dir=out", cwd=tmp_path)
     wait_for_checkpoint(process, tmp_path / "out")
@@ -168,7 +168,8 @@ def test_interrupted_tuning_resumes(tmp_path):
 WRITER = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[2])
-from support.rows import make_row
+from support.rows import make_row, whole_config
+import json
 import numpy as np
 from nmbench.training import parameter_files
 from nmbench.results.store import Store
@@ -179,6 +180,7 @@ params = {"m": {"w": np.arange(30000.0)}}
 for seed in range(1 << 20):
     # Every run is written, replaced by itself, and collected.
     row = make_row(seed=seed % 7, run_id=f"r{seed % 7}")
+    row["config_json"] = json.dumps(whole_config(row))
     save = lambda path: parameter_files.save_params(path, params)
     store.write(row, save, {"mse": np.arange(5000.0)}, [(1, 2.0, 3.0)] * 500, ("step", "train_loss", "validation_loss"))
     store.collect()

@@ -119,6 +119,8 @@ def test_rows_without_an_exact_command_have_a_note(resolved):
     external = RowCommands().of(make_row(protocol="external"))
     assert (external.command(0), external.exact) == ("", False) and "Trained outside nmbench" in external.note
     for config_json in (
+        schema.canonical_json({name: value for name, value in config.items() if name != "budget"}),
+        schema.canonical_json({**config, "budget": 10**400}),
         "{}",
         '{"protocol":3}',
         '{"x64":false,"model":"rnn"}',

@@ -134,6 +134,9 @@ def test_checkpoint_round_trip_and_refusals(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded, params)
     with pytest.raises(NmbenchError, match="does not hold this model's parameters"):
         parameter_files.load_params(path, {"m": {"w": np.zeros((3, 2)), "b": np.zeros(1)}})
+    for other in (np.int32, np.float64):
+        with pytest.raises(NmbenchError, match=rf"m\|b: float32 \(1,\), should be {other.__name__} \(1,\)"):
+            parameter_files.load_params(path, jax.tree.map(lambda array, other=other: array.astype(other), params))
     path.write_bytes(b"not a safetensors file")
     with pytest.raises(NmbenchError, match="cannot read parameters"):
         parameter_files.load_params(path, params)

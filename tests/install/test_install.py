@@ -62,6 +62,12 @@ def finds(python, cwd, root, *script):
     assert "element_finder" in run(python, "-m", "nmbench", "list", cwd=cwd)
 
 
+def sweeps(python, cwd, *start):
+    """A sweep trains in a child process, which finds the same nmbench."""
+    grid = ["--models=rnn", "--tasks=element_finder", "--steps=20", "--seeds=1", "--results_dir=swept"]
+    assert "rnn" in run(python, *start, *grid, cwd=cwd)
+
+
 def trains(python, cwd):
     assert run(python, "-m", "nmbench.freeze", "--task=element_finder", "--check", cwd=cwd).count("identical") == 2
     assert "nmrnn" in run(python, "-m", "nmbench.run", *SMALL, cwd=cwd)
@@ -72,6 +78,7 @@ def test_from_the_root_of_a_checkout_without_installing(checkout, python):
     finds(python, checkout, checkout)
     finds(python, checkout.parent, checkout, "beside.py")
     trains(python, checkout)
+    sweeps(python, checkout, "-m", "nmbench.sweep")
 
 
 def test_editable_install(checkout, python, tmp_path):
@@ -89,6 +96,8 @@ def test_regular_install(checkout, python, tmp_path):
     finds(python, tmp_path, python.parent.parent)
     trains(python, tmp_path)
     assert "usage: nmbench" in run(python.parent / "nmbench", "--help", cwd=tmp_path)
+    (tmp_path / "jax.py").write_text("raise SystemExit('this is not the library')")
+    sweeps(python.parent / "nmbench", tmp_path, "sweep")
 
 
 def other_python():
@@ -103,9 +112,25 @@ def other_python():
     return sys.executable
 
 
-def test_wheel_in_an_empty_folder_with_the_newest_dependencies(checkout, tmp_path):
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "wheels", cwd=checkout)
-    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+@pytest.fixture(scope="module")
+def wheel(checkout, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheels")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, cwd=checkout)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def test_wheel_with_the_lowest_dependencies(wheel, tmp_path):
+    """Every dependency in the lowest version that pyproject.toml allows."""
+    uv = pathlib.Path(sys.executable).parent / "uv"
+    run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "lowest", cwd=tmp_path)
+    python = tmp_path / "lowest" / "bin" / "python"
+    run(uv, "pip", "install", "--quiet", "--resolution=lowest-direct", "--python", python, f"{wheel}[report]", cwd=tmp_path)
+    trains(python, tmp_path)
+    run(python, "-m", "nmbench.leaderboard", "out", "--format=html", "--out=page", cwd=tmp_path)
+
+
+def test_wheel_in_an_empty_folder_with_the_newest_dependencies(wheel, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
     run(other_python(), "-m", "venv", tmp_path / "fresh", cwd=tmp_path)

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -94,6 +95,13 @@ def test_a_folder_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("name", ["results.csv", ".lock"])
+def test_a_folder_in_the_place_of_a_file_is_found_before_training(folder, name):
+    (folder / name).mkdir()
+    with pytest.raises(NmbenchError, match=f"{name} is a folder, but nmbench writes a file of this name"):
+        Store(folder).prepare()
+
+
 def test_preparing_leaves_no_temporary_file(folder):
     Store(folder).prepare()
     assert [p.name for p in folder.iterdir()] == ["runs"]
@@ -130,3 +138,17 @@ def test_a_row_nested_too_deeply_is_refused(tmp_path):
     (tmp_path / "tuning").mkdir()
     (tmp_path / "tuning" / "x.json").write_text("[" * 100_000)
     assert Store(tmp_path).load_tuning("x") is None
+
+
+def test_of_copies_of_a_run_folder_the_one_named_by_the_run_id_counts(folder, capsys):
+    write(folder, 0)
+    for name, origin in (("a copy of r0", "r0"), ("r0.bak", "r0"), ("x", "r1"), ("y", "r1")):
+        shutil.copytree(folder / "runs" / "r0", folder / "runs" / name)
+        row = make_row(run_id=origin, seed=int(origin[1]), value=3.0)
+        (folder / "runs" / name / "row.json").write_text(json.dumps(row))
+    assert [(row["run_id"], row["value"]) for row in Store(folder).collect()] == [("r0", 1.0), ("r1", 3.0)]
+    assert len(store.read(str(folder))) == len(store.read(str(folder / "results.csv"))) == 2
+    lines = capsys.readouterr().err.splitlines()
+    pairs = (("a copy of r0", "r0"), ("r0.bak", "r0"), ("y", "x"))
+    for line, (copy, kept) in zip(lines, pairs, strict=True):
+        assert f"{copy} and {folder}/runs/{kept} hold the same run; only {kept} counts" in line

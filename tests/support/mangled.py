@@ -7,7 +7,7 @@ import json
 from hypothesis import strategies as st
 
 from nmbench.results import csv_files, schema
-from support.rows import diverged, make_row
+from support.rows import diverged, make_row, whole_config
 
 DEEP = (3, 25, 200, 390, 900, 3000, 100_000)
 NUMBERS = [
@@ -42,12 +42,13 @@ def base_rows():
     """Valid rows of two models, a seed that diverged and a model trained elsewhere."""
     elsewhere = dict.fromkeys((c.name for c in schema.COLUMNS if c.training), None)
     external = {"protocol": "external", "run_id": "theirs.made_up.external.s0.0", "model_origin": "external: a, b"}
-    return [
+    trained = [
         *(make_row(seed=seed, value=1.0 + seed / 8) for seed in range(3)),
         *(make_row("lstm", seed=seed, value=0.5 + seed / 4) for seed in range(2)),
         diverged(model="rnn", run_id="rnn.made_up.matched.s0.0"),
-        make_row("theirs", **elsewhere | external),
     ]
+    whole = [row | {"config_json": schema.canonical_json(whole_config(row))} for row in trained]
+    return [*whole, make_row("theirs", **elsewhere | external)]
 
 
 def _table():

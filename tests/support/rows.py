@@ -118,6 +118,21 @@ def make_tuning_record(losses: dict[float, list[float | None]], **changes: Any) 
     return {**record, **changes}
 
 
+def whole_config(row: dict[str, Any]) -> dict[str, Any]:
+    """A complete configuration for a row of `make_row`; the one in the row itself lacks most entries."""
+    names = ("model", "task", "task_version", "testset_sha256", "seed", "data_seed", "learning_rate", "tuning_trials", "x64")
+    return {
+        **{name: row[name] for name in names},
+        "engine": 1,
+        "model_sha256": "b" * 64,
+        "hparams": {"N": 5},
+        "budget": row["params_target"],
+        "protocol": {"name": row["protocol"], "phases": [{"steps": row["train_steps"]}]},
+        "validation_sha256": {},
+        "training_sha256": {},
+    }
+
+
 def diverged(**changes: Any) -> dict[str, Any]:
     """A valid row of a run that diverged."""
     empty = dict.fromkeys(("value", "score", "conditions_json", "last_value", "validation_loss", "metrics.exact_match"))

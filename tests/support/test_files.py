@@ -14,6 +14,7 @@ from nmbench.results import csv_files
 from nmbench.results.store import Store
 from nmbench.support import files, interrupts
 from nmbench.support.errors import NmbenchError
+from nmbench.training import parameter_files
 from support.rows import make_row
 
 
@@ -87,6 +88,28 @@ def test_a_lock_does_not_follow_links_or_change_files(tmp_path):
     with pytest.raises(NmbenchError, match="cannot write"):
         store.collect()
     assert precious.read_text() == "text"
+
+
+def test_a_long_wait_for_a_lock_is_announced(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "PATIENCE_S", 0.05)
+    path = tmp_path / ".lock"
+    with files.locked(path):
+        waiting = threading.Thread(target=files.locked(path).__enter__)
+        waiting.start()
+        time.sleep(0.3)
+    waiting.join()
+    assert capsys.readouterr().err == f"nmbench: waiting for another process, which holds the lock {path}\n"
+
+
+def test_named_pipes_are_refused_instead_of_waiting_for_a_writer(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    (tmp_path / "runs" / "r0").mkdir(parents=True)
+    os.mkfifo(tmp_path / "runs" / "r0" / "row.json")
+    assert Store(tmp_path).row("r0") is None
+    for read in (csv_files.read_csv, parameter_files.load_arrays, lambda path: parameter_files.load_params(path, {})):
+        with pytest.raises(NmbenchError, match="it is not a regular file"):
+            read(pipe)
 
 
 def test_a_run_that_a_killed_process_moved_aside_is_restored(tmp_path):

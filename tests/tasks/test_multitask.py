@@ -8,7 +8,6 @@ from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import resolution
 from nmbench.experiments.request import Request
 from nmbench.tasks import _pro_anti_trials as trials
-from nmbench.training.trainer import TrainingRun, train
 from support.pro_anti import check_trials
 
 SPLITS = ("train", "validation", "test", "retrain", "validation_retrain")
@@ -160,11 +159,3 @@ def test_retraining_trains_only_part_of_every_model(task):
             assert second["data"] == ("retrain_noisy_context" if protocol.name == "paper_code" else "retrain")
             assert second["new_inputs"] == {"context/3": 0.1} and first["new_inputs"] == {}
             assert second["validation"] == "validation_retrain"
-
-
-def test_both_phases_train(task):
-    experiment = resolution.resolve(
-        Request(model="rnn", task="multitask", protocol="smoke", steps=4, hparams={"N": 3}, devices=1)
-    )
-    (trained,), _ = train(experiment.training_setup(), [TrainingRun(0, 1e-2)])
-    assert trained.diverged_at is None and [point.step for point in trained.curve] == [2, 4]

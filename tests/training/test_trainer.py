@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.parameters import flatten
 from nmbench.contracts.protocol import Phase
 from nmbench.contracts.task import Sampler
@@ -116,6 +116,22 @@ def test_runs_do_not_depend_on_the_runs_beside_them(toy_task):
         np.testing.assert_allclose([p.train_loss for p in alone.curve], [p.train_loss for p in trained.curve], rtol=1e-6)
         for name, leaf in flatten(alone.params).items():
             np.testing.assert_array_equal(flatten(trained.params)[name], leaf)
+
+
+@pytest.mark.exact
+def test_a_single_run_of_a_real_task_equals_the_run_beside_others():
+    """On this task, XLA once compiled a program for one run per device differently from one for several."""
+    task, baseline = TASKS.get("mwg_rank3"), BASELINES.get("nmrnn")
+    model = baseline.build(task.spec, {**baseline.defaults(task.name, "matched"), "N": 20})
+    phase = dataclasses.replace(task.protocol("matched").phases_for("nmrnn")[0], steps=100)
+    options = {"task": task, "baseline": baseline, "phases": [phase], "validate_every": 50}
+    losses = []
+    for seeds in ([0], [0, 1, 2]):
+        trainer = Trainer(TrainingSetup(model=model, **options), [TrainingRun(seed, 1e-2) for seed in seeds])
+        for _ in trainer:
+            pass
+        losses.append([point.validation_loss for point in trainer.results()[0].curve])
+    assert losses[0] == losses[1]
 
 
 def test_one_device_and_two_give_the_same_parameters(toy_task):

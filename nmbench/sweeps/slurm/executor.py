@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import pathlib
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from nmbench.results.provenance import utc_now
 from nmbench.support import files, interrupts
 from nmbench.support.errors import NmbenchError, one_line
-from nmbench.sweeps import lost_runs
+from nmbench.sweeps import lost_runs, worker
 from nmbench.sweeps.executors import Executor
 from nmbench.sweeps.jobs import Event, Job, JobOutcome
 from nmbench.sweeps.slurm import commands
@@ -79,7 +80,8 @@ class SlurmExecutor(Executor):
         import submitit
 
         name = array_name(folder)
-        executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=self._settings.requeues)
+        python = shlex.join(worker.PYTHON)
+        executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=self._settings.requeues, python=python)
         executor.update_parameters(**self._settings.parameters(), job_name=name)
         for start in range(0, len(jobs), self._longest):
             array = jobs[start : start + self._longest]
