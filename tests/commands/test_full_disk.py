@@ -9,7 +9,7 @@ import pytest
 from support.outcomes import BASE, checkpoints, outcome
 from support.processes import finish, start
 
-STEPS = ("--steps=8000", "--seeds=2", "--checkpoint_minutes=600")
+STEPS = ("--steps=3000", "--seeds=2", "--checkpoint_minutes=600")
 
 
 @pytest.fixture(scope="module")

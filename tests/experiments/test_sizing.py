@@ -15,7 +15,7 @@ from nmbench.experiments.request import Request
 from nmbench.support.errors import NmbenchError
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "parameter_shapes.json"
-BUDGETS = (250, 500, 1000, 2000, 4000)
+BUDGETS = (250, 1000, 4000)
 MWG = SequenceSpec(110, {"sensory": ArraySpec(3)}, ArraySpec(1))
 MULTITASK = SequenceSpec(100, {"sensory": ArraySpec(3), "context": ArraySpec(3)}, ArraySpec(3))
 
