@@ -33,7 +33,7 @@ def wait_for_checkpoint(process, folder, beyond=0.0):
     raise AssertionError("no checkpoint within a minute")
 
 
-STEPS = ("--steps=20000", "--seeds=2", "--checkpoint_minutes=0")
+STEPS = ("--steps=12000", "--seeds=2", "--checkpoint_minutes=0")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_signal_saves_checkpoints_and_the_runs_resume(tmp_path, uninterrupted)
     assert min(p.stat().st_mtime for p in checkpoints(tmp_path / "out")) > written
     assert len(checkpoints(tmp_path / "out")) == 2 and not list((tmp_path / "out").glob("checkpoints/.tmp-*"))
     code, _, err = finish(start(*BASE, *steps, "--results_dir=out", cwd=tmp_path))
-    assert code == 0 and f"2 runs resumed at step {step} of 20000" in err
+    assert code == 0 and f"2 runs resumed at step {step} of 12000" in err
     assert outcome(tmp_path / "out") == uninterrupted
     assert checkpoints(tmp_path / "out") == []
 
@@ -101,7 +101,7 @@ def test_a_signal_saves_checkpoints_and_the_runs_resume(tmp_path, uninterrupted)
 def test_another_range_of_seeds_resumes_the_shared_seeds(tmp_path, cut_short, uninterrupted):
     """After an interruption of seeds 0 and 1, a command for seeds 1 and 2 resumes seed 1, starts seed 2 and keeps seed 0."""
     shutil.copytree(cut_short, tmp_path / "out")
-    steps = ("--steps=20000", "--first_seed=1", "--seeds=2")
+    steps = ("--steps=12000", "--first_seed=1", "--seeds=2")
     code, _, err = finish(start(*BASE, *steps, "--results_dir=out", cwd=tmp_path))
     assert code == 0 and "1 run resumed at step" in err
     found = outcome(tmp_path / "out")
@@ -111,7 +111,7 @@ def test_another_range_of_seeds_resumes_the_shared_seeds(tmp_path, cut_short, un
     assert found[shared[0]][:3] == uninterrupted[shared[0]][:3]
     assert [".s0." in p.name for p in checkpoints(tmp_path / "out")] == [True]
     # --force starts from the beginning.
-    code, _, err = finish(start(*BASE, "--steps=20000", "--seeds=1", "--force", "--results_dir=out", cwd=tmp_path))
+    code, _, err = finish(start(*BASE, "--steps=12000", "--seeds=1", "--force", "--results_dir=out", cwd=tmp_path))
     assert code == 0 and "resumed" not in err and checkpoints(tmp_path / "out") == []
 
 
@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_one_line(tmp_path, cut_short, ho
     spoil(spoilt, how)
     said = []
     store = Store(tmp_path / "out")
-    request = Request(model="rnn", task="element_finder", hparams={"N": 3}, steps=20000)
+    request = Request(model="rnn", task="element_finder", hparams={"N": 3}, steps=12000)
     plan = running.plan(resolution.resolve(request), [0, 1], store, Checkpoints(store.checkpoints, say=said.append))
     assert len(said) == 1 and "\n" not in said[0]
     assert f"{spoilt.name} cannot be used: it" in said[0] and "the run starts from step 0" in said[0]
