@@ -37,7 +37,7 @@ def test_models_train_on_tasks_under_smoke(capsys, tmp_path, task, model):
     ]
     assert cli.call(run.main, run.FLAGS, run.__doc__, "nmbench.run", "", argv) == 0
     out = capsys.readouterr().out
-    assert f"{task} v1, protocol smoke, budget {TASKS.get(task).default_budget}" in out
+    assert f"{task} v{TASKS.get(task).version}, protocol smoke, budget {TASKS.get(task).default_budget}" in out
     assert all(f"({label})" in out for label in TASKS.get(task).references)
     (row,) = csv_files.read_csv(tmp_path / "results.csv")
     assert row["status"] == "ok" and abs(row["params_dev"]) <= 0.05
