@@ -131,7 +131,7 @@ def training_times(minutes: Mapping[tuple[str, str], float]) -> Measure:
                     note = f"here {number(ours)} minutes (median of {len(seconds)} seeds; {machines})"
             lines.append(MeasuredValue(f"{task}, {model}: minutes as published", f"{published:g}", "", note))
         reason = (
-            f"nmbench needs between 1/{max(ratios):.0f} and 1/{min(ratios):.0f} of the published time"
+            f"Divided by ours, the published times are {min(ratios):.0f} to {max(ratios):.0f}"
             if ratios
             else "There are no fully trained rows to compare with"
         )

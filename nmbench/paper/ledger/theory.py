@@ -62,8 +62,10 @@ def proposition(evidence: Evidence, protocol: str) -> ClaimFinding:
                 f"changes y by {change:.2g}; {networks.achieved(network.name)}",
             )
         )
-    commands = ("python -m nmbench.theory", ExperimentKey(LINEAR, RANK1, protocol, EQUATIONS).command(1))
-    return ClaimFinding(verdicts.combine(found), reason, tuple(lines), "", commands)
+    commands = ["python -m nmbench.theory"]
+    if protocol == "matched":
+        commands.append(ExperimentKey(LINEAR, RANK1, protocol, EQUATIONS).command(1))
+    return ClaimFinding(verdicts.combine(found), reason, tuple(lines), "", tuple(commands))
 
 
 @functools.cache
