@@ -150,7 +150,11 @@ RETRAINING = {
         Verdict.UNDECIDED,
         "in 3 of 6 seeds; the median is 54.5% (10.0 .. 99.0): whether most seeds do is open",
     ),
-    "nine of ten": ([95.0] * 9 + [10.0], Verdict.HOLDS, "in 9 of 10 seeds; the median is 95.0% (95.0 .. 95.0): most seeds do"),
+    "nine of ten": (
+        [95.0] * 9 + [10.0],
+        Verdict.HOLDS,
+        "in 9 of 10 seeds; the median is 95.0% (95.0 .. 95.0): most seeds do",
+    ),
     "eight of ten": (
         [95.0] * 8 + [10.0] * 2,
         Verdict.UNDECIDED,
@@ -161,7 +165,11 @@ RETRAINING = {
         Verdict.UNDECIDED,
         "in 5 of 5 seeds; the median is 95.0% (range 95.0 .. 95.0): whether most seeds do is open",
     ),
-    "one seed": ([99.0], Verdict.UNDECIDED, "in 1 of 1 seeds; the median is 99.0% (one seed): whether most seeds do is open"),
+    "one seed": (
+        [99.0],
+        Verdict.UNDECIDED,
+        "in 1 of 1 seeds; the median is 99.0% (one seed): whether most seeds do is open",
+    ),
 }
 
 
@@ -216,7 +224,11 @@ def shares(*solved, seeds=10, **more):
 
 
 SHARES = {
-    "more than all": ((10, 2, 1, 0), Verdict.HOLDS, "more than lrrnn (2 of 10) and more than rnn (1 of 10) and more than lstm"),
+    "more than all": (
+        (10, 2, 1, 0),
+        Verdict.HOLDS,
+        "more than lrrnn (2 of 10) and more than rnn (1 of 10) and more than lstm",
+    ),
     "fewer than one": ((1, 1, 9, 2), Verdict.FAILS, "fewer than rnn (9 of 10) and not distinguishable from lstm (2 of 10)"),
     "more than one": ((9, 8, 1, 8), Verdict.PARTLY, "not distinguishable from lrrnn (8 of 10) and more than rnn (1 of 10)"),
     "alike": ((5, 5, 5, 5), Verdict.UNDECIDED, "not distinguishable from lrrnn (5 of 10)"),

@@ -196,7 +196,7 @@ def test_sizes(judge, protocol, verdict):
         assert line == (f"{task}: largest / smallest", f"{max(counts) / min(counts):.2f}", "", named)
 
 
-def test_the_low_rank_rnn_has_more_parameters(judge):
+def test_the_low_rank_rnn_has_fewer_parameters(judge):
     """Without data. On three context channels, the numbers are those of the supplement's sizes."""
     found = judge("more_parameters", "paper")
     assert (found.verdict, found.commands) == (Verdict.FAILS, ())
@@ -231,7 +231,10 @@ def test_published_sizes_and_learning_rates_are_pooled(judge):
     assert rnn.note == "6 seeds, 288 parameters, 20000 steps, learning rates 0.001, 0.01, 0.1"
     shown = [line.what for line in found.measured if "--" in line.what]
     assert len(shown) == 5 + 4 + 3 and shown[0] == "nmrnn --hparams=M=5,N=18,K=8: median mse"
-    assert line_of(found, "rnn --learning_rate=0.1: median mse").note == "2 seeds, 288 parameters, 20000 steps, learning rate 0.1"
+    assert (
+        line_of(found, "rnn --learning_rate=0.1: median mse").note
+        == "2 seeds, 288 parameters, 20000 steps, learning rate 0.1"
+    )
     par = judge("selection_pooled_lstm", "paper", *rows, make_rows("lstm", TASK, [1.0, 1.01], "paper"))
     assert par.verdict in (Verdict.WORSE, Verdict.UNDECIDED)
     assert par.reason.startswith("The 95% interval of the ratio of errors")

@@ -7,7 +7,9 @@ from nmbench.paper.ledger.verdicts import ClaimFinding, Verdict
 
 
 def entry(**findings):
-    return LedgerEntry(Claim("some_name", "It is *so*.", "source", "rule", lambda *_: ClaimFinding(Verdict.HOLDS, "")), findings)
+    return LedgerEntry(
+        Claim("some_name", "It is *so*.", "source", "rule", lambda *_: ClaimFinding(Verdict.HOLDS, "")), findings
+    )
 
 
 def test_sentences_of_a_claim():
