@@ -40,8 +40,10 @@ def test_the_binomial_range_agrees_with_scipy(trials, share):
 def test_the_noise_of_few_trials():
     """For 25 trials and a probability of 90%, 19 to 25 correct trials."""
     found = CLAIMS["test_trials"].measure(Evidence(), "paper")
-    assert found.reason.endswith("is, for 95% of test sets of 25 trials, between 76.0 and 100.0; for 1000 trials of each task, as "
-                                 "here, between 88.1 and 91.8")  # fmt: skip
+    assert found.reason.endswith(
+        "with probability 90% is, for 95% of test sets of 25 trials, between 76.0 and 100.0; for 1000 trials of each task, "
+        "as here, between 88.1 and 91.8"
+    )
     assert [line.interval for line in found.measured] == ["32.0 .. 68.0", "46.9 .. 53.1", "76.0 .. 100.0", "88.1 .. 91.8"]
 
 

@@ -126,7 +126,7 @@ def test_the_metric_is_not_that_of_the_cited_work(judge):
 
 
 def test_the_metric_of_the_cited_work_by_hand():
-    """Angles of 0.1 (target), 0.4 (0.3 away: correct) and 0.42 (0.32 away), on the other side of 0, and with fixation kept."""
+    """Angles of 0.1 (the target), 0.4, 0.42 (too far away) and -0.2; the last answer does not release fixation."""
     target = np.zeros((2, 5, 3))
     target[-1, :, 1:] = np.sin(0.1), np.cos(0.1)
     angles = np.array([0.1, 0.4, 0.42, 2 * np.pi - 0.2, 0.1])

@@ -1,4 +1,4 @@
-"""Claims on errors and sizes: literal rows lead to each verdict, with its qualifier and the commands that produce the data."""
+"""Claims on errors and sizes: literal rows lead to each verdict, with its qualifier and the commands for its data."""
 
 import shlex
 
@@ -246,7 +246,8 @@ def test_nothing_is_pooled_before_every_size_is_trained_in_full(judge, parse_com
     found = judge("selection_pooled", "paper", *rows[:6], short, *rows[7:-1])
     assert found.verdict is Verdict.NO_DATA
     assert found.reason == (
-        "Experiments without fully trained runs on element_finder, protocol paper: 0 of 5 of nmrnn, 1 of 4 of lrrnn, 1 of 3 of rnn"
+        "Experiments without fully trained runs on element_finder, protocol paper: 0 of 5 of nmrnn, 1 of 4 of lrrnn, "
+        "1 of 3 of rnn"
     )
     assert found.commands == (
         "python -m nmbench.run --model=lrrnn --task=element_finder --protocol=paper --seeds=10 --hparams=N=31,K=7",
