@@ -65,9 +65,10 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         if not gaps:
             return ClaimFinding(Verdict.NO_DATA, f"No run of {', '.join(groups)} on {task} has finished")
         (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
+        seeds = f"{sum(row['status'] == 'ok' for row in groups[model].rows)} seeds"
         reason = (
             f"The published metric differs from the corrected one by up to {largest.value:.1f} points "
-            f"({_points(largest) or 'one seed'}; {model} on {condition}, before retraining)"
+            f"({_points(largest) or 'no interval'}; {model} on {condition}, before retraining, mean of {seeds})"
         )
         found = (verdicts.stays_below(gap, POINTS) for gap in gaps.values())
         return ClaimFinding(verdicts.combine(found), reason, tuple(lines))

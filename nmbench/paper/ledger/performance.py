@@ -49,7 +49,11 @@ def below(
             lines.append(MeasuredValue(what, number(rival.effect.value), interval(rival.effect), note))
         lines += [_median(model, groups[model], name) for name in also for model in (OURS, *rivals)]
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not distinguishable from"}
-        reason = f"{OURS} is " + " and ".join(f"{words[rival.verdict]} {name}" for name, rival in found.items())
+        others = [
+            f"{words[rival.verdict]} {name} ({len(samples[name])} seeds, ratio of errors {number(rival.effect.value)})"
+            for name, rival in found.items()
+        ]
+        reason = f"{OURS} ({len(samples[OURS])} seeds) is {' and '.join(others)}"
         verdict = verdicts.combine(rival.verdict for rival in found.values())
         return ClaimFinding(verdict, reason, tuple(lines), _unsolved(task, metric, samples[OURS]))
 
@@ -72,7 +76,7 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
             return ClaimFinding(Verdict.UNDECIDED, "An error of 0 has no ratio", tuple(lines))
         verdict, ratio = verdicts.on_a_par(a, b)
         line = MeasuredValue(f"{OURS} / {rival}, geometric mean", number(ratio.value), interval(ratio), "ratio of errors")
-        within = f"The 95% interval of the ratio of errors, {interval(ratio)}, "
+        within = f"The 95% interval of the ratio of errors, {interval(ratio)} for {len(a)} and {len(b)} seeds, "
         reason = {
             Verdict.HOLDS: f"{within}lies within 1/2 .. 2",
             Verdict.FAILS: f"{within}lies above 2: {OURS} is worse by more than a factor of two",
@@ -94,24 +98,24 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
 def pooled(measure: Measure, task: str, variants: Mapping[str, Sequence[ExperimentKey]]) -> Measure:
     """`measure` on the pooled seeds of several sizes or learning rates of each model.
 
-    variants: from a model to what is given for each of its experiments; their protocol is replaced by the claim's.
+    variants: from a model to its experiments, all of the claim's only protocol.
     """
 
     def pooled_measure(evidence: Evidence, protocol: str) -> ClaimFinding:
-        keys = {model: [key._replace(protocol=protocol) for key in each] for model, each in variants.items()}
-        everything = [key for each in keys.values() for key in each]
+        everything = [key for each in variants.values() for key in each]
         found = {key: next((g for g in evidence.longest_trained(key) if g.is_full), None) for key in everything}
         missing = [key for key, group in found.items() if group is None]
         if missing:
-            counts = ", ".join(f"{sum(key.model == m for key in missing)} of {len(each)} of {m}" for m, each in keys.items())
+            number_of = lambda model: sum(key.model == model for key in missing)
+            counts = ", ".join(f"{number_of(model)} of {len(each)} of {model}" for model, each in variants.items())
             return ClaimFinding(
                 Verdict.NO_DATA,
                 f"Experiments without fully trained runs on {task}, protocol {protocol}: {counts}",
                 commands=tuple(key.command(SEEDS) for key in missing),
             )
-        finding = measure(evidence.pooled(keys), protocol)
+        finding = measure(evidence.pooled(variants), protocol)
         metric = TASKS.get(task).primary.name
-        several = [(key, group) for key, group in found.items() if group and len(keys[key.model]) > 1]
+        several = [(key, group) for key, group in found.items() if group and len(variants[key.model]) > 1]
         lines = [_median(f"{key.model} {key.given}", group, metric) for key, group in several]
         commands = tuple(key.command(len(group.rows)) for key, group in found.items() if group)
         return dataclasses.replace(finding, measured=(*finding.measured, *lines), commands=commands)

@@ -86,7 +86,7 @@ def test_a_shortened_training_decides_nothing_about_percent(judge, published):
 def test_percent_is_judged_on_the_old_tasks_only(judge):
     """After retraining, the metrics differ by 40 points on the new task, which is shown but has no effect."""
     found = judge("percent", "paper", percent("nmrnn", [80, 82], [80, 82], new=(10, 50)))
-    assert found.verdict is Verdict.HOLDS and "on delay_anti, before retraining" in found.reason
+    assert found.verdict is Verdict.HOLDS and "on delay_anti, before retraining, mean of 2 seeds)" in found.reason
     line = line_of(found, "nmrnn, memory_anti, after retraining, not judged: corrected, mean")
     assert line.value == "10.0" and "as published 50.0" in line.note
     assert [line.what for line in found.measured if "not judged" not in line.what and line.what[0] != "("] == [
