@@ -51,7 +51,8 @@ def blocks() -> dict[tuple[str, str], str]:
     # Not those of rows that depart from the protocol, nor those of other budgets.
     ranked = [t for t in every if (t.protocol, t.budget) == (PROTOCOL, TASKS.get(t.task).default_budget)]
     found = {("table", table.task): leaderboard.render([table], [], "markdown") for table in ranked}
-    found["table", "overall"] = leaderboard.render([], overall_rankings(every), "markdown")
+    if overall := overall_rankings(every):
+        found["table", "overall"] = leaderboard.render([], overall, "markdown")
     # A heading comes first, then the table; more tables and notes follow.
     found = {key: text.split("\n\n")[1] for key, text in found.items()}
     for table in ranked:

@@ -89,7 +89,7 @@ def test_how_many_seeds_are_better_than_a_reference():
     task = TASKS.get(TIMING)
     found = sentences.better_than_reference(source.experiments, task, "mse_trained", "fixed ramp of 15 steps")
     assert found == (
-        "`mse_trained` is below that of the reference (fixed ramp of 15 steps), 9.452e-04, for `nmrnn` in 3 of 3 seeds, "
+        "`mse_trained` is below that of the reference (fixed ramp of 15 steps), 9.451e-04, for `nmrnn` in 3 of 3 seeds, "
         "`lstm` in 2 of 3, `rnn` in 1 of 4."
     )
     primary = sentences.better_than_reference(source.experiments, task, "mse_extrapolated", "fixed ramp of 15 steps")

@@ -165,7 +165,7 @@ def test_a_run_in_several_sources_is_taken_from_the_one_with_its_run_folder(tmp_
     ],
 )
 def test_rows_that_were_evaluated_differently_are_refused_in_one_line(tmp_path, column, value):
-    good, other = make_rows("nmrnn", TASK, [1.0]), make_rows("lstm", TASK, [1.0], **{column: value})
+    good, other = make_rows("nmrnn", TASK, [1.0]), make_rows("lstm", TASK, [1.0], **{column: value}, tuning_trials=0)
     alone = write_csv(tmp_path / "other.csv", other)
     # Compared with the installed task, with a row of the same file, and with a row of another file.
     for paths in ([alone], [write_csv(tmp_path / "both.csv", good, other)], [write_csv(tmp_path / "good.csv", good), alone]):
@@ -177,7 +177,7 @@ def test_rows_that_were_evaluated_differently_are_refused_in_one_line(tmp_path, 
 
 
 def test_rows_that_no_claim_needs_are_not_checked(evidence):
-    odd = {"testset_sha256": "b" * 64, "task_version": 99}
+    odd = {"testset_sha256": "b" * 64, "task_version": 99, "tuning_trials": 0}
     others = [
         [{**row, **odd, **other, "run_id": f"other{i}"} for row in make_rows("nmrnn", TASK, [1.0], first_seed=1)]
         for i, other in enumerate(({"model": "gru"}, {"task": "made_up"}, {"protocol": "smoke"}, {"task": "delay_pro"}))

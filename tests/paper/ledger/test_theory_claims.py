@@ -126,7 +126,7 @@ def test_commands_are_valid_nmbench_commands(networks, parse_command):
 
 
 def test_networks_that_have_not_learned_the_task_do_not_count(networks):
-    """The second of three networks has not learned the task, and the fourth seed was lost."""
+    """The second of three networks has not learned the task."""
     found = theory.signal(networks({7: 0.01}, {7: 0.9}, {7: 0.03}, values=[LEARNED, NOT_LEARNED, LEARNED]), "matched")
     assert (found.verdict, found.qualifier) == (
         Verdict.HOLDS,
@@ -134,7 +134,10 @@ def test_networks_that_have_not_learned_the_task_do_not_count(networks):
     )
     assert "interval 7 0.020" in found.reason and found.commands[0].endswith("--seeds=3")
     left_out = found.measured[-1]
-    assert left_out[:2] == ("not learned (mse_extrapolated above 0.003922), not counted", "1 of 3 seeds")
+    assert left_out[:2] == ("not learned (mse_extrapolated above 0.004858), not counted", "1 of 3 seeds")
+
+
+def test_without_a_network_that_has_learned_the_task_the_claim_is_open(networks):
     found = theory.signal(networks({7: 0.01}, {7: 0.01}, values=[NOT_LEARNED, NOT_LEARNED]), "matched")
     assert (found.verdict, found.qualifier) == (Verdict.UNDECIDED, "2 of 2 seeds have not learned the task and do not count")
     assert found.reason.startswith("No network has learned the task") and len(found.measured) == 1
@@ -143,6 +146,9 @@ def test_networks_that_have_not_learned_the_task_do_not_count(networks):
 def test_an_untuned_learning_rate_is_named_under_matched(networks):
     found = theory.signal(networks({7: 0.01}, config=UNTUNED, **UNTUNED), "matched")
     assert (found.verdict, found.qualifier) == (Verdict.HOLDS, f"one network; learning rate not tuned for {LINEAR}")
+
+
+def test_a_published_learning_rate_needs_no_tuning(networks):
     found = theory.signal(networks({7: 0.01}, protocol="paper"), "paper")
     assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "one network")
 
