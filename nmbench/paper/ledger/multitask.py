@@ -130,7 +130,7 @@ def metric_source(task_name: str, corrected: str, published: str) -> Measure:
         reason = f"The two metrics differ by more than {POINTS:g} point for {len(differ)} of {len(answers)} answers"
         return ClaimFinding(
             Verdict.FAILS if differ else Verdict.HOLDS,
-            reason + (f" (percent by the authors' code and by the cited code): {', '.join(differ)}" if differ else ""),
+            reason + (f" (percent by the authors' code and by the cited code): {'; '.join(differ)}" if differ else ""),
             tuple(lines),
         )
 

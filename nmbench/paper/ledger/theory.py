@@ -40,7 +40,8 @@ def proposition(evidence: Evidence, protocol: str) -> ClaimFinding:
         note = f"z {z:.2g}, y {y:.2g}; {steps} steps, float64"
         lines.append(MeasuredValue(f"{what}: largest error", f"{max(z, y):.2g}", "", note))
     holds = Verdict.FAILS not in found
-    reason = f"The corrected form {'is exact' if holds else 'fails'} on random networks"
+    largest = max(max(z, y) for _, _, z, y in _random_networks())
+    reason = f"The corrected form {'is exact' if holds else 'fails'} on random networks (largest error {largest:.2g})"
     networks = _networks(evidence, protocol, EQUATIONS)
     for network in networks.loaded[:1]:
         try:
@@ -115,8 +116,9 @@ def power_law(evidence: Evidence, protocol: str) -> ClaimFinding:
             what = f"interval {interval}, {name}: largest deviation of q/q' from a line"
             lines.append(MeasuredValue(what, f"{away:.2g}", "", f"relative to its range; {note}"))
     parts = {name: verdicts.combine(each) for name, each in found.items()}
-    words = ", ".join(f"{name} {'is one' if part is Verdict.HOLDS else 'is none'}" for name, part in parts.items())
-    return ClaimFinding(verdicts.combine(parts.values()), f"Power law of time during a ramp: {words}", tuple(lines))
+    words = " and ".join(f"{name} is {'a' if part is Verdict.HOLDS else 'no'} power law" for name, part in parts.items())
+    reason = f"During a ramp of {', '.join(map(str, synthetic.RAMPS))} steps, {words} of time"
+    return ClaimFinding(verdicts.combine(parts.values()), reason, tuple(lines))
 
 
 def signal(evidence: Evidence, protocol: str) -> ClaimFinding:

@@ -28,9 +28,9 @@ def test_sentences_of_a_claim():
 
 
 def test_the_ledger_contains_them_and_they_can_be_read():
-    claims = publication.choose("sizes,more_parameters,rivals_data")
+    claims = publication.choose("power_law,proposition_printed,rivals_data")
     entries = publication.ledger(Evidence(), claims)
     found = summary.read(page.markdown(entries, "command"))
     assert found == {e.claim.name: summary.sentences(e) for e in entries}
-    assert "**holds in part**" in found["sizes"] and "lrrnn 1503" in found["more_parameters"]
+    assert "**holds in part**" in found["power_law"] and "10 random networks" in found["proposition_printed"]
     assert summary.read("# No bullets") == {}

@@ -214,17 +214,17 @@ MADE = {
     "rounding": (
         [("a", 20, 1e-12, 1e-15), ("b", 200, 0.0, 0.0)],
         Verdict.HOLDS,
-        "The corrected form is exact on random networks",
+        "The corrected form is exact on random networks (largest error 1e-12)",
     ),
     "beyond": (
         [("a", 20, 1e-15, 1.1e-12), ("b", 200, 2e-12, 0.0)],
         Verdict.FAILS,
-        "The corrected form fails on random networks",
+        "The corrected form fails on random networks (largest error 2e-12)",
     ),
     "one of two": (
         [("a", 20, 1e-15, 1e-15), ("b", 200, 1e-3, 1e-15)],
         Verdict.PARTLY,
-        "The corrected form fails on random networks",
+        "The corrected form fails on random networks (largest error 0.001)",
     ),
 }
 
@@ -258,7 +258,7 @@ def test_equation_16_is_a_power_law_up_to_a_constant():
     found = theory.power_law(Evidence(), "paper")
     assert (found.verdict, found.reason) == (
         Verdict.PARTLY,
-        "Power law of time during a ramp: s is none, s - 1/(R^T L) is one",
+        "During a ramp of 7, 15, 23 steps, s is no power law and s - 1/(R^T L) is a power law of time",
     )
     assert [line.note.split("; ")[1] for line in found.measured] == ["no power law", "exponent -1.000"] * 3
     assert all(float(line.value) > 0.01 for line in found.measured[::2])
@@ -306,7 +306,7 @@ def test_proposition_on_a_trained_network(monkeypatch, tmp_path, drawn, changes,
     assert found.verdict is verdict and reason in found.reason
     assert found.qualifier == ""
     if changes:
-        assert found.measured[-1][:2] == ("the_network", "not counted") and found.reason == reason
+        assert found.measured[-1][:2] == ("the_network", "not counted") and found.reason.startswith(reason)
     else:
         line = found.measured[-1]
         assert line.what == "the_network: largest error" and 0 < float(line.value) < 1e-12
