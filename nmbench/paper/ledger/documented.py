@@ -17,6 +17,7 @@ from nmbench.paper.ledger.performance import SEEDS, Measure
 from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
 from nmbench.report.text import number
 from nmbench.results import curves, statistics, store
+from nmbench.support.errors import NmbenchError
 
 MINIBATCHES = 1000
 
@@ -90,9 +91,14 @@ def _of_curves(model: str, group: SeedGroup) -> list[MeasuredValue]:
         if row["status"] != "ok" or not has_folder(path, row):
             continue
         folder = store.Store(path).runs / row["run_id"]
-        _, training, validation = curves.read_curve(folder).T
-        selected.append(validation[np.nanargmin(training)] / np.nanmin(validation))
-        lowest.append(_lowest(folder, row["metric"], batch))
+        try:
+            _, training, validation = curves.read_curve(folder).T
+            at_lowest = float(validation[np.nanargmin(training)] / np.nanmin(validation))
+            of_minibatches = _lowest(folder, row["metric"], batch)
+        except (NmbenchError, OSError, KeyError, ValueError):  # a run folder without these files
+            continue
+        selected.append(at_lowest)
+        lowest.append(of_minibatches)
     whats = {
         f"{model}: error selected on training loss / on validation loss": selected,
         f"{model}: lowest of {MINIBATCHES} minibatches of {batch} / test error": lowest,

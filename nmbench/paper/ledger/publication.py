@@ -250,7 +250,9 @@ CLAIMS = (
         "minibatch of 128 new trials, and the lowest one also summarises a run. nmbench selects on a validation set and "
         "reports the error on a test set.",
         f"{AUTHORS_CODE}, for the Element Finder; for the other tasks {NOTES}",
-        _NO_VERDICT,
+        f"{_NO_VERDICT} Measured are the validation error where the mean training loss between two validations is lowest, "
+        "divided by the lowest validation error, and the lowest of many minibatches of test trials, divided by the mean of "
+        "all test trials.",
         documented.training_loss(SELECTION, (OURS, *RIVALS)),
         (PAPER,),
         needs_folders=True,

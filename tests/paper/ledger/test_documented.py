@@ -53,8 +53,10 @@ def test_selection_on_the_training_loss(tmp_path):
     store.prepare()
     curve = [CurvePoint(250, 3.0, 9.0), CurvePoint(500, 1.0, 4.0), CurvePoint(750, 2.0, 2.0)]
     errors = np.repeat([0.0, 2.0], 5000)  # half of the trials have no error
-    for row in make_rows("nmrnn", TASK, [1.0, 1.0], "paper"):
+    *rows, bare = make_rows("nmrnn", TASK, [1.0, 1.0, 1.0], "paper")
+    for row in rows:
         store.write(row, None, {"mse": errors}, curve, CurvePoint._fields)
+    store.write(bare, None, {}, [], ())  # a folder without a curve is not used
     found = CLAIMS["training_loss"].measure(read(str(tmp_path)), "paper")
     selected = line_of(found, "nmrnn: error selected on training loss / on validation loss")
     assert selected[1:] == ("2", "2 .. 2 (range)", "median of 2 run folders")

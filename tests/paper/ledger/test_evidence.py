@@ -258,6 +258,19 @@ def test_full_trainings_come_first_then_the_longest(evidence):
     assert found.longest_trained(ExperimentKey("nmrnn", TASK, "paper")) == []
 
 
+def test_pooled_experiments_count_as_one(evidence):
+    """Two sizes with two seeds each; the third size is not fully trained."""
+    sizes = [(("N", n), ("K", k)) for n, k in (("23", "10"), ("31", "7"), ("50", "4"))]
+    rows = [make_rows("lrrnn", TASK, [i + 1.0, i + 2.0], "paper", settings=one) for i, one in enumerate(sizes[:2])]
+    found = evidence(*rows, make_rows("lrrnn", TASK, [9.0], "paper", settings=sizes[2], steps=300))
+    keys = [ExperimentKey("lrrnn", TASK, "paper", one) for one in sizes]
+    group = found.pooled({"lrrnn": keys[:2]}).equally_trained({"lrrnn": "paper"}, TASK)["lrrnn"]
+    sample = group.sample("mse")
+    assert sample.values.tolist() == [1.0, 2.0, 2.0, 3.0] and sample.seeds.tolist() == [0, 1, 2, 3]
+    assert group.description == "4 seeds, 496 to 506 parameters, 20000 steps, learning rate 0.01"
+    assert found.pooled({"lrrnn": keys}).equally_trained({"lrrnn": "paper"}, TASK) == {}
+
+
 def test_no_evidence():
     from nmbench.paper.ledger.evidence import Evidence
 
