@@ -1,10 +1,20 @@
-"""Write the tables of README.md that are computed from results/reference.csv between their markers.
+"""Write the tables and sentences of README.md that are computed from results/ between their markers.
 
   python docs/generated_tables.py           # update README.md
   python docs/generated_tables.py --check   # exit code 1 if README.md is not current
 
-The markers `<!-- table: TASK -->` and `<!-- end -->` enclose the task's table under protocol `matched`. The markers
-`<!-- table: overall -->` and `<!-- end -->` enclose the ranking over all tasks. Both tables are as printed by
+A marker is `<!-- table: NAME -->` or `<!-- text: NAME -->`; what it encloses ends with `<!-- end -->`. Tables and sentences
+about tasks are those of protocol `matched` in results/reference.csv.
+
+  table: TASK            the table of a task
+  table: overall         the ranking over all tasks
+  text: TASK             how many seeds solve a task, and which models are ahead of which
+  text: TASK:learned     how many seeds do better than a reference that has learned nothing (Measure-Wait-Go)
+  text: TASK:forgetting  what retraining does to the old tasks (multitask)
+  text: claims           a bullet for each claim, as in results/claims/CLAIMS.md
+  text: claim:NAME       the sentences of one claim
+
+The tables are as printed by
 
   python -m nmbench.leaderboard results/reference.csv --protocol=matched --format=markdown
 """
@@ -12,33 +22,73 @@ The markers `<!-- table: TASK -->` and `<!-- end -->` enclose the task's table u
 import pathlib
 import re
 import sys
+import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from nmbench.report import leaderboard  # noqa: E402
+from nmbench.contracts.catalog import TASKS  # noqa: E402
+from nmbench.paper.ledger import summary  # noqa: E402
+from nmbench.report import leaderboard, sentences  # noqa: E402
 from nmbench.results import experiment_rows, ranking  # noqa: E402
 from nmbench.results.overall import overall_rankings  # noqa: E402
 
 README = ROOT / "README.md"
+REFERENCE = ROOT / "results" / "reference.csv"
+CLAIMS = ROOT / "results" / "claims" / "CLAIMS.md"
 PROTOCOL = "matched"
-_MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+WIDTH = 120
+# A metric, and the reference that a network must beat that has learned to time; old tasks before and after retraining.
+LEARNED = dict.fromkeys(("mwg_rank3", "mwg_rank3_code"), ("mse_trained", "fixed ramp of 15 steps"))
+FORGETTING = {"multitask": ("old_tasks.before_retraining", "old_tasks")}
+_MARKED = re.compile(r"(<!-- (table|text): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def tables() -> dict[str, str]:
-    """The tables in Markdown, by the names in their markers."""
-    source = experiment_rows.read(str(ROOT / "results" / "reference.csv"), protocol=PROTOCOL)
-    found = ranking.rank_tables([source])
-    texts = {table.task: leaderboard.render([table], [], "markdown") for table in found}
-    texts["overall"] = leaderboard.render([], overall_rankings(found), "markdown")
+def blocks() -> dict[tuple[str, str], str]:
+    """Tables and sentences in Markdown, by kind and name in their markers."""
+    source = experiment_rows.read(str(REFERENCE), protocol=PROTOCOL)
+    every = ranking.rank_tables([source])
+    # Not those of rows that depart from the protocol, nor those of other budgets.
+    ranked = [t for t in every if (t.protocol, t.budget) == (PROTOCOL, TASKS.get(t.task).default_budget)]
+    found = {("table", table.task): leaderboard.render([table], [], "markdown") for table in ranked}
+    if overall := overall_rankings(every):
+        found["table", "overall"] = leaderboard.render([], overall, "markdown")
     # A heading comes first, then the table; more tables and notes follow.
-    return {name: text.split("\n\n")[1] for name, text in texts.items()}
+    found = {key: text.split("\n\n")[1] for key, text in found.items()}
+    for table in ranked:
+        found["text", table.task] = f"{sentences.solved(table)} {sentences.order(table)}".strip()
+        if table.task in FORGETTING:
+            found["text", f"{table.task}:forgetting"] = sentences.medians(table, *FORGETTING[table.task])
+        task = ranking.registered_task(table.task, source.evaluated[table.task].evaluation)
+        if task is not None and table.task in LEARNED:
+            rows = [one for one in source.experiments if one.table == (table.task, PROTOCOL, table.budget)]
+            text = sentences.better_than_reference(rows, task, *LEARNED[table.task])
+            found["text", f"{table.task}:learned"] = text
+    claims = summary.read(CLAIMS.read_text(encoding="utf-8")) if CLAIMS.exists() else {}
+    found |= {("text", f"claim:{name}"): text for name, text in claims.items()}
+    if claims:
+        found["text", "claims"] = "\n".join(f"- **{name}**: {text}" for name, text in claims.items())
+    return {key: _wrapped(text) if key[0] == "text" else text for key, text in found.items()}
+
+
+def _wrapped(text: str) -> str:
+    """The lines of a text, wrapped; continuation lines of bullets are indented."""
+    return "\n".join(
+        textwrap.fill(
+            line,
+            WIDTH,
+            subsequent_indent="  " * line.startswith("- "),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )
 
 
 def update(text: str) -> str:
-    """The text with current tables between its markers. Raises `KeyError` for a marker with an unknown name."""
-    found = tables()
-    return _MARKED.sub(lambda match: f"{match[1]}\n{found[match[2]]}\n\n{match[3]}", text)
+    """The text with current blocks between its markers. Raises `KeyError` for a marker with an unknown name."""
+    found = blocks()
+    return _MARKED.sub(lambda match: f"{match[1]}\n{found[match[2], match[3]]}\n\n{match[4]}", text)
 
 
 def main(argv: list[str]) -> int:

@@ -6,11 +6,12 @@
 
 Each claim is tested as published (protocol `paper`) and, except for claims on the authors' code, under equal conditions
 (protocol `matched`), for the models' default sizes. The verdict is computed from the values printed with it: "holds", "more
-than holds", "holds in part", "does not hold", "cannot tell" if intervals or a shortened training leave the claim undecided,
-or "no data". If the models of a claim were not all trained fully, the ledger uses the length of training that most of them
-share, and the verdict says so. Under `paper`, runs with another learning rate are not used. Each claim lists the commands
-that produce its data. Claims on internal signals need a results folder, because a CSV does not contain parameters. A run
-that occurs in several sources counts once; a run folder has priority over a CSV.
+than holds", "holds in part", "worse, size open", "does not hold", "cannot tell" if intervals or a shortened training leave
+the claim undecided, or "no data". An entry that is a "documented difference" has no verdict. If the models of a claim were
+not all trained fully, the ledger uses the length of training that most of them share, and the verdict says so. Under
+`paper`, runs with another learning rate are not used, except by claims that name it. Each claim lists the commands that
+produce its data. Claims on internal signals and on training curves need a results folder, because a CSV contains neither. A
+run that occurs in several sources counts once; a run folder has priority over a CSV.
 
 In Python: `nmbench.paper.ledger.publication.ledger(nmbench.paper.ledger.evidence.Evidence.read(paths, wanted()))`.
 """

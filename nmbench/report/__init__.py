@@ -1,4 +1,4 @@
-"""Reports: tables, ladders, comparisons, pictures of trials and the leaderboard page.
+"""Reports: tables, ladders, comparisons, sentences, pictures of trials and the leaderboard page.
 
 Imports `training`, `results`, `contracts` and `support`, and names no model or task. Other rooms may import the listed
 modules.
@@ -11,6 +11,7 @@ __all__ = [
     "leaderboard",
     "page",
     "pictures",
+    "sentences",
     "tables",
     "text",
     "trials",

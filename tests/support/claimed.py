@@ -17,6 +17,7 @@ from nmbench.contracts.catalog import TASKS
 from nmbench.experiments import tuning
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, resolved
 from nmbench.paper.ledger.publication import wanted
+from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue
 from nmbench.results import csv_files, schema
 from nmbench.results.store import Store
 from nmbench.training.parameter_files import save_params
@@ -117,15 +118,16 @@ def write_folder(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> st
     return str(path)
 
 
-def write_untrained(path: pathlib.Path, model: str, task: str, **more: Any) -> dict[str, Any]:
+def write_untrained(path: pathlib.Path, model: str, task: str, value: float = 0.1, **more: Any) -> dict[str, Any]:
     """Write a run with a training curve and random parameters, which need no compilation; return its row.
 
     Args:
       path: results folder, created if needed.
       model, task: registered names.
+      value: of the primary metric.
       more: further arguments of `make_rows`.
     """
-    (row,) = make_rows(model, task, [0.1], **more)
+    (row,) = make_rows(model, task, [value], **more)
     key = ExperimentKey(model, task, more.get("protocol", "matched"), more.get("settings", ()))
     random, shapes = np.random.RandomState(0), jax.eval_shape(resolved(key).model.init, jax.random.key(0))
     params = jax.tree.map(lambda a: (0.3 * random.randn(*a.shape)).astype(a.dtype), shapes)
@@ -139,3 +141,9 @@ def write_untrained(path: pathlib.Path, model: str, task: str, **more: Any) -> d
 def read(*paths: str) -> Evidence:
     """Read the evidence for the claims from results files and folders."""
     return Evidence.read(paths, wanted())
+
+
+def line_of(finding: ClaimFinding, what: str) -> MeasuredValue:
+    """The measured value of this name."""
+    (line,) = (line for line in finding.measured if line.what == what)
+    return line

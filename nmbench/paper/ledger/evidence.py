@@ -16,6 +16,7 @@ from nmbench.experiments import resolution
 from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.experiment import Experiment
 from nmbench.experiments.request import Request
+from nmbench.paper.runs import Need, Recipe
 from nmbench.results import experiment_rows, store
 from nmbench.results.config_json import shared_config
 from nmbench.results.experiment_rows import EvaluatedRow, Evaluation
@@ -27,24 +28,39 @@ Row = Mapping[str, Any]
 
 
 class ExperimentKey(NamedTuple):
-    """A model, a task, a protocol, and the hyperparameters that differ from the protocol's, as in the flag `--hparams`."""
+    """A model, a task, a protocol, and what is given beside them, as in the flags `--hparams` and `--learning_rate`."""
 
     model: str
     task: str
     protocol: str
     hparams: tuple[tuple[str, str], ...] = ()
+    learning_rate: float | None = None
+
+    @property
+    def given(self) -> str:
+        """The flags for what is given, "" if nothing is."""
+        hparams = ",".join("=".join(pair) for pair in self.hparams)
+        rate = "" if self.learning_rate is None else f"--learning_rate={self.learning_rate:g}"
+        return " ".join(filter(None, [hparams and f"--hparams={hparams}", rate]))
+
+    def command(self, seeds: int, steps: int | None = None) -> str:
+        """The shell command that trains this number of seeds, for the protocol's steps if none are given."""
+        line = Recipe("results", self.protocol, steps).command(Need(self.model, self.task, seeds))
+        return f"{line} {self.given}".rstrip()
 
 
 @functools.cache
 def resolved(key: ExperimentKey) -> Experiment:
     """The experiment of a key, resolved as `nmbench.run` resolves it."""
-    request = Request(model=key.model, task=key.task, protocol=key.protocol, hparams=dict(key.hparams))
-    return resolution.resolve(request)
+    hparams, rate = dict(key.hparams), key.learning_rate
+    return resolution.resolve(
+        Request(model=key.model, task=key.task, protocol=key.protocol, hparams=hparams, learning_rate=rate)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class SeedGroup:
-    """All seeds of one experiment.
+    """All seeds of one experiment, or of several that are pooled (`Evidence.pooled`).
 
     Attributes:
       rows: sorted by seed.
@@ -69,11 +85,15 @@ class SeedGroup:
     @property
     def description(self) -> str:
         """Number of seeds and parameters, steps and learning rate."""
-        row, lost = self.rows[0], sum(row["status"] != "ok" for row in self.rows)
+        lost = sum(row["status"] != "ok" for row in self.rows)
         seeds = f"{len(self.rows)} seed{'s' * (len(self.rows) > 1)}" + (f" ({lost} lost)" if lost else "")
-        tuned = "tuned " if row["tuning_trials"] else ""
-        rate = "" if row["learning_rate"] is None else f", {tuned}learning rate {row['learning_rate']:g}"
-        return f"{seeds}, {row['params_actual']} parameters, {self.steps} steps{rate}"
+        tuned = "tuned " if self.rows[0]["tuning_trials"] else ""
+        sizes = sorted({row["params_actual"] for row in self.rows})
+        size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        rates = sorted({row["learning_rate"] for row in self.rows if row["learning_rate"] is not None})
+        shown = ", ".join(f"{rate:g}" for rate in rates)
+        rate = f", {tuned}learning rate{'s' * (len(rates) > 1)} {shown}" if rates else ""
+        return f"{seeds}, {size} parameters, {self.steps} steps{rate}"
 
     @property
     def trained(self) -> str:
@@ -95,8 +115,10 @@ class SeedGroup:
         (found,) = (m for m in task.metrics if m.name == metric.partition(".")[0])
         lost = np.array([row["status"] != "ok" for row in self.rows])
         values = [found.floor if gone else _value(row, metric, condition) for row, gone in zip(self.rows, lost, strict=True)]
-        seeds, up = np.array([row["seed"] for row in self.rows]), found.higher_is_better
-        return Sample(seeds, np.array(values, float), lost, up, compares_logarithms(up, found.ceiling))
+        seeds, up = [row["seed"] for row in self.rows], found.higher_is_better
+        if len(set(seeds)) < len(seeds):  # pooled experiments have seeds of equal numbers
+            seeds = range(len(seeds))
+        return Sample(np.array(seeds), np.array(values, float), lost, up, compares_logarithms(up, found.ceiling))
 
 
 def _value(row: Row, metric: str, condition: str | None) -> float:
@@ -179,6 +201,22 @@ class Evidence:
                 if before is None or group.priority > before.priority:
                     by_length[length][model] = group
         return max(by_length.items(), key=lambda item: (len(item[1]), item[0]), default=(0, {}))[1]
+
+    def pooled(self, keys: Mapping[str, Sequence[ExperimentKey]]) -> Evidence:
+        """Evidence in which the fully trained seeds of several experiments of a model count as those of one.
+
+        A model is missing if one of its experiments was not fully trained.
+
+        Args:
+          keys: from a model to its experiments, all of one task and protocol.
+        """
+        groups = {}
+        for parts in keys.values():
+            found = [group for key in parts for group in self.longest_trained(key)[:1] if group.is_full]
+            if len(found) == len(parts):
+                rows, sources = (tuple(one for g in found for one in getattr(g, name)) for name in ("rows", "sources"))
+                groups[ExperimentKey(*parts[0][:3])] = [dataclasses.replace(found[0], rows=rows, sources=sources)]
+        return Evidence(groups)
 
     def longest_trained(self, key: ExperimentKey) -> list[SeedGroup]:
         """All groups of a key: fully trained ones first, then by length of training, then by number of seeds."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import tabulate
 
 import nmbench
+from nmbench.paper.ledger import summary
 from nmbench.paper.ledger.publication import MATCHED, PAPER, LedgerEntry
 from nmbench.paper.ledger.verdicts import ClaimFinding
 from nmbench.report import page as leaderboard_page
@@ -24,12 +25,13 @@ ABOUT = (
     "verdict is computed from the values listed for it, by the rule of its claim. If training was shorter than the "
     "protocol's, a claim is decided only if more training could not change the verdict. Intervals are 95% "
     "intervals over seeds: order statistics for medians, Student's t for means. With fewer than six seeds, no interval of a "
-    "median covers 95%, and the smallest and the largest seed are given as a range."
+    "median covers 95%, and the smallest and the largest seed are given as a range. A documented difference is no claim and "
+    "has no verdict."
 )
 
 
 def markdown(entries: Sequence[LedgerEntry], command: str) -> str:
-    """The ledger as Markdown: a table of verdicts, then each claim with its rule, values and commands."""
+    """The ledger as Markdown: a table of verdicts, the claims in short, each claim with its rule, values and commands."""
     head = ["claim", "", *CONDITIONS.values()]
     lines = [
         [f"[{escape_markdown(e.claim.name)}](#{e.claim.name})", escape_markdown(e.claim.statement), *_verdicts(e)]
@@ -40,6 +42,8 @@ def markdown(entries: Sequence[LedgerEntry], command: str) -> str:
         f"{ABOUT} Command:",
         f"```\n{command}\n```",
         tabulate.tabulate(lines, head, tablefmt="pipe", disable_numparse=True),
+        "## In short",
+        summary.bullets(entries),
     ]
     return "\n\n".join([*parts, *map(section, entries)]) + "\n"
 

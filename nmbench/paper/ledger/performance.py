@@ -1,27 +1,27 @@
-"""Claims on the performance of trained networks: errors, percent correct, retraining, numbers of parameters."""
+"""Claims on errors of trained networks and on numbers of parameters."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.experiments import sizing
+from nmbench.experiments.experiment import Experiment
 from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, resolved
 from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
-from nmbench.paper.runs import Need, Recipe
-from nmbench.report.text import interval, number, one_decimal
+from nmbench.report.text import interval, number
 from nmbench.results import statistics
-from nmbench.results.statistics import Estimate, Sample
+from nmbench.results.statistics import Sample
 
 OURS = "nmrnn"
 SEEDS = 10
-# Largest difference of two metrics in percentage points, and largest ratio of matched sizes: the ratio of two models whose
-# sizes differ from one budget by at most 5%.
-POINTS, SIZES = 1.0, 1.05 / 0.95
+# Largest ratio of matched sizes: the ratio of two models whose sizes differ from one budget by at most 5%.
+SIZES = 1.05 / 0.95
 
 # Computes a finding from evidence and protocol.
 Measure = Callable[[Evidence, str], ClaimFinding]
@@ -37,7 +37,7 @@ def below(
     """
 
     def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
-        return _finding(evidence, _protocols(protocol, rivals, ours), task, judge)
+        return finding_on_groups(evidence, _protocols(protocol, rivals, ours), task, judge)
 
     def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
         samples = {model: group.sample(metric) for model, group in groups.items()}
@@ -49,7 +49,11 @@ def below(
             lines.append(MeasuredValue(what, number(rival.effect.value), interval(rival.effect), note))
         lines += [_median(model, groups[model], name) for name in also for model in (OURS, *rivals)]
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not distinguishable from"}
-        reason = f"{OURS} is " + " and ".join(f"{words[rival.verdict]} {name}" for name, rival in found.items())
+        others = [
+            f"{words[rival.verdict]} {name} ({len(samples[name])} seeds, ratio of errors {number(rival.effect.value)})"
+            for name, rival in found.items()
+        ]
+        reason = f"{OURS} ({len(samples[OURS])} seeds) is {' and '.join(others)}"
         verdict = verdicts.combine(rival.verdict for rival in found.values())
         return ClaimFinding(verdict, reason, tuple(lines), _unsolved(task, metric, samples[OURS]))
 
@@ -63,7 +67,7 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
     """
 
     def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
-        return _finding(evidence, _protocols(protocol, (rival,), ours), task, judge)
+        return finding_on_groups(evidence, _protocols(protocol, (rival,), ours), task, judge)
 
     def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
         a, b = (groups[model].sample(metric) for model in (OURS, rival))
@@ -72,7 +76,7 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
             return ClaimFinding(Verdict.UNDECIDED, "An error of 0 has no ratio", tuple(lines))
         verdict, ratio = verdicts.on_a_par(a, b)
         line = MeasuredValue(f"{OURS} / {rival}, geometric mean", number(ratio.value), interval(ratio), "ratio of errors")
-        within = f"The 95% interval of the ratio of errors, {interval(ratio)}, "
+        within = f"The 95% interval of the ratio of errors, {interval(ratio)} for {len(a)} and {len(b)} seeds, "
         reason = {
             Verdict.HOLDS: f"{within}lies within 1/2 .. 2",
             Verdict.FAILS: f"{within}lies above 2: {OURS} is worse by more than a factor of two",
@@ -91,97 +95,32 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
     return measure
 
 
-def percent_published(task: str, corrected: str, published: str, models: Sequence[str]) -> Measure:
-    """Claim: the published percent correct equals the corrected one within one point, for every model and condition."""
+def pooled(measure: Measure, task: str, variants: Mapping[str, Sequence[ExperimentKey]]) -> Measure:
+    """`measure` on the pooled seeds of several sizes or learning rates of each model.
 
-    def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
-        found = _finding(evidence, dict.fromkeys(models, protocol), task, judge, True, (Verdict.FAILS, Verdict.PARTLY))
-        return dataclasses.replace(found, measured=(*_answers(task, corrected, published), *found.measured))
-
-    def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
-        (metric,) = (m for m in TASKS.get(task).metrics if m.name == corrected)
-        assert metric.conditions is not None
-        conditions = sorted(map(str, np.unique(metric.conditions(TASKS.get(task).frozen("test").arrays))))
-        lines, gaps = [], {}
-        for model in groups:
-            for condition in conditions:
-                right, as_published = (groups[model].sample(name, condition) for name in (corrected, published))
-                finished = ~right.lost  # a lost seed has no answers to evaluate
-                if not finished.any():
-                    continue
-                gaps[model, condition] = statistics.mean(np.abs(as_published.values - right.values)[finished])
-                value, other = statistics.mean(right.values[finished]), statistics.mean(as_published.values[finished])
-                lines.append(
-                    MeasuredValue(
-                        f"{model}, {condition}: corrected, mean",
-                        f"{value.value:.1f}",
-                        interval(value, one_decimal),
-                        f"as published {other.value:.1f} ({_points(other) or 'one seed'}); {groups[model].description}",
-                    )
-                )
-        if not gaps:
-            return ClaimFinding(Verdict.NO_DATA, f"No run of {', '.join(groups)} on {task} has finished")
-        found = {key: verdicts.stays_below(gap, POINTS) for key, gap in gaps.items()}
-        (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
-        reason = (
-            f"The published metric differs from the corrected one by up to {largest.value:.1f} points "
-            f"({_points(largest) or 'one seed'}; {model} on {condition})"
-        )
-        return ClaimFinding(verdicts.combine(found.values()), reason, tuple(lines))
-
-    return measure
-
-
-@functools.cache
-def _answers(task_name: str, corrected: str, published: str) -> list[MeasuredValue]:
-    """Both metrics for the references of a task, which need no training."""
-    task = TASKS.get(task_name)
-    arrays = task.frozen("test").arrays
-    lines = []
-    for label, predict in task.references.items():
-        values = task.evaluate(predict(arrays), arrays)["values"]
-        lines.append(
-            MeasuredValue(f"({label})", f"{values[corrected]:.1f}", "", f"as published {values[published]:.1f}; no training")
-        )
-    return lines
-
-
-def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str]) -> Measure:
-    """Claim: retraining a part of our model suffices: the median on the new task reaches the threshold of the task.
-
-    new, old: metrics on the new task and on the old ones. stage: suffix of the metrics measured before retraining. Rivals
-    trained equally long are shown as well.
+    variants: from a model to its experiments, all of the claim's only protocol.
     """
 
-    def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
-        # Of our model the longest training is used; rivals are shown only if they were trained equally long.
-        everyone, alone = dict.fromkeys((OURS, *rivals), protocol), {OURS: protocol}
-        ours = evidence.equally_trained(alone, task).get(OURS)
-        equal = ours is not None and evidence.equally_trained(everyone, task).get(OURS) is ours
-        return _finding(evidence, everyone if equal else alone, task, judge, True, (Verdict.HOLDS,))
+    def pooled_measure(evidence: Evidence, protocol: str) -> ClaimFinding:
+        everything = [key for each in variants.values() for key in each]
+        found = {key: next((g for g in evidence.longest_trained(key) if g.is_full), None) for key in everything}
+        missing = [key for key, group in found.items() if group is None]
+        if missing:
+            number_of = lambda model: sum(key.model == model for key in missing)
+            counts = ", ".join(f"{number_of(model)} of {len(each)} of {model}" for model, each in variants.items())
+            return ClaimFinding(
+                Verdict.NO_DATA,
+                f"Experiments without fully trained runs on {task}, protocol {protocol}: {counts}",
+                commands=tuple(key.command(SEEDS) for key in missing),
+            )
+        finding = measure(evidence.pooled(variants), protocol)
+        metric = TASKS.get(task).primary.name
+        several = [(key, group) for key, group in found.items() if group and len(variants[key.model]) > 1]
+        lines = [_median(f"{key.model} {key.given}", group, metric) for key, group in several]
+        commands = tuple(key.command(len(group.rows)) for key, group in found.items() if group)
+        return dataclasses.replace(finding, measured=(*finding.measured, *lines), commands=commands)
 
-    def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
-        threshold = TASKS.get(task).metrics[0].threshold
-        assert threshold is not None
-        after = statistics.median(groups[OURS].sample(new).values)
-        verdict = verdicts.reaches(after, threshold)
-        lines = []
-        for model, group in groups.items():
-            for name, what in ((new, "new task"), (old, "old tasks")):
-                value = statistics.median(group.sample(name).values)
-                before = statistics.median(group.sample(f"{name}.{stage}").values)
-                note = f"before retraining {before.value:.1f} ({_points(before) or 'one seed'}); {group.description}"
-                lines.append(
-                    MeasuredValue(f"{model}, {what}: median", f"{value.value:.1f}", interval(value, one_decimal), note)
-                )
-        words = {Verdict.HOLDS: "reaches", Verdict.FAILS: "does not reach", Verdict.UNDECIDED: "may or may not reach"}
-        reason = (
-            f"{OURS} with only its neuromodulatory subnetwork retrained has a median of {after.value:.1f}% on the new task "
-            f"({_points(after) or 'one seed'}) and {words[verdict]} {threshold:g}%"
-        )
-        return ClaimFinding(verdict, reason, tuple(lines))
-
-    return measure
+    return pooled_measure
 
 
 def sizes(tasks: Sequence[str], models: Sequence[str]) -> Measure:
@@ -202,11 +141,41 @@ def sizes(tasks: Sequence[str], models: Sequence[str]) -> Measure:
     return measure
 
 
+def more_parameters(task: str, rival: str, channels: str) -> Measure:
+    """Claim: a rival has more learned parameters than our model, with and without the last input channel. Needs no data.
+
+    channels: name of the input whose last channel is new in the last phase.
+    """
+
+    def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
+        spec = TASKS.get(task).spec
+        size = spec.inputs[channels].channels
+        lines, found, reasons = [], [], []
+        for count in (size - 1, size):
+            fewer = dataclasses.replace(spec, inputs={**spec.inputs, channels: ArraySpec(count)})
+            keys = {model: ExperimentKey(model, task, protocol) for model in (OURS, rival)}
+            numbers = {m: _count(resolved(key), fewer) for m, key in keys.items()}
+            found.append(Verdict.HOLDS if numbers[rival] > numbers[OURS] else Verdict.FAILS)
+            shown = ", ".join(f"{model} {number}" for model, number in numbers.items())
+            reasons.append(f"{shown} with {count} {channels} channels")
+            lines.append(
+                MeasuredValue(f"{count} {channels} channels: {rival} - {OURS}", str(numbers[rival] - numbers[OURS]))
+            )
+        reason = f"Numbers of learned parameters: {'; '.join(reasons)}"
+        return ClaimFinding(verdicts.combine(found), reason, tuple(lines))
+
+    return measure
+
+
+def _count(experiment: Experiment, spec: SequenceSpec) -> int:
+    return sizing.given_sizes(experiment.baseline, spec, experiment.sizing.hparams, None).actual
+
+
 def _protocols(protocol: str, rivals: Sequence[str], ours: Mapping[str, str] | None) -> dict[str, str]:
     return {OURS: (ours or {}).get(protocol, protocol), **dict.fromkeys(rivals, protocol)}
 
 
-def _finding(
+def finding_on_groups(
     evidence: Evidence,
     protocols: Mapping[str, str],
     task: str,
@@ -236,18 +205,15 @@ def _finding(
     found = judge(groups)
     if short is not None:
         found = verdicts.qualify_length(found, short.is_short, short.trained, decides)
-    qualifier = [found.qualifier] if found.qualifier else []
     untuned = [name for name, group in groups.items() if protocols[name] == "matched" and not group.priority[1]]
-    if untuned:
-        qualifier.append(f"learning rate not tuned for {', '.join(untuned)}")
-    return ClaimFinding(found.verdict, found.reason, found.measured, "; ".join(qualifier), commands)
+    return dataclasses.replace(verdicts.qualify_tuning(found, untuned), commands=commands)
 
 
 def _command(model: str, task: str, protocol: str, group: SeedGroup | None, short: SeedGroup | None) -> str:
     """The command that trains a group. A missing group is trained for as many steps as `short`."""
     like = group or short
     steps = like.steps if like and not like.is_full else None
-    return Recipe("results", protocol, steps).command(Need(model, task, len(group.rows) if group else SEEDS))
+    return ExperimentKey(model, task, protocol).command(len(group.rows) if group else SEEDS, steps)
 
 
 def _unsolved(task: str, metric: str, ours: Sample) -> str:
@@ -262,9 +228,3 @@ def _unsolved(task: str, metric: str, ours: Sample) -> str:
 def _median(model: str, group: SeedGroup, metric: str) -> MeasuredValue:
     middle = statistics.median(group.sample(metric).values)
     return MeasuredValue(f"{model}: median {metric}", number(middle.value), interval(middle), group.description)
-
-
-def _points(estimate: Estimate) -> str:
-    """The interval or range in percentage points, for text in brackets; "" if there is none."""
-    text = interval(dataclasses.replace(estimate, covers=True), one_decimal)
-    return text if estimate.covers else f"range {text}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from nmbench.paper.ledger import theory
+from nmbench.paper.ledger import documented, multitask, theory
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey
-from nmbench.paper.ledger.performance import OURS, Measure, below, par, percent_published, retraining, sizes
+from nmbench.paper.ledger.performance import OURS, Measure, below, more_parameters, par, pooled, sizes
 from nmbench.paper.ledger.verdicts import ClaimFinding
 from nmbench.support import errors
 
@@ -18,11 +18,30 @@ PAPER, MATCHED = "paper", "matched"
 CODE = {PAPER: "paper_code"}
 TIMING, SELECTION, CONTEXT = "mwg_rank3", "element_finder", "multitask"
 RIVALS = ("lrrnn", "rnn", "lstm")
+# Sources that are not the supplement.
+NOTES = "known to us from notes on the main text, not from the supplement"
+AUTHORS_CODE = "the authors' public code (lindermanlab/nm-rnn), not the supplement"
+# The experiments that Fig. 5B pools, by supplement C.3: (M, N, K), (N, K), learning rates.
+_OURS = [dict(zip("MNK", shape.split())) for shape in ("5 18 8", "5 13 12", "10 14 5", "10 12 7", "15 6 5")]
+_LOW_RANK = [dict(zip("NK", shape.split())) for shape in ("23 10", "31 7", "50 4", "83 2")]
+SHAPES = {
+    OURS: [ExperimentKey(OURS, SELECTION, PAPER, tuple(shape.items())) for shape in _OURS],
+    "lrrnn": [ExperimentKey("lrrnn", SELECTION, PAPER, tuple(shape.items())) for shape in _LOW_RANK],
+    "rnn": [ExperimentKey("rnn", SELECTION, PAPER, (), rate) for rate in (1e-3, 1e-2, 1e-1)],
+    "lstm": [ExperimentKey("lstm", SELECTION, PAPER)],
+}
+# Minutes of training one network by supplement C.3, by task and model; the multitask includes retraining.
+MINUTES = {
+    (theory.RANK1, theory.LINEAR): 20.0,
+    **{(TIMING, model): minutes for model, minutes in zip((OURS, *RIVALS), (15.0, 9.0, 2.0, 4.0))},
+    **{(CONTEXT, model): minutes for model, minutes in zip((OURS, *RIVALS), (120.0, 150.0, 7.0, 15.0))},
+    **{(SELECTION, model): 5.0 for model in (OURS, *RIVALS)},
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A claim.
+    """A claim, or a documented difference.
 
     Attributes:
       name: short name, for the flag `--only`.
@@ -31,6 +50,7 @@ class Claim:
       rule: how the verdict follows from the measured values.
       measure: computes a finding from evidence and protocol.
       protocols: protocols under which the claim is tested.
+      needs_folders: whether the finding depends on run folders, because rows do not contain all that it needs.
     """
 
     name: str
@@ -39,6 +59,7 @@ class Claim:
     rule: str
     measure: Measure
     protocols: tuple[str, ...] = (PAPER, MATCHED)
+    needs_folders: bool = False
 
 
 _BELOW = (
@@ -52,40 +73,64 @@ _PAR = (
     "it lies above 1 and contains 2, the NM-RNN is worse, but the size of the difference is open. We cannot tell if the "
     "interval contains 1 and extends beyond 1/2 or 2, or if the errors are equal but neither model solves the task."
 )
+_POOLED = (
+    "As in Fig. 5B, all sizes and learning rates of supplement C.3 are pooled: five sizes of the NM-RNN, four of the "
+    "low-rank RNN, three learning rates of the vanilla RNN."
+)
+_NO_VERDICT = "none. It is documented; what can be computed or measured about it is listed."
 CLAIMS = (
     Claim(
         "extrapolation",
         "Measure-Wait-Go: on extrapolated intervals the NM-RNN's error is below those of the low-rank and the vanilla RNN.",
-        "main text, Measure-Wait-Go; supplement C.2 and C.3, Fig. 1",
+        f"main text, Measure-Wait-Go ({NOTES}); supplement C.2 and C.3, Fig. 1",
         _BELOW,
         below(TIMING, "mse_extrapolated", ("lrrnn", "rnn"), also=("mse_trained",)),
     ),
     Claim(
         "extrapolation_lstm",
         "Measure-Wait-Go: on extrapolated intervals the NM-RNN is on a par with the LSTM.",
-        "main text, Measure-Wait-Go; supplement C.2 and C.3, Fig. 1",
+        f"main text, Measure-Wait-Go ({NOTES}); supplement C.2 and C.3, Fig. 1",
         _PAR,
         par(TIMING, "mse_extrapolated", "lstm", also=("mse_trained",)),
     ),
     Claim(
         "selection",
         "Element Finder: the NM-RNN's error is below those of the low-rank and the vanilla RNN.",
-        "Fig. 5B of the main text; supplement C.3",
+        f"Fig. 5B of the main text ({NOTES}); supplement C.3",
         f"{_BELOW} As published, the NM-RNN has the time constants of the supplement.",
         below(SELECTION, "mse", ("lrrnn", "rnn")),
     ),
     Claim(
         "selection_lstm",
         "Element Finder: the NM-RNN is on a par with the LSTM.",
-        "Figs. 5B and 5C of the main text; supplement C.3",
+        f"Figs. 5B and 5C of the main text ({NOTES}); supplement C.3",
         f"{_PAR} As published, the NM-RNN has the time constants of the supplement.",
         par(SELECTION, "mse", "lstm"),
+    ),
+    Claim(
+        "selection_pooled",
+        "Element Finder, all published sizes and learning rates: the NM-RNN's error is below those of the low-rank and the "
+        "vanilla RNN.",
+        f"Fig. 5B of the main text ({NOTES}); supplement C.3 lists what it pools",
+        f"{_BELOW} {_POOLED}",
+        pooled(
+            below(SELECTION, "mse", ("lrrnn", "rnn")), SELECTION, {model: SHAPES[model] for model in (OURS, "lrrnn", "rnn")}
+        ),
+        (PAPER,),
+    ),
+    Claim(
+        "selection_pooled_lstm",
+        "Element Finder, all published sizes: the NM-RNN is on a par with the LSTM.",
+        f"Fig. 5B of the main text ({NOTES}); supplement C.3 lists what it pools",
+        f"{_PAR} {_POOLED}",
+        pooled(par(SELECTION, "mse", "lstm"), SELECTION, {model: SHAPES[model] for model in (OURS, "lstm")}),
+        (PAPER,),
     ),
     Claim(
         "selection_code",
         "Element Finder: with the time constants of the authors' code, the NM-RNN's error is below those of the low-rank "
         "and the vanilla RNN.",
-        "Fig. 5B of the main text; the authors' code",
+        f"Fig. 5B of the main text ({NOTES}); {AUTHORS_CODE}",
         f"{_BELOW} The NM-RNN is trained under protocol paper_code, the rivals under protocol paper.",
         below(SELECTION, "mse", ("lrrnn", "rnn"), CODE),
         (PAPER,),
@@ -93,50 +138,94 @@ CLAIMS = (
     Claim(
         "selection_code_lstm",
         "Element Finder: with the time constants of the authors' code, the NM-RNN is on a par with the LSTM.",
-        "Figs. 5B and 5C of the main text; the authors' code",
+        f"Figs. 5B and 5C of the main text ({NOTES}); {AUTHORS_CODE}",
         f"{_PAR} The NM-RNN is trained under protocol paper_code, the LSTM under protocol paper.",
         par(SELECTION, "mse", "lstm", CODE),
         (PAPER,),
     ),
     Claim(
         "percent",
-        "Multitask: percent correct as computed by the authors' code is the percentage of answers within pi/10 of the "
-        "target.",
-        "supplement C.4; the authors' code",
-        "for every model and task, the claim holds if the 95% interval of the absolute difference between the "
-        "published and the corrected metric (mean over finished seeds) ends at or below 1 point, and does not hold if it "
-        "begins above 1 point. The published metric can be too high or too low: it counts opposite answers as correct, and "
-        "treats angles on the two sides of the vertical as far apart.",
-        percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
+        "Multitask: for fully trained networks, percent correct as computed by the authors' code is the percentage of "
+        "answers within pi/10 of the target.",
+        f"supplement C.4; the formula: {AUTHORS_CODE}",
+        "it is tested for every model on the three old tasks, before retraining. The claim holds if the 95% interval of the "
+        "absolute difference between the published and the corrected metric (mean over finished seeds) ends at or below 1 "
+        "point, and does not hold if it begins above 1 point. Without full training we cannot tell. The published metric "
+        "can be too high or too low: it counts opposite answers as correct, and treats angles on the two sides of the "
+        "vertical as far apart.",
+        multitask.percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
+    ),
+    Claim(
+        "metric_source",
+        "Multitask: percent correct is the metric of the work that the supplement cites for it, Driscoll et al. (2024).",
+        f"supplement C.4 and its reference [6], with its public code (flexible_multitask, network.py); {AUTHORS_CODE}",
+        "both metrics are computed for answers to the test set that need no training. The claim does not hold if they "
+        f"differ by more than {multitask.POINTS:g} point for an answer. In the cited code only the last step counts, and "
+        "fixation must be released there; C.4 demands fixation before go instead; the authors' code loses the quadrant of "
+        "the angle.",
+        multitask.metric_source(CONTEXT, "percent_correct", "percent_correct_published"),
+        (PAPER,),
     ),
     Claim(
         "retraining",
         "Multitask: retraining only the neuromodulatory subnetwork suffices for the NM-RNN to learn MemoryAnti.",
-        "main text, multitask; supplement C.2 and C.3",
-        "the claim holds if the 95% interval of the median percent correct (corrected) on MemoryAnti after "
-        "retraining begins at or above 90%, where the task counts as solved, and does not hold if it ends below 90%. We "
-        "cannot tell with fewer than six seeds, because no interval covers 95%. Rivals "
-        "retrain their input weights instead. They are shown if they were trained equally long, but do not affect the "
-        "verdict.",
-        retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),
+        f"main text, multitask ({NOTES}); supplement C.2 and C.3",
+        "the claim holds if significantly more than half of the seeds reach 90% correct (corrected) on MemoryAnti after "
+        "retraining, where the task counts as solved, and does not hold if significantly fewer do: the 95% interval of the "
+        "median then begins at or above 90%, or ends below it. We cannot tell with fewer than six seeds, because no "
+        "interval covers 95%. Rivals retrain their input weights instead. They are shown if they were trained equally long, "
+        "but do not affect the verdict.",
+        multitask.retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),
+    ),
+    Claim(
+        "retraining_rivals",
+        "Multitask: by retraining the neuromodulatory subnetwork, more NM-RNNs learn MemoryAnti than rivals do by "
+        "retraining their input weights.",
+        f"main text, multitask ({NOTES}); supplement C.2 and C.3",
+        "the claim holds against a rival if the share of seeds that reach 90% correct (corrected) is significantly higher "
+        "for the NM-RNN, and does not hold if it is significantly lower (permutation test over seeds, p < 0.05 with Holm's "
+        "correction for the rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only.",
+        multitask.retraining_rivals(CONTEXT, "new_task", RIVALS),
     ),
     Claim(
         "signal",
         "The neuromodulatory signal of a trained rank-1 network follows the theory.",
-        "Fig. 3B of the main text; supplement B, Eqs. 12 to 16, in their discrete form",
+        f"Fig. 3B of the main text ({NOTES}); supplement B, Eqs. 12 to 16, in their discrete form",
         f"the claim holds at an interval if the mean error of s predicted from the target's ramp is at most "
         f"{theory.FOLLOWS:g} (median over up to {theory.NETWORKS} networks), at the steps where a sigmoid can produce the "
-        "predicted s. It holds in part if it holds at some intervals only.",
+        "predicted s. It holds in part if it holds at some intervals only. Networks that have not learned the task, whose "
+        "error on the extrapolated intervals is above that of the interval clamped to [12, 18], do not count.",
         theory.signal,
+        needs_folders=True,
+    ),
+    Claim(
+        "power_law",
+        "During a linear ramp, the signal s of Eq. 16 follows a power law.",
+        "supplement B, after Eq. 16",
+        "a power law a |t - t0|^b, here called q, has a quotient q/q' that is linear in t. The claim holds if this quotient "
+        f"deviates from a line by at most {theory.LINEAR_TO:g} of its range for s and for s - 1/(R^T L), and in part if it "
+        "does so for one of them. tau = 2 as in C.3; R^T L = 1 and d = 0.8 are our choice.",
+        theory.power_law,
+        (PAPER,),
+    ),
+    Claim(
+        "proposition_printed",
+        "Proposition 1, as printed: the semilinear LSTM constructed in the proof reproduces z and y of a linearised NM-RNN.",
+        "supplement A.1 (docs/errata.md lists its mistakes)",
+        f"the claim holds if the largest error of z and y is at most {theory.ROUNDING:g} for all of {theory.PRINTED} random "
+        "networks over 200 steps, and in part if it is for some. Shapes and the initial state are corrected.",
+        theory.proposition_as_printed,
+        (PAPER,),
     ),
     Claim(
         "proposition",
-        "Proposition 1: a linearised NM-RNN with tied orthonormal factors is a semilinear LSTM.",
+        "Proposition 1, corrected: a linearised NM-RNN with tied orthonormal factors is a semilinear LSTM.",
         "supplement A.1, corrected (docs/errata.md compares it with the printed form)",
         f"the claim holds if the largest error of z and y is at most {theory.ROUNDING:g} for {theory.INSTANCES} random "
-        "networks, for one random network over 200 steps, and for a trained linearised network of the protocol. It holds in "
-        "part if the proposition does not apply to the trained network.",
+        "networks, for one random network over 200 steps, and for a trained network of the protocol, if there is one to "
+        "which the proposition applies. It does not apply to leaky networks, which therefore do not count.",
         theory.proposition,
+        needs_folders=True,
     ),
     Claim(
         "sizes",
@@ -145,6 +234,59 @@ CLAIMS = (
         "the claim holds on a task if the largest number of learned parameters is at most 1.05 / 0.95 times the smallest, "
         "as for models within 5% of one budget. It holds in part if it holds on some tasks only.",
         sizes((TIMING, CONTEXT, SELECTION), (OURS, *RIVALS)),
+    ),
+    Claim(
+        "more_parameters",
+        "Multitask: the low-rank RNN has more parameters than the NM-RNN, because it receives the context as well.",
+        "supplement C.3",
+        "the claim holds if the low-rank RNN of the published size has more learned parameters, with the three context "
+        "channels of the first phase and with the four of retraining.",
+        more_parameters(CONTEXT, "lrrnn", "context"),
+        (PAPER,),
+    ),
+    Claim(
+        "training_loss",
+        "The authors' code selects parameters on the training loss, compared every 1000 steps; on the Element Finder it is "
+        "compared at every step, where it is the loss of one minibatch of 128 new trials, and the lowest one also "
+        "summarises a run. nmbench selects on a validation set and reports the error on a test set.",
+        f"{AUTHORS_CODE}: nmrnn/fitting.py, nmlrrnn_vs_lstm/",
+        f"{_NO_VERDICT} Measured are the validation error where the mean training loss between two validations is lowest, "
+        "divided by the lowest validation error, and the lowest of many minibatches of test trials, divided by the mean of "
+        "all test trials.",
+        documented.training_loss(SELECTION, (OURS, *RIVALS)),
+        (PAPER,),
+        needs_folders=True,
+    ),
+    Claim(
+        "rivals_data",
+        "Multitask: the scripts of the rivals use other training data than that of the NM-RNN.",
+        f"supplement C.2 (3000 trials for all); {AUTHORS_CODE}: train_*_multitask_plus_retrain.py",
+        _NO_VERDICT,
+        documented.difference(
+            "In the versions that we have seen, the scripts of the low-rank RNN, the vanilla RNN and the LSTM by default "
+            "draw 500 training trials instead of 3000, and those of the vanilla RNN and the LSTM add noise with a standard "
+            "deviation of 0.1 to all inputs. Defaults can be overridden, so what was published is not known. nmbench "
+            "trains all models on the same 3000 trials without noise"
+        ),
+        (PAPER,),
+    ),
+    Claim(
+        "test_trials",
+        "Multitask: the authors' scripts test on 25 trials of each task, not on 1000.",
+        f"supplement C.2 (1000 trials); {AUTHORS_CODE}: train_*_multitask_plus_retrain.py",
+        _NO_VERDICT,
+        documented.few_trials(25, CONTEXT, (0.5, 0.9)),
+        (PAPER,),
+    ),
+    Claim(
+        "training_times",
+        "Times of training: from 2 minutes (vanilla RNN, Measure-Wait-Go) to 2.5 hours (low-rank RNN, multitask), on at "
+        "least 32 processors.",
+        "supplement C.3",
+        f"{_NO_VERDICT} Published times are those of one network. Ours are times of several seeds trained together, divided "
+        "by their number, on the processor that the rows name.",
+        documented.training_times(MINUTES),
+        (PAPER,),
     ),
 )
 
@@ -159,6 +301,7 @@ def wanted() -> list[ExperimentKey]:
     protocols = (PAPER, MATCHED)
     return [
         *(ExperimentKey(m, task, p) for m in (OURS, *RIVALS) for task in (TIMING, SELECTION, CONTEXT) for p in protocols),
+        *(key for keys in SHAPES.values() for key in keys if key.given),
         ExperimentKey(OURS, SELECTION, CODE[PAPER]),
         *(ExperimentKey(theory.LINEAR, theory.RANK1, p, settings) for p in protocols for settings in ((), theory.EQUATIONS)),
     ]

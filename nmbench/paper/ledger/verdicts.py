@@ -26,6 +26,8 @@ class Verdict(enum.Enum):
     WORSE = "worse, size open"
     FAILS = "does not hold"
     NO_DATA = "no data"
+    # No verdict: the entry is about the publication or its code and not about measured values.
+    DOCUMENTED = "documented difference"
 
 
 class MeasuredValue(NamedTuple):
@@ -79,6 +81,13 @@ def qualify_length(finding: ClaimFinding, short: bool, trained: str, decides: It
     return dataclasses.replace(finding, verdict=verdict, qualifier="; ".join(filter(None, [finding.qualifier, note])))
 
 
+def qualify_tuning(finding: ClaimFinding, untuned: Iterable[str]) -> ClaimFinding:
+    """The finding with a qualifier that names the models whose learning rate was not tuned."""
+    named = ", ".join(untuned)
+    parts = [finding.qualifier, f"learning rate not tuned for {named}" if named else ""]
+    return dataclasses.replace(finding, qualifier="; ".join(filter(None, parts)))
+
+
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict on a claim with several parts.
 
@@ -87,11 +96,11 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
     part; "does not hold" if a part does not hold; otherwise "cannot tell".
 
     Raises:
-      ValueError: there are no parts.
+      ValueError: there are no parts, or a part has no verdict ("documented difference").
     """
     distinct = set(verdicts)
-    if not distinct:
-        raise ValueError("there is no part to combine")
+    if not distinct or Verdict.DOCUMENTED in distinct:
+        raise ValueError("there is no part to combine, or one without a verdict")
     if len(distinct) == 1:
         return distinct.pop()
     counts_as = {Verdict.MORE: Verdict.HOLDS, Verdict.WORSE: Verdict.UNDECIDED}

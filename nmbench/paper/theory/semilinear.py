@@ -23,6 +23,7 @@ Derivation. Let w_t = g R^T x_t and Q = I - g R R^T, the projection off span(R):
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -182,18 +183,47 @@ def convert(network: NeuromodulatedNetwork) -> Conversion:
     return Conversion(lstm, W_zh)
 
 
+def as_printed(network: NeuromodulatedNetwork, *, half: bool = False, bias: bool = False) -> Conversion:
+    """The construction as the supplement prints it, which does not reproduce the network; errors as for `convert`.
+
+    Its mistakes: W_zh lacks the 2 that undoes the w/2 in h, and b_o is 0. Shapes and the initial state are the corrected
+    ones. The ones of the cell state are kept by b_f = 50.
+
+    Args:
+      network: the network.
+      half, bias: whether to correct the first and the second mistake.
+    """
+    lstm, W_zh = convert(network)
+    K, M, H, tau = network.sizes["K"], network.sizes["M"], len(lstm.h_start), network.tau_z
+    W_zh, W_f, W_o, b_f, b_c, b_o = (a.copy() for a in (W_zh, lstm.W_f, lstm.W_o, lstm.b_f, lstm.b_c, lstm.b_o))
+    if not half:
+        W_zh[:, :K] = np.asarray(network.B_zx) @ network.R / tau
+        W_f[:K, :H] = network.A_z @ W_zh
+        W_o[K : K + M, :H] = ((1 - 1 / tau) * np.eye(M) + network.W_z / tau) @ W_zh
+    if not bias:
+        b_o[:K] = 0
+    b_f[K:], b_c[K:] = 50, 0
+    return Conversion(dataclasses.replace(lstm, W_f=W_f, W_o=W_o, b_f=b_f, b_c=b_c, b_o=b_o), W_zh)
+
+
 def lagged(u: np.ndarray) -> np.ndarray:
     """u'_t = [u_t; u_{t-1}] with u_{-1} = 0: `[T, B, P]` to `[T, B, 2 P]`."""
     return np.concatenate([u, np.concatenate([np.zeros_like(u[:1]), u[:-1]])], axis=2)
 
 
-def reproduce(network: NeuromodulatedNetwork, u: np.ndarray) -> ConversionErrors:
+def reproduce(
+    network: NeuromodulatedNetwork,
+    u: np.ndarray,
+    construct: Callable[[NeuromodulatedNetwork], Conversion] = convert,
+) -> ConversionErrors:
     """Errors of the converted network on inputs `[T, B, P]`: largest differences in z and y from the network itself.
+
+    construct: `convert` or `as_printed`.
 
     Raises:
       NmbenchError: as for `convert`, or the inputs have another shape.
     """
-    lstm, W_zh = convert(network)
+    lstm, W_zh = construct(network)
     states = network.run(u)
     # One more step, because y comes one step late; its input does not affect the values that are compared.
     h = lstm.run(lagged(np.concatenate([u, np.zeros_like(u[:1])])))

@@ -40,6 +40,17 @@ def proposition(instances: int, seed: int) -> list[tuple[str, int, float, float]
     ]
 
 
+def proposition_as_printed(instances: int) -> list[semilinear.ConversionErrors]:
+    """Errors of the construction as printed, for random networks with the seeds 0, 1, ... and one long sequence each."""
+    found = []
+    for seed in range(instances):
+        random = np.random.RandomState(seed)
+        network = draw(random, **LONG_SIZES, tau_z=5.0)
+        u = random.randn(LONG_STEPS, 1, LONG_SIZES["P"])
+        found.append(semilinear.reproduce(network, u, semilinear.as_printed))
+    return found
+
+
 def draw_rank1(random: np.random.RandomState, phi: Phi) -> NeuromodulatedNetwork:
     """A random rank-1 network with a leak, R different from L, and an initial state that is not parallel to L.
 

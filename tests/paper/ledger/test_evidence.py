@@ -165,7 +165,7 @@ def test_a_run_in_several_sources_is_taken_from_the_one_with_its_run_folder(tmp_
     ],
 )
 def test_rows_that_were_evaluated_differently_are_refused_in_one_line(tmp_path, column, value):
-    good, other = make_rows("nmrnn", TASK, [1.0]), make_rows("lstm", TASK, [1.0], **{column: value})
+    good, other = make_rows("nmrnn", TASK, [1.0]), make_rows("lstm", TASK, [1.0], **{column: value}, tuning_trials=0)
     alone = write_csv(tmp_path / "other.csv", other)
     # Compared with the installed task, with a row of the same file, and with a row of another file.
     for paths in ([alone], [write_csv(tmp_path / "both.csv", good, other)], [write_csv(tmp_path / "good.csv", good), alone]):
@@ -177,7 +177,7 @@ def test_rows_that_were_evaluated_differently_are_refused_in_one_line(tmp_path, 
 
 
 def test_rows_that_no_claim_needs_are_not_checked(evidence):
-    odd = {"testset_sha256": "b" * 64, "task_version": 99}
+    odd = {"testset_sha256": "b" * 64, "task_version": 99, "tuning_trials": 0}
     others = [
         [{**row, **odd, **other, "run_id": f"other{i}"} for row in make_rows("nmrnn", TASK, [1.0], first_seed=1)]
         for i, other in enumerate(({"model": "gru"}, {"task": "made_up"}, {"protocol": "smoke"}, {"task": "delay_pro"}))
@@ -256,6 +256,19 @@ def test_full_trainings_come_first_then_the_longest(evidence):
     )
     assert [(g.steps, len(g.rows)) for g in found.longest_trained(key)] == [(FULL, 2), (FULL, 1), (90000, 1), (3000, 1)]
     assert found.longest_trained(ExperimentKey("nmrnn", TASK, "paper")) == []
+
+
+def test_pooled_experiments_count_as_one(evidence):
+    """Two sizes with two seeds each; the third size is not fully trained."""
+    sizes = [(("N", n), ("K", k)) for n, k in (("23", "10"), ("31", "7"), ("50", "4"))]
+    rows = [make_rows("lrrnn", TASK, [i + 1.0, i + 2.0], "paper", settings=one) for i, one in enumerate(sizes[:2])]
+    found = evidence(*rows, make_rows("lrrnn", TASK, [9.0], "paper", settings=sizes[2], steps=300))
+    keys = [ExperimentKey("lrrnn", TASK, "paper", one) for one in sizes]
+    group = found.pooled({"lrrnn": keys[:2]}).equally_trained({"lrrnn": "paper"}, TASK)["lrrnn"]
+    sample = group.sample("mse")
+    assert sample.values.tolist() == [1.0, 2.0, 2.0, 3.0] and sample.seeds.tolist() == [0, 1, 2, 3]
+    assert group.description == "4 seeds, 496 to 506 parameters, 20000 steps, learning rate 0.01"
+    assert found.pooled({"lrrnn": keys}).equally_trained({"lrrnn": "paper"}, TASK) == {}
 
 
 def test_no_evidence():

@@ -94,24 +94,6 @@ def test_the_hidden_state_contains_the_previous_network_state():
     np.testing.assert_array_equal(h[1:, K + M :], u[:-1])
 
 
-def as_printed(n, **fixed):
-    """The LSTM as the supplement prints it: its coefficients in W_zh and W_o, b_o = 0, and b_f = 50 to keep ones.
-
-    `fixed` corrects one or both of its mistakes: `half` (the 2 in W_zh that undoes the w/2 in h) and `bias` (b_o = 1/2).
-    """
-    lstm, W_zh = semilinear.convert(n)
-    K, M, H, tau = n.sizes["K"], n.sizes["M"], len(lstm.h_start), n.tau_z
-    W_zh, W_f, W_o, b_f, b_c, b_o = (a.copy() for a in (W_zh, lstm.W_f, lstm.W_o, lstm.b_f, lstm.b_c, lstm.b_o))
-    if not fixed.get("half"):
-        W_zh[:, :K] = n.B_zx @ n.R / tau
-        W_f[:K, :H] = n.A_z @ W_zh
-        W_o[K : K + M, :H] = ((1 - 1 / tau) * np.eye(M) + n.W_z / tau) @ W_zh
-    if not fixed.get("bias"):
-        b_o[:K] = 0
-    b_f[K:], b_c[K:] = 50, 0
-    return dataclasses.replace(lstm, W_f=W_f, W_o=W_o, b_f=b_f, b_c=b_c, b_o=b_o), W_zh
-
-
 def test_the_construction_as_printed_fails():
     """Either of the two mistakes alone breaks it; with both corrected it is exact. The initial state is always corrected."""
     variants = {
@@ -125,7 +107,7 @@ def test_the_construction_as_printed_fails():
         n, u = instance(seed)
         z, y = n.run(u[:, None]).z, n.run(u[:, None]).y
         for name, fixed in variants.items():
-            lstm, W_zh = as_printed(n, **fixed)
+            lstm, W_zh = semilinear.as_printed(n, **fixed)
             h = lstm.run(semilinear.lagged(u[:, None]))
             found[name].append((np.abs(h @ W_zh.T - z).max(), np.abs(h[1:] @ lstm.C.T + lstm.d - y[:-1]).max()))
             if not fixed.get("bias"):  # o = 0 for the first K rows: h does not contain w

@@ -1,0 +1,238 @@
+"""Claims on the multitask: percent correct and where it comes from, and retraining a part of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.metrics import Metric
+from nmbench.paper.ledger import verdicts
+from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup
+from nmbench.paper.ledger.performance import OURS, SEEDS, Measure, finding_on_groups
+from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
+from nmbench.report.text import interval, one_decimal, percent
+from nmbench.results import statistics
+from nmbench.results.statistics import Estimate, Sample
+
+# Largest difference of two metrics in percentage points that counts as none.
+POINTS = 1.0
+ANGLE = np.pi / 10
+
+
+def percent_published(task: str, corrected: str, published: str, models: Sequence[str]) -> Measure:
+    """Claim: the published percent correct of fully trained networks equals the corrected one within one point.
+
+    It is tested for every model, and on every old task with the parameters before retraining (`Metric.earlier`). The new
+    task, with the parameters after retraining, is shown as well.
+    """
+
+    def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
+        groups = {model: evidence.longest_trained(ExperimentKey(model, task, protocol))[:1] for model in models}
+        full = {model: protocol for model, found in groups.items() if found and found[0].is_full}
+        found = finding_on_groups(evidence, full or dict.fromkeys(models, protocol), task, judge, True)
+        short = [model for model in models if model not in full] if full else []
+        if short:
+            qualifier = "; ".join(filter(None, [found.qualifier, f"not trained in full: {', '.join(short)}"]))
+            commands = (*found.commands, *(ExperimentKey(model, task, protocol).command(SEEDS) for model in short))
+            found = dataclasses.replace(found, qualifier=qualifier, commands=commands)
+        return dataclasses.replace(found, measured=(*_answers(task, corrected, published), *found.measured))
+
+    def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
+        old, new = _conditions(task, corrected)
+        lines, gaps = [], {}
+        for model, group in groups.items():
+            for condition in (*old, *new):
+                right, as_published = (group.sample(name, condition) for name in (corrected, published))
+                finished = ~right.lost  # a lost seed has no answers to evaluate
+                if not finished.any():
+                    continue
+                if condition in old:
+                    gaps[model, condition] = statistics.mean(np.abs(as_published.values - right.values)[finished])
+                value, other = statistics.mean(right.values[finished]), statistics.mean(as_published.values[finished])
+                when = "" if condition in old else ", after retraining, not judged"
+                lines.append(
+                    MeasuredValue(
+                        f"{model}, {condition}{when}: corrected, mean",
+                        f"{value.value:.1f}",
+                        interval(value, one_decimal),
+                        f"as published {other.value:.1f} ({_points(other) or 'one seed'}); {group.description}",
+                    )
+                )
+        if not gaps:
+            return ClaimFinding(Verdict.NO_DATA, f"No run of {', '.join(groups)} on {task} has finished")
+        (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
+        seeds = f"{sum(row['status'] == 'ok' for row in groups[model].rows)} seeds"
+        reason = (
+            f"The published metric differs from the corrected one by up to {largest.value:.1f} points "
+            f"({_points(largest) or 'no interval'}; {model} on {condition}, before retraining, mean of {seeds})"
+        )
+        found = (verdicts.stays_below(gap, POINTS) for gap in gaps.values())
+        return ClaimFinding(verdicts.combine(found), reason, tuple(lines))
+
+    return measure
+
+
+def _conditions(task_name: str, metric_name: str) -> tuple[list[str], list[str]]:
+    """Labels of the conditions of a metric that are judged at an earlier stage, and of those judged after training."""
+    task, metric = TASKS.get(task_name), _metric(task_name, metric_name)
+    arrays = task.frozen("test").arrays
+    assert metric.conditions is not None
+    labels = np.asarray(metric.conditions(arrays)).astype(str)
+    early = np.any([chosen(arrays) for chosen in metric.earlier.values()], axis=0)
+    return sorted(set(labels[early])), sorted(set(labels[~early]))
+
+
+def _metric(task: str, name: str) -> Metric:
+    (found,) = (metric for metric in TASKS.get(task).metrics if metric.name == name)
+    return found
+
+
+@functools.cache
+def _answers(task_name: str, corrected: str, published: str) -> list[MeasuredValue]:
+    """Both metrics for the references of a task, which need no training."""
+    task = TASKS.get(task_name)
+    arrays = task.frozen("test").arrays
+    lines = []
+    for label, predict in task.references.items():
+        values = task.evaluate(predict(arrays), arrays)["values"]
+        lines.append(
+            MeasuredValue(f"({label})", f"{values[corrected]:.1f}", "", f"as published {values[published]:.1f}; no training")
+        )
+    return lines
+
+
+def metric_source(task_name: str, corrected: str, published: str) -> Measure:
+    """Claim: the percent correct of the authors' code is that of the code which the supplement cites. Needs no training.
+
+    Both are computed for the references of the task and for perfect answers with a wrong fixation output.
+    """
+
+    def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
+        task = TASKS.get(task_name)
+        arrays = task.frozen("test").arrays
+        targets = task.unpack(arrays).targets
+        answers = {label: np.array(predict(arrays)) for label, predict in task.references.items()}
+        for label, fixation in (("perfect, but never fixates", 0.0), ("perfect, but fixates to the end", 0.8)):
+            answers[label] = targets.copy()
+            answers[label][..., 0] = fixation
+        lines, differ = [], []
+        for label, outputs in answers.items():
+            code, right = (float(_metric(task_name, n).per_trial(outputs, arrays).mean()) for n in (published, corrected))
+            cited = float(cited_percent_correct(outputs, targets).mean())
+            note = f"the cited code {cited:.1f}; conditions of C.4 {right:.1f}"
+            lines.append(MeasuredValue(f"({label}): the authors' code", f"{code:.1f}", "", note))
+            if abs(code - cited) > POINTS:
+                differ.append(f"{label} {code:.1f} and {cited:.1f}")
+        reason = f"The two metrics differ by more than {POINTS:g} point for {len(differ)} of {len(answers)} answers"
+        return ClaimFinding(
+            Verdict.FAILS if differ else Verdict.HOLDS,
+            reason + (f" (percent by the authors' code and by the cited code): {'; '.join(differ)}" if differ else ""),
+            tuple(lines),
+        )
+
+    return measure
+
+
+def cited_percent_correct(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Percent correct as in the code of reference [6] of the supplement, `[B]`, from outputs and targets `[T, B, 3]`.
+
+    Only the last step counts: the fixation output must have been released (at most 0.5), and the angle from atan2 must be
+    within pi/10 of the target on the circle.
+    """
+    last, target = (np.asarray(a[-1], np.float64) for a in (predictions, targets))
+    turn = np.arctan2(last[:, 1], last[:, 2]) - np.arctan2(target[:, 1], target[:, 2])
+    distance = np.abs(np.mod(turn + np.pi, 2 * np.pi) - np.pi)
+    return 100.0 * ((last[:, 0] <= 0.5) & (distance < ANGLE))
+
+
+def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str]) -> Measure:
+    """Claim: retraining a part of our model suffices: most seeds reach the threshold of the task on the new task.
+
+    new, old: metrics on the new task and on the old ones. stage: suffix of the metrics measured before retraining. Rivals
+    trained equally long are shown as well.
+    """
+
+    def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
+        # Of our model the longest training is used; rivals are shown only if they were trained equally long.
+        everyone, alone = dict.fromkeys((OURS, *rivals), protocol), {OURS: protocol}
+        ours = evidence.equally_trained(alone, task).get(OURS)
+        equal = ours is not None and evidence.equally_trained(everyone, task).get(OURS) is ours
+        return finding_on_groups(evidence, everyone if equal else alone, task, judge, True, (Verdict.HOLDS,))
+
+    def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
+        threshold = _threshold(task)
+        after = statistics.median(groups[OURS].sample(new).values)
+        # Its interval is above the threshold exactly if significantly more than half of the seeds are.
+        verdict = verdicts.reaches(after, threshold)
+        lines = []
+        for model, group in groups.items():
+            lines.append(_solved(model, group, new, threshold))
+            for name, what in ((new, "new task"), (old, "old tasks")):
+                value = statistics.median(group.sample(name).values)
+                before = statistics.median(group.sample(f"{name}.{stage}").values)
+                note = f"before retraining {before.value:.1f} ({_points(before) or 'one seed'}); {group.description}"
+                lines.append(
+                    MeasuredValue(f"{model}, {what}: median", f"{value.value:.1f}", interval(value, one_decimal), note)
+                )
+        words = {Verdict.HOLDS: "most seeds do", Verdict.FAILS: "most seeds do not"}
+        reason = (
+            f"{OURS} with only its neuromodulatory subnetwork retrained reaches {threshold:g}% on the new task in "
+            f"{lines[0].value} seeds; the median is {after.value:.1f}% ({_points(after) or 'one seed'}): "
+            f"{words.get(verdict, 'whether most seeds do is open')}"
+        )
+        return ClaimFinding(verdict, reason, tuple(lines))
+
+    return measure
+
+
+def retraining_rivals(task: str, new: str, rivals: Sequence[str]) -> Measure:
+    """Claim: after retraining a part of our model, significantly more seeds solve the new task than of each rival."""
+
+    def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
+        return finding_on_groups(evidence, dict.fromkeys((OURS, *rivals), protocol), task, judge)
+
+    def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
+        threshold = _threshold(task)
+        solved = {model: _as_solved(group.sample(new), threshold) for model, group in groups.items()}
+        found = verdicts.better_than(solved[OURS], {name: solved[name] for name in rivals})
+        lines = [_solved(model, group, new, threshold) for model, group in groups.items()]
+        counts = dict(zip(groups, (line.value for line in lines), strict=True))
+        for name, rival in found.items():
+            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (permutation test, Holm)"
+            shown = interval(rival.effect, lambda share: f"{share:+.0%}")
+            lines.append(MeasuredValue(f"{OURS} - {name}, share of seeds", f"{rival.effect.value:+.0%}", shown, note))
+        words = {Verdict.HOLDS: "more than", Verdict.FAILS: "fewer than", Verdict.UNDECIDED: "not distinguishable from"}
+        others = " and ".join(f"{words[rival.verdict]} {name} ({counts[name]})" for name, rival in found.items())
+        reason = f"{OURS} reaches {threshold:g}% on the new task in {counts[OURS]} seeds: {others}"
+        return ClaimFinding(verdicts.combine(rival.verdict for rival in found.values()), reason, tuple(lines))
+
+    return measure
+
+
+def _threshold(task: str) -> float:
+    threshold = TASKS.get(task).primary.threshold
+    assert threshold is not None
+    return threshold
+
+
+def _as_solved(sample: Sample, threshold: float) -> Sample:
+    """1 for seeds that reach the threshold, 0 for others, so that shares of seeds are compared."""
+    reached = statistics.reached(sample, threshold).astype(float)
+    return dataclasses.replace(sample, values=reached, higher_is_better=True, logarithmic=False)
+
+
+def _solved(model: str, group: SeedGroup, metric: str, threshold: float) -> MeasuredValue:
+    reached = statistics.reached(group.sample(metric), threshold)
+    share = interval(statistics.success_rate(reached), percent)
+    count = f"{np.count_nonzero(reached)} of {len(reached)}"
+    return MeasuredValue(f"{model}, new task: seeds at {threshold:g}% or more", count, share, group.description)
+
+
+def _points(estimate: Estimate) -> str:
+    """The interval or range in percentage points, for text in brackets; "" if there is none."""
+    text = interval(dataclasses.replace(estimate, covers=True), one_decimal)
+    return text if estimate.covers else f"range {text}"

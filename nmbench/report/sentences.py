@@ -1,0 +1,106 @@
+"""Sentences about results, made from tables and rows, in Markdown. They say how many seeds they count."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from nmbench.contracts.task import Task
+from nmbench.report.text import number
+from nmbench.results import experiment_rows
+from nmbench.results.experiment_rows import ExperimentRows
+from nmbench.results.ranking import RankingEntry, Table
+
+
+def enumerated(names: Iterable[str], last: str = "and") -> str:
+    """`a`, `a and b`, or `a, b and c`, each name in code font."""
+    *first, end = [f"`{name}`" for name in names]
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def solved(table: Table) -> str:
+    """Which models solve the task in how many seeds; "" if the task has no threshold or the table no models."""
+    ranked = _ranked(table)
+    if table.threshold is None or not ranked:
+        return ""
+    counts = [(entry.solved or 0, len(entry.run_ids)) for entry in ranked]
+    found = _counted(zip((entry.label for entry in ranked), counts, strict=True))
+    bound = "at least" if table.higher_is_better else "at most"
+    return f"The task is solved (`{table.metric}` {bound} {number(table.threshold)}) by {found}."
+
+
+def order(table: Table) -> str:
+    """Which models are significantly ahead of which others, and which cannot be told apart; "" without models."""
+    ranked = _ranked(table)
+    if not ranked:
+        return ""
+    if len(ranked) == 1:
+        return f"Only `{ranked[0].label}` has rows."
+    sentences = []
+    for ahead, members in itertools.groupby(ranked, lambda entry: _beaten(entry, ranked, table.higher_is_better)):
+        names = [entry.label for entry in members]
+        if ahead:
+            whom = "all others" if len(ahead) + len(names) == len(ranked) else enumerated(ahead)
+            sentences.append(f"{enumerated(names)} {'is' if len(names) == 1 else 'are'} ahead of {whom}.")
+    for letter in sorted({letter for entry in ranked for letter in entry.group}):
+        equal = [entry.label for entry in ranked if letter in entry.group]
+        if len(equal) > 1:
+            sentences.append(f"{enumerated(equal)} cannot be told apart.")
+    numbers = sorted({len(entry.run_ids) for entry in ranked})
+    seeds = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return f"With {seeds} seeds of each model, {' '.join(sentences)}"
+
+
+def better_than_reference(experiments: Sequence[ExperimentRows], task: Task, metric: str, reference: str) -> str:
+    """In how many seeds each model's value of a metric is better than that of a reference. Lost seeds are not better.
+
+    Args:
+      experiments: those of one table.
+      task: the task of the table.
+      metric: name of one of its metrics.
+      reference: name of one of its references.
+    """
+    arrays = task.frozen("test").arrays
+    limit = task.evaluate(task.references[reference](arrays), arrays)["values"][metric]
+    (up,) = (one.higher_is_better for one in task.metrics if one.name == metric)
+    labels = experiment_rows.labels(experiments)
+    counts = {}
+    for one in experiments:
+        values = one.sample.values if metric == one.metric else one.others[metric]
+        better = (values > limit if up else values < limit) & ~one.sample.lost
+        counts[labels[one.model, one.config]] = (int(np.count_nonzero(better)), len(better))
+    most_first = sorted(counts.items(), key=lambda item: (-item[1][0] / item[1][1], item[0]))
+    side = "above" if up else "below"
+    return f"`{metric}` is {side} that of the reference ({reference}), {number(limit)}, for {_counted(most_first)}."
+
+
+def medians(table: Table, before: str, after: str) -> str:
+    """The medians of two other metrics of every model, as a change from the first to the second."""
+    parts = [
+        f"from {number(entry.others[before])} to {number(entry.others[after])} for `{entry.label}`"
+        for entry in _ranked(table)
+        if before in entry.others and after in entry.others
+    ]
+    return f"From `{before}` to `{after}`, the median over seeds changes {', '.join(parts)}." if parts else ""
+
+
+def _counted(counts: Iterable[tuple[str, tuple[int, int]]]) -> str:
+    """`a` in 3 of 10 seeds, `b` and `c` in 0 of 10. Neighbours with equal counts share one."""
+    parts = [
+        f"{enumerated(name for name, _ in members)} in {count} of {of}{' seeds' * (i == 0)}"
+        for i, ((count, of), members) in enumerate(itertools.groupby(counts, lambda item: item[1]))
+    ]
+    return ", ".join(parts)
+
+
+def _ranked(table: Table) -> list[RankingEntry]:
+    return [entry for entry in table.entries if not entry.reference]
+
+
+def _beaten(entry: RankingEntry, ranked: Sequence[RankingEntry], higher_is_better: bool) -> tuple[str, ...]:
+    """Labels of the models that are significantly worse. Of two models that can be told apart, the mean says which."""
+    sign = 1 if higher_is_better else -1
+    apart = (other for other in ranked if other is not entry and other.label not in entry.tied)
+    return tuple(other.label for other in apart if sign * entry.mean.value > sign * other.mean.value)

@@ -1,0 +1,110 @@
+"""Sentences about results: literal sentences for made-up rows."""
+
+import pytest
+
+from nmbench.contracts.catalog import TASKS
+from nmbench.report import sentences
+from nmbench.results import experiment_rows
+from support.claimed import make_rows
+from support.rows import make_row, tables_of
+
+TASK, TIMING, CONTEXT = "element_finder", "mwg_rank3", "multitask"
+SPREAD = [1.0, 1.1, 0.9, 1.2, 1.05, 0.95, 1.15, 0.85]
+
+
+def table(**errors):
+    """The table of models with these errors, one row for each."""
+    (found,) = tables_of([row for model, values in errors.items() for row in make_rows(model, TASK, values)])
+    return found
+
+
+def test_names_are_enumerated():
+    assert [sentences.enumerated("abc"[:n]) for n in (1, 2, 3)] == ["`a`", "`a` and `b`", "`a`, `b` and `c`"]
+
+
+def test_how_many_seeds_solve_the_task():
+    found = table(nmrnn=[0.5, 0.5, 2.0], lstm=[0.1, None, 0.1, 0.1], rnn=[9.0, 8.0, 9.0], lrrnn=[7.0, 7.0, 7.0])
+    assert sentences.solved(found) == (
+        "The task is solved (`mse` at most 1) by `lstm` in 3 of 4 seeds, `nmrnn` in 2 of 3, `lrrnn` and `rnn` in 0 of 3."
+    )
+    percent = tables_of(make_rows("gru", CONTEXT, [95.0, 40.0]))[0]
+    assert sentences.solved(percent) == "The task is solved (`percent_correct` at least 90) by `gru` in 1 of 2 seeds."
+    without = tables_of([make_row(), make_row(seed=1)])[0]  # a task that is not registered
+    assert sentences.solved(without) == ""
+
+
+def scaled(factor):
+    return [factor * value for value in SPREAD]
+
+
+ORDERS = {
+    "all apart": (
+        {"gru": 0.01, "nmrnn": 0.1, "rnn": 10.0},
+        "With 8 seeds of each model, `gru` is ahead of all others. `nmrnn` is ahead of `rnn`.",
+    ),
+    "two pairs": (
+        {"gru": 0.1, "lstm": 0.1, "rnn": 10.0, "lrrnn": 10.0},
+        "With 8 seeds of each model, `gru` and `lstm` are ahead of all others. `gru` and `lstm` cannot be told apart. "
+        "`lrrnn` and `rnn` cannot be told apart.",
+    ),
+    "none apart": (
+        {"gru": 1.0, "lstm": 1.0, "rnn": 1.0},
+        "With 8 seeds of each model, `gru`, `lstm` and `rnn` cannot be told apart.",
+    ),
+    # The neighbours cannot be told apart, but the first and the last can.
+    "a chain": (
+        {"gru": 1.0, "lstm": 1.11, "rnn": 1.24},
+        "With 8 seeds of each model, `gru` is ahead of `rnn`. `gru` and `lstm` cannot be told apart. "
+        "`lstm` and `rnn` cannot be told apart.",
+    ),
+}
+
+
+@pytest.mark.parametrize("label", ORDERS)
+def test_which_models_are_ahead(label):
+    factors, text = ORDERS[label]
+    assert sentences.order(table(**{model: scaled(factor) for model, factor in factors.items()})) == text
+
+
+def test_which_models_are_ahead_with_different_numbers_of_seeds():
+    found = sentences.order(table(gru=scaled(0.01), rnn=[9.0, 9.5]))
+    assert found.startswith("With 2 to 8 seeds of each model, ")
+    assert sentences.order(table(gru=[1.0, 2.0])) == "Only `gru` has rows."
+
+
+def test_more_is_better_for_percentages():
+    rows = [make_rows(m, CONTEXT, [f + 5 * v for v in SPREAD]) for m, f in (("gru", 80.0), ("rnn", 20.0))]
+    (found,) = tables_of([row for each in rows for row in each])
+    assert sentences.order(found) == "With 8 seeds of each model, `gru` is ahead of all others."
+
+
+def test_how_many_seeds_are_better_than_a_reference():
+    """The fixed ramp has an error of 9.45e-4 on the trained intervals; the floor of a lost seed does not count."""
+    rows = []
+    for model, errors in {"nmrnn": [1e-5, 2e-5, 3e-5], "lstm": [1e-5, 8.9e-4, 1e-3], "rnn": [1e-5, 1e-3, 1e-3]}.items():
+        for seed, error in enumerate(errors):
+            rows += make_rows(model, TIMING, [0.01], first_seed=seed, others={"mse_trained": error})
+    rows += make_rows("rnn", TIMING, [None], first_seed=3)
+    source = experiment_rows.gather("rows.csv", rows)
+    task = TASKS.get(TIMING)
+    found = sentences.better_than_reference(source.experiments, task, "mse_trained", "fixed ramp of 15 steps")
+    assert found == (
+        "`mse_trained` is below that of the reference (fixed ramp of 15 steps), 9.451e-04, for `nmrnn` in 3 of 3 seeds, "
+        "`lstm` in 2 of 3, `rnn` in 1 of 4."
+    )
+    primary = sentences.better_than_reference(source.experiments, task, "mse_extrapolated", "fixed ramp of 15 steps")
+    assert primary.endswith("for `lstm` and `nmrnn` in 3 of 3 seeds, `rnn` in 3 of 4.")
+
+
+def test_medians_before_and_after():
+    rows = []
+    for model, after in {"nmrnn": [20.0, 25.0, 30.0], "lstm": [60.0, 60.0, 60.0]}.items():
+        for seed, value in enumerate(after):
+            others = {"old_tasks": value, "old_tasks.before_retraining": 98.0}
+            rows += make_rows(model, CONTEXT, [90.0 if model == "nmrnn" else 80.0], first_seed=seed, others=others)
+    (found,) = tables_of(rows)
+    assert sentences.medians(found, "old_tasks.before_retraining", "old_tasks") == (
+        "From `old_tasks.before_retraining` to `old_tasks`, the median over seeds changes from 98 to 25 for `nmrnn`, "
+        "from 98 to 60 for `lstm`."
+    )
+    assert sentences.medians(found, "old_tasks.before_retraining", "none") == ""
