@@ -19,6 +19,16 @@ for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=multitask --protocol=paper --steps=8000 --seeds=3
   run --model=$model --task=mwg_rank3 --protocol=paper --steps=14000
 done
+# The other sizes and learning rates that Fig. 5B pools.
+for sizes in M=5,N=13,K=12 M=10,N=14,K=5 M=10,N=12,K=7 M=15,N=6,K=5; do
+  run --model=nmrnn --task=element_finder --protocol=paper --hparams=$sizes
+done
+for sizes in N=31,K=7 N=50,K=4 N=83,K=2; do
+  run --model=lrrnn --task=element_finder --protocol=paper --hparams=$sizes
+done
+for rate in 1e-3 1e-1; do
+  run --model=rnn --task=element_finder --protocol=paper --learning_rate=$rate
+done
 # The claim about retraining needs full training, but only of the NM-RNN.
 "$python" -m nmbench.run --results_dir="$long" --model=nmrnn --task=multitask --seeds=4
 mkdir -p results/claims/figures

@@ -65,7 +65,9 @@ def test_reference_rows_in_every_format(call, form):
 def test_reference_rows_equal_themselves(call):
     code, out, _ = call(REFERENCE, REFERENCE, "--format=csv")
     lines = list(csv.DictReader(io.StringIO(out)))
-    assert code == 0 and len(lines) == 13
+    rows = csv_files.read_csv(REFERENCE)
+    tables = {(row["task"], row["protocol"], row["departures"], row["params_target"], row["model"]) for row in rows}
+    assert code == 0 and len(lines) == len(tables)
     assert {(line["verdict"], line["kind"], line["effect"], line["p"]) for line in lines} == {
         ("cannot tell", "ratio", "1.0", "1.0")
     }

@@ -19,6 +19,8 @@ from nmbench.results.overall import overall_rankings
 from support.rows import tables_of
 
 ROOT = pathlib.Path(__file__).parents[2]
+# Claims whose networks have not been trained yet.
+NOT_TRAINED = {"selection_pooled", "selection_pooled_lstm"}
 RECORDS = sorted((ROOT / "baselines" / "tuned").glob("*.json"))
 
 
@@ -52,7 +54,8 @@ def test_reference_rows_are_valid_and_use_the_current_test_sets():
 def test_run_resolves_to_the_configurations_of_the_reference_rows():
     """The configuration of every reference row is that of `run`, except for fingerprints of source code."""
     for row in csv_files.read_csv(ROOT / "results" / "reference.csv"):
-        request = Request(model=row["model"], task=row["task"], protocol=row["protocol"])
+        given = row["learning_rate"] if row["departures"] == "learning rate not tuned" else None
+        request = Request(model=row["model"], task=row["task"], protocol=row["protocol"], learning_rate=given)
         then, now = json.loads(row["config_json"]), resolution.resolve(request).configuration(row["seed"]).to_dict()
         assert then == json.loads(schema.canonical_json(now))
 
@@ -79,12 +82,13 @@ def test_the_tables_of_the_readme_are_current(tmp_path, monkeypatch, capsys):
 
 def test_the_published_ledger_is_current():
     """The claims that need run folders are left out, because no CSV contains parameters or training curves."""
-    rows = [str(ROOT / "results" / name) for name in ("reference.csv", "claims/rows.csv", "claims/long_rows.csv")]
+    rows = [str(ROOT / "results" / name) for name in ("reference.csv", "claims/rows.csv")]
     evidence = Evidence.read(rows, publication.wanted())
     text = (ROOT / "results" / "claims" / "CLAIMS.md").read_text()
     entries = publication.ledger(evidence, [claim for claim in publication.CLAIMS if not claim.needs_folders])
     for entry in entries:
         assert page.section(entry) in text and summary.sentences(entry) in text, entry.claim.name
-        assert Verdict.NO_DATA not in {finding.verdict for finding in entry.findings.values()}
+        found = {finding.verdict for finding in entry.findings.values()}
+        assert Verdict.NO_DATA not in found or entry.claim.name in NOT_TRAINED
     html = (ROOT / "results" / "claims" / "index.html").read_text()
     assert all(f'id="{claim.name}"' in html for claim in publication.CLAIMS)
