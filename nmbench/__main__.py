@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "A.csv [B.csv ...]",
     "list": "",
     "describe": "NAME",
+    "new": "model|task NAME",
     "check": "",
     "validate": "FILE.csv|FOLDER ...",
     "freeze": "",

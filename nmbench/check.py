@@ -76,13 +76,16 @@ def chosen_rules(text: str, rules) -> set[str]:
 
 def _check(title: str, rules, subject) -> bool:
     """Print the outcome of every rule; return whether a rule failed."""
-    from nmbench.conformance import FAIL, judge, report
+    from nmbench.conformance import FAIL, SKIP, judge, report
 
     print(title)
     outcomes = []
     for outcome in judge(rules, subject):
-        print(report.line(outcome), flush=True)
         outcomes.append(outcome)
+        if outcome.verdict != SKIP:
+            print(report.line(outcome), flush=True)
+    if skipped := report.skipped(outcomes):
+        print(skipped)
     print(f"{report.totals(outcomes)}\n")
     return any(outcome.verdict == FAIL for outcome in outcomes)
 

@@ -12,7 +12,8 @@ import pathlib
 
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.support import cli, devices
+from nmbench.contracts.task import SQUARED_ERROR
+from nmbench.support import cli, devices, terminal
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("plugin")
@@ -31,16 +32,30 @@ def main(names: list[str]) -> int:
     if FLAGS.plot is not None:
         _check_plot(names, pathlib.Path(FLAGS.plot))
     texts = []
+    models = [BASELINES.get(name) for name in names if name in BASELINES]
     for name in names:
         texts += [_task(name)] if name in TASKS else []
         texts += [_model(name)] if name in BASELINES else []
-    print("\n\n".join(texts))
+    texts += [_common_budgets(models)] if len(models) > 1 else []
+    print(terminal.fit("\n\n".join(texts), terminal.width()))
     if FLAGS.plot is not None:
         from nmbench.report import trials
 
         trials.plot_trials(TASKS.get(names[0])).savefig(FLAGS.plot, dpi=150)
         print(f"\ntrials drawn in {FLAGS.plot}")
     return 0
+
+
+def _common_budgets(models) -> str:
+    """A line for each task with the budget closest to its own that suits all of these models."""
+    from nmbench.experiments import resolution
+
+    lines = [f"budgets that suit {', '.join(model.name for model in models)}:"]
+    for entry in TASKS.entries():
+        task = TASKS.get(entry.name)
+        budget = resolution.suiting_budget(models, task, task.protocols[0], task.default_budget)
+        lines.append(f"  {task.name}: {'none from half to twice its own' if budget is None else budget}")
+    return "\n".join(lines)
 
 
 def _check_plot(names: list[str], path: pathlib.Path) -> None:
@@ -72,6 +87,7 @@ def _task(name: str) -> str:
     for split in task.set_sizes:
         frozen = task.frozen(split)
         lines.append(f"{split} set: {frozen.n} trials, sha256 {frozen.sha256}")
+    lines += [f"loss: {task.loss}; outputs are the logits of classes"] if task.loss != SQUARED_ERROR else []
     lines.append("metrics:")
     for i, m in enumerate(task.metrics):
         facts = [f"floor {m.floor:.4g}", f"ceiling {m.ceiling:.4g}", "higher" if m.higher_is_better else "lower"]

@@ -16,12 +16,21 @@ def line(outcome: RuleOutcome) -> str:
     """The text of an outcome: a line for the rule, followed by the observation and the fix of each finding."""
     rule = outcome.rule
     lines = [f"{outcome.verdict}  {rule.id:<17} {outcome.seconds:5.1f} s  {rule.requirement}"]
-    if outcome.verdict == SKIP:
-        lines.append(f"        skipped because {outcome.because} fails")
     for finding in outcome.findings:
         for label, text in (("seen", finding.seen), ("fix", finding.fix)):
-            lines += textwrap.wrap(text, WIDTH, initial_indent=f"        {label + ':':<6}", subsequent_indent=" " * 14)
+            first, *code = text.split("\n")
+            lines += textwrap.wrap(first, WIDTH, initial_indent=f"        {label + ':':<6}", subsequent_indent=" " * 14)
+            lines += [f"{'':14}{one}".rstrip() for one in code]
     return "\n".join(lines)
+
+
+def skipped(outcomes: Sequence[RuleOutcome]) -> str:
+    """One paragraph that names all skipped rules; "" if there are none."""
+    names = [outcome.rule.id for outcome in outcomes if outcome.verdict == SKIP]
+    if not names:
+        return ""
+    text = f"SKIP  {', '.join(names)}: a rule that {'they need' if len(names) > 1 else 'it needs'} fails"
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False))
 
 
 def totals(outcomes: Sequence[RuleOutcome]) -> str:

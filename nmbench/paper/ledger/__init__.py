@@ -1,7 +1,7 @@
 """The ledger: each claim of the publication, the values measured for it, and the verdict that follows from them.
 
 May import `paper.runs`, `paper.theory` and the rooms below `paper`. Public: `publication` (the claims), `evidence` (rows
-that test them), `verdicts` (rules) and `page` (Markdown and HTML).
+that test them), `verdicts` (rules), `page` (Markdown and HTML) and `plain` (text for a terminal).
 """
 
-__all__ = ["evidence", "page", "publication", "verdicts"]
+__all__ = ["evidence", "page", "plain", "publication", "verdicts"]
