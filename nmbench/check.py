@@ -16,7 +16,7 @@ from absl import flags
 
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.support import cli, devices
+from nmbench.support import cli, devices, terminal
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("model", "plugin")
@@ -83,8 +83,8 @@ def _check(title: str, rules, subject) -> bool:
     for outcome in judge(rules, subject):
         outcomes.append(outcome)
         if outcome.verdict != SKIP:
-            print(report.line(outcome), flush=True)
-    if skipped := report.skipped(outcomes):
+            print(report.line(outcome, terminal.width()), flush=True)
+    if skipped := report.skipped(outcomes, terminal.width()):
         print(skipped)
     print(f"{report.totals(outcomes)}\n")
     return any(outcome.verdict == FAIL for outcome in outcomes)

@@ -17,18 +17,18 @@ def column_number(values: Iterable[float | None]) -> Callable[[float], str]:
     """One format for all numbers of a column, so that they can be compared at a glance; None and infinities are left out.
 
     All have the same number of decimals, with which the middle number has at least four significant digits and the smallest
-    at least two; whole numbers have none. If that takes more than six decimals, or a number is very large, all have an
-    exponent.
+    at least two; zeros at the end of all numbers are left out. If that takes more than six decimals, or a number is very
+    large, all have an exponent.
     """
     found = sorted(abs(value) for value in values if value is not None and math.isfinite(value) and value)
     if not found:
         return number
-    if found[-1] < 1e5 and all(value == int(value) for value in found):
-        return lambda value: f"{value:.0f}"
-    exponents = [math.floor(math.log10(value)) for value in (found[len(found) // 2], found[0])]
-    decimals = max(0, 3 - exponents[0], 1 - exponents[1])
+    middle, smallest = (math.floor(math.log10(value)) for value in (found[len(found) // 2], found[0]))
+    decimals = max(0, 3 - middle, 1 - smallest)
     if decimals > 6 or found[-1] >= 1e6:
         return lambda value: f"{value:.3e}" if value else "0"
+    while decimals and all(f"{value:.{decimals}f}".endswith("0") for value in found):
+        decimals -= 1
     return lambda value: f"{value:.{decimals}f}"
 
 
