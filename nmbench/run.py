@@ -190,8 +190,7 @@ def describe(experiment) -> str:
 
 def after_divergence(experiment) -> str:
     """One line on what to do about runs that diverged."""
-    name, path = experiment.baseline.name, plugin_files.file_of(experiment.baseline.factory)
-    plugin = f" --plugin={path}" if path else ""
+    name, plugin = experiment.baseline.name, plugin_files.flag(experiment.baseline.path)
     tune = ", or --tune" if experiment.protocol.learning_rate_grid else ""
     return (
         f"if runs diverge, try a lower learning rate than {experiment.learning_rate.value:g} (--learning_rate{tune}); "

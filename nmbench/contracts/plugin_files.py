@@ -1,18 +1,18 @@
-"""The names of modules that were loaded with `--plugin=FILE.py`, and their files, for messages that repeat the flag."""
+"""The files that were loaded with `--plugin=FILE.py`, for messages that repeat the flag."""
 
 from __future__ import annotations
 
 import pathlib
 import sys
 
-# Start of the names of these modules.
+# Start of the names of the modules that are loaded from these files.
 PREFIX = "nmbench_plugin_"
 
 
-def file_of(function: object) -> str:
-    """The plugin that defines a function, relative to the working folder if it lies there; "" if it is in no plugin."""
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
-    if module is None or not module.__name__.startswith(PREFIX):
+def flag(path: str) -> str:
+    """ " --plugin=PATH" if the file was loaded as a plugin, otherwise "". PATH is relative if it is in the working folder."""
+    loaded = {module.__file__ for name, module in list(sys.modules.items()) if name.startswith(PREFIX)}
+    if path not in loaded:
         return ""
-    path, here = pathlib.Path(module.__file__ or ""), pathlib.Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    file, here = pathlib.Path(path), pathlib.Path.cwd()
+    return f" --plugin={file.relative_to(here) if file.is_relative_to(here) else file}"

@@ -103,7 +103,8 @@ def register_task(name: str, **attributes: Any) -> Task:
 
     Args:
       name: name in commands and results. Write it as a literal, so that tasks can be listed without importing the module.
-      **attributes: the attributes of `Task`; `sets_folder` is by default `testsets/` beside the calling file.
+      **attributes: the attributes of `Task` other than `path`; `sets_folder` is by default `testsets/` beside the calling
+        file.
 
     Raises:
       NmbenchError: the name is taken or malformed, or the value of an attribute is invalid.
@@ -111,6 +112,6 @@ def register_task(name: str, **attributes: Any) -> Task:
     """
     origin, path = call_site()
     attributes.setdefault("sets_folder", pathlib.Path(path).resolve().parent / "testsets")
-    task = Task(name=name, **attributes)
+    task = Task(name=name, path=path, **attributes)
     TASKS.register(name, task, origin=origin, tags=task.tags, summary=task.summary)
     return task

@@ -123,6 +123,7 @@ class Task:
       epochs: `(arrays of a frozen set, trial) -> [(name, first step, step after the last)]`, for plots.
       loss: the training and validation loss, one of `LOSSES`: "squared_error", or "cross_entropy" for decisions, where the
         outputs are the logits of classes (see `nmbench.accuracy` for a metric).
+      path: the file that registers the task, for messages.
       sets_folder: folder of the frozen sets; the default of `register_task` is `testsets/` beside the calling file.
     """
 
@@ -143,6 +144,7 @@ class Task:
     references: Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = dataclasses.field(default_factory=dict)
     epochs: Callable[[Mapping[str, np.ndarray], int], list[tuple[str, int, int]]] | None = None
     loss: str = SQUARED_ERROR
+    path: str = ""
 
     def __post_init__(self):
         if self.loss not in LOSSES:
@@ -168,7 +170,8 @@ class Task:
 
     def frozen(self, split: str) -> frozen_sets.FrozenSet:
         """Load and verify a frozen set; raises `NmbenchError` if it is missing or unreadable, or if its hash differs."""
-        return frozen_sets.load(self.sets_folder, self.name, self.version, split, plugin_files.file_of(self.draw_set))
+        flags = plugin_files.flag(self.path)
+        return frozen_sets.load(self.sets_folder, self.name, self.version, split, flags)
 
     def evaluate(
         self,

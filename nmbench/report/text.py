@@ -17,7 +17,7 @@ def column_number(values: Iterable[float | None]) -> Callable[[float], str]:
     """One format for all numbers of a column, so that they can be compared at a glance; None and infinities are left out.
 
     All have the same number of decimals, with which the middle number has at least four significant digits and the smallest
-    at least two; zeros at the end of all numbers are left out. If that takes more than six decimals, or a number is very
+    at least two, or fewer decimals if they lose nothing. If that takes more than six decimals, or a number is very
     large, all have an exponent.
     """
     found = sorted(abs(value) for value in values if value is not None and math.isfinite(value) and value)
@@ -27,7 +27,7 @@ def column_number(values: Iterable[float | None]) -> Callable[[float], str]:
     decimals = max(0, 3 - middle, 1 - smallest)
     if decimals > 6 or found[-1] >= 1e6:
         return lambda value: f"{value:.3e}" if value else "0"
-    while decimals and all(f"{value:.{decimals}f}".endswith("0") for value in found):
+    while decimals and all(math.isclose(value, round(value, decimals - 1), rel_tol=1e-9) for value in found):
         decimals -= 1
     return lambda value: f"{value:.{decimals}f}"
 

@@ -11,7 +11,7 @@ import tqdm
 
 WIDEST = 100
 LINE_EVERY_S = 30.0
-_LONGEST_LABEL = 30
+_LONGEST_LABEL = 24  # in a bar
 _FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 
 
@@ -25,7 +25,6 @@ class Progress:
     """
 
     def __init__(self, label: str, steps: int, first: int = 0):
-        label = label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 3]}..."
         self._label, self._steps, self._first, self._began = label, steps, first, time.monotonic()
         self._said = self._began
         # disable=None: no bar unless stderr is a terminal. In a terminal of 0 columns, which some containers report, tqdm
@@ -33,7 +32,7 @@ class Progress:
         self._bar = tqdm.tqdm(
             total=steps,
             initial=first,
-            desc=label,
+            desc=label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 3]}...",
             disable=None if steps else True,
             leave=False,
             bar_format=_FORMAT,
@@ -48,7 +47,7 @@ class Progress:
 
     def __call__(self, step: int, losses: np.ndarray) -> None:
         finite = losses[np.isfinite(losses)]
-        loss = f"loss median {np.median(finite):.3g}, best {finite.min():.3g}" if finite.size else ""
+        loss = f"loss {np.median(finite):.3g} (best {finite.min():.3g})" if finite.size else ""
         if not self._bar.disable:
             if loss:
                 self._bar.set_postfix_str(loss, refresh=False)

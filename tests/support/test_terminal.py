@@ -50,7 +50,7 @@ def test_without_a_terminal_there_is_a_line_every_so_often(monkeypatch, capsys):
         assert capsys.readouterr().err == ""
         monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
         report(50, np.array([1.0, 0.5]))
-    assert capsys.readouterr().err == "a model, 2 seeds: step 50 of 100, loss median 0.75, best 0.5, about 5 s left\n"
+    assert capsys.readouterr().err == "a model, 2 seeds: step 50 of 100, loss 0.75 (best 0.5), about 5 s left\n"
 
 
 def test_the_bar_fits_eighty_columns(monkeypatch):
@@ -61,4 +61,4 @@ def test_the_bar_fits_eighty_columns(monkeypatch):
         report(10_000, np.array([0.0123, 0.00456]))
         report._bar.refresh()
     last = [line for line in screen.getvalue().split("\r") if "50%" in line][-1]
-    assert len(last) <= 80 and "loss median 0.00843, best 0.00456" in last and "left" in last
+    assert len(last) <= 80 and "loss 0.00843 (best 0.00456)" in last and "left" in last
