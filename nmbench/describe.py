@@ -72,7 +72,7 @@ def _task(name: str) -> str:
     entry, task = TASKS.entry(name), TASKS.get(name)
     doc = inspect.getdoc(inspect.getmodule(task.draw_set)) or ""
     lines = [f"task {name}, version {task.version}: {task.summary}", f"from {entry.origin}", ""]
-    lines += [doc, ""] if doc and task.summary not in doc else []
+    lines += [terminal.fill(doc, terminal.width()), ""] if doc and task.summary not in doc else []
     lines += [f"{task.spec.steps} time steps"]
     for path, leaf in tree.flatten_with_path(task.spec.inputs):
         lines.append(f"  input {'/'.join(map(str, path))}: {_channels(leaf)}")
@@ -147,7 +147,8 @@ def _model(name: str) -> str:
 
     entry, baseline = BASELINES.entry(name), BASELINES.get(name)
     lines = [f"model {name}: {baseline.summary}", f"from {entry.origin}", ""]
-    lines += [inspect.getdoc(baseline.factory) or "", "", f"free size: {baseline.free_size}", "hyperparameters:"]
+    doc = terminal.fill(inspect.getdoc(baseline.factory) or "", terminal.width())
+    lines += [doc, "", f"free size: {baseline.free_size}", "hyperparameters:"]
     lines += [f"  {k} = {v}" for k, v in baseline.hparams.items()]
     for key, values in baseline.settings.items():
         lines.append(f"on {key}: " + ", ".join(f"{k}={v}" for k, v in values.items()))

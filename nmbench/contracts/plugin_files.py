@@ -10,7 +10,7 @@ PREFIX = "nmbench_plugin_"
 
 
 def flag(path: str) -> str:
-    """ " --plugin=PATH" if the file was loaded as a plugin, otherwise "". PATH is relative if it is in the working folder."""
+    """ " --plugin=PATH" if a file was loaded as a plugin, otherwise "". PATH is relative if it is in the working folder."""
     loaded = {module.__file__ for name, module in list(sys.modules.items()) if name.startswith(PREFIX)}
     if path not in loaded:
         return ""

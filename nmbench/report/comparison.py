@@ -41,7 +41,7 @@ def render(frame: pandas.DataFrame, form: str, columns: int | None = None) -> st
         line["budget"] = None if _missing(line["budget"]) else int(line["budget"])
     newline = {"markdown": "  \n", "latex": "\n\n"}.get(form, "\n")
     notes = newline.join(escape(note, form) for note in [*(LEGEND if lines else [_EMPTY]), *_few_seeds(lines)])
-    parts = [*tables.render(_sections(lines), form, columns), terminal.fit(notes, columns if form == "terminal" else None)]
+    parts = [*tables.render(_sections(lines), form, columns), terminal.fill(notes, columns if form == "terminal" else None)]
     return "\n\n".join(parts)
 
 

@@ -83,7 +83,7 @@ def render(
         parts.insert(0, "\n".join(f"% {line}" for line in ("\\usepackage{booktabs,graphicx}", *LEGEND)))
     else:
         legend = "\n".join(escape(line, form) for line in LEGEND)
-        parts.append(terminal.fit(legend, columns) if form == "terminal" else legend)
+        parts.append(terminal.fill(legend, columns) if form == "terminal" else legend)
     return "\n\n".join(parts)
 
 

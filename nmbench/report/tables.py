@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Collection, Sequence
 
 from nmbench.report.text import escape
-from nmbench.support.terminal import fit
+from nmbench.support.terminal import fill
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
 WIDTH = 120  # of a terminal
@@ -83,12 +83,12 @@ def render(sections: Sequence[Section], form: str, columns: int | None = None) -
 
 def terminal_section(section: Section, columns: int | None = None) -> list[str]:
     """Paragraphs of a section: title, tables and notes; see `render` for `columns`."""
-    parts = [fit(section.title, columns)]
+    parts = [fill(section.title, columns)]
     for table in section.tables:
         for part in _split(table, columns) if table.name or columns else [table]:
             parts += [f"{part.name}:"] if part.name else []
             parts.append(terminal_table(part, columns=columns))
-    return [*parts, fit("\n".join(section.notes), columns)] if section.notes else parts
+    return [*parts, fill("\n".join(section.notes), columns)] if section.notes else parts
 
 
 def markdown_section(section: Section) -> list[str]:
@@ -107,12 +107,13 @@ def terminal_table(table: TextTable, longest: int = LONGEST_CELL, columns: int |
     Args:
       table: the table.
       longest: number of characters after which a cell is wrapped.
-      columns: width of the terminal. Wider columns are wrapped until the table fits, but no word is broken. None for no
-        limit.
+      columns: width of the terminal. Wider columns are wrapped until the table fits, between words and after folders. None
+        for no limit.
     """
     limits = [longest] * len(table.headers) if columns is None else _limits(table, longest, columns)
+    wrap_cell = textwrap.wrap if columns is None else lambda cell, limit: _Wrapper(limit).wrap(cell)
     wrap = lambda cells: itertools.zip_longest(
-        *(textwrap.wrap(cell, limit) or [""] for cell, limit in zip(cells, limits, strict=True)), fillvalue=""
+        *(wrap_cell(cell, limit) or [""] for cell, limit in zip(cells, limits, strict=True)), fillvalue=""
     )
     heads = [tuple(table.headers)] if columns is None else list(wrap(table.headers))
     lines = [line for row in table.rows for line in wrap(row)]
@@ -137,7 +138,18 @@ def _limits(table: TextTable, longest: int, columns: int) -> list[int]:
 
 def _longest_words(table: TextTable) -> list[int]:
     columns = zip(table.headers, *table.rows, strict=True)
-    return [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    parts = lambda cell: [part for word in cell.split() for part in _AFTER_FOLDER.split(word)]
+    return [max((len(part) for cell in column for part in parts(cell)), default=0) for column in columns]
+
+
+class _Wrapper(textwrap.TextWrapper):
+    """Wraps text between words and after the names of folders."""
+
+    def _split(self, text: str) -> list[str]:
+        return [part for chunk in super()._split(text) for part in _AFTER_FOLDER.split(chunk)]
+
+
+_AFTER_FOLDER = re.compile(r"(?<=[A-Za-z]{3}/)(?=.)")
 
 
 def markdown_table(table: TextTable) -> str:

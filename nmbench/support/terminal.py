@@ -22,42 +22,35 @@ def width() -> int | None:
 
 
 def fit(text: str, columns: int | None) -> str:
-    """`text` with long lines wrapped to `columns`; unchanged for None.
+    """`text` with long lines wrapped to `columns`; unchanged for None. Continued lines are indented by two more spaces."""
+    if columns is None:
+        return text
+    return "\n".join(part for line in text.split("\n") for part in _wrapped(line, columns, "  "))
 
-    A long line and the lines after it with the same indentation are one paragraph of prose, which is filled. Shorter lines,
-    such as equations, stay as they are. Continued lines of a list are indented by two more spaces.
+
+def fill(text: str, columns: int | None) -> str:
+    """`text` with its paragraphs of prose filled to `columns`; unchanged for None.
+
+    A long line and the lines after it with the same indentation are prose. Shorter lines, such as equations, stay as they
+    are.
     """
     if columns is None:
         return text
-    lines, paragraph = [], []
-
-    def end() -> None:
-        if paragraph:
-            indent = _indent(paragraph[0])
-            later = indent + ("" if len(paragraph) > 1 else "  ")
-            joined = " ".join(line.strip() for line in paragraph)
-            lines.extend(
-                textwrap.wrap(
-                    joined,
-                    columns,
-                    initial_indent=indent,
-                    subsequent_indent=later,
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
-            )
-            paragraph.clear()
-
+    paragraphs: list[list[str]] = []
     for line in text.split("\n"):
-        continues = paragraph and len(paragraph[-1]) > _FILLED and line.strip() and _indent(line) == _indent(paragraph[0])
-        if not continues:
-            end()
-        if continues or len(line) > columns:
-            paragraph.append(line)
-        else:
-            lines.append(line)
-    end()
-    return "\n".join(lines)
+        last = paragraphs[-1][-1] if paragraphs else ""
+        continues = len(last) > _FILLED and line.strip() and _indent(line) == _indent(last)
+        paragraphs.append([*paragraphs.pop(), line] if continues else [line])
+    joined = (lines[0] if len(lines) == 1 else _indent(lines[0]) + " ".join(map(str.strip, lines)) for lines in paragraphs)
+    return "\n".join(part for line in joined for part in _wrapped(line, columns, ""))
+
+
+def _wrapped(line: str, columns: int, deeper: str) -> list[str]:
+    if len(line) <= columns:
+        return [line]
+    indent = _indent(line)
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(line.strip(), columns, initial_indent=indent, subsequent_indent=indent + deeper, **options)
 
 
 def _indent(line: str) -> str:

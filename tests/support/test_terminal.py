@@ -23,8 +23,13 @@ def test_only_a_terminal_has_a_width(monkeypatch):
 
 
 def test_prose_is_filled_and_short_lines_stay():
-    assert terminal.fit(PROSE, None) == PROSE
-    text = terminal.fit(f"x = 1\n{PROSE}\n\n{'item, ' * 8}", 40)
+    assert terminal.fit(PROSE, None) == terminal.fill(PROSE, None) == PROSE
+    assert terminal.fit("  " + "item, " * 8 + "\nend", 40).splitlines() == [
+        "  " + "item, " * 5 + "item,",
+        "    item, item,",
+        "end",
+    ]
+    text = terminal.fill(f"x = 1\n{PROSE}\n\n{'item, ' * 8}", 40)
     assert text.splitlines() == [
         "x = 1",
         *[f"  {'word ' * 7}".rstrip()] * 2,
@@ -32,7 +37,7 @@ def test_prose_is_filled_and_short_lines_stay():
         f"  {'more ' * 3}end.",
         "",
         "item, item, item, item, item, item,",
-        "  item, item,",
+        "item, item,",
     ]
 
 
