@@ -10,6 +10,7 @@ import textwrap
 # Lines of prose in docstrings and messages are filled to more than this.
 _FILLED = 90
 _NARROWEST = 40
+_EQUATION = re.compile(r" *\S+ = ")
 
 
 def width() -> int | None:
@@ -31,18 +32,18 @@ def fit(text: str, columns: int | None) -> str:
 def fill(text: str, columns: int | None) -> str:
     """`text` with its paragraphs of prose filled to `columns`; unchanged for None.
 
-    A long line and the lines after it with the same indentation are prose. Shorter lines, such as equations, stay as they
-    are.
+    A long line and the lines after it with the same indentation are prose, except equations. Shorter lines stay as they are.
     """
     if columns is None:
         return text
     paragraphs: list[list[str]] = []
     for line in text.split("\n"):
         last = paragraphs[-1][-1] if paragraphs else ""
-        continues = len(last) > _FILLED and line.strip() and _indent(line) == _indent(last)
+        prose = len(last) > _FILLED and line.strip() and not _EQUATION.match(last) and not _EQUATION.match(line)
+        continues = prose and _indent(line) == _indent(last)
         paragraphs.append([*paragraphs.pop(), line] if continues else [line])
     joined = (lines[0] if len(lines) == 1 else _indent(lines[0]) + " ".join(map(str.strip, lines)) for lines in paragraphs)
-    return "\n".join(part for line in joined for part in _wrapped(line, columns, ""))
+    return "\n".join(part for line in joined for part in _wrapped(line, columns, "    " if _EQUATION.match(line) else ""))
 
 
 def _wrapped(line: str, columns: int, deeper: str) -> list[str]:

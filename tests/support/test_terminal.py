@@ -24,11 +24,10 @@ def test_only_a_terminal_has_a_width(monkeypatch):
 
 def test_prose_is_filled_and_short_lines_stay():
     assert terminal.fit(PROSE, None) == terminal.fill(PROSE, None) == PROSE
-    assert terminal.fit("  " + "item, " * 8 + "\nend", 40).splitlines() == [
-        "  " + "item, " * 5 + "item,",
-        "    item, item,",
-        "end",
-    ]
+    listed = terminal.fit(f"  {'item, ' * 8}\nend", 40).splitlines()
+    assert listed == ["  item, item, item, item, item, item,", "    item, item,", "end"]
+    equations = terminal.fill(f"y = {'b + ' * 30}b\nx = {'a + ' * 12}a", 70).splitlines()
+    assert [line[:5] for line in equations] == ["y = b", "    +", "x = a"]
     text = terminal.fill(f"x = 1\n{PROSE}\n\n{'item, ' * 8}", 40)
     assert text.splitlines() == [
         "x = 1",
