@@ -130,14 +130,14 @@ def main(operands: list[str]) -> int:
     path = pathlib.Path(f"{name}.py")
     if name in registry:
         raise NmbenchError(f"there is already a {kind} {name!r}; choose another name")
+    if path.exists() or path.is_symlink():
+        raise NmbenchError(f"{path} already exists; choose another name, or move the file away")
     if importlib.util.find_spec(name) is not None:
         raise NmbenchError(f"{path} would hide the Python module {name!r}; choose another name")
     text = (TASK if kind == "task" else MODEL).replace('"NAME"', f'"{name}"')
     try:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise NmbenchError(f"{path} already exists; choose another name, or move the file away") from None
     except OSError as error:
         raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error
     written = str(path)

@@ -240,7 +240,8 @@ class Baseline:
             with one_line(f"model {self.name!r} with {dict(hparams)}"):
                 pair = factory(spec, **hparams)
         except NmbenchError as error:
-            self._refuse_module(spec, hparams, error)
+            if "hk.transform" in str(error):  # Haiku refuses to make a module outside of it
+                self._refuse_module(spec, hparams, error)
             raise
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(callable(f) for f in pair)):
             kinds = "a subclass of nmbench.Core or of hk.RNNCore, or a function that returns (init, apply)"
@@ -248,7 +249,7 @@ class Baseline:
         return Model(*pair)
 
     def _refuse_module(self, spec: SequenceSpec, hparams: Mapping[str, Any], error: NmbenchError) -> None:
-        """Raise `UnsuitableModelError` if the factory returns a Haiku module, which cannot be made outside a transform."""
+        """Raise `UnsuitableModelError` if the factory returns a module of Haiku."""
         made: list[Any] = []
         try:
             jax.eval_shape(hk.transform(lambda: made.append(self.factory(spec, **hparams))).init, jax.random.key(0))

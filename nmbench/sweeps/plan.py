@@ -113,6 +113,9 @@ def _rows(plan: SweepPlan, store: Store) -> list[dict[str, Any]]:
 def _problems(rows: Sequence[dict[str, Any]], outcomes: Sequence[JobOutcome]) -> list[str]:
     lines = [f"{outcome.job.name}: {outcome.error}" for outcome in outcomes if outcome.error]
     reported = {run_id for outcome in outcomes for run_id in outcome.job.run_ids}
-    return lines + [
+    lines += [
         f"{r['run_id']}: {r['status']}: {r['error']}" for r in rows if r["status"] != "ok" and r["run_id"] not in reported
     ]
+    if any(row["status"] == "diverged" for row in rows):
+        lines.append("if runs diverge, --tune finds a lower learning rate, and python -m nmbench.check checks your own model")
+    return lines
