@@ -111,7 +111,7 @@ def terminal_table(table: TextTable, longest: int = LONGEST_CELL, columns: int |
         for no limit.
     """
     limits = [longest] * len(table.headers) if columns is None else _limits(table, longest, columns)
-    wrap_cell = textwrap.wrap if columns is None else lambda cell, limit: _Wrapper(limit).wrap(cell)
+    wrap_cell = textwrap.wrap if columns is None else _wrap
     wrap = lambda cells: itertools.zip_longest(
         *(wrap_cell(cell, limit) or [""] for cell, limit in zip(cells, limits, strict=True)), fillvalue=""
     )
@@ -138,18 +138,24 @@ def _limits(table: TextTable, longest: int, columns: int) -> list[int]:
 
 def _longest_words(table: TextTable) -> list[int]:
     columns = zip(table.headers, *table.rows, strict=True)
-    parts = lambda cell: [part for word in cell.split() for part in _AFTER_FOLDER.split(word)]
-    return [max((len(part) for cell in column for part in parts(cell)), default=0) for column in columns]
+    return [max(len(word) for cell in column for word in _WORD.findall(cell) or [""]) for column in columns]
 
 
-class _Wrapper(textwrap.TextWrapper):
-    """Wraps text between words and after the names of folders."""
-
-    def _split(self, text: str) -> list[str]:
-        return [part for chunk in super()._split(text) for part in _AFTER_FOLDER.split(chunk)]
+# What is not broken in a cell: an interval, the folder of a path, a word.
+_WORD = re.compile(r"\S+ \.\. \S+|\S+?[A-Za-z]{3}/(?=\S)|\S+")
 
 
-_AFTER_FOLDER = re.compile(r"(?<=[A-Za-z]{3}/)(?=.)")
+def _wrap(cell: str, limit: int) -> list[str]:
+    """The lines of a cell, at most `limit` wide unless a word is longer."""
+    lines, end = [""], 0
+    for word in _WORD.finditer(cell):
+        gap = " " if lines[-1] and word.start() > end else ""
+        end = word.end()
+        if lines[-1] and len(lines[-1] + gap + word[0]) > limit:
+            lines.append(word[0])
+        else:
+            lines[-1] += gap + word[0]
+    return lines
 
 
 def markdown_table(table: TextTable) -> str:
@@ -210,7 +216,7 @@ def _split(table: TextTable, columns: int | None) -> list[TextTable]:
             table,
             headers=[table.headers[i] for i in group],
             rows=[[row[i] for i in group] for row in table.rows],
-            name=table.name if n == 0 else f"{table.name}, continued".removeprefix(", "),
+            name=table.name if n == 0 else f"{table.name}, continued" if table.name else "Continued",
         )
         for n, group in enumerate(groups)
     ]

@@ -117,5 +117,5 @@ def _problems(rows: Sequence[dict[str, Any]], outcomes: Sequence[JobOutcome]) ->
         f"{r['run_id']}: {r['status']}: {r['error']}" for r in rows if r["status"] != "ok" and r["run_id"] not in reported
     ]
     if any(row["status"] == "diverged" for row in rows):
-        lines.append("if runs diverge, --tune finds a lower learning rate, and python -m nmbench.check checks your own model")
+        lines.append("if runs diverge, --tune finds a lower learning rate, and python -m nmbench.check checks a model")
     return lines

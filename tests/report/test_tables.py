@@ -105,7 +105,7 @@ def test_tables_fit_the_terminal(columns):
     grids = [part for part in parts if "---" in part]
     assert (len(grids) == 1) == (columns == 200) and all(grid.startswith("rank  model") for grid in grids)
     words = " ".join(grids).split()
-    assert words.count("12345") == 9 and "0.123" in words and "0.456" in words and {*headers[4:]} <= {*words}
+    assert words.count("12345") == 9 and any("0.123 .. 0.456" in grid for grid in grids) and {*headers[4:]} <= {*words}
     assert all(word in words for word in ("a", "long", "heading"))
 
 
