@@ -30,7 +30,7 @@ class Display:
         self._all_minutes, self._finished_minutes = sum(self._minutes.values()), 0.0
         self._ended = self._with_errors = 0
         self._running: set[str] = set()
-        self._began = self._said = time.monotonic()
+        self._began = self._said = self._last_end = time.monotonic()
         self._bar = tqdm.tqdm(total=self._total, desc="sweep", bar_format=_FORMAT, disable=None, leave=False)
 
     def __enter__(self) -> Display:
@@ -55,11 +55,14 @@ class Display:
             self._say(f"[{self._ended}/{self._total}] {running}{errors}{self._remaining()}")
 
     def remaining_minutes(self) -> float | None:
-        """Estimate of the remaining time in minutes, None if there is none yet."""
+        """Estimate of the remaining time in minutes, renewed when a job ends; None if there is none, or if it has passed."""
         left, elapsed = self._all_minutes - self._finished_minutes, (time.monotonic() - self._began) / 60
         if self._finished_minutes:
-            return elapsed * left / self._finished_minutes
-        return None if self._cores is None else max(0.0, left / self._cores - elapsed)
+            until_end = (self._last_end - self._began) / 60
+            guess = until_end * left / self._finished_minutes - (elapsed - until_end)
+        else:
+            guess = 0.0 if self._cores is None else left / self._cores - elapsed
+        return guess if guess > 0 else None
 
     def _remaining(self) -> str:
         minutes = self.remaining_minutes()
@@ -74,6 +77,7 @@ class Display:
     def _end(self, outcome: JobOutcome) -> None:
         job = outcome.job
         self._running.discard(job.name)
+        self._last_end = time.monotonic()
         self._ended += 1
         self._with_errors += bool(outcome.error)
         self._finished_minutes += self._minutes.get(job.name, 0.0)
