@@ -20,15 +20,15 @@ def section(ladder: Ladder, wide: bool) -> Section:
         f"{first.metric} ({direction(first.higher_is_better)})"
     )
     estimates = [point.entry.median for curve in ladder.curves for point in curve.points]
-    show = column_number(value for one in estimates for value in (one.value, one.low, one.high))
+    median_text = column_number(value for one in estimates for value in (one.value, one.low, one.high))
     kinds: list[tuple[str, Callable[[Point], str]]] = [
         ("Score by budget", score),
-        (f"Median {first.metric} by budget", lambda point: show(point.entry.median.value)),
+        (f"Median {first.metric} by budget", lambda point: median_text(point.entry.median.value)),
     ]
     if wide:
         kinds += [
             ("95% interval of the score", lambda point: interval(point.entry.score, one_decimal)),
-            (f"95% interval of the median {first.metric}", lambda point: interval(point.entry.median, show)),
+            (f"95% interval of the median {first.metric}", lambda point: interval(point.entry.median, median_text)),
             ("Learned parameters", lambda point: str(point.entry.params)),
         ]
     tables = []
