@@ -50,8 +50,14 @@ def _wrapped(line: str, columns: int, deeper: str) -> list[str]:
     if len(line) <= columns:
         return [line]
     indent = _indent(line)
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(line.strip(), columns, initial_indent=indent, subsequent_indent=indent + deeper, **options)
+    return textwrap.wrap(
+        line.strip(),
+        columns,
+        initial_indent=indent,
+        subsequent_indent=indent + deeper,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _indent(line: str) -> str:
