@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from absl import flags
 
+from nmbench.support import terminal
 from nmbench.support.errors import NmbenchError
 
 LONGEST_FLAG = 100
@@ -165,7 +166,8 @@ def _discard_output() -> None:
 def help_text(values: flags.FlagValues, doc: str | None, prog: str, operands: str) -> str:
     """Usage, the module's docstring and the flags with their defaults."""
     usage = " ".join(filter(None, [f"usage: {prog}", operands, "[--flag=value ...]"]))
-    lines = [usage, "", (doc or "").strip(), "", "flags:"]
+    columns = terminal.width()
+    lines = [usage, "", terminal.fill((doc or "").strip(), columns), "", "flags:"]
     for name in sorted(values):
         flag = values[name]
         if name == "help":
@@ -173,5 +175,6 @@ def help_text(values: flags.FlagValues, doc: str | None, prog: str, operands: st
         is_boolean = isinstance(flag.value, bool) or isinstance(flag.default, bool)
         form = f"--[no]{name}" if is_boolean else f"--{name}=..."
         default = "" if flag.default in (None, "", []) else f" (default: {flag.default_as_str.strip(chr(39))})"
-        lines += textwrap.wrap(f"{flag.help}{default}", 100, initial_indent=f"  {form:<24} ", subsequent_indent=" " * 27)
+        width = min(100, columns or 100)
+        lines += textwrap.wrap(f"{flag.help}{default}", width, initial_indent=f"  {form:<24} ", subsequent_indent=" " * 27)
     return "\n".join(lines)
