@@ -28,7 +28,8 @@ def main(paths: list[str]) -> int:
         runs = store.Store(expanded if expanded.is_dir() else expanded.parent).runs
         for row in rows:
             check_configuration(path, row)
-            per_trial.check(runs / row["run_id"], row)
+            if runs.is_dir():
+                per_trial.check(runs / row["run_id"], row)
         counts.append((path, len(rows)))
     for path, n in counts:
         print(f"{path}: {n} valid row{'' if n == 1 else 's'}")
