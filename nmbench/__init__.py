@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nmbench.analysis.observers import Observer, register_observer
     from nmbench.contracts.frozen_sets import FrozenSet
     from nmbench.contracts.input_weights import InputWeights
-    from nmbench.contracts.metrics import Metric, squared_error
+    from nmbench.contracts.metrics import Metric, accuracy, cross_entropy, one_hot, squared_error
     from nmbench.contracts.model import Core, Model
     from nmbench.contracts.protocol import Phase, Protocol
     from nmbench.contracts.registration import register_baseline, register_task
@@ -42,8 +42,11 @@ __all__ = [
     "SequenceSpec",
     "Task",
     "__version__",
+    "accuracy",
     "compare_results",
     "concat_inputs",
+    "cross_entropy",
+    "one_hot",
     "register_baseline",
     "register_observer",
     "register_task",
@@ -71,8 +74,11 @@ _MODULES = {
     "Sampler": "contracts.task",
     "SequenceSpec": "contracts.specs",
     "Task": "contracts.task",
+    "accuracy": "contracts.metrics",
     "compare_results": "results.comparison",
     "concat_inputs": "contracts.unroll",
+    "cross_entropy": "contracts.metrics",
+    "one_hot": "contracts.metrics",
     "register_baseline": "contracts.registration",
     "register_observer": "analysis.observers",
     "register_task": "contracts.registration",

@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 from nmbench import __version__
-from nmbench.support import cli
+from nmbench.support import cli, terminal
 from nmbench.support.errors import did_you_mean
 
 # Name of each command, and its positional arguments for the usage line.
@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "A.csv [B.csv ...]",
     "list": "",
     "describe": "NAME",
+    "new": "model|task NAME",
     "check": "",
     "validate": "FILE.csv|FOLDER ...",
     "freeze": "",
@@ -36,7 +37,7 @@ def main() -> None:
     if name in ("--version", "version"):
         print(__version__)
     elif name in ("--help", "-h", "help"):
-        print(help_text())
+        print(terminal.fit(help_text(), terminal.width()))
     elif name not in COMMANDS:
         print(f"nmbench: unknown command {name!r}{did_you_mean(name, COMMANDS)}", file=sys.stderr)
         sys.exit(2)

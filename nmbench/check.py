@@ -16,7 +16,7 @@ from absl import flags
 
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.support import cli, devices
+from nmbench.support import cli, devices, terminal
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("model", "plugin")
@@ -76,13 +76,16 @@ def chosen_rules(text: str, rules) -> set[str]:
 
 def _check(title: str, rules, subject) -> bool:
     """Print the outcome of every rule; return whether a rule failed."""
-    from nmbench.conformance import FAIL, judge, report
+    from nmbench.conformance import FAIL, SKIP, judge, report
 
     print(title)
     outcomes = []
     for outcome in judge(rules, subject):
-        print(report.line(outcome), flush=True)
         outcomes.append(outcome)
+        if outcome.verdict != SKIP:
+            print(report.line(outcome, terminal.width()), flush=True)
+    if skipped := report.skipped(outcomes, terminal.width()):
+        print(skipped)
     print(f"{report.totals(outcomes)}\n")
     return any(outcome.verdict == FAIL for outcome in outcomes)
 

@@ -20,17 +20,24 @@ from __future__ import annotations
 
 import shlex
 
-from nmbench.support import cli
+from nmbench.support import cli, terminal
 from nmbench.support.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags()
-cli.choice(FLAGS, "format", "markdown", ["markdown", "html"], "format of the ledger")
+cli.choice(
+    FLAGS,
+    "format",
+    "auto",
+    ["auto", "terminal", "markdown", "html"],
+    "format of the ledger; auto: plain text in a terminal, Markdown in a pipe or a file",
+)
 cli.string(FLAGS, "only", "", "names of claims, such as selection,sizes; all if empty")
 cli.string(FLAGS, "out", None, "file to write instead of printing; required for html")
 
 
 def main(paths: list[str]) -> int:
     from nmbench.report import files
+    from nmbench.report.tables import WIDTH
 
     paths = paths or ["results"]
     if FLAGS.out is not None and FLAGS.out.endswith(".html") and not FLAGS["format"].present:
@@ -43,14 +50,18 @@ def main(paths: list[str]) -> int:
 
     devices.start(1)
 
-    from nmbench.paper.ledger import page, publication
+    from nmbench.paper.ledger import page, plain, publication
     from nmbench.paper.ledger.evidence import Evidence
 
     claims = publication.choose(FLAGS.only)
     if FLAGS.format == "html":
         page.check_library()
     entries = publication.ledger(Evidence.read(paths, publication.wanted()), claims)
-    text = (page.html if FLAGS.format == "html" else page.markdown)(entries, _command(paths))
+    columns = terminal.width() if out is None else None
+    if FLAGS.format == "terminal" or (FLAGS.format == "auto" and columns is not None):
+        text = plain.text(entries, _command(paths), columns or WIDTH)
+    else:
+        text = (page.html if FLAGS.format == "html" else page.markdown)(entries, _command(paths))
     if out is None:
         print(text, end="")
     else:

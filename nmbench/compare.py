@@ -7,7 +7,7 @@ In Python, nmbench.compare_results([...]) returns the same table as a pandas fra
 
 from __future__ import annotations
 
-from nmbench.support import cli
+from nmbench.support import cli, terminal
 
 FLAGS = cli.new_flags()
 cli.choice(FLAGS, "format", "terminal", ["terminal", "markdown", "csv", "latex"], "format of the table; csv has all columns")
@@ -19,7 +19,8 @@ def main(paths: list[str]) -> int:
     from nmbench.report import comparison as report
     from nmbench.results import comparison
 
-    print(report.render(comparison.compare_results(paths, FLAGS.task, FLAGS.protocol), FLAGS.format))
+    frame = comparison.compare_results(paths, FLAGS.task, FLAGS.protocol)
+    print(report.render(frame, FLAGS.format, terminal.width()))
     return 0
 
 

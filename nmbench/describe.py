@@ -12,7 +12,8 @@ import pathlib
 
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.support import cli, devices
+from nmbench.contracts.task import SQUARED_ERROR
+from nmbench.support import cli, devices, terminal
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 FLAGS = cli.new_flags("plugin")
@@ -31,16 +32,30 @@ def main(names: list[str]) -> int:
     if FLAGS.plot is not None:
         _check_plot(names, pathlib.Path(FLAGS.plot))
     texts = []
+    models = [BASELINES.get(name) for name in names if name in BASELINES]
     for name in names:
         texts += [_task(name)] if name in TASKS else []
         texts += [_model(name)] if name in BASELINES else []
-    print("\n\n".join(texts))
+    texts += [_common_budgets(models)] if len(models) > 1 else []
+    print(terminal.fit("\n\n".join(texts), terminal.width()))
     if FLAGS.plot is not None:
         from nmbench.report import trials
 
         trials.plot_trials(TASKS.get(names[0])).savefig(FLAGS.plot, dpi=150)
         print(f"\ntrials drawn in {FLAGS.plot}")
     return 0
+
+
+def _common_budgets(models) -> str:
+    """A line for each task with the budget closest to its own that suits all of these models."""
+    from nmbench.experiments import resolution
+
+    lines = [f"budgets that suit {', '.join(model.name for model in models)}:"]
+    for entry in TASKS.entries():
+        task = TASKS.get(entry.name)
+        budget = resolution.suiting_budget(models, task, task.protocols[0], task.default_budget)
+        lines.append(f"  {task.name}: {'none from half to twice its own' if budget is None else budget}")
+    return "\n".join(lines)
 
 
 def _check_plot(names: list[str], path: pathlib.Path) -> None:
@@ -57,7 +72,7 @@ def _task(name: str) -> str:
     entry, task = TASKS.entry(name), TASKS.get(name)
     doc = inspect.getdoc(inspect.getmodule(task.draw_set)) or ""
     lines = [f"task {name}, version {task.version}: {task.summary}", f"from {entry.origin}", ""]
-    lines += [doc, ""] if doc and task.summary not in doc else []
+    lines += [terminal.fill(doc, terminal.width()), ""] if doc and task.summary not in doc else []
     lines += [f"{task.spec.steps} time steps"]
     for path, leaf in tree.flatten_with_path(task.spec.inputs):
         lines.append(f"  input {'/'.join(map(str, path))}: {_channels(leaf)}")
@@ -72,6 +87,7 @@ def _task(name: str) -> str:
     for split in task.set_sizes:
         frozen = task.frozen(split)
         lines.append(f"{split} set: {frozen.n} trials, sha256 {frozen.sha256}")
+    lines += [f"loss: {task.loss}; outputs are the logits of classes"] if task.loss != SQUARED_ERROR else []
     lines.append("metrics:")
     for i, m in enumerate(task.metrics):
         facts = [f"floor {m.floor:.4g}", f"ceiling {m.ceiling:.4g}", "higher" if m.higher_is_better else "lower"]
@@ -131,7 +147,8 @@ def _model(name: str) -> str:
 
     entry, baseline = BASELINES.entry(name), BASELINES.get(name)
     lines = [f"model {name}: {baseline.summary}", f"from {entry.origin}", ""]
-    lines += [inspect.getdoc(baseline.factory) or "", "", f"free size: {baseline.free_size}", "hyperparameters:"]
+    doc = terminal.fill(inspect.getdoc(baseline.factory) or "", terminal.width())
+    lines += [doc, "", f"free size: {baseline.free_size}", "hyperparameters:"]
     lines += [f"  {k} = {v}" for k, v in baseline.hparams.items()]
     for key, values in baseline.settings.items():
         lines.append(f"on {key}: " + ", ".join(f"{k}={v}" for k, v in values.items()))

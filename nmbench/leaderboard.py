@@ -19,7 +19,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from nmbench.contracts import plugins
-from nmbench.support import cli
+from nmbench.support import cli, terminal
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def main(paths: list[str]) -> int:
         FLAGS.format,
         wide=FLAGS.wide,
         ladders=[] if FLAGS.tables == "overall" else ladders,
+        columns=terminal.width() if out is None else None,
     )
     _draw(pictures, tables, ladders)
     if out is None:

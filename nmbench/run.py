@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import sys
 
-from nmbench.contracts import plugins
-from nmbench.support import cli, devices, interrupts, loggers
+from nmbench.contracts import plugin_files, plugins
+from nmbench.support import cli, devices, interrupts, loggers, terminal
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("model", "task", "results_dir", "plugin")
@@ -36,8 +36,7 @@ cli.string(
     None,
     "training protocol, such as matched or paper; default: the first that `nmbench describe TASK` lists",
 )
-cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1, upper=cli.MOST_SEEDS)
-cli.integer(FLAGS, "first_seed", 0, "first seed")
+cli.seeds(FLAGS)
 cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
 cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
 cli.number(FLAGS, "learning_rate", None, "learning rate, instead of the tuned, published or default one")
@@ -136,11 +135,13 @@ def _run(watch: interrupts.SignalWatch) -> int:
         mine = rows[0]
         same = ("task", "protocol", "departures", "params_target", "task_version", "testset_sha256")
         shown = [row for row in everything if all(row[name] == mine[name] for name in same)]
-        print(leaderboard.of_rows(shown))
+        print(leaderboard.of_rows(shown, terminal.width()))
         print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
     lost = [row for row in rows if row["status"] != "ok"]
     for row in lost:
         print(f"seed {row['seed']}: {row['status']}: {row['error']}", file=sys.stderr)
+    if any(row["status"] == "diverged" for row in lost):
+        print(after_divergence(experiment), file=sys.stderr)
     return 1 if lost else 0
 
 
@@ -184,6 +185,16 @@ def describe(experiment) -> str:
     return (
         f"{experiment.baseline.name} on {experiment.task.name}, protocol {experiment.protocol.name}: {size.actual} "
         f"parameters{target}, {hparams}; learning rate {rate.value:g} ({rate.record.get('source', '')})"
+    )
+
+
+def after_divergence(experiment) -> str:
+    """One line on what to do about runs that diverged."""
+    name, plugin = experiment.baseline.name, plugin_files.flag(experiment.baseline.path)
+    tune = ", or --tune" if experiment.protocol.learning_rate_grid else ""
+    return (
+        f"if runs diverge, try a lower learning rate than {experiment.learning_rate.value:g} (--learning_rate{tune}); "
+        f"python -m nmbench.check --model={name}{plugin} checks the model"
     )
 
 

@@ -38,8 +38,7 @@ cli.string(
 cli.string(
     FLAGS, "protocols", "default", "training protocols, separated by commas; 'default' means the first protocol of each task"
 )
-cli.integer(FLAGS, "seeds", 10, "number of seeds", lower=1, upper=cli.MOST_SEEDS)
-cli.integer(FLAGS, "first_seed", 0, "first seed")
+cli.seeds(FLAGS)
 cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
 cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
 cli.boolean(FLAGS, "tune", False, "first choose each learning rate from its protocol's grid, on validation data")

@@ -1,7 +1,12 @@
-"""Check results CSVs or results folders against the schema; an error names the row and the column."""
+"""Check results CSVs or results folders against the schema; an error names the row and the column.
+
+If the run folder of a row is in the results folder, or in that of the CSV, the values of the row must be the means over the
+trials stored there.
+"""
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,15 +17,19 @@ FLAGS = cli.new_flags()
 
 
 def main(paths: list[str]) -> int:
-    from nmbench.results import store
+    from nmbench.results import per_trial, store
 
     if not paths:
         raise NmbenchError("name at least one results CSV or results folder")
     counts = []
     for path in paths:
         rows = store.read(path)
+        expanded = pathlib.Path(path).expanduser()
+        runs = store.Store(expanded if expanded.is_dir() else expanded.parent).runs
         for row in rows:
             check_configuration(path, row)
+            if runs.is_dir():
+                per_trial.check(runs / row["run_id"], row)
         counts.append((path, len(rows)))
     for path, n in counts:
         print(f"{path}: {n} valid row{'' if n == 1 else 's'}")

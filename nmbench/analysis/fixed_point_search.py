@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import haiku as hk
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ import tree
 
 from nmbench.analysis.network import Network, floats
 from nmbench.analysis.observers import observer_of
-from nmbench.analysis.states import trials
+from nmbench.analysis.states import named_states, trials
 from nmbench.contracts import unroll
 from nmbench.support.errors import NmbenchError
 
@@ -59,7 +60,7 @@ def fixed_points(
     for a low-rank network, of the subspace that it can reach. All other directions decay by the factor 1 - 1/tau per step.
 
     Args:
-      network: a network whose model is a `Core`.
+      network: a network whose model is a `Core` or an `hk.RNNCore`.
       constant_input: leaves `[channels]`, as in the spec.
       inputs: trials that visit the starts, leaves `[T, B, channels]`; by default those of the task's test set.
       starts: largest number of starts; they are drawn from the states after all steps of all trials.
@@ -70,11 +71,15 @@ def fixed_points(
       `FixedPoints`.
 
     Raises:
-      NmbenchError: the model is not a `Core`, the constant input does not fit the spec, there are neither `inputs` nor a
-        task, or an option is out of range.
+      NmbenchError: the model is a pair of functions, the constant input does not fit the spec, there are neither `inputs`
+        nor a task, or an option is out of range.
     """
-    if not network.is_core:
-        raise NmbenchError(f"model {network.baseline.name!r} is not a Core, so a single step of it cannot be computed")
+    if not (network.is_core or network.is_rnn_core):
+        raise NmbenchError(
+            f"model {network.baseline.name!r} has its own apply, so nmbench does not know a single step of it; write this "
+            f"step as a function F of the state [S], with network.params and the constant input inside, and call "
+            f"analysis.find_fixed_points(F, starts), where starts are some states [n, S]"
+        )
     wanted = tree.map_structure(lambda spec: (spec.channels,), network.spec.inputs)
     given = tree.map_structure(np.shape, constant_input)
     if given != wanted:
@@ -82,25 +87,39 @@ def fixed_points(
     with jax.enable_x64(True):
         params = floats(network.params)
         column = floats(tree.map_structure(lambda a: np.asarray(a)[None, None], constant_input))
-        carried = jax.jit(network.with_module(unroll.core_states))(params, floats(trials(network, inputs)))
-        visited = [np.asarray(leaf).swapaxes(1, 2).reshape(-1, leaf.shape[1]) for leaf in tree.flatten(carried)]
-        states = np.concatenate(visited, axis=1)
+        all_states = unroll.core_states if network.is_core else _rows_of_states
+        carried = jax.jit(network.with_module(all_states))(params, floats(trials(network, inputs)))
+        to_rows = lambda a: a.swapaxes(1, 2) if network.is_core else a  # a core's states are columns, [T, features, B]
+        visited = [to_rows(np.asarray(leaf)) for leaf in tree.flatten(carried)]
+        states = np.concatenate([rows.reshape(-1, rows[0, 0].size) for rows in visited], axis=1)
         chosen = np.random.RandomState(seed).permutation(len(states))[:starts]
-        one = tree.map_structure(lambda leaf: jnp.zeros((leaf.shape[1], 1), leaf.dtype), carried)
+        one = tree.map_structure(lambda leaf: leaf[0, :, :1] if network.is_core else leaf[0, :1], carried)
         unravel = jax.flatten_util.ravel_pytree(one)[1]
         flat = lambda state: jax.flatten_util.ravel_pytree(state)[0]
 
         def step(core, x):
+            if network.is_rnn_core:
+                return flat(core(unroll.concat_inputs(column)[0], unravel(x))[1])
             driven = core.input_map(unroll.to_columns(column))
             return flat(core.step(unravel(x), tree.map_structure(lambda a: a[0], driven)))
 
-        see = lambda core, x: observer_of(type(core)).states(core, unravel(x))
+        def see(core, x):
+            if network.is_rnn_core:
+                return {name: leaf[0].reshape(-1, 1) for name, leaf in named_states(unravel(x)).items()}
+            return observer_of(type(core)).states(core, unravel(x))
+
         seen = lambda x: network.with_module(see)(params, x)
         width = states.shape[1]
         units = np.asarray(jax.jacfwd(lambda x: flat(seen(x)))(jnp.zeros(width, jnp.result_type(float))))
         found = find_fixed_points(lambda x: network.with_module(step)(params, x), states[chosen], units=units, **options)
         named = jax.vmap(seen)(jnp.asarray(found.points)) if len(found) else {}
     return dataclasses.replace(found, states={name: np.asarray(values)[..., 0] for name, values in named.items()})
+
+
+def _rows_of_states(core: hk.RNNCore, inputs: Any) -> Any:
+    """States of an `hk.RNNCore` after each step, leaves `[T, B, ...]`."""
+    sequence = unroll.concat_inputs(inputs)
+    return hk.dynamic_unroll(core, sequence, core.initial_state(sequence.shape[1]), return_all_states=True)[1]
 
 
 def find_fixed_points(

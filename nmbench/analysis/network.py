@@ -43,6 +43,11 @@ class Network:
         """Whether the model is a `Core`, whose internal states can be observed."""
         return isinstance(self.baseline.factory, type) and issubclass(self.baseline.factory, Core)
 
+    @property
+    def is_rnn_core(self) -> bool:
+        """Whether the model is an `hk.RNNCore`."""
+        return isinstance(self.baseline.factory, type) and issubclass(self.baseline.factory, hk.RNNCore)
+
     def apply(self, inputs: Any) -> np.ndarray:
         """Outputs `[T, B, O]` on inputs of the spec, leaves `[T, B, channels]`."""
         return np.asarray(self.compiled(_answer)(self.params, floats(inputs)))

@@ -37,10 +37,9 @@ def record(network: Network, inputs: Any = None) -> dict[str, np.ndarray]:
 
 def recorder(network: Network) -> Callable[[Any, Any], dict[str, jax.Array]]:
     """The pure function of parameters and inputs that `record` evaluates."""
-    factory = network.baseline.factory
     if network.is_core:
         return network.with_module(_observe_core)
-    if isinstance(factory, type) and issubclass(factory, hk.RNNCore):
+    if network.is_rnn_core:
         return network.with_module(_observe_rnn_core)
     raise NmbenchError(f"model {network.baseline.name!r} has its own apply, so its states cannot be recorded")
 
@@ -65,5 +64,9 @@ def _observe_rnn_core(core: hk.RNNCore, inputs: Any) -> dict[str, Any]:
     sequence = unroll.concat_inputs(inputs)
     start = core.initial_state(sequence.shape[1])
     outputs, states = hk.dynamic_unroll(core, sequence, start, return_all_states=True)
-    named = {"/".join(["x", *map(str, path)]): leaf for path, leaf in tree.flatten_with_path(states)}
-    return {**named, "y": outputs}
+    return {**named_states(states), "y": outputs}
+
+
+def named_states(states: Any) -> dict[str, Any]:
+    """The parts of a carried state by name: "x", or "x/0", "x/1", ... if there are several."""
+    return {"/".join(["x", *map(str, path)]): leaf for path, leaf in tree.flatten_with_path(states)}

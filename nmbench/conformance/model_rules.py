@@ -16,10 +16,12 @@ import tree
 from nmbench.conformance.model_subject import TRIALS, ModelUnderTest, perturbed, programs, random_inputs, trace_of
 from nmbench.conformance.rules import RuleFinding, Rules
 from nmbench.contracts.input_weights import check_shapes
+from nmbench.contracts.model import UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned, split, unflatten
-from nmbench.experiments import sizing
+from nmbench.contracts.unroll import DICT_HINT
+from nmbench.experiments import resolution, sizing
 from nmbench.support.errors import NmbenchError
-from nmbench.training.phase_program import as_float, masked_mse
+from nmbench.training.phase_program import as_float, mean_loss
 
 MODEL_RULES = Rules()
 # Largest accepted relative difference of outputs. The order of a float32 sum changes outputs by less.
@@ -35,11 +37,12 @@ def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
     for task in m.kinds:
         try:
             m.shapes(task)
+        except UnsuitableModelError as error:
+            yield RuleFinding(str(error), error.fix)
+            return  # the other tasks would give the same finding
         except NmbenchError as error:
-            yield RuleFinding(
-                f"{task.name}: {error}",
-                "take sizes from spec.input_size and spec.output_size; accept some free size up to 64",
-            )
+            sizes = "take sizes from spec.input_size and spec.output_size; accept some free size up to 64"
+            yield RuleFinding(f"{task.name}: {error}", "join the inputs first" if DICT_HINT in str(error) else sizes)
 
 
 @MODEL_RULES.add(_FLOATS, fix="let init return float arrays in dicts, tuples or registered pytrees", needs=(_BUILDS,))
@@ -62,7 +65,9 @@ def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 
 @MODEL_RULES.add(
-    _OUTPUTS, fix="let apply(params, inputs) take leaves [T, B, C] and return one array [T, B, O]", needs=(_BUILDS,)
+    _OUTPUTS,
+    fix=f"let apply(params, inputs) return one array [T, B, O]; {DICT_HINT}",
+    needs=(_BUILDS,),
 )
 def outputs(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """outputs are [T, B, O] in JAX's default float, for every B"""
@@ -167,10 +172,10 @@ def gradient(m: ModelUnderTest) -> Iterator[RuleFinding]:
         batch = as_float(source.draw(jax.tree.map(jnp.asarray, source.arrays()), jax.random.key(0), size))
 
         @jax.jit
-        def slope(params, model=model, batch=batch):
+        def slope(params, task=task, model=model, batch=batch):
             learned, fixed = split(flatten(params), is_learned)
-            loss_of = lambda p: masked_mse(
-                model.apply(unflatten(params, {**fixed, **p}), batch.inputs), batch.targets, batch.mask
+            loss_of = lambda p: mean_loss(
+                task, model.apply(unflatten(params, {**fixed, **p}), batch.inputs), batch.targets, batch.mask
             )
             return jax.value_and_grad(loss_of)(learned)
 
@@ -240,9 +245,13 @@ def budgets(m: ModelUnderTest) -> Iterator[RuleFinding]:
                 continue
             size = f"{free}={sized.hparams[free]} has {sized.actual} parameters"
             seen = f"no size is close, {size}" if off is None else f"the closest size, {size}, is {off:+.1%} off"
+            other = resolution.suiting_budget([m.baseline], task, protocol, task.default_budget)
+            suits = f"; --budget={other} suits the model as it is" if other else ""
+            name, value = next(iter(m.baseline.hparams.items()), ("K", 4))
             yield RuleFinding(
-                f"budget {task.default_budget} of {task.name}: {seen}; at most {sizing.TOLERANCE:.0%} is allowed",
-                "choose a finer free size or other defaults; settings={...} sets them for one task",
+                f"budget {task.default_budget} of {task.name}: {seen}; at most {sizing.TOLERANCE:.0%} is allowed{suits}",
+                "choose a finer free size, or other defaults of its other hyperparameters; register_baseline(..., "
+                f'settings={{"{task.name}": {{"{name}": {value!r}}}}}) sets them for one task',
             )
             break
 

@@ -15,7 +15,7 @@ import tree
 
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.input_weights import check_new_inputs
-from nmbench.contracts.model import Baseline, Model
+from nmbench.contracts.model import Baseline, Model, UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned, unflatten
 from nmbench.contracts.protocol import Protocol
 from nmbench.contracts.specs import SequenceSpec
@@ -95,6 +95,8 @@ class ModelUnderTest:
     def _size(self, task: Task, hparams: dict[str, Any]) -> sizing.Sizing:
         try:
             return sizing.size_to_budget(self.baseline, task.spec, hparams, task.default_budget, allow_miss=True)
+        except UnsuitableModelError:
+            raise
         except NmbenchError as error:
             refusal = error
         for size in _SOME_SIZES:

@@ -17,10 +17,10 @@ from nmbench.conformance.task_subject import TaskUnderTest
 from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.input_weights import InputWeights, check_new_inputs
-from nmbench.contracts.task import Batch, FixedData, Task
+from nmbench.contracts.task import CROSS_ENTROPY, Batch, FixedData, Task
 from nmbench.support.errors import NmbenchError
 from nmbench.training.optimizer import transform
-from nmbench.training.phase_program import masked_mse
+from nmbench.training.phase_program import mean_loss
 
 TASK_RULES = Rules()
 TOLERANCE = 1e-6
@@ -118,7 +118,7 @@ def training_data(t: TaskUnderTest) -> Iterator[RuleFinding]:
         findings = [*_fits(t.task, batch, 6, f"training data {name!r}")]
         findings += [] if findings else _masked(batch, f"training data {name!r}")
         yield from findings
-        if not findings and not np.isfinite(masked_mse(np.zeros_like(batch.targets), batch.targets, batch.mask)):
+        if not findings and not np.isfinite(mean_loss(t.task, np.zeros_like(batch.targets), batch.targets, batch.mask)):
             yield RuleFinding(
                 f"the loss of the answer 0 on {name!r} is not finite",
                 "use smaller targets and a mask that is not 0 everywhere",
@@ -254,7 +254,7 @@ def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
 @TASK_RULES.add("T13-ceiling", fix="see nmbench.Metric", needs=(_TRIAL, _CONDITIONS))
 def ceiling(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the targets reach the ceiling of every metric, and floor and ceiling agree with the declared direction"""
-    values = t.values(t.batch("test").targets)
+    values = t.values(t.answers())
     for metric in t.task.metrics:
         better = "higher" if metric.higher_is_better else "lower"
         if not (metric.ceiling > metric.floor if metric.higher_is_better else metric.ceiling < metric.floor):
@@ -324,8 +324,18 @@ def _fits(task: Task, batch: Batch, trials: int, where: str) -> Iterator[RuleFin
         task.spec.validate_inputs(batch.inputs)
         task.spec.validate_outputs(batch.targets, trials)
     except NmbenchError as error:
-        yield RuleFinding(f"{where}: {error}", "use axes [T, B, channels] and the channels of the spec")
+        labels = "; for the loss cross_entropy, nmbench.one_hot(labels, classes) makes targets" * (
+            task.loss == CROSS_ENTROPY
+        )
+        yield RuleFinding(f"{where}: {error}", f"use axes [T, B, channels] and the channels of the spec{labels}")
         return
+    if task.loss == CROSS_ENTROPY and not (
+        np.isin(batch.targets, (0, 1)).all() and (np.sum(batch.targets, axis=2) <= 1).all()
+    ):
+        yield RuleFinding(
+            f"{where}: the targets are not 1 for one class and 0 for the others, which the loss cross_entropy needs",
+            "make them from the index of the right class: nmbench.one_hot(labels [T, B], classes)",
+        )
     for name, part in (("inputs", batch.inputs), ("targets", batch.targets)):
         if not all(np.isfinite(leaf).all() for leaf in tree.flatten(part)):
             yield RuleFinding(

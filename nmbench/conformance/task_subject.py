@@ -8,7 +8,7 @@ import numpy as np
 import tree
 
 from nmbench.contracts.frozen_sets import FrozenSet
-from nmbench.contracts.task import Batch, Task
+from nmbench.contracts.task import SQUARED_ERROR, Batch, Task
 
 
 class TaskUnderTest:
@@ -26,6 +26,11 @@ class TaskUnderTest:
     def batch(self, split: str) -> Batch:
         """A frozen set as models receive it, in NumPy arrays."""
         return Batch(*(tree.map_structure(np.asarray, part) for part in self.task.unpack(self.frozen(split).arrays)))
+
+    def answers(self) -> np.ndarray:
+        """Perfect predictions `[T, B, O]` on the test set: the targets, or logits that leave no doubt about the class."""
+        targets = self.batch("test").targets
+        return targets if self.task.loss == SQUARED_ERROR else 1e3 * targets
 
     def values(self, predictions: np.ndarray) -> dict[str, float]:
         """All metrics of predictions `[T, B, O]` on the test set; raises `NmbenchError` if the shape is wrong."""

@@ -11,6 +11,7 @@ __all__ = [
     "metrics",
     "model",
     "parameters",
+    "plugin_files",
     "plugins",
     "protocol",
     "registration",

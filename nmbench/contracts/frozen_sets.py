@@ -56,8 +56,13 @@ def key(task: str, version: int, split: str) -> str:
     return f"{task}-v{version}-{split}"
 
 
-def load(folder: pathlib.Path, task: str, version: int, split: str) -> FrozenSet:
+def load(folder: pathlib.Path, task: str, version: int, split: str, flags: str = "") -> FrozenSet:
     """Load and verify a set. The arrays are read-only: sets with the same bytes share them.
+
+    Args:
+      folder: folder of the sets and their manifest.
+      task, version, split: which set.
+      flags: further flags of the command that a message gives, with a space before each.
 
     Raises:
       NmbenchError: the manifest, its entry or the file is missing or unreadable, or the hash of the set differs from the
@@ -65,11 +70,10 @@ def load(folder: pathlib.Path, task: str, version: int, split: str) -> FrozenSet
     """
     name = key(task, version, split)
     entry = read_manifest(folder).get(name)
-    remedy = f"restore it, or rebuild it with python -m nmbench.freeze --task={task}"
+    command = f"python -m nmbench.freeze --task={task}{flags}"
+    remedy = f"restore it, or rebuild it with {command}"
     if not isinstance(entry, dict) or "sha256" not in entry or "n" not in entry:
-        raise NmbenchError(
-            f"no frozen set {name!r} in {folder / MANIFEST}; make it with python -m nmbench.freeze --task={task}"
-        )
+        raise NmbenchError(f"no frozen set {name!r} in {folder / MANIFEST}; make it with {command}")
     path = folder / f"{name}.npz"
     try:
         arrays, found = _read(path.read_bytes())

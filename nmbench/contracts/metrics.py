@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +88,49 @@ def scores(values: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
     """`values [...]` of a metric scaled to 0 (floor) .. 100 (ceiling) and clipped, `[...]`."""
     with np.errstate(over="ignore"):  # an overflow is clipped as well
         return np.clip(100.0 * ((values - floor) / (ceiling - floor)), 0.0, 100.0) + 0.0  # no -0.0
+
+
+def one_hot(labels: Any, classes: int) -> Any:
+    """1.0 at the index of a label and 0.0 elsewhere, `[..., classes]`, from integers `[...]` of NumPy or JAX.
+
+    A label outside 0 .. classes - 1 gives zeros: at this step, there is no right class and no loss.
+    """
+    index = np.arange(classes).reshape((1,) * labels.ndim + (classes,))
+    return (labels[..., None] == index).astype(np.float32)
+
+
+def accuracy(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Share of the steps of each trial at which the largest output is that of the right class, weighted by a mask.
+
+    Args:
+      predictions: logits of the classes, `[T, B, O]`.
+      arrays: "targets" `[T, B, O]`, 1 for the right class and 0 elsewhere, and "mask", broadcastable to `[T, B, O]`.
+
+    Returns:
+      `[B]`, float64, from 0 to 1.
+    """
+    right, weights = _right_class(arrays)
+    hit = np.argmax(predictions, axis=2) == right
+    return (weights * hit).sum(axis=0) / weights.sum(axis=0)
+
+
+def cross_entropy(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Mean of -log softmax(predictions) of the right class over the steps of each trial, weighted by a mask.
+
+    Args and returned array as for `accuracy`, in nats. Equal logits give log(O).
+    """
+    right, weights = _right_class(arrays)
+    logits = np.asarray(predictions, np.float64)
+    logits = logits - logits.max(axis=2, keepdims=True)  # so that no exponential overflows
+    chosen = np.take_along_axis(logits, right[..., None], axis=2)[..., 0]
+    return (weights * (np.log(np.exp(logits).sum(axis=2)) - chosen)).sum(axis=0) / weights.sum(axis=0)
+
+
+def _right_class(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the right class and weight of each step, `[T, B]` each; the weight is 0 where no class is right."""
+    targets = np.asarray(arrays["targets"], np.float64)
+    weights = targets * np.broadcast_to(np.asarray(arrays["mask"], np.float64), targets.shape)
+    return np.argmax(targets, axis=2), weights.sum(axis=2)
 
 
 def squared_error(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:

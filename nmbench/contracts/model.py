@@ -5,6 +5,10 @@ The trainer works on a pair of pure functions, `Model(init, apply)`. `register_b
 * a subclass of `Core`: an input map, a step and a readout; this kind trains fastest;
 * a subclass of `hk.RNNCore` that maps `[B, C]` to `[B, O]` at each step;
 * any callable `(spec, **hparams) -> (init, apply)`, for models of other frameworks such as Flax or Equinox.
+
+The inputs of a task are a dict of arrays, for example `{"sensory": [T, B, 3], "context": [T, B, 4]}`, also if there is only
+one. `nmbench.concat_inputs(inputs)` joins them to one array `[T, B, C]`, and `Core.concat` does so inside a `Core`. An
+`hk.RNNCore` receives the joined array.
 """
 
 from __future__ import annotations
@@ -31,12 +35,47 @@ from nmbench.support.errors import NmbenchError, did_you_mean, one_line
 INPUT_WEIGHTS = "input_weights"
 
 
+# What to register instead of a function that returns a core or another module of Haiku; `nmbench.check` shows it.
+_CORE_HOLDER = """register a class that holds it:
+@nmbench.register_baseline({name!r}, free_size={free_size!r})
+class Model(hk.RNNCore):
+    def __init__(self, spec, {signature}):
+        super().__init__()
+        self.core = {function}(spec, {arguments})  # your function, without its decorator
+
+    def initial_state(self, batch_size):
+        return self.core.initial_state(batch_size)
+
+    def __call__(self, u, state):
+        return self.core(u, state)"""
+_MODULE_HOLDER = """register a function that returns (init, apply):
+@nmbench.register_baseline({name!r}, free_size={free_size!r})
+def model(spec, {signature}):
+    apply = lambda inputs: {function}(spec, {arguments})(nmbench.concat_inputs(inputs))
+    init, apply = hk.without_apply_rng(hk.transform(apply))
+    return lambda key: init(key, spec.zeros(1)), apply"""
+
+
+class UnsuitableModelError(NmbenchError):
+    """The factory of a model is of no kind that `register_baseline` accepts, whatever its hyperparameters.
+
+    Args:
+      message: one line.
+      fix: how to fix it, possibly lines of code.
+    """
+
+    def __init__(self, message: str, fix: str):
+        super().__init__(message)
+        self.fix = fix
+
+
 class Model(NamedTuple):
     """A pair of pure functions.
 
     Attributes:
       init: `key -> params`, a pytree of arrays (a two-level dict for Haiku).
-      apply: `(params, inputs) -> outputs`; inputs as in the task's spec with leaves `[T, B, C]`, outputs `[T, B, O]`.
+      apply: `(params, inputs) -> outputs`; inputs are a dict as in the task's spec with leaves `[T, B, C]` (see
+        `nmbench.concat_inputs`), outputs `[T, B, O]`.
     """
 
     init: Callable[[Any], Any]
@@ -99,7 +138,7 @@ class Baseline:
       factory: class or function, called with `(spec, **hparams)`.
       free_size: the integer hyperparameter that is adjusted to a parameter budget.
       hparams: the other hyperparameters with their defaults, from the factory's signature.
-      settings: hyperparameters by "task" or "task/protocol"; the latter take precedence.
+      settings: hyperparameters by "task" or "task/protocol"; the latter take precedence (see `register_baseline`).
       learning_rates: learning rates by "task/protocol", where a publication or tuning gives one.
       input_weights: "parameter" or "module|parameter" to the inputs that this parameter multiplies. These parameters form
         the partition "input_weights".
@@ -197,13 +236,43 @@ class Baseline:
             raise NmbenchError(
                 f"--remat works with a Core or an hk.RNNCore; {self.name!r} has its own apply: use jax.checkpoint there"
             )
-        with one_line(f"model {self.name!r} with {dict(hparams)}"):
-            pair = factory(spec, **hparams)
+        try:
+            with one_line(f"model {self.name!r} with {dict(hparams)}"):
+                pair = factory(spec, **hparams)
+        except NmbenchError as error:
+            if "hk.transform" in str(error):  # Haiku refuses to make a module outside of it
+                self._refuse_module(spec, hparams, error)
+            raise
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(callable(f) for f in pair)):
-            raise NmbenchError(
-                f"{self.origin}: {self.name!r} must be a Core, an hk.RNNCore or a function that returns (init, apply)"
-            )
+            kinds = "a subclass of nmbench.Core or of hk.RNNCore, or a function that returns (init, apply)"
+            raise UnsuitableModelError(f"{self.origin}: {self.name!r} must be {kinds}", f"register {kinds}")
         return Model(*pair)
+
+    def _refuse_module(self, spec: SequenceSpec, hparams: Mapping[str, Any], error: NmbenchError) -> None:
+        """Raise `UnsuitableModelError` if the factory returns a module of Haiku."""
+        made: list[Any] = []
+        try:
+            jax.eval_shape(hk.transform(lambda: made.append(self.factory(spec, **hparams))).init, jax.random.key(0))
+        except Exception:  # the factory fails for another reason, which `error` gives
+            return
+        if not isinstance(made[0], hk.Module):
+            return
+        kind = f"the module {type(made[0]).__name__}"
+        holder = _CORE_HOLDER if isinstance(made[0], hk.RNNCore) else _MODULE_HOLDER
+        if isinstance(made[0], Core):
+            holder = f"apply the decorator to the class {type(made[0]).__name__} itself"
+        fix = holder.format(
+            name=self.name,
+            free_size=self.free_size,
+            signature=", ".join([f"{self.free_size}: int", *(f"{key}={value!r}" for key, value in self.hparams.items())]),
+            function=getattr(self.factory, "__name__", "function"),
+            arguments=", ".join(f"{key}={key}" for key in (self.free_size, *self.hparams)),
+        )
+        raise UnsuitableModelError(
+            f"{self.origin}: {self.name!r} is a function that returns {kind} of Haiku, but it must be a subclass of "
+            f"nmbench.Core or of hk.RNNCore, or return (init, apply); `nmbench check` shows the code to write",
+            fix,
+        ) from error
 
 
 def _haiku_pair(factory, unroller, spec: SequenceSpec, hparams: dict[str, Any]) -> Model:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 
 from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.contracts.plugin_files import PREFIX
 from nmbench.support.errors import NmbenchError
 
 
@@ -38,7 +39,7 @@ def load(path_text: str) -> list[str]:
             f"--plugin={path_text}: no such Python file; give the path of a .py file that registers a model or a task"
         )
     path = path.resolve()
-    module_name = f"nmbench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module_name = f"{PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if module_name in sys.modules:
         return []
     before = _names()

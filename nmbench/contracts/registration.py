@@ -37,7 +37,9 @@ def register_baseline(
     Args:
       name: name in commands and results. Write it as a literal, so that models can be listed without importing the module.
       free_size: the integer hyperparameter that is adjusted to a parameter budget.
-      settings: hyperparameters by "task" or "task/protocol"; the latter take precedence.
+      settings: hyperparameters by "task" or "task/protocol"; the latter take precedence. For example, `settings={"my_task":
+        {"K": 4}, "my_task/paper": {"K": 8, "N": 100}}` gives K = 4 on my_task, but K = 8 and N = 100 under its protocol
+        paper. A free size in it counts only if the protocol uses published sizes.
       learning_rates: learning rates by "task/protocol", where a publication or tuning gives one.
       input_weights: "parameter" or "module|parameter" to the inputs that this parameter multiplies (see `InputWeights`).
       partitions: name to predicate on (module, parameter), for phases that train part of the parameters.
@@ -101,7 +103,8 @@ def register_task(name: str, **attributes: Any) -> Task:
 
     Args:
       name: name in commands and results. Write it as a literal, so that tasks can be listed without importing the module.
-      **attributes: the attributes of `Task`; `sets_folder` is by default `testsets/` beside the calling file.
+      **attributes: the attributes of `Task` other than `path`; `sets_folder` is by default `testsets/` beside the calling
+        file.
 
     Raises:
       NmbenchError: the name is taken or malformed, or the value of an attribute is invalid.
@@ -109,6 +112,6 @@ def register_task(name: str, **attributes: Any) -> Task:
     """
     origin, path = call_site()
     attributes.setdefault("sets_folder", pathlib.Path(path).resolve().parent / "testsets")
-    task = Task(name=name, **attributes)
+    task = Task(name=name, path=path, **attributes)
     TASKS.register(name, task, origin=origin, tags=task.tags, summary=task.summary)
     return task

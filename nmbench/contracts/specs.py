@@ -40,7 +40,8 @@ class SequenceSpec:
 
     Attributes:
       steps: T, the number of time steps of a trial.
-      inputs: dict of `ArraySpec` (nesting allowed), e.g. `{"sensory": ArraySpec(3), "context": ArraySpec(4)}`.
+      inputs: dict of `ArraySpec` (nesting allowed), e.g. `{"sensory": ArraySpec(3), "context": ArraySpec(4)}`. A model
+        receives a dict of arrays with the same names, also if there is only one; `nmbench.concat_inputs` joins them.
       outputs: one `ArraySpec`; models return `[T, B, outputs.channels]`.
     """
 

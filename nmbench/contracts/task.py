@@ -16,19 +16,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import tree
 
-from nmbench.contracts import fingerprints, frozen_sets
+from nmbench.contracts import fingerprints, frozen_sets, plugin_files
 from nmbench.contracts.metrics import Metric
 from nmbench.contracts.protocol import EXTERNAL, Protocol
 from nmbench.contracts.specs import SequenceSpec
 from nmbench.support.errors import NmbenchError, did_you_mean
+
+# The default comes first.
+LOSSES = ("squared_error", "cross_entropy")
+SQUARED_ERROR, CROSS_ENTROPY = LOSSES
 
 
 class Batch(NamedTuple):
     """A batch of trials, time-major.
 
     Attributes:
-      inputs: nested as in the task's spec, leaves `[T, B, channels]`.
-      targets: `[T, B, O]`.
+      inputs: a dict, nested as in the task's spec, leaves `[T, B, channels]`.
+      targets: `[T, B, O]`; for the loss "cross_entropy" 1 for the right class and 0 elsewhere (see `nmbench.one_hot`).
       mask: weights of the errors in the loss and in error metrics; broadcastable to the targets.
     """
 
@@ -104,9 +108,10 @@ class Task:
 
     Attributes:
       name: name in commands and results.
-      version: integer, at least 1; raise it at any change of data, mask or metrics.
+      version: integer, at least 1; raise it at any change of data, mask, loss or metrics.
       summary, citation, tags: shown by `list` and `describe`.
-      spec: inputs and outputs.
+      spec: inputs and outputs. Models receive a dict of arrays with the names of `spec.inputs`, which
+        `nmbench.concat_inputs` joins to one array.
       training: name to `Sampler` or `FixedData`; phases refer to these names.
       draw_set: `split -> flat dict of NumPy arrays`, the deterministic generator of the frozen sets.
       set_sizes: split to number of trials; must contain "validation" and "test".
@@ -116,6 +121,9 @@ class Task:
       protocols: the default one, "matched", first.
       references: label to `arrays -> predictions [T, B, O]`: predictions without training, shown in the leaderboard.
       epochs: `(arrays of a frozen set, trial) -> [(name, first step, step after the last)]`, for plots.
+      loss: the training and validation loss, one of `LOSSES`: "squared_error", or "cross_entropy" for decisions, where the
+        outputs are the logits of classes (see `nmbench.accuracy` for a metric).
+      path: the file that registers the task, for messages.
       sets_folder: folder of the frozen sets; the default of `register_task` is `testsets/` beside the calling file.
     """
 
@@ -135,8 +143,12 @@ class Task:
     tags: tuple[str, ...] = ()
     references: Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]] = dataclasses.field(default_factory=dict)
     epochs: Callable[[Mapping[str, np.ndarray], int], list[tuple[str, int, int]]] | None = None
+    loss: str = SQUARED_ERROR
+    path: str = ""
 
     def __post_init__(self):
+        if self.loss not in LOSSES:
+            raise NmbenchError(f"task {self.name!r}: unknown loss {self.loss!r}{did_you_mean(str(self.loss), LOSSES)}")
         if self.version < 1 or not self.metrics or not self.protocols:
             raise NmbenchError(f"task {self.name!r} needs a version >= 1, at least one metric and at least one protocol")
         if any(protocol.name == EXTERNAL for protocol in self.protocols):
@@ -158,7 +170,8 @@ class Task:
 
     def frozen(self, split: str) -> frozen_sets.FrozenSet:
         """Load and verify a frozen set; raises `NmbenchError` if it is missing or unreadable, or if its hash differs."""
-        return frozen_sets.load(self.sets_folder, self.name, self.version, split)
+        flags = plugin_files.flag(self.path)
+        return frozen_sets.load(self.sets_folder, self.name, self.version, split, flags)
 
     def evaluate(
         self,

@@ -36,6 +36,20 @@ def concat_inputs(inputs: Any, axis: int = -1) -> jax.Array:
     return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves, axis=axis)
 
 
+DICT_HINT = (
+    "the inputs of a task are a dict of arrays [T, B, C]; nmbench.concat_inputs(inputs), in a Core self.concat(inputs), "
+    "joins them to one array"
+)
+
+
+def hint_at_dict(error: BaseException) -> str:
+    """`DICT_HINT` after "; " if a model seems to have used the dict of a task's inputs as an array, otherwise ""."""
+    indexed = isinstance(error, KeyError) and not (
+        error.args and isinstance(error.args[0], str)
+    )  # inputs[0], not params["W"]
+    return f"; {DICT_HINT}" if indexed or "dict" in str(error) else ""
+
+
 def core_states(core: Any, inputs: Any) -> Any:
     """States of a `Core` after each step, leaves `[T, features, B]`, from inputs `[T, B, C]`."""
     columns = to_columns(inputs)

@@ -21,7 +21,7 @@ import nmbench
 from nmbench.contracts import frozen_sets
 from nmbench.contracts.metrics import Metric
 from nmbench.contracts.specs import ArraySpec
-from nmbench.contracts.task import Batch, FixedData, Task
+from nmbench.contracts.task import CROSS_ENTROPY, SQUARED_ERROR, Batch, FixedData, Task
 from nmbench.exchange.external_rows import KEY
 from nmbench.support.errors import NmbenchError
 
@@ -29,6 +29,10 @@ FORMAT_VERSION = 1
 DESCRIPTION, README = "task.json", "README.md"
 TRAIN_TRIALS = 20_000
 LARGEST_BYTES = 2 << 30
+_LOSSES = {
+    SQUARED_ERROR: "sum(mask * (predictions - targets)^2) / sum(mask)",
+    CROSS_ENTROPY: "-sum(mask * targets * log_softmax(predictions)) / sum(mask * targets)",
+}
 _FILE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,63}")
 
 
@@ -108,7 +112,7 @@ def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
         "inputs": {key: _channels(leaf) for key, (_, leaf) in zip(_input_keys(task), inputs, strict=True)},
         "outputs": _channels(task.spec.outputs),
         "files": files,
-        "training_loss": "sum(mask * (predictions - targets)^2) / sum(mask)",
+        "training_loss": _LOSSES[task.loss],
         "metrics": [{"primary": i == 0, **_metric(metric)} for i, metric in enumerate(task.metrics)],
         "default_budget": task.default_budget,
         "score": {

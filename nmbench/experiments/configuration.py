@@ -13,12 +13,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from nmbench.contracts.task import LOSSES, SQUARED_ERROR
 from nmbench.experiments.request import Request
 from nmbench.results import schema
 from nmbench.results.config_json import flatten
 from nmbench.support.errors import NmbenchError
 
-# Entries that no flag of `nmbench run` sets: code, data and settings of JAX. A user can choose all others.
+# Entries that no flag of `nmbench run` sets: code, data, the task's loss and settings of JAX. A user can choose all others.
 FINGERPRINTS = (
     "engine",
     "model_sha256",
@@ -28,6 +29,7 @@ FINGERPRINTS = (
     "training_sha256",
     "x64",
     "jax_settings",
+    "loss",
 )
 LARGEST_SEED = (1 << 31) - 1
 # Larger integers overflow in JAX and in sizes.
@@ -56,6 +58,7 @@ class Configuration:
       remat: whether the gradient recomputes activations, which changes rounding.
       jax_settings: settings of JAX that change random numbers or rounding, where they differ from those that nmbench trains
         with (`nmbench.results.provenance.jax_settings`).
+      loss: the task's loss.
     """
 
     engine: int
@@ -76,6 +79,7 @@ class Configuration:
     x64: bool
     remat: bool = False
     jax_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    loss: str = SQUARED_ERROR
 
     @property
     def run_id(self) -> str:
@@ -102,10 +106,10 @@ class Configuration:
         return dataclasses.replace(self, seed=seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data. `remat` and `jax_settings` are omitted where False or empty, so that older run ids stay valid."""
+        """Plain data. `remat`, `jax_settings` and `loss` are omitted where they have their default, for older run ids."""
         entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for name in ("remat", "jax_settings"):
-            if not entries[name]:
+        for name, default in (("remat", False), ("jax_settings", {}), ("loss", SQUARED_ERROR)):
+            if entries[name] == default:
                 del entries[name]
         return entries
 
@@ -225,6 +229,8 @@ def _check(entries: Mapping[str, Any]) -> None:
         fail("remat")
     if not isinstance(entries.get("jax_settings", {}), dict):
         fail("jax_settings")
+    if entries.get("loss", SQUARED_ERROR) not in LOSSES:
+        fail("loss")
     if not entries["hparams"] or not all(
         isinstance(value, bool | int | float | str) for value in entries["hparams"].values()
     ):

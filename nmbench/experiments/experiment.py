@@ -118,6 +118,7 @@ class Experiment:
             x64=provenance.uses_x64(),
             remat=self.request.remat,
             jax_settings=provenance.jax_settings(),
+            loss=self.task.loss,
         )
 
     def run_id(self, seed: int) -> str:

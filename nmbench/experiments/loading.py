@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.experiment import Experiment, LearningRate
 from nmbench.experiments.resolution import resolve
@@ -91,9 +92,22 @@ def load_run(text: str, paths: Sequence[str] = (), results_dir: str = "results")
 def load_row(row: Mapping[str, Any], folder: pathlib.Path | None) -> LoadedRun:
     """The run of a row; raises `NmbenchError` as `load_run` does."""
     configuration = configuration_of(row)
+    _check_registered(row)
     experiment = resolve_again(configuration, json.loads(row["tuning_json"] or "{}"))
     remarks = changes_since(row, configuration, experiment)
     return LoadedRun(row=row, configuration=configuration, experiment=experiment, folder=folder, remarks=tuple(remarks))
+
+
+def _check_registered(row: Mapping[str, Any]) -> None:
+    """Raise `NmbenchError` if the model or the task of a row is not registered here."""
+    origins = {"model": f", registered by {row['model_origin']},", "task": ""}
+    for registry in (BASELINES, TASKS):
+        name = row[registry.kind]
+        if name not in registry:
+            raise NmbenchError(
+                f"{row['run_id']}: its {registry.kind} {name!r}{origins[registry.kind]} is not registered here; name its "
+                f"file with --plugin=FILE.py, in Python with nmbench.contracts.plugins.load('FILE.py')"
+            )
 
 
 def resolve_again(configuration: Configuration, record: Mapping[str, Any] | None = None) -> Experiment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,18 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
         training_sha256={name: task.training[name].fingerprint() for name in sorted({p.data for p in phases})},
         model_sha256=fingerprints.of_module(baseline.path),
     )
+
+
+def suiting_budget(baselines: Sequence[Baseline], task: Task, protocol: Protocol, budget: int) -> int | None:
+    """The budget closest to `budget` for which each of these models has a size within 5%, with its default hyperparameters.
+
+    None if there is none from half to twice the budget.
+    """
+    pairs = []
+    for baseline in baselines:
+        hparams = baseline.defaults(task.name, protocol.name)
+        pairs.append((baseline, resolve_cache.parameter_counter(baseline, task.spec, hparams)))
+    return sizing.suiting_budget(pairs, budget)
 
 
 def default_learning_rate(

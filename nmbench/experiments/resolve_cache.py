@@ -10,6 +10,7 @@ from nmbench.contracts.model import Baseline, Model
 from nmbench.contracts.parameters import flatten, is_learned
 from nmbench.contracts.specs import SequenceSpec
 from nmbench.contracts.task import Task
+from nmbench.contracts.unroll import hint_at_dict
 from nmbench.experiments import sizing
 from nmbench.support.errors import NmbenchError
 
@@ -61,7 +62,9 @@ def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
         raise
     except Exception as error:  # a third-party model may raise anything; the user needs one line
         reason = str(error).split("\n")[0]
-        raise NmbenchError(f"model {baseline.name!r} fails on {task.name}: {type(error).__name__}: {reason}") from error
+        raise NmbenchError(
+            f"model {baseline.name!r} fails on {task.name}: {type(error).__name__}: {reason}{hint_at_dict(error)}"
+        ) from error
     shape = getattr(outputs, "shape", None)
     expected = (task.spec.steps, 2, task.spec.output_size)
     if shape != expected:

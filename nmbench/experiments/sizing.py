@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 
-from nmbench.contracts.model import Baseline
+from nmbench.contracts.model import Baseline, UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned
 from nmbench.contracts.specs import SequenceSpec
+from nmbench.contracts.unroll import hint_at_dict
 from nmbench.support.errors import NmbenchError
 
 TOLERANCE = 0.05
@@ -56,7 +58,9 @@ def shapes_of(init: Callable[[Any], Any], baseline: Baseline, hparams: Mapping[s
         raise
     except Exception as error:  # a third-party constructor may raise anything; the user needs one line
         reason = str(error).split("\n")[0]
-        raise NmbenchError(f"model {baseline.name!r} with {dict(hparams)}: {type(error).__name__}: {reason}") from error
+        raise NmbenchError(
+            f"model {baseline.name!r} with {dict(hparams)}: {type(error).__name__}: {reason}{hint_at_dict(error)}"
+        ) from error
     return {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}
 
 
@@ -111,12 +115,65 @@ def size_to_budget(
     free = baseline.free_size
     fixed = {k: v for k, v in hparams.items() if k != free}
     counted = counted or counter(baseline, spec, hparams)
-    low = _smallest(baseline, counted, budget)
+    low, high = _around(baseline, counted, budget)
     if counted(low) > budget * (1 + TOLERANCE) and not allow_miss:
         raise NmbenchError(
             f"a budget of {budget} is too small for {baseline.name}: its smallest size, {free}={low}, has {counted(low)} "
-            f"parameters; raise --budget, fix smaller sizes with --hparams, or pass --allow_budget_miss"
+            f"parameters; choose --budget={_least_budget(counted(low))} or more, fix smaller sizes with --hparams, or pass "
+            f"--allow_budget_miss"
         )
+    best = min((low, high), key=lambda size: abs(counted(size) - budget))
+    sizing = Sizing({**fixed, free: best}, budget, counted(best))
+    check_deviation(baseline, sizing, allow_miss, lambda: suiting_budget([(baseline, counted)], budget))
+    return sizing
+
+
+def suiting_budget(counters: Sequence[tuple[Baseline, Callable[[int], int]]], budget: int) -> int | None:
+    """The budget closest to `budget` for which every model has a size within 5%; None if none is from half to twice of it.
+
+    Args:
+      counters: models, each with the result of `counter` for the task.
+      budget: the budget to stay close to.
+    """
+    found = []
+    for choose, upwards in ((min, False), (max, True)):
+        nearest, moved = 0, budget
+        with contextlib.suppress(NmbenchError):  # a model accepts no size, or none of so many parameters
+            while nearest != moved and budget / 2 <= moved <= 2 * budget:
+                nearest = moved
+                moved = choose(_next_suiting(baseline, counted, nearest, upwards) for baseline, counted in counters)
+            found += [moved] if nearest == moved else []
+    return min(found, key=lambda one: abs(one - budget), default=None)
+
+
+def _next_suiting(baseline: Baseline, counted: Callable[[int], int], budget: int, upwards: bool) -> int:
+    """The first budget from `budget` on, upwards or downwards, for which a model has a size within 5%; 0 if none has."""
+    low, high = (counted(size) for size in _around(baseline, counted, budget))
+    if _suits(low, budget) or _suits(high, budget):
+        return budget
+    if upwards:
+        return _least_budget(high)
+    most = math.floor(low / (1 - TOLERANCE))
+    return 0 if low > budget else most if _suits(low, most) else most - 1
+
+
+def _least_budget(parameters: int) -> int:
+    """The smallest budget that this many parameters suit."""
+    least = math.ceil(parameters / (1 + TOLERANCE))
+    return least if _suits(parameters, least) else least + 1
+
+
+def _suits(parameters: int, budget: int) -> bool:
+    return abs((parameters - budget) / budget) <= TOLERANCE
+
+
+def _around(baseline: Baseline, counted: Callable[[int], int], budget: int) -> tuple[int, int]:
+    """Two neighbouring free sizes with `counted(low) <= budget <= counted(high)`, or the smallest size twice.
+
+    Raises:
+      NmbenchError: no size is accepted, or no size up to `LARGEST_SIZE` reaches the budget.
+    """
+    low = _smallest(baseline, counted, budget)
     high = low if counted(low) >= budget else _guess(counted, low, budget)
     # The guess only saves evaluations; the result does not depend on it.
     if high > low + 1 and counted(high) >= budget and counted(high - 1) < budget:
@@ -124,14 +181,11 @@ def size_to_budget(
     while high > low and counted(high) < budget:
         low, high = high, 2 * high
         if high > LARGEST_SIZE:
-            raise NmbenchError(f"no {free} up to {LARGEST_SIZE} gives {baseline.name} {budget} parameters")
+            raise NmbenchError(f"no {baseline.free_size} up to {LARGEST_SIZE} gives {baseline.name} {budget} parameters")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if counted(middle) < budget else (low, middle)
-    best = min((low, high), key=lambda size: abs(counted(size) - budget))
-    sizing = Sizing({**fixed, free: best}, budget, counted(best))
-    check_deviation(baseline, sizing, allow_miss)
-    return sizing
+    return low, high
 
 
 def given_sizes(
@@ -155,15 +209,21 @@ def given_sizes(
     return Sizing(dict(hparams), budget, counted(size))
 
 
-def check_deviation(baseline: Baseline, sizing: Sizing, allow_miss: bool) -> None:
-    """Raise `NmbenchError` if the size is more than 5% off its target and that is not allowed."""
+def check_deviation(
+    baseline: Baseline, sizing: Sizing, allow_miss: bool, suiting: Callable[[], int | None] = lambda: None
+) -> None:
+    """Raise `NmbenchError` if the size is more than 5% off its target and that is not allowed.
+
+    `suiting` gives a budget for the message; without one, the message names the number of parameters as budget.
+    """
     off = sizing.deviation
     if off is None or allow_miss or abs(off) <= TOLERANCE:
         return
     free = baseline.free_size
+    other = suiting() or sizing.actual
     raise NmbenchError(
         f"{baseline.name} with {free}={sizing.hparams[free]} has {sizing.actual} parameters, {off:+.1%} off the budget of "
-        f"{sizing.target}, more than the {TOLERANCE:.0%} allowed; choose another budget, fix other sizes with --hparams, "
+        f"{sizing.target}, more than the {TOLERANCE:.0%} allowed; choose --budget={other}, fix other sizes with --hparams, "
         f"or pass --allow_budget_miss"
     )
 
@@ -187,6 +247,8 @@ def _smallest(baseline: Baseline, counted, budget: int) -> int:
     while size <= LARGEST_SIZE:
         try:
             counted(size)
+        except UnsuitableModelError:
+            raise
         except NmbenchError as error:
             refusal, size = error, size + 1
             if size > 256:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nmbench.report import tables
 from nmbench.report.tables import FORMATS, Section, TextTable
-from nmbench.report.text import direction, escape, number, size_name
+from nmbench.report.text import column_number, direction, escape, number, size_name
 from nmbench.results.significance import ALPHA
+from nmbench.support import terminal
 
 if TYPE_CHECKING:
     import pandas
@@ -24,16 +26,23 @@ LEGEND = (
 )
 
 
-def render(frame: pandas.DataFrame, form: str) -> str:
-    """Text of a frame from `compare_results`. form: one of `FORMATS`; "csv" has all columns in full precision."""
+def render(frame: pandas.DataFrame, form: str, columns: int | None = None) -> str:
+    """Text of a frame from `compare_results`.
+
+    Args:
+      frame: the comparisons.
+      form: one of `FORMATS`; "csv" has all columns in full precision.
+      columns: width of the terminal, for the form "terminal"; None for text that does not depend on it.
+    """
     if form == "csv":
         return frame.to_csv(index=False, lineterminator="\n").rstrip("\n")
     lines = [dict(zip(frame.columns, values, strict=True)) for values in frame.itertuples(index=False, name=None)]
     for line in lines:
         line["budget"] = None if _missing(line["budget"]) else int(line["budget"])
     newline = {"markdown": "  \n", "latex": "\n\n"}.get(form, "\n")
-    notes = [*(LEGEND if lines else [_EMPTY]), *_few_seeds(lines)]
-    return "\n\n".join([*tables.render(_sections(lines), form), newline.join(escape(note, form) for note in notes)])
+    notes = newline.join(escape(note, form) for note in [*(LEGEND if lines else [_EMPTY]), *_few_seeds(lines)])
+    parts = [*tables.render(_sections(lines), form, columns), terminal.fill(notes, columns if form == "terminal" else None)]
+    return "\n\n".join(parts)
 
 
 def _sections(lines: list[dict[str, Any]]) -> list[Section]:
@@ -54,24 +63,32 @@ def _sections(lines: list[dict[str, Any]]) -> list[Section]:
         headers += [effect, "95%", "p", "P(B better)", "verdict"]
         changed = [f"{line['model_b']}: {line['changed']}" for line in members if line["changed"]]
         notes = [f"Configuration, A -> B: {'; '.join(changed)}."] if changed else []
-        table = TextTable(headers, [_cells(line, one_file, solved) for line in members])
+        show = {
+            group: column_number(None if _missing(line[name]) else line[name] for line in members for name in names)
+            for group, names in _SAME_FORMAT.items()
+        }
+        table = TextTable(headers, [_cells(line, one_file, solved, show) for line in members])
         sections.append(Section(title, [table], notes, f"{task}-{protocol}-{budget or 'sizes'}"))
     return sections
 
 
-def _cells(line: dict[str, Any], one_file: bool, solved: bool) -> list[str]:
+# Columns of the frame whose numbers have one format.
+_SAME_FORMAT = {"medians": ("median_a", "median_b"), "effect": ("effect", "low", "high"), "p": ("p_corrected",)}
+
+
+def _cells(line: dict[str, Any], one_file: bool, solved: bool, show: dict[str, Callable[[float], str]]) -> list[str]:
     a, b = line["model_a"], line["model_b"]
-    interval = "" if _missing(line["low"]) else f"{number(line['low'])} .. {number(line['high'])}"
+    interval = "" if _missing(line["low"]) else f"{show['effect'](line['low'])} .. {show['effect'](line['high'])}"
     return [
         *([str(a), str(b)] if one_file else [str(b if _missing(a) else a)]),
         _seeds(line["seeds_a"], line["lost_a"]),
         _seeds(line["seeds_b"], line["lost_b"]),
-        _number(line["median_a"]),
-        _number(line["median_b"]),
+        _number(line["median_a"], show["medians"]),
+        _number(line["median_b"], show["medians"]),
         *(["" if _missing(line[f"solved_{side}"]) else str(line[f"solved_{side}"]) for side in "ab"] if solved else []),
-        _number(line["effect"]),
+        _number(line["effect"], show["effect"]),
         interval,
-        _number(line["p_corrected"]),
+        _number(line["p_corrected"], show["p"]),
         "" if _missing(line["improvement"]) else f"{line['improvement']:.2f}",
         line["verdict"],
     ]
@@ -96,8 +113,8 @@ def _seeds(count: Any, lost: Any) -> str:
     return "" if not count else f"{count} ({lost} lost)" if lost else str(count)
 
 
-def _number(value: Any) -> str:
-    return "" if _missing(value) else number(value)
+def _number(value: Any, show: Callable[[float], str]) -> str:
+    return "" if _missing(value) else show(value)
 
 
 def _missing(value: Any) -> bool:

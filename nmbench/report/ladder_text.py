@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable
 
 from nmbench.report.tables import Section, TextTable
-from nmbench.report.text import direction, interval, number, one_decimal
+from nmbench.report.text import column_number, direction, interval, number, one_decimal
 from nmbench.results.ladders import Curve, Ladder, Point
 
 _WIDTH = 118
@@ -19,14 +19,16 @@ def section(ladder: Ladder, wide: bool) -> Section:
         f"{ladder.task} v{first.task_version}, protocol {ladder.protocol}, budgets {', '.join(map(str, ladder.budgets))}: "
         f"{first.metric} ({direction(first.higher_is_better)})"
     )
+    estimates = [point.entry.median for curve in ladder.curves for point in curve.points]
+    median_text = column_number(value for one in estimates for value in (one.value, one.low, one.high))
     kinds: list[tuple[str, Callable[[Point], str]]] = [
         ("Score by budget", score),
-        (f"Median {first.metric} by budget", lambda point: number(point.entry.median.value)),
+        (f"Median {first.metric} by budget", lambda point: median_text(point.entry.median.value)),
     ]
     if wide:
         kinds += [
             ("95% interval of the score", lambda point: interval(point.entry.score, one_decimal)),
-            (f"95% interval of the median {first.metric}", lambda point: interval(point.entry.median)),
+            (f"95% interval of the median {first.metric}", lambda point: interval(point.entry.median, median_text)),
             ("Learned parameters", lambda point: str(point.entry.params)),
         ]
     tables = []

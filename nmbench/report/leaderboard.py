@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nmbench.report import ladder_text, leaderboard_csv, tables
 from nmbench.report.tables import FORMATS, WIDTH, Section, TextTable
 from nmbench.report.text import (
+    column_number,
     direction,
     escape,
     interval,
@@ -26,6 +27,8 @@ from nmbench.results.overall import OverallRanking
 from nmbench.results.ranking import RankingEntry, Table, rank_tables
 from nmbench.results.schema import EXTERNAL
 from nmbench.results.significance import ALPHA
+from nmbench.results.statistics import Estimate
+from nmbench.support import terminal
 
 __all__ = ["FORMATS", "LEGEND", "WIDTH", "of_rows", "render"]
 
@@ -40,10 +43,10 @@ LEGEND = (
 )
 
 
-def of_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Tables of these rows for a terminal, with ladders if there are several budgets."""
+def of_rows(rows: Sequence[Mapping[str, Any]], columns: int | None = None) -> str:
+    """Tables of these rows for a terminal, with ladders if there are several budgets. columns: see `render`."""
     ranked = rank_tables([experiment_rows.gather("results", rows)])
-    return render(ranked, [], "terminal", ladders=find_ladders(ranked))
+    return render(ranked, [], "terminal", ladders=find_ladders(ranked), columns=columns)
 
 
 def render(
@@ -52,6 +55,7 @@ def render(
     form: str,
     wide: bool = False,
     ladders: Sequence[Ladder] = (),
+    columns: int | None = None,
 ) -> str:
     """Text of all tables, ladders and overall rankings.
 
@@ -60,6 +64,7 @@ def render(
       form: one of `FORMATS`. "csv" has one line per entry in full precision and contains only the first kind that is given:
         tables, ladders or overall rankings.
       wide: show all columns ("csv" always does).
+      columns: width of the terminal, for the form "terminal"; None for text that does not depend on it.
     """
     if form == "csv":
         if ranked or not (overall or ladders):
@@ -73,11 +78,12 @@ def render(
             sections.append(ladder_text.section(waiting.pop(key), wide))
     sections += [ladder_text.section(ladder, wide) for ladder in waiting.values()]
     sections += [_overall_section(ranking) for ranking in overall]
-    parts = tables.render(sections, form)
+    parts = tables.render(sections, form, columns)
     if form == "latex":
         parts.insert(0, "\n".join(f"% {line}" for line in ("\\usepackage{booktabs,graphicx}", *LEGEND)))
     else:
-        parts.append("\n".join(escape(line, form) for line in LEGEND))
+        legend = "\n".join(escape(line, form) for line in LEGEND)
+        parts.append(terminal.fill(legend, columns) if form == "terminal" else legend)
     return "\n\n".join(parts)
 
 
@@ -88,20 +94,31 @@ def _section(table: Table, form: str, wide: bool) -> Section:
     )
     headers = ["rank", "model", "group", "params", "seeds", "median", "95%", "score", "beats next"]
     headers += ["s/seed"] if table.threshold is None else ["solved", "s/seed"]
-    shown = [TextTable(headers, [_ranks(entry, table) for entry in table.entries])]
+    show = column_number(value for entry in table.entries for value in _with_bounds(entry.median))
+    shown = [TextTable(headers, [_ranks(entry, table, show) for entry in table.entries])]
     if wide:
         mean = "geometric mean" if table.logarithmic else "mean"
         details = ["model", mean, "95%", "best", "worst", "score 95%", "solved 95%", "last step"]
         details += ["learning rate", "tuning runs", "chosen again"]
-        rows = [_details(entry, table) for entry in table.entries if not entry.reference]
+        competitors = [entry for entry in table.entries if not entry.reference]
+        values = [[*_with_bounds(e.mean), *(e.sample.values if e.sample else ()), e.last] for e in competitors]
+        show = column_number(itertools.chain.from_iterable(values))
+        rows = [_details(entry, table, show) for entry in competitors]
         shown.append(TextTable(details, rows, "Means, extremes, learning rates"))
     if table.metrics and (wide or form != "latex"):
-        rows = [[_name(e), *(number_or_blank(e.others.get(name)) for name in table.metrics)] for e in table.entries]
+        shows = {name: column_number(e.others.get(name) for e in table.entries) for name in table.metrics}
+        rows = [
+            [_name(e), *(number_or_blank(e.others.get(name), shows[name]) for name in table.metrics)] for e in table.entries
+        ]
         shown.append(TextTable(["model", *table.metrics], rows, "Medians of the other metrics"))
     return Section(title, shown, _notes(table, wide), f"{table.task}-{table.protocol}-{table.budget or 'sizes'}")
 
 
-def _ranks(entry: RankingEntry, table: Table) -> list[str]:
+def _with_bounds(estimate: Estimate) -> tuple[float | None, ...]:
+    return estimate.value, estimate.low, estimate.high
+
+
+def _ranks(entry: RankingEntry, table: Table, show: Callable[[float], str]) -> list[str]:
     seeds = "" if entry.sample is None else str(len(entry.sample)) + (f" ({entry.lost} lost)" if entry.lost else "")
     solved = [] if table.threshold is None else ["" if entry.solved is None else f"{entry.solved}/{len(entry.run_ids)}"]
     deviation = "" if entry.deviation is None else f" ({entry.deviation:+.1%})"
@@ -111,8 +128,8 @@ def _ranks(entry: RankingEntry, table: Table) -> list[str]:
         entry.group,
         "" if entry.params is None else f"{entry.params}{deviation}",
         seeds,
-        number(entry.median.value),
-        interval(entry.median),
+        show(entry.median.value),
+        interval(entry.median, show),
         one_decimal(entry.score.value),
         "" if entry.beats_next is None else f"{entry.beats_next:.2f}",
         *solved,
@@ -120,18 +137,18 @@ def _ranks(entry: RankingEntry, table: Table) -> list[str]:
     ]
 
 
-def _details(entry: RankingEntry, table: Table) -> list[str]:
+def _details(entry: RankingEntry, table: Table, show: Callable[[float], str]) -> list[str]:
     assert entry.sample is not None
     best, worst = (max, min) if table.higher_is_better else (min, max)
     return [
         entry.label,
-        number(entry.mean.value),
-        interval(entry.mean),
-        number(best(entry.sample.values)),
-        number(worst(entry.sample.values)),
+        show(entry.mean.value),
+        interval(entry.mean, show),
+        show(best(entry.sample.values)),
+        show(worst(entry.sample.values)),
         interval(entry.score, one_decimal),
         interval(entry.success, percent),
-        number_or_blank(entry.last),
+        number_or_blank(entry.last, show),
         "" if entry.learning_rate is None else f"{entry.learning_rate:g}",
         "" if entry.tuning_trials is None else str(entry.tuning_trials),
         "" if entry.tuning is None else percent(entry.tuning.stability),

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Collection, Sequence
 
 from nmbench.report.text import escape
+from nmbench.support.terminal import fill
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
 WIDTH = 120  # of a terminal
@@ -55,11 +56,18 @@ class Section:
     key: str
 
 
-def render(sections: Sequence[Section], form: str) -> list[str]:
-    """Paragraphs of all sections. form: "terminal", "markdown" or "latex"."""
-    if form != "latex":
-        show = markdown_section if form == "markdown" else terminal_section
-        return [part for section in sections for part in show(section)]
+def render(sections: Sequence[Section], form: str, columns: int | None = None) -> list[str]:
+    """Paragraphs of all sections.
+
+    Args:
+      sections: the sections.
+      form: "terminal", "markdown" or "latex".
+      columns: width of the terminal, to which the form "terminal" is fitted; None for text that does not depend on it.
+    """
+    if form == "markdown":
+        return [part for section in sections for part in markdown_section(section)]
+    if form == "terminal":
+        return [part for section in sections for part in terminal_section(section, columns)]
     labels: dict[str, int] = {}
     parts = []
     for section in sections:
@@ -73,14 +81,14 @@ def render(sections: Sequence[Section], form: str) -> list[str]:
     return parts
 
 
-def terminal_section(section: Section) -> list[str]:
-    """Paragraphs of a section: title, tables and notes."""
-    parts = [section.title]
+def terminal_section(section: Section, columns: int | None = None) -> list[str]:
+    """Paragraphs of a section: title, tables and notes; see `render` for `columns`."""
+    parts = [fill(section.title, columns)]
     for table in section.tables:
-        for part in _split(table) if table.name else [table]:
+        for part in _split(table, columns) if table.name or columns else [table]:
             parts += [f"{part.name}:"] if part.name else []
-            parts.append(terminal_table(part))
-    return [*parts, "\n".join(section.notes)] if section.notes else parts
+            parts.append(terminal_table(part, columns=columns))
+    return [*parts, fill("\n".join(section.notes), columns)] if section.notes else parts
 
 
 def markdown_section(section: Section) -> list[str]:
@@ -93,16 +101,61 @@ def markdown_section(section: Section) -> list[str]:
     return [*parts, notes] if notes else parts
 
 
-def terminal_table(table: TextTable, longest: int = LONGEST_CELL) -> str:
-    """Text with aligned columns. longest: number of characters after which a cell is wrapped."""
-    lines: list[tuple[str, ...]] = []
-    for row in table.rows:
-        lines += itertools.zip_longest(*(textwrap.wrap(cell, longest) or [""] for cell in row), fillvalue="")
-    widths = [max(map(len, column)) for column in zip(table.headers, *lines, strict=True)]
-    return "\n".join(
-        "  ".join(_justified(table, cells, widths)).rstrip()
-        for cells in (table.headers, ["-" * width for width in widths], *lines)
+def terminal_table(table: TextTable, longest: int = LONGEST_CELL, columns: int | None = None) -> str:
+    """Text with aligned columns.
+
+    Args:
+      table: the table.
+      longest: number of characters after which a cell is wrapped.
+      columns: width of the terminal. Wider columns are wrapped until the table fits, between words and after folders. None
+        for no limit.
+    """
+    limits = [longest] * len(table.headers) if columns is None else _limits(table, longest, columns)
+    wrap_cell = textwrap.wrap if columns is None else _wrap
+    wrap = lambda cells: itertools.zip_longest(
+        *(wrap_cell(cell, limit) or [""] for cell, limit in zip(cells, limits, strict=True)), fillvalue=""
     )
+    heads = [tuple(table.headers)] if columns is None else list(wrap(table.headers))
+    lines = [line for row in table.rows for line in wrap(row)]
+    widths = [max(map(len, column)) for column in zip(*heads, *lines, strict=True)]
+    return "\n".join(
+        "  ".join(_justified(table, cells, widths)).rstrip() for cells in (*heads, ["-" * width for width in widths], *lines)
+    )
+
+
+def _limits(table: TextTable, longest: int, columns: int) -> list[int]:
+    """Largest width of each column with which the table fits; the widest columns are narrowed first, down to their words."""
+    least = _longest_words(table)
+    cells = list(zip(table.headers, *table.rows, strict=True))
+    widths = [max(word, min(longest, max(map(len, column)))) for word, column in zip(least, cells, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > columns:
+        wide = [i for i, width in enumerate(widths) if width > least[i]]
+        if not wide:
+            break
+        widths[max(wide, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _longest_words(table: TextTable) -> list[int]:
+    columns = zip(table.headers, *table.rows, strict=True)
+    return [max(len(word) for cell in column for word in _WORD.findall(cell) or [""]) for column in columns]
+
+
+# What is not broken in a cell: an interval, the folder of a path, a word.
+_WORD = re.compile(r"\S+ \.\. \S+|\S+?[A-Za-z]{3}/(?=\S)|\S+")
+
+
+def _wrap(cell: str, limit: int) -> list[str]:
+    """The lines of a cell, at most `limit` wide unless a word is longer."""
+    lines, end = [""], 0
+    for word in _WORD.finditer(cell):
+        gap = " " if lines[-1] and word.start() > end else ""
+        end = word.end()
+        if lines[-1] and len(lines[-1] + gap + word[0]) > limit:
+            lines.append(word[0])
+        else:
+            lines[-1] += gap + word[0]
+    return lines
 
 
 def markdown_table(table: TextTable) -> str:
@@ -139,23 +192,31 @@ def _justified(table: TextTable, cells: Sequence[str], widths: Sequence[int]) ->
     return [cell.ljust(width) if header in table.left else cell.rjust(width) for header, cell, width in columns]
 
 
-def _split(table: TextTable) -> list[TextTable]:
-    """Split the table into parts that fit a terminal; each part begins with the first column."""
+def _split(table: TextTable, columns: int | None) -> list[TextTable]:
+    """Split the table into parts that fit a terminal; each part begins with the first column, or with rank and model.
+
+    Without `columns`, a part is at most `WIDTH` wide if only its first column is wrapped; with `columns`, all may be.
+    """
     if not table.rows:
         return [table]
-    widths = [max(map(len, column)) + 2 for column in zip(table.headers, *table.rows, strict=True)]
-    groups: list[list[int]] = [[0]]
-    for i in range(1, len(widths)):
-        together = min(widths[0], LONGEST_CELL + 2) + sum(widths[k] for k in groups[-1][1:]) + widths[i]
-        if len(groups[-1]) > 1 and together > WIDTH:
-            groups.append([0])
+    first = [0, 1] if columns and list(table.headers[:2]) == ["rank", "model"] else [0]
+    if columns is None:
+        widths = [max(map(len, column)) + 2 for column in zip(table.headers, *table.rows, strict=True)]
+        widths[0] = min(widths[0], LONGEST_CELL + 2)
+    else:
+        widths = [word + 2 for word in _longest_words(table)]
+    groups: list[list[int]] = [[*first]]
+    for i in range(len(first), len(widths)):
+        together = sum(widths[k] for k in groups[-1]) + widths[i]
+        if len(groups[-1]) > len(first) and together > (WIDTH if columns is None else columns + 2):
+            groups.append([*first])
         groups[-1].append(i)
     return [
         dataclasses.replace(
             table,
             headers=[table.headers[i] for i in group],
             rows=[[row[i] for i in group] for row in table.rows],
-            name=table.name if n == 0 else f"{table.name}, continued",
+            name=table.name if n == 0 else f"{table.name}, continued" if table.name else "Continued",
         )
         for n, group in enumerate(groups)
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 
 from nmbench.results.statistics import Estimate
 
@@ -12,9 +13,28 @@ def number(value: float) -> str:
     return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
-def number_or_blank(value: float | None) -> str:
-    """Like `number`; "" for None."""
-    return "" if value is None else number(value)
+def column_number(values: Iterable[float | None]) -> Callable[[float], str]:
+    """One format for all numbers of a column, so that they can be compared at a glance; None and infinities are left out.
+
+    All have the same number of decimals, with which the middle number has at least four significant digits and the smallest
+    at least two, or fewer decimals if they lose nothing. If that takes more than six decimals, or a number is very
+    large, all have an exponent.
+    """
+    found = sorted(abs(value) for value in values if value is not None and math.isfinite(value) and value)
+    if not found:
+        return number
+    middle, smallest = (math.floor(math.log10(value)) for value in (found[len(found) // 2], found[0]))
+    decimals = max(0, 3 - middle, 1 - smallest)
+    if decimals > 6 or found[-1] >= 1e6:
+        return lambda value: f"{value:.3e}" if value else "0"
+    while decimals and all(math.isclose(value, round(value, decimals - 1), rel_tol=1e-9) for value in found):
+        decimals -= 1
+    return lambda value: f"{value:.{decimals}f}"
+
+
+def number_or_blank(value: float | None, show: Callable[[float], str] = number) -> str:
+    """The shown value; "" for None."""
+    return "" if value is None else show(value)
 
 
 def one_decimal(value: float) -> str:

@@ -12,6 +12,9 @@ from nmbench.results.schema import COLUMNS, METRIC_PREFIX, check_row
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
+# Delimiters that spreadsheets write instead of commas.
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
 
 def header(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Columns of a CSV of `rows`: those of the schema, then all metric columns in order of name."""
@@ -57,7 +60,7 @@ def iterate_csv(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Like `read_csv`, one row at a time, because a list of all rows takes several times the size of the file in memory."""
     try:
         files.check_regular(path)
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
             yield from _checked(path, file)
     except (OSError, UnicodeDecodeError) as error:
         raise NmbenchError(f"cannot read {path}: {error}") from error
@@ -78,6 +81,11 @@ def _checked(path: pathlib.Path, file: io.TextIOBase) -> Iterator[dict[str, Any]
     columns = next(lines, [])
     if not columns and not any(lines):
         raise NmbenchError(f"{path} is empty; a results CSV starts with a header of {len(COLUMNS)} columns or more")
+    other = next((mark for mark in _DELIMITERS if "run_id" in columns[0].split(mark)), None) if len(columns) == 1 else None
+    if other is not None:
+        raise NmbenchError(
+            f"{path} separates its columns by {_DELIMITERS[other]}; save it with commas, and a point in numbers"
+        )
     missing = [column.name for column in COLUMNS if column.name not in columns]
     if missing:
         raise NmbenchError(

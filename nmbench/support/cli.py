@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from absl import flags
 
+from nmbench.support import terminal
 from nmbench.support.errors import NmbenchError
 
 LONGEST_FLAG = 100
@@ -42,14 +43,53 @@ def string(values: flags.FlagValues, name: str, default: str | None, help_: str)
     flags.DEFINE_string(name, default, help_, flag_values=values)
 
 
+class _WholeNumber(flags.IntegerParser):
+    """Parses whole numbers; an error says what to write instead of quoting Python's `int`."""
+
+    def __init__(self, hint: str, **bounds: int | None):
+        super().__init__(**bounds)
+        self._hint = hint
+
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except (TypeError, ValueError):
+            raise ValueError(f"{argument!r} is not a whole number{self._hint}") from None
+
+
+class _Number(flags.FloatParser):
+    """Parses numbers; an error says so instead of quoting Python's `float`."""
+
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except (TypeError, ValueError):
+            raise ValueError(f"{argument!r} is not a number") from None
+
+
 def integer(
-    values: flags.FlagValues, name: str, default: int | None, help_: str, lower: int = 0, upper: int | None = None
+    values: flags.FlagValues,
+    name: str,
+    default: int | None,
+    help_: str,
+    lower: int = 0,
+    upper: int | None = None,
+    hint: str = "",
 ) -> None:
-    flags.DEFINE_integer(name, default, help_, lower_bound=lower, upper_bound=upper, flag_values=values)
+    """Define a flag for a whole number. hint: what to write instead, after the message that the text is not one."""
+    parser = _WholeNumber(f"; {hint}" if hint else "", lower_bound=lower, upper_bound=upper)
+    flags.DEFINE(parser, name, default, help_, flag_values=values, serializer=flags.ArgumentSerializer())
+
+
+def seeds(values: flags.FlagValues) -> None:
+    """Define --seeds and --first_seed."""
+    hint = "--seeds is how many, and --first_seed the first: --first_seed=1 --seeds=3 trains the seeds 1, 2 and 3"
+    integer(values, "seeds", 10, "number of seeds", lower=1, upper=MOST_SEEDS, hint=hint)
+    integer(values, "first_seed", 0, "first seed")
 
 
 def number(values: flags.FlagValues, name: str, default: float | None, help_: str) -> None:
-    flags.DEFINE_float(name, default, help_, flag_values=values)
+    flags.DEFINE(_Number(), name, default, help_, flag_values=values, serializer=flags.ArgumentSerializer())
 
 
 def boolean(values: flags.FlagValues, name: str, default: bool, help_: str) -> None:
@@ -126,7 +166,8 @@ def _discard_output() -> None:
 def help_text(values: flags.FlagValues, doc: str | None, prog: str, operands: str) -> str:
     """Usage, the module's docstring and the flags with their defaults."""
     usage = " ".join(filter(None, [f"usage: {prog}", operands, "[--flag=value ...]"]))
-    lines = [usage, "", (doc or "").strip(), "", "flags:"]
+    columns = terminal.width()
+    lines = [usage, "", terminal.fill((doc or "").strip(), columns), "", "flags:"]
     for name in sorted(values):
         flag = values[name]
         if name == "help":
@@ -134,5 +175,6 @@ def help_text(values: flags.FlagValues, doc: str | None, prog: str, operands: st
         is_boolean = isinstance(flag.value, bool) or isinstance(flag.default, bool)
         form = f"--[no]{name}" if is_boolean else f"--{name}=..."
         default = "" if flag.default in (None, "", []) else f" (default: {flag.default_as_str.strip(chr(39))})"
-        lines += textwrap.wrap(f"{flag.help}{default}", 100, initial_indent=f"  {form:<24} ", subsequent_indent=" " * 27)
+        width = min(100, columns or 100)
+        lines += textwrap.wrap(f"{flag.help}{default}", width, initial_indent=f"  {form:<24} ", subsequent_indent=" " * 27)
     return "\n".join(lines)

@@ -41,10 +41,14 @@ def one_line(what: str) -> Iterator[None]:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a hint for an unknown name: "; did you mean 'x'?" if a known name is similar, and the list of known names."""
+    """Return a hint for an unknown name: "; did you mean 'x'?" if a known name is similar, and the list of known names.
+
+    Upper and lower case count as equal.
+    """
     known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    by_lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    hint = f"; did you mean {by_lower[close[0]]!r}?" if close else ""
     return f"{hint} (known: {', '.join(known) or 'none'})"
 
 

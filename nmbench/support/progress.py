@@ -1,29 +1,43 @@
-"""A progress bar on stderr with loss and remaining time. It is not shown if stderr is not a terminal."""
+"""Progress on stderr: a bar with loss and remaining time in a terminal, otherwise a line every half minute."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 
 import numpy as np
 import tqdm
 
+WIDEST = 100
+LINE_EVERY_S = 30.0
+_LONGEST_LABEL = 24  # in a bar
+_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+
 
 class Progress:
-    """A context manager. Call it with the number of steps done and the losses `[runs]` to update the bar.
+    """A context manager. Call it with the number of steps done and the losses `[runs]` to report them.
 
     Args:
       label: description shown before the bar.
-      steps: total number of steps; with 0 no bar is shown.
+      steps: total number of steps; with 0 nothing is shown.
       first: number of steps that a resumed run has done before.
     """
 
     def __init__(self, label: str, steps: int, first: int = 0):
-        # disable=None: tqdm is silent unless stderr is a terminal.
-        quiet = None if steps else True
-        # Some containers report a terminal of 0 columns, in which tqdm would draw nothing.
-        width = None if _columns() else 100
-        self._bar = tqdm.tqdm(total=steps, initial=first, desc=label, unit="step", disable=quiet, leave=False, ncols=width)
+        self._label, self._steps, self._first, self._began = label, steps, first, time.monotonic()
+        self._said = self._began
+        # disable=None: no bar unless stderr is a terminal. In a terminal of 0 columns, which some containers report, tqdm
+        # would draw nothing.
+        self._bar = tqdm.tqdm(
+            total=steps,
+            initial=first,
+            desc=label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 3]}...",
+            disable=None if steps else True,
+            leave=False,
+            bar_format=_FORMAT,
+            ncols=min(_columns() or WIDEST, WIDEST),
+        )
 
     def __enter__(self) -> Progress:
         return self
@@ -33,9 +47,25 @@ class Progress:
 
     def __call__(self, step: int, losses: np.ndarray) -> None:
         finite = losses[np.isfinite(losses)]
-        if finite.size:
-            self._bar.set_postfix_str(f"loss median {np.median(finite):.3g}, best {finite.min():.3g}", refresh=False)
-        self._bar.update(step - self._bar.n)
+        loss = f"loss {np.median(finite):.3g} (best {finite.min():.3g})" if finite.size else ""
+        if not self._bar.disable:
+            if loss:
+                self._bar.set_postfix_str(loss, refresh=False)
+            self._bar.update(step - self._bar.n)
+        elif self._steps and time.monotonic() - self._said >= LINE_EVERY_S:
+            self._said = time.monotonic()
+            done = step - self._first
+            left = (self._said - self._began) * (self._steps - step) / done if done > 0 else None
+            parts = [f"{self._label}: step {step} of {self._steps}", loss, "" if left is None else about(left)]
+            print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
+
+
+def about(seconds: float) -> str:
+    """Remaining time in words, such as "about 20 s left"."""
+    if seconds < 90:
+        return f"about {max(5, 5 * round(seconds / 5))} s left"
+    minutes = seconds / 60
+    return f"about {minutes / 60:.1f} h left" if minutes >= 90 else f"about {round(minutes)} min left"
 
 
 def _columns() -> int:

@@ -1,4 +1,4 @@
-"""Progress of a sweep on stderr: one bar on a terminal, otherwise one line per finished experiment."""
+"""Progress of a sweep on stderr: a bar in a terminal, otherwise a line per finished experiment and every minute."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import tqdm
 
+from nmbench.support.progress import about
 from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
+LINE_EVERY_S = 60.0
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} experiments [{elapsed}{postfix}]"
 
 
@@ -28,7 +30,7 @@ class Display:
         self._all_minutes, self._finished_minutes = sum(self._minutes.values()), 0.0
         self._ended = self._with_errors = 0
         self._running: set[str] = set()
-        self._began = time.monotonic()
+        self._began = self._said = self._last_end = time.monotonic()
         self._bar = tqdm.tqdm(total=self._total, desc="sweep", bar_format=_FORMAT, disable=None, leave=False)
 
     def __enter__(self) -> Display:
@@ -44,28 +46,38 @@ class Display:
             self._running.add(event.job.name)
         if event.outcome is not None:
             self._end(event.outcome)
+        running = f"{len(self._running)} running"
+        errors = f", {self._with_errors} with errors" if self._with_errors else ""
         if not self._bar.disable:
-            running = f"{len(self._running)} running"
-            errors = f", {self._with_errors} with errors" if self._with_errors else ""
             self._bar.set_postfix_str(f"{running}{errors}{self._remaining()}", refresh=False)
             self._bar.refresh()
+        elif time.monotonic() - self._said >= LINE_EVERY_S:
+            self._say(f"[{self._ended}/{self._total}] {running}{errors}{self._remaining()}")
 
     def remaining_minutes(self) -> float | None:
-        """Estimate of the remaining time in minutes, None if there is none yet."""
+        """Estimate of the remaining time in minutes, renewed when a job ends; None if there is none, or if it has passed."""
         left, elapsed = self._all_minutes - self._finished_minutes, (time.monotonic() - self._began) / 60
         if self._finished_minutes:
-            return elapsed * left / self._finished_minutes
-        return None if self._cores is None else max(0.0, left / self._cores - elapsed)
+            until_end = (self._last_end - self._began) / 60
+            guess = until_end * left / self._finished_minutes - (elapsed - until_end)
+        else:
+            guess = 0.0 if self._cores is None else left / self._cores - elapsed
+        return guess if guess > 0 else None
 
     def _remaining(self) -> str:
         minutes = self.remaining_minutes()
         if minutes is None or self._ended == self._total:
             return ""
-        return f", about {minutes / 60:.1f} h left" if minutes >= 90 else f", about {max(1, round(minutes))} min left"
+        return f", {about(60 * minutes)}"
+
+    def _say(self, line: str) -> None:
+        self._said = time.monotonic()
+        print(line, file=sys.stderr, flush=True)
 
     def _end(self, outcome: JobOutcome) -> None:
         job = outcome.job
         self._running.discard(job.name)
+        self._last_end = time.monotonic()
         self._ended += 1
         self._with_errors += bool(outcome.error)
         self._finished_minutes += self._minutes.get(job.name, 0.0)
@@ -73,6 +85,6 @@ class Display:
         seeds = f"{len(job.seeds)} seed{'' if len(job.seeds) == 1 else 's'}"
         line = f"[{self._ended}/{self._total}] {job.name}: {outcome.error or f'{seeds} in {outcome.seconds:.0f} s'}"
         if self._bar.disable:
-            print(f"{line}{self._remaining()}", file=sys.stderr, flush=True)
+            self._say(f"{line}{self._remaining()}")
         elif outcome.error:
             self._bar.write(line, file=sys.stderr)

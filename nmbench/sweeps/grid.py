@@ -94,10 +94,14 @@ class Skipped:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """All experiments of a request, most work first, and the skipped combinations. It does not depend on stored runs."""
+    """All experiments of a request, most work first, and the skipped combinations. It does not depend on stored runs.
+
+    `hints` names budgets that suit all models, one line each.
+    """
 
     points: list[GridPoint]
     skipped: list[Skipped]
+    hints: list[str]
 
 
 def build(sweep: SweepRequest) -> Grid:
@@ -129,7 +133,20 @@ def build(sweep: SweepRequest) -> Grid:
     if not found:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         raise NmbenchError(f"nothing can be trained: {skipped[0]}{more}")
-    return Grid(sorted(found.values(), key=lambda point: (-point.work, point.name)), skipped)
+    return Grid(sorted(found.values(), key=lambda point: (-point.work, point.name)), skipped, _hints(sweep, skipped))
+
+
+def _hints(sweep: SweepRequest, skipped: Sequence[Skipped]) -> list[str]:
+    """For each task and budget at which a model was skipped, the closest budget that suits all models of the sweep."""
+    models, lines = [BASELINES.get(name) for name in sweep.models], []
+    for name, protocol_name, asked in dict.fromkeys((one.task, one.protocol, one.budget) for one in skipped):
+        task = TASKS.get(name)
+        protocol = next((p for p in task.protocols if p.name == protocol_name), task.protocols[0])
+        budget = asked or task.default_budget
+        other = resolution.suiting_budget(models, task, protocol, budget) if len(models) > 1 else None
+        if other not in (None, budget):
+            lines.append(f"on {name}, --budgets={other} suits all {len(models)} models")
+    return lines
 
 
 def shard(items: Sequence[T], text: str | None) -> list[T]:

@@ -10,6 +10,7 @@ from typing import Any
 from nmbench.experiments import tuning
 from nmbench.report import leaderboard
 from nmbench.results.store import Store
+from nmbench.support import terminal
 from nmbench.sweeps import grid, status
 from nmbench.sweeps.display import Display
 from nmbench.sweeps.estimate import Estimator
@@ -27,12 +28,14 @@ class SweepPlan:
       sweep: the request.
       statuses: status of every experiment of this shard.
       skipped: combinations that cannot be trained.
+      hints: budgets that suit all models, where some were skipped; one line each.
       estimator: estimator of core-hours.
     """
 
     sweep: SweepRequest
     statuses: Sequence[ExperimentStatus]
     skipped: Sequence[Skipped]
+    hints: Sequence[str]
     estimator: Estimator
 
     def __str__(self) -> str:
@@ -41,7 +44,7 @@ class SweepPlan:
         return "\n".join([table, "", status.note(self.estimator), *self.skipped_lines()])
 
     def skipped_lines(self) -> list[str]:
-        return [f"skipped: {combination}" for combination in self.skipped]
+        return [*(f"skipped: {combination}" for combination in self.skipped), *self.hints]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +71,7 @@ def make(sweep: SweepRequest, shard: str | None = None) -> SweepPlan:
     store, estimator = Store(sweep.results_dir), Estimator()
     estimator.learn_from(store, store.names())
     found = status.statuses(grid.shard(built.points, shard), sweep, store, estimator)
-    return SweepPlan(sweep, found, built.skipped, estimator)
+    return SweepPlan(sweep, found, built.skipped, built.hints, estimator)
 
 
 def run(plan: SweepPlan, executor: Executor, cores: int | None) -> SweepResult:
@@ -90,7 +93,7 @@ def run(plan: SweepPlan, executor: Executor, cores: int | None) -> SweepResult:
         outcomes = executor.run(jobs, display) if jobs else []
     store.collect()
     rows = _rows(plan, store)
-    return SweepResult(leaderboard.of_rows(rows) if rows else "", _problems(rows, outcomes))
+    return SweepResult(leaderboard.of_rows(rows, terminal.width()) if rows else "", _problems(rows, outcomes))
 
 
 def _rows(plan: SweepPlan, store: Store) -> list[dict[str, Any]]:
@@ -110,6 +113,9 @@ def _rows(plan: SweepPlan, store: Store) -> list[dict[str, Any]]:
 def _problems(rows: Sequence[dict[str, Any]], outcomes: Sequence[JobOutcome]) -> list[str]:
     lines = [f"{outcome.job.name}: {outcome.error}" for outcome in outcomes if outcome.error]
     reported = {run_id for outcome in outcomes for run_id in outcome.job.run_ids}
-    return lines + [
+    lines += [
         f"{r['run_id']}: {r['status']}: {r['error']}" for r in rows if r["status"] != "ok" and r["run_id"] not in reported
     ]
+    if any(row["status"] == "diverged" for row in rows):
+        lines.append("if runs diverge, --tune finds a lower learning rate, and python -m nmbench.check checks a model")
+    return lines

@@ -68,7 +68,7 @@ def table(statuses: Sequence[ExperimentStatus], skipped: Sequence[Skipped], seed
     total = {name: sum(row[name] for row in tasks.values()) for name in columns}
 
     def line(name: str, row: Any) -> list[str]:
-        return [name, *(str(row[column]) for column in columns[:-1]), hours(row["minutes"])]
+        return [name, *(str(row[column]) for column in columns[:-1]), f"{row['minutes'] / 60:.2f}"]
 
     lines = [*(line(name, row) for name, row in sorted(tasks.items())), tabulate.SEPARATING_LINE, line("all", total)]
     return tabulate.tabulate(lines, ("task", *columns[:-1], "core-hours to go"), disable_numparse=True)

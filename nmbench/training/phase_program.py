@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nmbench.contracts import parameters as flat_params
 from nmbench.contracts.model import Baseline
 from nmbench.contracts.protocol import ResolvedPhase
-from nmbench.contracts.task import Batch, Task
+from nmbench.contracts.task import CROSS_ENTROPY, SQUARED_ERROR, Batch, Task
 from nmbench.support.errors import NmbenchError
 from nmbench.training.optimizer import rate_factor, transform
 from nmbench.training.state import State, fresh, names
@@ -37,6 +37,25 @@ def masked_sums(outputs, targets, mask):
     """(sum of mask * (outputs - targets)^2, sum of mask): numerator and denominator of `masked_mse`."""
     weights = jnp.broadcast_to(mask, targets.shape)
     return jnp.sum(weights * (outputs - targets) ** 2), jnp.sum(weights)
+
+
+def cross_entropy_sums(outputs, targets, mask):
+    """(sum of weight * -log softmax(outputs) of the right class, sum of weight), where the weight is mask * targets.
+
+    targets are 1 for the right class and 0 elsewhere; shapes as for `masked_mse`.
+    """
+    weights = jnp.broadcast_to(mask, targets.shape) * targets
+    return -jnp.sum(weights * jax.nn.log_softmax(outputs, axis=-1)), jnp.sum(weights)
+
+
+# Name of a loss to its numerator and denominator.
+LOSS_SUMS = {SQUARED_ERROR: masked_sums, CROSS_ENTROPY: cross_entropy_sums}
+
+
+def mean_loss(task: Task, outputs, targets, mask):
+    """The task's loss of a batch; see `masked_mse` for the shapes."""
+    error, weight = LOSS_SUMS[task.loss](outputs, targets, mask)
+    return error / weight
 
 
 def over_runs(f: Callable[..., Any], count: Any, *trees: Any) -> Any:
@@ -63,6 +82,7 @@ class PhaseProgram:
 
     def __init__(self, apply, task: Task, baseline: Baseline, phase: ResolvedPhase, mesh: Mesh, loss_limit: float):
         self._apply, self._phase, self._mesh, self._limit = apply, phase, mesh, loss_limit
+        self._task = task
         self._partition = baseline.partition(phase.partition)
         self._label = f"phase partition {phase.partition!r} of {baseline.name!r}"
         self._transform = transform(phase)
@@ -154,7 +174,7 @@ class PhaseProgram:
         return new, sums, losses
 
     def _update(self, moving, still, optimizer, rate, step, batch: Batch):
-        loss_of = lambda m: masked_mse(self._apply({**still, **m}, batch.inputs), batch.targets, batch.mask)
+        loss_of = lambda m: mean_loss(self._task, self._apply({**still, **m}, batch.inputs), batch.targets, batch.mask)
         loss, gradients = jax.value_and_grad(loss_of)(moving)
         if self._phase.reset_optimizer_every:
             restarted = self._transform.init(moving)
@@ -166,7 +186,8 @@ class PhaseProgram:
         return moving, optimizer, loss
 
     def _validate(self, flat, pieces: Batch):
-        errors, weights = jax.lax.map(lambda b: masked_sums(self._apply(flat, b.inputs), b.targets, b.mask), pieces)
+        sums = LOSS_SUMS[self._task.loss]
+        errors, weights = jax.lax.map(lambda b: sums(self._apply(flat, b.inputs), b.targets, b.mask), pieces)
         return jnp.sum(errors) / jnp.sum(weights)
 
 

@@ -1,11 +1,14 @@
 """Fixed points of systems with known fixed points."""
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmbench.analysis import find_fixed_points, fixed_points
+from nmbench import register_baseline
+from nmbench.analysis import Network, find_fixed_points, fixed_points
+from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.specs import ArraySpec, SequenceSpec
 from nmbench.support.errors import NmbenchError
 
@@ -91,10 +94,48 @@ def test_fixed_points_of_a_linear_low_rank_network(make_network):
     assert jnp.zeros(1).dtype == np.float32  # the search does not change JAX's precision
 
 
+class LinearCore(hk.RNNCore):
+    """x_t = A x_{t-1} + B u_t in rows, with a second part of the state that decays to 1."""
+
+    def __init__(self, spec, N: int):
+        super().__init__()
+        self.N, self.spec = N, spec
+
+    def initial_state(self, batch_size):
+        return {"a": jnp.zeros((batch_size, self.N)), "b": jnp.zeros((batch_size, 1))}
+
+    def __call__(self, u, state):
+        A = hk.get_parameter("A", (self.N, self.N), init=hk.initializers.RandomNormal(0.1))
+        B = hk.get_parameter("B", (self.spec.input_size, self.N), init=hk.initializers.RandomNormal(1.0))
+        state = {"a": state["a"] @ A + u @ B, "b": 0.5 + 0.5 * state["b"]}
+        return state["a"][:, :1], state
+
+
+def test_fixed_points_of_an_rnn_core_of_haiku():
+    with BASELINES.restored():
+        register_baseline("linear_core", free_size="N")(LinearCore)
+        baseline = BASELINES.get("linear_core")
+    params = baseline.build(SPEC, {"N": 3}).init(jax.random.key(0))
+    network = Network(baseline=baseline, spec=SPEC, hparams={"N": 3}, params=params)
+    u, trials = np.array([0.3, -1.0]), {"sensory": np.random.RandomState(1).randn(20, 6, 2).astype(np.float32)}
+    found = fixed_points(network, {"sensory": u}, trials, starts=10)
+    A, B = (np.asarray(params["linear_core"][name], np.float64) for name in "AB")
+    assert found.kinds == ("stable",) and found.fixed.all()
+    np.testing.assert_allclose(found.states["x/a"], [np.linalg.solve(np.eye(3) - A.T, u @ B)], rtol=1e-6)
+    np.testing.assert_allclose(found.states["x/b"], [[1.0]])
+    expected = sorted([0.5, *np.abs(np.linalg.eigvals(A))], reverse=True)
+    np.testing.assert_allclose(np.abs(found.eigenvalues), [expected], rtol=1e-6)
+
+
 def test_refusals(make_network):
     network = make_network("rnn", SPEC, N=3)
     with pytest.raises(NmbenchError, match="the constant input has shapes"):
         fixed_points(network, {"sensory": np.zeros(3)}, {"sensory": np.zeros((2, 1, 2))})
+    with BASELINES.restored():
+        register_baseline("pair", free_size="N")(lambda spec, N: (None, None))
+        pair = Network(baseline=BASELINES.get("pair"), spec=SPEC, hparams={"N": 3}, params={})
+    with pytest.raises(NmbenchError, match="'pair' has its own apply.*find_fixed_points"):
+        fixed_points(pair, {"sensory": np.zeros(2)})
     with pytest.raises(NmbenchError, match="starts must be finite"):
         find_fixed_points(lambda x: x, np.full((2, 2), np.nan))
     with pytest.raises(NmbenchError, match="must be positive"):

@@ -1,5 +1,7 @@
 """The command `check`, and the conformance test cases that users inherit."""
 
+import sys
+import textwrap
 import unittest
 
 import pytest
@@ -52,6 +54,39 @@ def test_everything_that_a_plugin_registers_is_checked(nmbench, toy_task, plugin
     assert (code, err) == (0, "") and "model pair" in out and "tasks\n" in out and "T01" not in out
     code, out, _ = nmbench("check", "--task=toy", "--rules=T01,T09")
     assert code == 0 and "task toy, version 1" in out and "2 rules: 2 passed" in out
+
+
+DEEP = """
+import haiku as hk
+import nmbench
+
+@nmbench.register_baseline("pair", free_size="N")
+def deep(spec, N: int, layers: int = 1):
+    return hk.DeepRNN([*(hk.VanillaRNN(N) for _ in range(layers)), hk.Linear(spec.output_size)])
+"""
+
+
+def test_a_function_that_returns_a_core_is_shown_the_class_to_write_once(nmbench, toy_task, plugin):
+    code, out, err = nmbench("check", plugin(DEEP), "--model=pair")
+    assert (code, err) == (1, "") and out.count("fix:") == 1 and out.count("SKIP") == 1 and "15 skipped" in out
+    assert "'pair' is a function that returns the module DeepRNN of Haiku" in out
+    shown = textwrap.dedent(out[out.index("fix:") : out.index("SKIP")].partition("\n")[2])
+    assert "class Model(hk.RNNCore):\n    def __init__(self, spec, N: int, layers=1):" in shown
+    # The code that it shows is a model.
+    BASELINES._entries.pop("pair")
+    for name in [name for name in sys.modules if name.startswith("nmbench_plugin_pair")]:
+        del sys.modules[name]
+    held = plugin(DEEP.replace('@nmbench.register_baseline("pair", free_size="N")', "") + shown)
+    code, out, err = nmbench("check", held, "--model=pair", "--task=toy", "--rules=M01,M02,M03")
+    assert (code, err) == (0, "") and "3 rules: 3 passed" in out, out
+
+
+def test_a_model_that_takes_the_inputs_for_an_array_is_told_of_the_dict(nmbench, toy_task, plugin):
+    text = GOOD.replace("OUTPUTS", 'inputs @ params["B"] @ params["C"]')
+    code, out, _ = nmbench("check", plugin(text), "--model=pair", "--task=toy", "--rules=M03")
+    assert code == 1 and "'dict'" in out and "nmbench.concat_inputs(inputs)" in " ".join(out.split())
+    code, _, err = nmbench("run", "--model=pair", "--task=toy")
+    assert code == 2 and err.count("\n") == 1 and "; the inputs of a task are a dict of arrays [T, B, C]; nmbench." in err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from nmbench.paper.ledger import page
 from nmbench.paper.ledger.publication import CLAIMS, Claim, LedgerEntry
 from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
+from nmbench.support import terminal
 from support.claimed import make_rows, write_csv, write_folder
 
 TASK = "element_finder"
@@ -95,6 +96,21 @@ def with_qualifier(text):
 
 def of_html(text):
     return {name: tuple(map(with_qualifier, verdicts)) for name, _, *verdicts in Page(text).tables[0][1:]}
+
+
+def test_a_terminal_gets_plain_text_that_fits(nmbench, csv, monkeypatch):
+    monkeypatch.setattr(terminal, "width", lambda: 80)
+    code, out, err = nmbench("claims", csv, ONLY)
+    assert (code, err) == (0, "") and out.startswith("Ledger of claims\n\nThe claims of Costacurta")
+    assert not re.search(r"[\\`#|]|&#", out)
+    # Commands are not wrapped, so that they can be copied.
+    assert max(len(line) for line in out.splitlines() if "nmbench." not in line) <= 80
+    filled = " ".join(out.split())
+    for name, verdicts in EXPECTED.items():
+        assert f"\n{name}\n{'-' * len(name)}\n" in out
+        for condition, verdict in zip(page.CONDITIONS.values(), verdicts, strict=True):
+            assert verdict is None or f"{condition}: {verdict}. " in filled
+    assert nmbench("claims", csv, ONLY, "--format=markdown")[1].startswith("# Ledger of claims")
 
 
 def test_both_formats_have_the_same_contents(nmbench, csv, tmp_path):

@@ -115,6 +115,7 @@ def test_divergence_is_recorded_and_gives_exit_code_one(nmbench, toy_task, tmp_p
     code, out, err = nmbench("run", *SMALL, f"--results_dir={tmp_path}", "--learning_rate=1e30")
     assert code == 1
     assert "2 (2 lost)" in out and "seed 0: diverged: the loss was not a number or above 1e+08" in err
+    assert "lower learning rate than 1e+30" in err and "python -m nmbench.check --model=rnn checks the model" in err
     rows = csv_files.read_csv(tmp_path / "results.csv")
     assert [row["status"] for row in rows] == ["diverged"] * 2 and rows[0]["value"] is None
 
@@ -135,19 +136,25 @@ def test_leaderboard_and_validate_read_the_results_of_run(nmbench, finished):
 
 BAD_RUNS = {
     "unknown model": (["--model=nmrn"], "unknown model 'nmrn'; did you mean 'nmrnn'?"),
+    "a model in capitals": (["--model=NMRNN"], "unknown model 'NMRNN'; did you mean 'nmrnn'?"),
     "unknown task": (["--task=element_findr"], "unknown task 'element_findr'; did you mean 'element_finder'?"),
     "no model": (["--model="], "--model is missing"),
     "unknown variant of a task": (["--task=mwg_rank3_cod"], "did you mean 'mwg_rank3_code'?"),
     "unknown protocol": (["--protocol=papr"], "has no protocol 'papr'; did you mean 'paper'?"),
     "budget too small": (["--budget=10"], "a budget of 10 is too small for nmrnn"),
+    "budget between two sizes": (
+        ["--model=rnn", "--budget=33"],
+        "+6.1% off the budget of 33, more than the 5% allowed; choose --budget=34, ",
+    ),
     "budget zero": (["--budget=0"], "--budget"),
     "negative budget": (["--budget=-5"], "--budget"),
     "negative seeds": (["--seeds=-1"], "--seeds"),
     "no seeds": (["--seeds=0"], "--seeds"),
-    "seeds in words": (["--seeds=ten"], "--seeds"),
-    "half a step": (["--steps=1.5"], "--steps"),
+    "seeds in words": (["--seeds=ten"], "--seeds=ten: 'ten' is not a whole number; --seeds is how many"),
+    "several seeds": (["--seeds=1,2,3"], "--first_seed=1 --seeds=3 trains the seeds 1, 2 and 3"),
+    "half a step": (["--steps=1.5"], "--steps=1.5: '1.5' is not a whole number"),
     "negative first seed": (["--first_seed=-1"], "--first_seed"),
-    "learning rate in words": (["--learning_rate=fast"], "--learning_rate"),
+    "learning rate in words": (["--learning_rate=fast"], "--learning_rate=fast: 'fast' is not a number"),
     "learning rate zero": (["--learning_rate=0"], "--learning_rate must be positive"),
     "learning rate nan": (["--learning_rate=nan"], "--learning_rate must be positive"),
     "learning rate and tune": (["--learning_rate=0.1", "--tune"], "one of --tune and --learning_rate"),
@@ -162,7 +169,7 @@ BAD_RUNS = {
     "size zero": (["--hparams=N=0"], "nmrnn.N must be at least 1"),
     "negative size": (["--hparams=N=5,M=-3"], "nmrnn"),
     "time constant below a step": (["--hparams=tau_x=0.5"], "time constant"),
-    "size off the budget": (["--hparams=N=40", "--budget=500"], "off the budget of 500"),
+    "size off the budget": (["--hparams=N=40", "--budget=500"], "off the budget of 500, more than the 5% allowed; choose -"),
     "results folder is a file": (["--results_dir=/etc/passwd"], "cannot be written"),
     "results folder in /proc": (["--results_dir=/proc/results"], "cannot be written"),
     "no such plugin": (["--plugin=missing.py"], "no such Python file"),
@@ -241,6 +248,29 @@ def test_validate_names_row_and_column(nmbench, finished_copy):
     assert code == 2 and re.search(r"results.csv, row 1, column '\w+': 'perhaps' is not a valid bool", err)
 
 
+def test_validate_finds_a_value_that_the_stored_trials_contradict(nmbench, finished_copy):
+    (folder, _) = sorted((finished_copy / "runs").iterdir())
+    row = json.loads((folder / "row.json").read_text())
+    shown = f"run {row['run_id']}, column 'value': {row['value'] * 1.001:.6g}, but the mean over the trials in "
+    score = TASKS.get("element_finder").primary.score(row["value"] * 1.001)
+    (folder / "row.json").write_text(json.dumps({**row, "value": row["value"] * 1.001, "score": score}))
+    code, out, err = nmbench("validate", str(finished_copy))
+    assert (code, out) == (2, "") and err.count("\n") == 1 and shown in err and f" is {row['value']:.6g}; one of" in err
+    assert nmbench("validate", str(finished_copy / "results.csv"))[0] == 0
+    (folder / "per_trial.npz").write_bytes(b"")
+    code, _, err = nmbench("validate", str(finished_copy / "results.csv"))
+    assert code == 2 and err.count("\n") == 1 and "per_trial.npz" in err
+
+
+def test_a_csv_that_a_spreadsheet_has_saved(nmbench, finished_copy):
+    path, text = finished_copy / "results.csv", (finished_copy / "results.csv").read_text()
+    path.write_text(text, encoding="utf-8-sig", newline="\r\n")
+    assert nmbench("validate", str(path))[0] == 0
+    path.write_text(text.replace(",", ";"), encoding="utf-8-sig")
+    code, _, err = nmbench("leaderboard", str(path))
+    assert code == 2 and f"{path} separates its columns by semicolons; save it with commas" in err
+
+
 def test_list_describe_and_help(nmbench):
     code, out, _ = nmbench("list")
     assert code == 0
@@ -248,6 +278,8 @@ def test_list_describe_and_help(nmbench):
         assert name in out
     code, out, _ = nmbench("list", "--tag=gated")
     assert "lstm" in out and "nmrnn" not in out
+    code, out, err = nmbench("list", "--tag=gate")
+    assert (code, out) == (2, "") and "no task or model has the tag 'gate'; did you mean 'gated'? (known: " in err
     code, out, _ = nmbench("describe", "element_finder", "nmrnn")
     assert code == 0
     for fact in (

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from nmbench.results import csv_files
+from support.mangled import base_rows
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -88,7 +89,7 @@ def test_a_users_variant_of_a_task_is_frozen_and_run(nmbench, tmp_path):
     plugin = tmp_path / "variant.py"
     plugin.write_text(VARIANT % "'delay', (12, 20), (13,)")
     code, _, err = nmbench("run", "--model=rnn", "--task=mwg_mine", f"--plugin={plugin}", f"--results_dir={tmp_path}/r")
-    assert code == 2 and "make it with python -m nmbench.freeze --task=mwg_mine" in err
+    assert code == 2 and f"make it with python -m nmbench.freeze --task=mwg_mine --plugin={plugin}" in err
     assert nmbench("freeze", "--task=mwg_mine", f"--plugin={plugin}")[0] == 0
     code, out, err = nmbench(
         "run",
@@ -141,3 +142,19 @@ def test_any_exception_of_a_plugin_gives_one_line(nmbench, tmp_path, text, messa
     (tmp_path / "mine.py").write_text(text)
     code, out, err = nmbench("list", f"--plugin={tmp_path}/mine.py")
     assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+
+
+def test_the_row_of_a_plugin_needs_the_plugin(nmbench, tmp_path):
+    """The message names the flag, and not a built-in model with a similar name."""
+    path, (row, *_) = tmp_path / "theirs.csv", base_rows()
+    for changes, message in (
+        (
+            {"model": "nmrnn_2", "model_origin": "their_model.py:7"},
+            "its model 'nmrnn_2', registered by their_model.py:7, is not",
+        ),
+        ({}, "its task 'made_up' is not registered here"),
+    ):
+        path.write_text(csv_files.to_csv([row | changes]))
+        code, out, err = nmbench("reproduce", f"{path}:1")
+        assert (code, out) == (2, "") and err.count("\n") == 1
+        assert message in err and "--plugin=FILE.py" in err and "did you mean" not in err

@@ -32,6 +32,7 @@ def test_dry_run_lists_pending_runs_and_skipped_combinations_and_writes_nothing(
     assert 0.01 < float(lines["element_finder"][6]) < float(lines["all"][6]) < 20
     assert out.count("\nskipped: ") == 20
     assert "skipped: lstm on multitask, budget 250: lstm with N=5 has 275 parameters, +10.0% off the budget" in out
+    assert re.search(r"\non multitask, --budgets=2\d\d suits all 2 models\n", out)
     assert os.listdir(tmp_path) == []
 
 

@@ -1,6 +1,7 @@
 """The models and the task in examples/: they pass the conformance rules, train, tune, log and are reproduced."""
 
 import importlib
+import json
 import pathlib
 import sys
 
@@ -82,9 +83,26 @@ def test_a_model_trains_tunes_logs_and_is_reproduced(nmbench, tmp_path, model, f
         assert code == 0 and "reproduced" in out, out + err
 
 
-def test_the_example_task_passes_the_task_rules():
+@pytest.mark.parametrize(("file", "task"), [("own_task", "flip_flop"), ("decision_task", "noisy_choice")])
+def test_the_example_tasks_pass_the_task_rules(file, task):
     rules = [rule for rule in TASK_RULES if rule.id[:3] not in ("T07", "T08", "T16")]
     with TASKS.restored():
-        load("own_task")
-        outcomes = list(judge(rules, TaskUnderTest(TASKS.get("flip_flop"))))
+        load(file)
+        outcomes = list(judge(rules, TaskUnderTest(TASKS.get(task))))
         assert {o.rule.id: o.findings for o in outcomes} == {rule.id: () for rule in rules}
+
+
+@pytest.mark.slow
+def test_cross_entropy_trains_a_decision_and_is_part_of_the_configuration(nmbench, tmp_path):
+    plugin, folder = f"--plugin={EXAMPLES / 'decision_task'}.py", f"--results_dir={tmp_path}/r"
+    code, out, err = nmbench("check", plugin)
+    assert code == 0, out + err
+    argv = ["--model=lstm", "--task=noisy_choice", "--steps=300", "--seeds=1", "--learning_rate=0.03", "--devices=1"]
+    code, _, err = nmbench("run", plugin, *argv, folder)
+    assert code == 0, err
+    (row,) = csv_files.read_csv(tmp_path / "r" / "results.csv")
+    assert row["value"] > 0.8 and row["metrics.cross_entropy"] == pytest.approx(row["validation_loss"], rel=0.5)
+    assert json.loads(row["config_json"])["loss"] == "cross_entropy"
+    assert nmbench("validate", f"{tmp_path}/r/results.csv")[0] == 0
+    code, out, err = nmbench("reproduce", row["run_id"], plugin, folder)
+    assert code == 0 and "reproduced" in out, out + err

@@ -185,9 +185,24 @@ def test_too_small_and_missed_budgets_are_refused():
     spec = TASKS.get("element_finder").spec
     with pytest.raises(NmbenchError, match="too small.*smallest size"):
         sizing.size_to_budget(baseline, spec, hparams, 50)
-    with pytest.raises(NmbenchError, match="off the budget"):
+    with pytest.raises(NmbenchError, match="off the budget of 27.*choose --budget=2[0-9], "):
         sizing.size_to_budget(BASELINES.get("rnn"), MWG, BASELINES.get("rnn").hparams, 27)
     assert sizing.size_to_budget(baseline, spec, hparams, 50, allow_miss=True).hparams["N"] == 1
+
+
+def test_the_suggested_budget_is_the_closest_that_suits_all_models():
+    """Compares with an exhaustive search, for one model and for two."""
+    model, counts = BASELINES.get("rnn"), (lambda n: n**3 + 20, lambda n: 7 * n * n)
+    reachable = [[count_of(n) for n in range(1, 40)] for count_of in counts]
+    suits = lambda budget, totals: any(abs(total - budget) / budget <= sizing.TOLERANCE for total in totals)
+    for chosen in ([0], [1], [0, 1]):
+        counters = [(model, counts[i]) for i in chosen]
+        for budget in (9, 21, 40, 100, 200, 330, 1000, 1700, 5000):
+            found = [b for b in range(budget // 2, 2 * budget + 1) if all(suits(b, reachable[i]) for i in chosen)]
+            found = [b for b in found if b >= budget / 2]
+            expected = min((abs(b - budget) for b in found), default=None)
+            answer = sizing.suiting_budget(counters, budget)
+            assert (None if answer is None else abs(answer - budget)) == expected, (chosen, budget, answer)
 
 
 @pytest.mark.parametrize("count_of", [lambda n: 7 * n, lambda n: n**3 + n, lambda n: 40 + 5 * (n // 3), lambda n: 3 * n * n])

@@ -56,7 +56,7 @@ def test_wide_tables_fit_a_terminal():
 def test_the_range_of_few_seeds_is_marked():
     text = render(rows("a", [1.0, 2.0, 3.0]) + rows("b", [1.5, *A]), "terminal")
     lines = {line.split()[1]: line for line in text.splitlines() if "(-0.6%)" in line}
-    assert "1 .. 3 (range)" in lines["a"] and "1.125 .. 1.75 " in lines["b"] and "range" not in lines["b"]
+    assert "1.000 .. 3.000 (range)" in lines["a"] and "1.125 .. 1.750 " in lines["b"] and "range" not in lines["b"]
     fields = {line["label"]: line for line in csv.DictReader(io.StringIO(render(rows("a", A[:3]) + rows("b", A), "csv")))}
     assert (fields["a"]["median_interval"], fields["b"]["median_interval"]) == ("range", "95%")
     assert fields["a"]["geometric"] == "true" and float(fields["a"]["mean"]) == pytest.approx((1.125 * 1.25) ** (1 / 3))

@@ -3,7 +3,7 @@
 import pytest
 
 from nmbench.report.tables import WIDTH, Section, TextTable, latex_table, markdown_table, render, terminal_table
-from nmbench.report.text import interval, number, one_decimal
+from nmbench.report.text import column_number, interval, number, one_decimal
 from nmbench.results.statistics import Estimate
 
 TABLE = TextTable(["rank", "model", "95%"], [["1", "a_b", "-1.5 .. 2e-05"], ["", "<c>", ""]])
@@ -76,6 +76,37 @@ def test_labels_in_latex_are_unique():
 )
 def test_numbers_have_four_digits(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([1.0, 3.0, 0.0], ["1", "3", "0"]),
+        ([1.0, 1.5, 1.125], ["1.000", "1.500", "1.125"]),
+        ([0.010312, 3.42, 11.7], ["0.010", "3.420", "11.700"]),
+        ([36.66667, None, float("inf")], ["36.67", "", "inf"]),
+        ([2e-7, 0.0, 1.0], ["2.000e-07", "0", "1.000e+00"]),
+        ([1234567.0, 1.0], ["1.235e+06", "1.000e+00"]),
+        ([], []),
+    ],
+)
+def test_numbers_of_a_column_have_one_format(values, texts):
+    show = column_number(values)
+    assert ["" if value is None else show(value) for value in values] == texts
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_tables_fit_the_terminal(columns):
+    """Cells are wrapped between words. If that is not enough, the table is split, and each part names the model."""
+    headers = ["rank", "model", "95%", "a long heading", *(f"metric_{i:02}" for i in range(9))]
+    table = TextTable(headers, [["1", "a_model", "0.123 .. 0.456", "x y z", *["12345"] * 9]], left=("model",))
+    parts = render([Section(f"Title {'word ' * 30}", [table], [f"{'note ' * 30}", "end"], "key")], "terminal", columns)
+    assert max(len(line) for part in parts for line in part.splitlines()) <= columns
+    grids = [part for part in parts if "---" in part]
+    assert (len(grids) == 1) == (columns == 200) and all(grid.startswith("rank  model") for grid in grids)
+    words = " ".join(grids).split()
+    assert words.count("12345") == 9 and any("0.123 .. 0.456" in grid for grid in grids) and {*headers[4:]} <= {*words}
+    assert all(word in words for word in ("a", "long", "heading"))
 
 
 def test_intervals():

@@ -140,7 +140,7 @@ def test_terminal_ladder_equals_literal_text(made):
         "lost                 70.0 (1/3)  *98.0 (2/3)    1000 (250 not run)",
         "never   10.0 (0/3)                50.0 (1/3)    none (500 not run)",
     ]
-    assert medians.splitlines()[3].split() == ["up", "0.5", "0.1", "0.01"]
+    assert medians.splitlines()[3].split() == ["up", "0.50", "0.10", "0.01"]
     assert notes.startswith("*: the median mse over seeds is <= 0.1, the threshold. reached at: the smallest budget")
     assert max(map(len, after.splitlines())) <= leaderboard.WIDTH
 

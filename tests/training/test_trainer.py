@@ -1,6 +1,7 @@
 """The trainer against a plain Python loop; independence of runs, phases, selection and divergence."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from nmbench.contracts.protocol import Phase
 from nmbench.contracts.task import Sampler
 from nmbench.support.errors import NmbenchError
 from nmbench.training import phase_program
-from nmbench.training.phase_program import masked_mse
+from nmbench.training.phase_program import masked_mse, mean_loss
 from nmbench.training.trainer import Trainer, TrainingRun, TrainingSetup
 
 
@@ -319,6 +320,21 @@ def test_validation_loss_does_not_depend_on_the_trials_at_once(toy_task, monkeyp
     monkeypatch.setattr(phase_program, "VALIDATION_TRIALS_AT_ONCE", 5)
     pieces = run(toy_task, [Phase(steps=5)], [TrainingRun(0, 1e-2)])[0].curve[0].validation_loss
     np.testing.assert_allclose(pieces, whole, rtol=1e-6)
+
+
+def test_cross_entropy_by_hand():
+    """Two steps with logits (log 3, 0) count, with the first class right and then the second; two steps do not count."""
+    outputs = jnp.log(jnp.array([[3.0, 1.0]] * 4)).reshape(4, 1, 2)
+    targets = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]).reshape(4, 1, 2)
+    mask = jnp.array([1.0, 1.0, 0.0, 1.0]).reshape(4, 1, 1)
+    task = types.SimpleNamespace(loss="cross_entropy")
+    assert float(mean_loss(task, outputs, targets, mask)) == pytest.approx((np.log(4 / 3) + np.log(4)) / 2, rel=1e-6)
+
+
+def test_squared_error_is_the_same_program_as_before_losses_could_be_chosen(toy_task):
+    batch = jnp.ones((3, 2, 1)), jnp.zeros((3, 2, 1)), jnp.ones((3, 1, 1))
+    chosen, plain = jax.make_jaxpr(lambda *b: mean_loss(toy_task, *b))(*batch), jax.make_jaxpr(masked_mse)(*batch)
+    assert str(chosen) == str(plain)
 
 
 def test_masked_mse_by_hand():
