@@ -75,10 +75,10 @@ def _claims(pictures: pathlib.Path) -> list[str]:
         "as published (protocol `paper`) and under equal conditions (`matched`). For each claim it prints the source, the "
         "rule, the values with intervals, the commands that test it, and a verdict computed from the values.",
         "This page is the committed ledger. `bash benchmarks/claims_results.sh` trains the networks, computes the ledger "
-        'and draws the figures. The ledger is also <a href="claims/index.html">a page of its own</a>. Networks whose protocol '
-        "needs days were trained for fewer steps than it prescribes; the ledger says so beside each verdict. If this leaves "
-        "a claim undecided, the verdict is *cannot tell*. The command computes the same from the committed rows, except for "
-        "claims that need parameters. [Statistics](statistics.md) explains the tests.",
+        'and draws the figures. The ledger is also <a href="claims/index.html">a page of its own</a>. Networks whose '
+        "protocol needs days were trained for fewer steps than it prescribes; the ledger says so beside each verdict. If "
+        "this leaves a claim undecided, the verdict is *cannot tell*. The command computes the same from the committed "
+        "rows, except for claims that need parameters. [Statistics](statistics.md) explains the tests.",
         "```text\npython -m nmbench.claims results/reference.csv results/claims/*.csv\n```",
         body.strip(),
         "## Figures",

@@ -6,6 +6,7 @@ if it contains " = " and no ordinary word before it. The equation ends where ord
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 
@@ -15,8 +16,10 @@ GREEK = {"tau", "lambda", "gamma", "nu", "theta", "phi", "sigma", "alpha", "beta
 FUNCTIONS = {"tanh", "exp", "sigmoid", "diag", "gelu", "sqrt", "clip", "sin", "cos", "atan", "Re", "Im", "sum", "log", "max"}
 KNOWN = {"tanh": r"\tanh", "exp": r"\exp", "sin": r"\sin", "cos": r"\cos", "log": r"\log", "max": r"\max", "sum": r"\sum"}
 # Short words that may stand inside an equation.
-LINKS = {"of", "and"}
-_TOKEN = re.compile(r"(?P<name>[A-Za-z]+'?)(?P<sub>_\{[^}]*\}|_[A-Za-z0-9]+)?(?P<sup>\^[A-Za-z0-9]+)?|(?P<other>.)", re.S)
+LINKS = {"of", "and", "for"}
+_TOKEN = re.compile(
+    r"(?P<name>[A-Za-z]+'?)(?P<sub>_\{[^}]*\}|_[A-Za-z0-9]+)?(?P<sup>\^[A-Za-z0-9]+)?|(?P<other>>=|<=|.)", re.S
+)
 _TITLE = re.compile(r"^(?P<title>[A-Z][A-Za-z ,\-]{2,70}|minGRU): (?P<rest>.* = .*)$")
 
 
@@ -49,11 +52,17 @@ def _paragraph(lines: list[str]) -> list[str]:
 
     for line in lines:
         titled = _TITLE.match(line)
-        if titled and _equation_length(titled["rest"].split(";  ")[0]):
-            flush()
-            prose.append(f"{titled['title']}:")
-            line = titled["rest"]
-        if not _equation_length(line):
+        if titled:
+            segments = re.split(r"(?<=[;,])  +", titled["rest"])
+            words = list(itertools.takewhile(lambda segment: not _equation_length(segment), segments))
+            if len(words) < len(segments):
+                flush()
+                prose.append(" ".join([f"{titled['title']}:", *words]).rstrip(";,"))
+                line = "  ".join(segments[len(words) :])
+                flush()
+        # A line that continues a sentence is prose, even if it begins like an equation.
+        continues = bool(prose) and not prose[-1].endswith((".", ":"))
+        if continues or not _equation_length(line):
             if display:
                 flush()
             prose.append(line.strip())
@@ -66,7 +75,7 @@ def _paragraph(lines: list[str]) -> list[str]:
             equation, rest = segment[:length].rstrip(" ,;"), segment[length:].strip(" ,;")
             if equation:
                 display.append(_aligned(latex(equation.rstrip(".") if not equation.endswith("(.)") else equation)))
-            if rest and len(rest) < 40 and display:
+            if rest and len(rest) < 40 and "_" not in rest and display:
                 display[-1] += rf"\quad\text{{{_plain(rest.rstrip('.'))}}}"
                 rest = ""
         if rest:
@@ -101,9 +110,17 @@ def latex(equation: str) -> str:
 
 def _token(match: re.Match) -> str:
     if match["other"]:
-        return {"~": r"\sim ", "<": "<", "|": r"\vert ", "[": "[", "{": r"\{", "}": r"\}", "%": r"\%"}.get(
-            match[0], match[0]
-        )
+        return {
+            "~": r"\sim ",
+            ">=": r"\ge ",
+            "<=": r"\le ",
+            "<": "<",
+            "|": r"\vert ",
+            "[": "[",
+            "{": r"\{",
+            "}": r"\}",
+            "%": r"\%",
+        }.get(match[0], match[0])
     name, prime = match["name"].rstrip("'"), "'" if match["name"].endswith("'") else ""
     if name in LINKS:
         return rf"\ \text{{{name}}}\ "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import pathlib
+import re
+import textwrap
 
 import tree
 
@@ -52,7 +54,6 @@ def _page(task: Task, origin: str, found: results.Results) -> list[str]:
         f"![trials of {task.name}](../pictures/task-{task.name}.png)",
         HOW_TO_DRAW,
         _channels(task),
-        *_functions(task),
         "## Loss and data",
         "Training minimises the mean squared error over steps, trials and outputs, weighted by the mask $m$:",
         "$$\nL = \\frac{\\sum_{t,b,o} m_{tbo} (y_{tbo} - \\hat y_{tbo})^2}{\\sum_{t,b,o} m_{tbo}}\n$$",
@@ -69,6 +70,9 @@ def _page(task: Task, origin: str, found: results.Results) -> list[str]:
         *[part for i, protocol in enumerate(task.protocols) for part in _protocol(protocol, i == 0)],
         "## Results",
         results.section(found, found.of_task(task.name)),
+        "## Definition in code",
+        "The functions that draw trials, make inputs and targets of them, and compute the metrics per trial.",
+        *_functions(task),
         "## Commands",
         f"```text\npython -m nmbench.describe {task.name}\npython -m nmbench.run --model=lstm --task={task.name} --tune\n"
         f"python -m nmbench.export --task={task.name} --out=data\n```",
@@ -87,13 +91,19 @@ def _channels(task: Task) -> str:
 
 
 def _functions(task: Task) -> list[str]:
-    """Docstrings of the functions that draw trials and make inputs and targets from them."""
+    """Source of the functions that make trials and metrics, and of the functions of the same module that they call."""
     samplers = [source.sample for source in task.training.values() if isinstance(source, Sampler)]
-    found = {}
-    for function in (*samplers, task.draw_set, task.unpack):
-        if inspect.isfunction(function) and (doc := inspect.getdoc(function)):
-            found[function.__name__] = doc
-    return [f"`{name}`: {equations.markdown(doc)}" for name, doc in found.items()]
+    found: dict[str, str] = {}
+    for function in (*samplers, task.draw_set, task.unpack, *(metric.per_trial for metric in task.metrics)):
+        if not inspect.isfunction(function) or function.__name__ == "<lambda>":
+            continue
+        found.setdefault(function.__name__, inspect.getsource(function))
+        module = inspect.getmodule(function)
+        for name in re.findall(r"\b(\w+)\(", found[function.__name__]):
+            called = getattr(module, name, None)
+            if inspect.isfunction(called) and called.__module__ == function.__module__:
+                found.setdefault(name, inspect.getsource(called))
+    return [f"````python\n{textwrap.dedent(source).rstrip()}\n````" for source in found.values()]
 
 
 def _data(task: Task) -> list[str]:
