@@ -36,7 +36,9 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     out = args.out.resolve()
     began = time.perf_counter()
-    say = lambda what: print(f"{time.perf_counter() - began:5.1f} s  {what}", flush=True)
+    say = lambda what: print(
+        f"{time.perf_counter() - began:5.1f} s  {what} ({time.process_time():.0f} s of processor time)", flush=True
+    )
     devices.start()
     sources = make_sources(out, args.nogallery, say)
     say("generated pages")
@@ -80,8 +82,7 @@ def make_sources(out: pathlib.Path, nogallery: bool, say) -> pathlib.Path:
     if nogallery:
         text.page(sources / "gallery" / "index.md", ["# Gallery", "This build left out the gallery."])
     else:
-        for line in gallery.make(DOCS / "gallery", sources, sources / PICTURES, out / "gallery_runs"):
-            say(f"gallery, {line}")
+        gallery.make(DOCS / "gallery", sources, sources / PICTURES, out / "gallery_runs", say)
     return sources
 
 

@@ -36,7 +36,10 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 default_role = "code"  # docstrings use single backticks for code
 # Types that other libraries define. Their documentation is not reachable from the machines that build the site.
-nitpick_ignore_regex = [("py:.*", r"(?!nmbench\b).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!nmbench\b).*"),
+    ("py:class", r"nmbench\.(contracts\.model\.Baseline|conformance\.rules\.RuleFinding)"),
+]
 
 
 def setup(app):

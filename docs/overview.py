@@ -82,7 +82,7 @@ def _panel(axis, table: Table, styles) -> None:
     for height, entry in enumerate(entries):
         style = styles.get(entry.model) or styles[next(iter(styles))]
         dots = [shown(value) for value in entry.sample.values]
-        axis.plot(dots, [height] * len(dots), ".", color=style.colour, alpha=0.3, markersize=4, markeredgewidth=0)
+        axis.plot(dots, [height] * len(dots), ".", color=style.colour, alpha=0.45, markersize=5, markeredgewidth=0)
         median = shown(entry.median.value)
         if entry.median.low is not None:
             axis.plot([shown(entry.median.low), shown(entry.median.high)], [height] * 2, color=style.colour, linewidth=2)

@@ -14,7 +14,8 @@ from nmbench.experiments.request import Request
 from nmbench.results.store import Store
 
 store = Store("results")
-experiment = resolution.resolve(Request(model="nmrnn", task="mwg_rank3", steps=600, learning_rate=0.01))
+store.prepare()
+experiment = resolution.resolve(Request(model="nmrnn", task="mwg_rank3", steps=400, learning_rate=0.01))
 (row,) = running.run_seeds(experiment, [0], store)
 network = analysis.load("results", row["run_id"])
 states = analysis.record(network)

@@ -5,7 +5,7 @@
 # parameter budget. `run_seeds` trains all seeds together, evaluates them on the frozen test set and stores one folder per
 # run. A run that is in the results folder already is read, not trained again.
 #
-# Here 300 of the 20,000 steps are trained. For results, leave out `steps`, use ten seeds and tune the learning rate.
+# Here 1,000 of the 20,000 steps are trained. For results, leave out `steps`, use ten seeds and tune the learning rate.
 
 # %%
 import matplotlib.pyplot as plt
@@ -18,10 +18,11 @@ from nmbench.results import curves
 from nmbench.results.store import Store
 
 store = Store("results")
+store.prepare()
 models = ("lstm", "rnn")
 rows = {}
 for model in models:
-    experiment = resolution.resolve(Request(model=model, task="element_finder", steps=300))
+    experiment = resolution.resolve(Request(model=model, task="element_finder", steps=1000))
     print(f"{model}: {experiment.sizing.actual} learned parameters, budget {experiment.sizing.target}")
     rows[model] = running.run_seeds(experiment, range(3), store)
 
@@ -42,9 +43,7 @@ for colour, model in zip(("C0", "C1"), models, strict=True):
     seeds = np.stack([curves.read_curve(store.runs / row["run_id"]) for row in rows[model]])  # [seeds, points, 3]
     steps, losses = seeds[0, :, 0], seeds[:, :, 2]
     axis.plot(steps, losses.T, color=colour, linewidth=0.8, alpha=0.6)
-    axis.plot(
-        steps, np.median(losses, axis=0), color=colour, linewidth=2, marker="o", label=f"{model}, median of three seeds"
-    )
+    axis.plot(steps, np.median(losses, axis=0), color=colour, linewidth=2, marker="o", label=f"{model}, median")
 axis.axhline(110 / 3, color="grey", linestyle="dotted", label="always answering 0")
 axis.set(xlabel="training step", ylabel="squared error")
 axis.legend(frameon=False)

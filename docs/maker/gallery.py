@@ -9,11 +9,12 @@ import contextlib
 import io
 import pathlib
 import re
-import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from maker import text
 
+Say = Callable[[str], None]
 ORDER = ("train_and_plot", "inside_a_network", "compare_two_files", "error_by_interval", "learning_rates")
 
 
@@ -36,8 +37,8 @@ def cells(source: str) -> list[Cell]:
     return found
 
 
-def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, work: pathlib.Path) -> list[str]:
-    """Run all scripts in the folder `work`, write a page for each, and return one line per script with its time.
+def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, work: pathlib.Path, say: Say) -> None:
+    """Run all scripts in the folder `work` and write a page for each; `say` is called with a line after each.
 
     The scripts share `work`, so a network that one has trained need not be trained again by the next.
     """
@@ -49,9 +50,8 @@ def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, wo
     work.mkdir(parents=True, exist_ok=True)
     pictures.mkdir(parents=True, exist_ok=True)
     names = [*ORDER, *sorted(path.stem for path in scripts.glob("*.py") if path.stem not in ORDER)]
-    said, titles = [], []
+    titles = []
     for name in names:
-        began = time.perf_counter()
         source = scripts / f"{name}.py"
         with contextlib.chdir(work):
             parts, first = _run(name, source, pictures, plt)
@@ -59,7 +59,7 @@ def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, wo
         text.page(folder / "gallery" / f"{name}.md", parts)
         title = next(line for line in parts[0].splitlines() if line.startswith("# ")).removeprefix("# ")
         titles.append([f"[{title}]({name}.md)", f"![{title}](../{pictures.name}/{first}){{width=320px}}" if first else ""])
-        said.append(f"{name}: {time.perf_counter() - began:.1f} s")
+        say(f"gallery: {name}")
     parts = [
         "# Gallery",
         "Small scripts that run in seconds. Their networks are trained for a few steps only, so the pictures show how "
@@ -69,7 +69,6 @@ def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, wo
         "\n".join(["```{toctree}", ":hidden:", "", *names, "```"]),
     ]
     text.page(folder / "gallery" / "index.md", parts)
-    return said
 
 
 def _run(name: str, source: pathlib.Path, pictures: pathlib.Path, plt) -> tuple[list[str], str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from maker import equations, results, text
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.model import Baseline
 from nmbench.contracts.parameters import is_learned
+from nmbench.contracts.task import Task
 from nmbench.experiments import resolution, sizing
 from nmbench.support.errors import NmbenchError
 
@@ -78,7 +80,7 @@ def _sizes(model: Baseline) -> str:
         task = TASKS.get(entry.name)
         protocol = task.protocols[0]
         try:
-            sized = sizing.size_to_budget(model, task.spec, model.defaults(task.name, protocol.name), task.default_budget)
+            sized = _sized(model, task)
         except NmbenchError as error:
             rows.append([f"`{task.name}`", task.default_budget, text.escape(str(error)), "", ""])
             continue
@@ -99,12 +101,22 @@ def _sizes(model: Baseline) -> str:
     return text.table(("task", "budget", "free size", "learned parameters", "learning rate"), rows)
 
 
+_counters: dict[str, Callable[[int], int]] = {}
+
+
+def _sized(model: Baseline, task: Task) -> sizing.Sizing:
+    """The size at the default budget. Tasks with the same channels and hyperparameters share the counts of parameters."""
+    spec, hparams = task.spec, model.defaults(task.name, task.protocols[0].name)
+    key = f"{model.name} {spec.inputs} {spec.outputs} {sorted(hparams.items())}"
+    counted = _counters.setdefault(key, sizing.counter(model, spec, hparams))
+    return sizing.size_to_budget(model, spec, hparams, task.default_budget, counted=counted)
+
+
 def _parameters(model: Baseline) -> list[str]:
     """Names and shapes of all parameters on one task."""
     task = TASKS.get("element_finder")
-    hparams = model.defaults(task.name, task.protocols[0].name)
     try:
-        sized = sizing.size_to_budget(model, task.spec, hparams, task.default_budget)
+        sized = _sized(model, task)
     except NmbenchError:
         return []
     rows = []

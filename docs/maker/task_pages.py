@@ -27,7 +27,7 @@ def make(folder: pathlib.Path, pictures: pathlib.Path, found: results.Results) -
     for name in names:
         entry, task = TASKS.entry(name), TASKS.get(name)
         pictures.mkdir(parents=True, exist_ok=True)
-        trials.plot_trials(task, trials=3).savefig(pictures / f"task-{name}.png", dpi=90)
+        trials.plot_trials(task, trials=2).savefig(pictures / f"task-{name}.png", dpi=90)
         text.page(folder / "tasks" / f"{name}.md", _page(task, entry.origin, found))
         lines.append(
             [f"[{text.escape(name)}]({name}.md)", text.escape(task.summary), task.default_budget, task.primary.name]
@@ -56,7 +56,7 @@ def _page(task: Task, origin: str, found: results.Results) -> list[str]:
         _channels(task),
         "## Loss and data",
         "Training minimises the mean squared error over steps, trials and outputs, weighted by the mask $m$:",
-        "$$\nL = \\frac{\\sum_{t,b,o} m_{tbo} (y_{tbo} - \\hat y_{tbo})^2}{\\sum_{t,b,o} m_{tbo}}\n$$",
+        "$$\nL = \\frac{\\sum_{t,b,o} m_{tbo} (y_{tbo} - \\hat{y}_{tbo})^2}{\\sum_{t,b,o} m_{tbo}}\n$$",
         "\n".join(_data(task)),
         _sets(task),
         "## Metrics",

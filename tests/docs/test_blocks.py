@@ -7,6 +7,7 @@ Each page runs from top to bottom in a folder of its own, and commands run insid
 - A block after `<!-- file: NAME -->` is saved under this name, also if it is a `literalinclude`.
 - Commands that would train for long are resolved and not trained (`--resolve_only`, `--dry_run`). After `<!-- train -->`,
   `run` trains one or two seeds for ten steps. `check` checks one rule; tests/conformance checks all rules on examples.
+- The folder `results` contains a short run and made-up rows, so that the commands that read results find some.
 - Commands of other programs are not run: `OTHERS` lists them with the reason.
 """
 
@@ -28,6 +29,7 @@ from nmbench import __main__
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.results import csv_files
 from nmbench.support import cli
+from support.rows import make_row
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if "```" in path.read_text())
@@ -40,6 +42,8 @@ OTHERS = {
 # Extra flags of commands that would train for long, unless the block is marked.
 SHORT = {"run": ["--resolve_only"], "sweep": ["--dry_run", "--executor=local"]}
 TRAINED = ["--steps=10", "--devices=1"]
+LONG = ("own_model", "analysis")
+KINDS = {"bash", "console", "python", "toml", "{literalinclude", "{toctree", "{include", "{eval-rst"}
 # Flax and Equinox themselves cause these warnings with the newest JAX.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -142,44 +146,63 @@ def forget() -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A results folder with a few short runs, and their rows as reference.csv."""
+    """A results folder with a short run, and reference.csv with made-up rows of the Element Finder."""
     folder = tmp_path_factory.mktemp("prepared")
     with contextlib.chdir(folder):
-        for model in ("rnn", "lstm"):
-            Reader().command(f"python -m nmbench.run --model={model} --task=element_finder", trains=True)
-        shutil.copy("results/results.csv", "results/reference.csv")
+        Reader().command("python -m nmbench.run --model=rnn --task=element_finder --seeds=1", trains=True)
+    task = TASKS.get("element_finder")
+    same = {"task": task.name, "testset_sha256": task.frozen("test").sha256, "n_test": task.frozen("test").n}
+    same |= {"floor": task.primary.floor, "train_steps": 20_000}
+    rows = [
+        make_row(model, seed, value + seed, params_target=budget, run_id=f"{model}.made_up.{budget}.s{seed}", **same)
+        for model, value, budget in (("lstm", 0.1, 500), ("lstm", 0.2, 1000), ("rnn", 9.0, 500))
+        for seed in range(6)
+    ]
+    (folder / "results" / "reference.csv").write_text(csv_files.to_csv(rows))
     return folder / "results"
 
 
 @pytest.fixture
-def reader(tmp_path, monkeypatch, prepared):
-    """A reader in a new folder with `examples/` and the committed rows, which are made up of short runs here."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    (tmp_path / "results").mkdir()
-    shutil.copy(prepared / "reference.csv", tmp_path / "results")
-    forget()
-    with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):
-        yield Reader()
-    forget()
+def follow(tmp_path, monkeypatch, prepared):
+    """A function that follows a page from top to bottom, in a new folder with `examples/` and `results/`."""
+
+    def run(page: pathlib.Path) -> None:
+        folder = tmp_path / page.stem
+        folder.mkdir()
+        (folder / "examples").symlink_to(ROOT / "examples")
+        shutil.copytree(prepared, folder / "results")
+        shutil.copy(prepared / "reference.csv", folder / "budgets.csv")
+        monkeypatch.chdir(folder)
+        forget()
+        with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):
+            reader = Reader()
+            for block in blocks(page):
+                try:
+                    reader.follow(block)
+                except Exception as error:
+                    raise AssertionError(f"{page.name}, line {block.line}: {error}") from error
+        forget()
+
+    return run
 
 
-def test_the_blocks_of_the_readme_run(reader, prepared):
-    shutil.copytree(prepared, "results", dirs_exist_ok=True)
-    found = blocks(ROOT / "README.md")
+def test_every_block_is_of_a_kind_that_these_tests_run():
     # The two blocks without a language are the commands that .ci/run runs word for word.
-    assert [block.language for block in found].count("") == 2
-    for block in found:
-        reader.follow(block)
+    assert [block.language for block in blocks(ROOT / "README.md")].count("") == 2
+    for page in PAGES:
+        assert {block.language.split("}")[0] for block in blocks(page)} <= KINDS, page
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_blocks_of_a_page_run(reader, page):
-    for block in blocks(page):
-        assert block.language in ("bash", "console", "python", "toml") or block.language.startswith("{"), block
-        reader.follow(block)
-    if page.stem in ("analysis", "files"):
-        assert csv_files.read_csv(pathlib.Path("results/results.csv"))
+def test_the_blocks_of_the_pages_run(follow):
+    for page in (ROOT / "README.md", *PAGES):
+        if page.stem not in LONG:
+            follow(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", LONG)
+def test_the_blocks_of_a_page_with_more_training_run(follow, page):
+    follow(ROOT / "docs" / f"{page}.md")
 
 
 def test_the_form_of_an_output_is_compared():
