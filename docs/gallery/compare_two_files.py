@@ -16,8 +16,8 @@ rows = {}
 for folder, rate in (("slow", 1e-3), ("fast", 1e-2)):
     store = Store(folder)
     store.prepare()
-    experiment = resolution.resolve(Request(model="lstm", task="element_finder", steps=300, learning_rate=rate))
-    rows[folder] = running.run_seeds(experiment, range(8), store)
+    experiment = resolution.resolve(Request(model="lstm", task="element_finder", steps=500, learning_rate=rate))
+    rows[folder] = running.run_seeds(experiment, range(4), store)
     store.collect()  # writes results.csv
 
 frame = nmbench.compare_results(["slow/results.csv", "fast/results.csv"])

@@ -20,14 +20,14 @@ store.prepare()
 arrays = task.frozen("test").arrays
 errors = {}
 for model in ("nmrnn", "lstm"):
-    request = Request(model=model, task=task.name, steps=400, learning_rate=0.01)
+    request = Request(model=model, task=task.name, steps=250, learning_rate=0.01)
     (row,) = running.run_seeds(resolution.resolve(request), [0], store)
     errors[model] = json.loads(row["conditions_json"])["mse"]
 for name in ("fixed ramp of 15 steps", "interval clamped to [12, 18]"):
     errors[name] = task.evaluate(task.references[name](arrays), arrays)["conditions"]["mse"]
 
 # %% [markdown]
-# The grey band marks the trained intervals. The models were trained for 400 of 20,000 steps.
+# The grey band marks the trained intervals. The models were trained for 250 of 20,000 steps.
 
 # %%
 figure, axis = plt.subplots(figsize=(6.5, 3.4), layout="constrained")

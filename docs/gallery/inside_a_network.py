@@ -15,7 +15,7 @@ from nmbench.results.store import Store
 
 store = Store("results")
 store.prepare()
-experiment = resolution.resolve(Request(model="nmrnn", task="mwg_rank3", steps=400, learning_rate=0.01))
+experiment = resolution.resolve(Request(model="nmrnn", task="mwg_rank3", steps=250, learning_rate=0.01))
 (row,) = running.run_seeds(experiment, [0], store)
 network = analysis.load("results", row["run_id"])
 states = analysis.record(network)
@@ -63,7 +63,7 @@ plt.show()
 # States that do not change, or hardly change, while the input is constant. The eigenvalues of the Jacobian classify them.
 
 # %%
-points = analysis.fixed_points(network, {"sensory": np.zeros(3)}, starts=20, iterations=50)
+points = analysis.fixed_points(network, {"sensory": np.zeros(3)}, starts=10, iterations=40)
 for kind, fixed, speed in zip(points.kinds, points.fixed, points.speeds, strict=True):
     print(f"{'fixed' if fixed else 'slow'} point, {kind}, speed {speed:.1e}")
 

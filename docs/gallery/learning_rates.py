@@ -14,7 +14,7 @@ from nmbench.experiments import resolution, tuning
 from nmbench.experiments.request import Request
 from nmbench.results.store import Store
 
-experiment = resolution.resolve(Request(model="rnn", task="mwg_rank3", steps=60))
+experiment = resolution.resolve(Request(model="rnn", task="mwg_rank3", steps=20))
 store = Store("results")
 store.prepare()
 choice = tuning.tune(experiment, store, say=print)
@@ -26,7 +26,7 @@ print(f"chosen: {choice.value:g}, after {choice.tuning_runs} tuning runs")
 
 # %%
 figure, axis = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
-figure.suptitle("Vanilla RNN on Measure-Wait-Go, 60 steps")
+figure.suptitle("Vanilla RNN on Measure-Wait-Go, 20 steps")
 logs = np.array(tuning_record.logs(record["validation_losses"]))  # [learning rates, seeds]
 axis.plot(np.repeat(record["grid"], logs.shape[1]), 10 ** logs.ravel(), "o", alpha=0.4, markersize=4)
 means = 10 ** logs.mean(axis=1)
