@@ -62,15 +62,17 @@ def _page(model: Baseline, origin: str, found: results.Results) -> list[str]:
 
 
 def _hyperparameters(model: Baseline) -> str:
-    rows: list[list[Any]] = [[text.code(name), text.code(value), ""] for name, value in model.hparams.items()]
-    by_name: dict[str, list[str]] = {}
-    for key, values in model.settings.items():
-        for name, value in values.items():
-            by_name.setdefault(name, []).append(f"{value} on `{key}`")
+    rows: list[list[Any]] = [
+        [model.free_size, "from the budget"],
+        *([name, text.code(v)] for name, v in model.hparams.items()),
+    ]
     for row in rows:
-        row[2] = "; ".join(by_name.get(row[0].strip("`"), []))
-    free = by_name.get(model.free_size, [])
-    rows.insert(0, [text.code(model.free_size), "from the budget", "; ".join(free)])
+        keys: dict[Any, list[str]] = {}
+        for key, values in model.settings.items():
+            if row[0] in values:
+                keys.setdefault(values[row[0]], []).append(text.code(key))
+        row.append("; ".join(f"{value} on {', '.join(found)}" for value, found in keys.items()))
+        row[0] = text.code(row[0])
     return text.table(("name", "default", "other values"), rows)
 
 
