@@ -41,6 +41,8 @@ OTHERS = {
 }
 # Extra flags of commands that would train for long, unless the block is marked.
 SHORT = {"run": ["--resolve_only"], "sweep": ["--dry_run", "--executor=local"]}
+# A sweep over all models or tasks is planned for two of them.
+FEW = {"--models=all": "--models=lstm,rnn", "--tasks=all": "--tasks=element_finder,mwg_rank1"}
 TRAINED = ["--steps=10", "--devices=1"]
 LONG = ("own_model", "analysis")
 KINDS = {"bash", "console", "python", "toml", "{literalinclude", "{toctree", "{include", "{eval-rst"}
@@ -125,6 +127,8 @@ class Reader:
             argv += [*TRAINED, f"--seeds={seeds}"]
         else:
             argv += SHORT.get(name, [])
+        if name == "sweep":
+            argv += [few for every, few in FEW.items() if every in argv]
         if name == "check":
             argv.append("--rules=M01,T01")
         if name == "score" and not pathlib.Path("predictions.npz").is_file():
