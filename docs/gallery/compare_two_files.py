@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Compare two files of results
 #
-# Two results folders: the same model with two learning rates. `nmbench.compare_results` compares every file with the first
-# one and returns a pandas frame. With a single file it compares the models of that file with each other.
+# Two results folders: the same model with two learning rates. The runs with the second one are those of
+# [the first example](train_and_plot.md). `nmbench.compare_results` compares every file with the first one and returns a
+# pandas frame. With a single file it compares the models of that file with each other.
 
 # %%
 import matplotlib.pyplot as plt
@@ -13,14 +14,15 @@ from nmbench.experiments.request import Request
 from nmbench.results.store import Store
 
 rows = {}
-for folder, rate in (("slow", 1e-3), ("fast", 1e-2)):
+for folder, rate in (("slow", 0.001), ("results", None)):  # None: the default, 0.01
     store = Store(folder)
     store.prepare()
     experiment = resolution.resolve(Request(model="lstm", task="element_finder", steps=500, learning_rate=rate))
     rows[folder] = running.run_seeds(experiment, range(4), store)
     store.collect()  # writes results.csv
 
-frame = nmbench.compare_results(["slow/results.csv", "fast/results.csv"])
+frame = nmbench.compare_results(["slow/results.csv", "results/results.csv"], task="element_finder")
+frame = frame[frame.model_b == "lstm"]  # the second file has more models
 line = frame.iloc[0]
 print(frame[["task", "model_b", "seeds_a", "seeds_b", "median_a", "median_b", "effect", "low", "high", "verdict"]].T)
 

@@ -6,7 +6,7 @@ Each page runs from top to bottom in a folder of its own, and commands run insid
 - `python`: in one namespace per page.
 - A block after `<!-- file: NAME -->` is saved under this name, also if it is a `literalinclude`.
 - Commands that would train for long are resolved and not trained (`--resolve_only`, `--dry_run`). After `<!-- train -->`,
-  `run` trains one or two seeds for ten steps. `check` checks one rule; tests/conformance checks all rules on examples.
+  `run` trains one or two seeds for ten steps and does not tune. `check` checks one rule; tests/conformance checks all rules on examples.
 - The folder `results` contains a short run and made-up rows, so that the commands that read results find some.
 - Commands of other programs are not run: `OTHERS` lists them with the reason.
 """
@@ -124,7 +124,7 @@ class Reader:
         name, argv = words[2].removeprefix("nmbench."), words[3:]
         if name == "run" and trains:
             seeds = min(2, *(int(word.partition("=")[2]) for word in argv if word.startswith("--seeds=")), 2)
-            argv += [*TRAINED, f"--seeds={seeds}"]
+            argv = [word for word in argv if word != "--tune"] + [*TRAINED, f"--seeds={seeds}"]
         else:
             argv += SHORT.get(name, [])
         if name == "sweep":
