@@ -6,7 +6,8 @@ Each page runs from top to bottom in a folder of its own, and commands run insid
 - `python`: in one namespace per page.
 - A block after `<!-- file: NAME -->` is saved under this name, also if it is a `literalinclude`.
 - Commands that would train for long are resolved and not trained (`--resolve_only`, `--dry_run`). After `<!-- train -->`,
-  `run` trains one or two seeds for ten steps and does not tune. `check` checks one rule; tests/conformance checks all rules on examples.
+  `run` trains one or two seeds for ten steps and does not tune.
+- `check` checks one rule; tests/conformance checks all rules on examples. A sweep over everything is planned for less.
 - The folder `results` contains a short run and made-up rows, so that the commands that read results find some.
 - Commands of other programs are not run: `OTHERS` lists them with the reason.
 """
