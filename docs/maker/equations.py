@@ -50,7 +50,7 @@ def _paragraph(lines: list[str]) -> list[str]:
             found.append("$$\n\\begin{aligned}\n" + " \\\\\n".join(display) + "\n\\end{aligned}\n$$")
             display.clear()
 
-    for line in lines:
+    for number, line in enumerate(lines):
         titled = _TITLE.match(line)
         if titled:
             segments = re.split(r"(?<=[;,])  +", titled["rest"])
@@ -69,13 +69,15 @@ def _paragraph(lines: list[str]) -> list[str]:
             continue
         if prose:
             flush()
-        rest = ""
-        for segment in re.split(r"[;,]  +", line.strip()):
+        # Words at the end of the line belong to the equation, unless the next line continues them.
+        ends = number + 1 == len(lines) or bool(_equation_length(lines[number + 1]))
+        rest, segments = "", re.split(r"[;,]  +", line.strip())
+        for place, segment in enumerate(segments, start=1):
             length = _equation_length(segment)
             equation, rest = segment[:length].rstrip(" ,;"), segment[length:].strip(" ,;")
             if equation:
                 display.append(_aligned(latex(equation.rstrip(".") if not equation.endswith("(.)") else equation)))
-            if rest and len(rest) < 40 and "_" not in rest and display:
+            if rest and len(rest) < 40 and "_" not in rest and display and (ends or place < len(segments)):
                 display[-1] += rf"\quad\text{{{_plain(rest.rstrip('.'))}}}"
                 rest = ""
         if rest:
