@@ -1,4 +1,9 @@
-"""Element Finder: report the number at a queried position of a sequence (supplement C.2, "Element Finder Task")."""
+"""Element Finder: report the number at a queried position of a sequence (supplement C.2, "Element Finder Task").
+
+The input is the query q, then 25 elements e_0, ..., e_24. The target of the last step is the queried element:
+
+u_0 = q,  u_{i+1} = e_i,  y_25 = e_q
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 A trial of interval I has three cues: measure at step t_measure, wait at t_wait = t_measure + I, go at t_go = t_wait + delay.
 The target is -1/2 until go, rises linearly to 1/2 in I steps and then remains there. All times are integer steps.
 
+y_t = clip((t - t_go) / I, 0, 1) - 1/2
+
 Three tasks share this definition and the four training intervals. They differ in the test intervals and in the varying
 time: one of t_measure and delay varies over 10..19 while the other is 15.
 

@@ -3,7 +3,10 @@
 A trial has 100 steps. The fixation input (channel 0) is 1 until go, then 0. The stimulus (channels 1 and 2: sine and cosine
 of theta_in) is on from its onset to the end (Delay) or until some time before go (Memory). The target of the fixation output
 is 0.8 until go, then 0. The targets of the other two outputs are 0 until go, then sine and cosine of theta_in (Pro) or of
-theta_in + pi (Anti). See supplement C.2 and C.4.
+theta_in + pi (Anti). See supplement C.2 and C.4. With theta = theta_in (Pro) or theta_in + pi (Anti), the targets are
+
+y_t = (0.8, 0, 0) for t < t_go
+y_t = (0, sin(theta), cos(theta)) for t >= t_go
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""Pages that are copies of files of the repository, and small generated parts of hand-written pages."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import re
+import shutil
+
+from maker import text
+from nmbench import __main__ as commands
+from nmbench.results import schema
+from nmbench.support import cli
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Links in files of the repository, and the pages of the site that have the same contents.
+LINKS = {
+    "CONTRIBUTING.md": "contributing.md",
+    "README.md": "index.md",
+    "docs/errata.md": "errata.md",
+    "docs/statistics.md": "statistics.md",
+    "examples/README.md": "examples.md",
+    "benchmarks/README.md": "benchmarks.md",
+}
+_LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+_FIGURE = re.compile(r"\*\*(\S+?)\.\*\* (.*?) !\[[^\]]*\]\(([^)]+)\)", re.S)
+
+
+def make(folder: pathlib.Path, pictures: pathlib.Path) -> None:
+    """Write all copies and parts into `folder`, and the pictures that they show into `pictures`."""
+    copy("CHANGELOG.md", folder / "changelog.md")
+    copy("CONTRIBUTING.md", folder / "contributing.md")
+    copy("examples/README.md", folder / "examples.md")
+    copy("benchmarks/README.md", folder / "benchmarks.md", pictures)
+    text.page(folder / "claims.md", _claims(pictures))
+    text.page(folder / "parts" / "row_columns.md", [_row_columns()])
+    text.page(folder / "flags.md", _flags())
+
+
+def copy(name: str, to: pathlib.Path, pictures: pathlib.Path | None = None) -> None:
+    """Copy a Markdown file. Links to files that have a page become links to it; other links become text."""
+    source = ROOT / name
+    body = _relinked(source.read_text(encoding="utf-8"), pathlib.PurePosixPath(name).parent)
+    if pictures is not None:
+        for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", body):
+            pictures.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source.parent / picture, pictures / picture)
+            body = body.replace(f"({picture})", f"({pictures.name}/{picture})")
+    text.page(to, [body.strip()])
+
+
+def _relinked(body: str, beside: pathlib.PurePosixPath) -> str:
+    def link(match: re.Match) -> str:
+        label, target = match[1], match[2]
+        if target.startswith(("#", "http:", "https:")):
+            return match[0]
+        found = LINKS.get((beside / target).as_posix()) or LINKS.get(target)
+        if found:
+            return f"[{label}]({found})"
+        return label if label.startswith("`") else f"`{label}`"
+
+    return _LINK.sub(link, body)
+
+
+def _claims(pictures: pathlib.Path) -> list[str]:
+    """The ledger of claims, followed by the figures."""
+    folder = ROOT / "results" / "claims"
+    ledger = folder / "CLAIMS.md"
+    if not ledger.is_file():
+        return ["# Claims", "There is no ledger in this version."]
+    body = re.sub(r"^# .*\n", "", ledger.read_text(encoding="utf-8"), count=1)
+    parts = [
+        "# The publication's claims",
+        "`python -m nmbench.claims FILE.csv|FOLDER ...` compares the claims of the publication with measured rows, "
+        "as published (protocol `paper`) and under equal conditions (`matched`). For each claim it prints the source, the "
+        "rule, the values with intervals, the commands that test it, and a verdict computed from the values.",
+        "This page is the committed ledger. `bash benchmarks/claims_results.sh` trains the networks, computes the ledger "
+        'and draws the figures. The ledger is also <a href="claims/index.html">a page of its own</a>. Networks whose '
+        "protocol needs days were trained for fewer steps than it prescribes; the ledger says so beside each verdict. If "
+        "this leaves a claim undecided, the verdict is *cannot tell*. The command computes the same from the committed "
+        "rows, except for claims that need parameters. [Statistics](statistics.md) explains the tests.",
+        "```text\npython -m nmbench.claims results/reference.csv results/claims/*.csv\n```",
+        body.strip(),
+        "## Figures",
+        "`python -m nmbench.figures` draws these figures from run folders. The captions name the runs.",
+    ]
+    for captions in sorted(folder.glob("figures/*/captions.md")):
+        for name, caption, picture in _FIGURE.findall(captions.read_text(encoding="utf-8")):
+            source = captions.parent / picture
+            if not source.is_file():
+                continue
+            pictures.mkdir(parents=True, exist_ok=True)
+            target = f"claims-{captions.parent.name}-{source.name}"
+            shutil.copy(source, pictures / target)
+            parts += [f"### Figure {text.escape(name)}", f"![figure {name}]({pictures.name}/{target})", caption.strip()]
+    return parts
+
+
+def _row_columns() -> str:
+    empty = {True: "yes", "unless_ok": "unless status is ok", False: ""}
+    rows = [
+        [text.code(c.name), c.kind, text.escape(c.meaning), empty[c.nullable], "yes" if c.training else ""]
+        for c in schema.COLUMNS
+    ]
+    return text.table(("column", "type", "meaning", "may be empty", "empty if trained elsewhere"), rows)
+
+
+def _flags() -> list[str]:
+    """The help text of every command."""
+    parts = [
+        "# All commands and flags",
+        "The help text of every command, as `python -m nmbench.COMMAND --help` prints it.",
+    ]
+    for name, operands in commands.COMMANDS.items():
+        module = importlib.import_module(f"nmbench.{name}")
+        shown = cli.help_text(module.FLAGS, module.__doc__, f"nmbench.{name}", operands)
+        parts += [f"## {name}", f"````text\n{shown}\n````"]
+    return parts

@@ -1,0 +1,115 @@
+"""Tables of the committed rows, for the pages of tasks and models and for the page of results."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from maker import text
+from nmbench.report import leaderboard
+from nmbench.report.text import interval, number, one_decimal, size_name
+from nmbench.results import experiment_rows, ranking
+from nmbench.results.overall import OverallRanking, overall_rankings
+from nmbench.results.ranking import RankingEntry, Table
+from nmbench.support.errors import NmbenchError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Tables of all committed rows.
+
+    Attributes:
+      tables: one per task, protocol and budget.
+      overall: rankings over several tasks.
+      problem: why there are no tables; "" if there are some.
+      files: paths of the rows, relative to the root of the checkout.
+    """
+
+    tables: Sequence[Table]
+    overall: Sequence[OverallRanking]
+    problem: str
+    files: Sequence[str]
+
+    def of_task(self, name: str) -> list[Table]:
+        return [table for table in self.tables if table.task == name]
+
+    def of_model(self, name: str) -> list[tuple[Table, RankingEntry]]:
+        return [(table, entry) for table in self.tables for entry in table.entries if entry.model == name]
+
+
+def load(files: Sequence[pathlib.Path] = ()) -> Results:
+    """Read `files`; by default the committed reference rows and the rows of the board, if there are any."""
+    paths = list(files) or [ROOT / "results" / "reference.csv", *sorted((ROOT / "results" / "board").glob("*.csv"))]
+    names = [path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name for path in paths]
+    try:
+        tables = ranking.rank_tables(experiment_rows.read_all([str(path) for path in paths]))
+    except NmbenchError as error:
+        return Results([], [], str(error).replace(f"{ROOT}/", ""), names)
+    return Results(tables, overall_rankings(tables), "", names)
+
+
+def section(results: Results, tables: Sequence[Table], wide: bool = False) -> str:
+    """Tables as Markdown below a heading of level 2, or a line that says that there are none."""
+    if not tables:
+        return nothing(results)
+    rendered = leaderboard.render(tables, [], "markdown", wide=wide).split("\n\n")
+    # Headings of level 3, and without the legend at the end, which the page of results has once.
+    return "\n\n".join(part.replace("## ", "### ", 1) if part.startswith("## ") else part for part in rendered[:-1])
+
+
+def nothing(results: Results) -> str:
+    reason = f" The rows of this version cannot be read: {text.escape(results.problem)}." if results.problem else ""
+    return f"There are no rows yet.{reason}"
+
+
+def of_model(results: Results, name: str) -> str:
+    """One line per table in which the model has rows."""
+    found = results.of_model(name)
+    if not found:
+        return nothing(results)
+    rows = []
+    for table, entry in found:
+        others = sum(not other.reference for other in table.entries)
+        rows.append(
+            [
+                f"[{text.escape(table.task)}](../tasks/{table.task}.md)",
+                text.escape(table.protocol),
+                size_name(table.budget),
+                text.escape(entry.label),
+                f"{entry.rank} of {others}",
+                0 if entry.sample is None else len(entry.sample),
+                f"{text.escape(table.metric)} {number(entry.median.value)}",
+                interval(entry.median),
+                one_decimal(entry.score.value),
+                "" if entry.learning_rate is None else f"{entry.learning_rate:g}",
+            ]
+        )
+    headers = ("task", "protocol", "size", "configuration", "rank", "seeds", "median", "95%", "score", "learning rate")
+    return text.table(headers, rows)
+
+
+def make(folder: pathlib.Path, results: Results) -> None:
+    """Write the page of results: overall rankings, all tables, and how to read them."""
+    parts = [
+        "# Results",
+        "These tables are computed from the committed rows when the site is built: "
+        + ", ".join(f"`{name}`" for name in results.files)
+        + '. The <a href="leaderboard/index.html">leaderboard page</a> shows the same rows with every seed, training '
+        "curves, outputs of trained networks and the command of every row.",
+    ]
+    if results.tables:
+        legend = leaderboard.render(results.tables, [], "markdown").split("\n\n")[-1]
+        order = [ranked.protocol for ranked in results.overall]
+        overall = leaderboard.render([], results.overall, "markdown").split("\n\n")[:-1] if order else []
+        parts += ["## How to read the tables", legend, *overall]
+        parts += [
+            part
+            for task in dict.fromkeys(table.task for table in results.tables)
+            for part in (f"## {text.escape(task)}", section(results, results.of_task(task)))
+        ]
+    else:
+        parts.append(nothing(results))
+    text.page(folder / "results.md", parts)
