@@ -38,7 +38,8 @@ REFERENCE = ROOT / "results" / "reference.csv"
 CLAIMS = ROOT / "results" / "claims" / "CLAIMS.md"
 PROTOCOL = "matched"
 WIDTH = 120
-# An error, and the reference of which a network that has learned to time has less than half; old tasks before and after retraining.
+# An error, and a reference: a network that has learned to time has less than half of its error. Then old tasks before and
+# after retraining.
 LEARNED = dict.fromkeys(("mwg_rank3", "mwg_rank3_code"), ("mse_trained", "fixed ramp of 15 steps"))
 FORGETTING = {"multitask": ("old_tasks.before_retraining", "old_tasks")}
 _MARKED = re.compile(r"(<!-- (table|text): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -93,7 +93,6 @@ def test_regular_install(checkout, python, tmp_path):
     finds(python, checkout, checkout)
     finds(python, checkout.parent, checkout, "beside.py")
     finds(python, tmp_path, python.parent.parent)
-    trains(python, tmp_path)
     assert "usage: nmbench" in run(python.parent / "nmbench", "--help", cwd=tmp_path)
     (tmp_path / "jax.py").write_text("raise SystemExit('this is not the library')")
     sweeps(python.parent / "nmbench", tmp_path, "sweep")
