@@ -45,7 +45,6 @@ SHORT = {"run": ["--resolve_only"], "sweep": ["--dry_run", "--executor=local"]}
 # A sweep over all models or tasks is planned for two of them.
 FEW = {"--models=all": "--models=lstm,rnn", "--tasks=all": "--tasks=element_finder,mwg_rank1"}
 TRAINED = ["--steps=10", "--devices=1"]
-LONG = ("own_model", "analysis")
 KINDS = {"bash", "console", "python", "toml", "{literalinclude", "{toctree", "{include", "{eval-rst"}
 # Flax and Equinox themselves cause these warnings with the newest JAX.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -198,16 +197,10 @@ def test_every_block_is_of_a_kind_that_these_tests_run():
         assert {block.language.split("}")[0] for block in blocks(page)} <= KINDS, page
 
 
-def test_the_blocks_of_the_pages_run(follow):
-    for page in (ROOT / "README.md", *PAGES):
-        if page.stem not in LONG:
-            follow(page)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("page", LONG)
-def test_the_blocks_of_a_page_with_more_training_run(follow, page):
-    follow(ROOT / "docs" / f"{page}.md")
+@pytest.mark.parametrize("page", (ROOT / "README.md", *PAGES), ids=lambda page: page.stem)
+def test_the_blocks_of_a_page_run(follow, page):
+    follow(page)
 
 
 def test_the_form_of_an_output_is_compared():
