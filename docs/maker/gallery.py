@@ -63,8 +63,8 @@ def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, wo
     parts = [
         "# Gallery",
         "Small scripts that run in seconds. Networks that they train are trained for a few steps only, so these pictures "
-        "show how something is done and not which model is better. Every script is a Python file with cells, which editors and "
-        "Jupyter can run one by one. The site runs all of them when it is built.",
+        "show how something is done and not which model is better. Every script is a Python file with cells, which editors "
+        "and Jupyter can run one by one. The site runs all of them when it is built.",
         text.table(("example", ""), titles),
         "\n".join(["```{toctree}", ":hidden:", "", *names, "```"]),
     ]

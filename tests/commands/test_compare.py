@@ -37,7 +37,7 @@ def test_two_files(call, files):
     code, out, err = call("a.csv", "b.csv")
     assert (code, err) == (0, "")
     assert out.startswith("made_up, protocol matched, budget 500: mse (lower is better); A = a.csv, B = b.csv\n")
-    assert re.search(r"^m +8 +8 +1\.938 +1\.438 +0\.735 +0\.5971 \.\. 0\.9046 +0\.008236 +0\.88 +better *$", out, re.M), out
+    assert re.search(r"^m +8 +8 +1\.938 +1\.438 +0\.7350 +0\.5971 \.\. 0\.9046 +0\.008236 +0\.88 +better *$", out, re.M), out
     assert call("a.csv", "b.csv") == (code, out, err)
     assert sorted(os.listdir()) == ["a.csv", "b.csv"]
 

@@ -16,6 +16,7 @@ NO_INFLUENCE = {
     "contracts/fingerprints.py",
     "contracts/frozen_sets.py",
     "contracts/metrics.py",
+    "contracts/plugin_files.py",
     "contracts/tuning_record.py",
 }
 
