@@ -25,9 +25,9 @@ import sys
 import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
-from nmbench.contracts.catalog import TASKS  # noqa: E402
+from maker.results import PROTOCOL, main_tables  # noqa: E402
 from nmbench.paper.ledger import summary  # noqa: E402
 from nmbench.report import leaderboard, sentences  # noqa: E402
 from nmbench.results import experiment_rows, ranking  # noqa: E402
@@ -36,7 +36,6 @@ from nmbench.results.overall import overall_rankings  # noqa: E402
 README = ROOT / "README.md"
 REFERENCE = ROOT / "results" / "reference.csv"
 CLAIMS = ROOT / "results" / "claims" / "CLAIMS.md"
-PROTOCOL = "matched"
 WIDTH = 120
 # An error, and a reference: a network that has learned to time has less than half of its error. Then old tasks before and
 # after retraining.
@@ -49,10 +48,7 @@ def blocks() -> dict[tuple[str, str], str]:
     """Tables and sentences in Markdown, by kind and name in their markers."""
     source = experiment_rows.read(str(REFERENCE), protocol=PROTOCOL)
     every = ranking.rank_tables([source])
-    at_default = [table for table in every if table.budget == TASKS.get(table.task).default_budget]
-    # Rows that depart from the protocol are shown only for tasks without others.
-    chosen = {table.task: table for table in sorted(at_default, key=lambda table: table.protocol == PROTOCOL)}
-    ranked = list(chosen.values())
+    ranked = main_tables(every)
     found = {("table", table.task): leaderboard.render([table], [], "markdown") for table in ranked}
     if overall := overall_rankings(every):
         found["table", "overall"] = leaderboard.render([], overall, "markdown")

@@ -4,7 +4,8 @@
   python docs/overview.py --check              # exit code 1 if the picture was drawn from other rows
   python docs/overview.py --rows FILE.csv ...  # other rows, for a look; --out names the picture
 
-There is a panel for each task under protocol `matched` at its default budget: the median over seeds with its 95% interval,
+There is a panel for each task under protocol `matched` at its default budget (rows that depart from the protocol are drawn
+only if there are no others, and the title says how they depart): the median over seeds with its 95% interval,
 every seed as a small dot, and the letters of the models that cannot be told apart. Dashed lines are references. Needs the
 extra [report].
 """
@@ -21,13 +22,12 @@ DOCS = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from maker import results  # noqa: E402
-from nmbench.contracts.catalog import BASELINES, TASKS  # noqa: E402
+from nmbench.contracts.catalog import BASELINES  # noqa: E402
 from nmbench.report import pictures  # noqa: E402
 from nmbench.report.axes import use_log_scale  # noqa: E402
 from nmbench.results.ranking import Table  # noqa: E402
 
 PICTURE = DOCS / "overview.svg"
-PROTOCOL = "matched"
 # Tasks in the order of the panels; tasks that are not named follow.
 ORDER = ("element_finder", "mwg_rank3", "multitask")
 COLUMNS = 3
@@ -35,8 +35,9 @@ COLUMNS = 3
 
 def panels(found: results.Results) -> list[Table]:
     """The tables to draw."""
-    chosen = [t for t in found.tables if t.protocol == PROTOCOL and t.budget == TASKS.get(t.task).default_budget]
-    return sorted(chosen, key=lambda t: (ORDER.index(t.task) if t.task in ORDER else len(ORDER), t.task))
+    return sorted(
+        results.main_tables(found.tables), key=lambda t: (ORDER.index(t.task) if t.task in ORDER else len(ORDER), t.task)
+    )
 
 
 def fingerprint(tables: list[Table]) -> str:
@@ -93,7 +94,8 @@ def _panel(axis, table: Table, styles) -> None:
     axis.set_yticks(range(len(entries)), [entry.label for entry in entries], fontsize=9)
     axis.set_ylim(len(entries) - 0.4, -0.6)
     axis.tick_params(labelsize=8)
-    axis.set_title(table.task, fontsize=10, loc="left", fontweight="bold")
+    departures = table.protocol.removeprefix(results.PROTOCOL)
+    axis.set_title(f"{table.task}{departures}", fontsize=10 if not departures else 8.5, loc="left", fontweight="bold")
     axis.set_xlabel(f"{table.metric} ({'higher' if table.higher_is_better else 'lower'} is better)", fontsize=8)
     axis.grid(axis="x")
     axis.set_axisbelow(True)
