@@ -48,7 +48,7 @@ def test_reference_rows_are_valid_and_use_the_current_test_sets():
         task = TASKS.get(row["task"])
         assert (row["task_version"], row["testset_sha256"]) == (task.version, task.frozen("test").sha256)
         assert row["git_dirty"] is False
-    assert {row["model"] for row in rows} == {e.name for e in BASELINES.entries("paper")}
+    assert {row["model"] for row in rows} >= {e.name for e in BASELINES.entries("paper")}
 
 
 def test_run_resolves_to_the_configurations_of_the_reference_rows():
