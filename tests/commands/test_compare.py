@@ -68,9 +68,9 @@ def test_reference_rows_equal_themselves(call):
     rows = csv_files.read_csv(REFERENCE)
     tables = {(row["task"], row["protocol"], row["departures"], row["params_target"], row["model"]) for row in rows}
     assert code == 0 and len(lines) == len(tables)
-    assert {(line["verdict"], line["kind"], line["effect"], line["p"]) for line in lines} == {
-        ("cannot tell", "ratio", "1.0", "1.0")
-    }
+    assert {(line["verdict"], line["kind"], line["effect"]) for line in lines} == {("cannot tell", "ratio", "1.0")}
+    # For 30 seeds, p comes from random divisions.
+    assert all(float(line["p"]) == 1 if line["seeds_a"] == "10" else float(line["p"]) > 0.99 for line in lines)
 
 
 @pytest.mark.parametrize(
