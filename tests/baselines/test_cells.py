@@ -225,8 +225,8 @@ def test_invalid_hyperparameters_give_a_one_line_error():
         assert "\n" not in str(caught.value)
 
 
-FAST = [("nmrnn", 17), ("rnn", 9), ("rnn", 16), ("row_gru", 17)]
-SLOW = [("lstm", 17), ("lru", 17), ("min_gru", 17)]
+FAST = [("rnn", 9), ("rnn", 16)]
+SLOW = [("nmrnn", 17), ("row_gru", 17), ("lstm", 17), ("lru", 17), ("min_gru", 17)]
 
 
 @pytest.mark.parametrize(("name", "steps"), [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)])

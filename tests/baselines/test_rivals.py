@@ -178,6 +178,7 @@ def test_rank_one_components_give_the_outputs_of_the_nmrnn(feedback):
     np.testing.assert_allclose(outputs, apply(p, random_inputs()), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_eigenvalues_of_the_lru_start_uniform_on_a_ring():
     """The squared radius is uniform in [0.25, 0.81], the phase in [0, 1.5] (Kolmogorov-Smirnov); gamma^2 is 1 - radius^2."""
     p = initialised("lru", N=1000, H=2, r_min=0.5, r_max=0.9, max_phase=1.5)

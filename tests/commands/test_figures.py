@@ -39,6 +39,7 @@ def test_missing_runs_are_trained(nmbench, monkeypatch, tmp_path):
     assert len(list((tmp_path / "r" / "runs").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_figure_shows_the_states_of_the_network(nmbench, monkeypatch, tmp_path):
     figures, save = [], style.save
     monkeypatch.setattr(style, "save", lambda figure, *rest: figures.append(figure) or save(figure, *rest))

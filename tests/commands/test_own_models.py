@@ -85,6 +85,7 @@ def test_an_interval_that_does_not_fit_gives_one_line(nmbench, tmp_path, argumen
     assert os.listdir(tmp_path) == ["variant.py"]
 
 
+@pytest.mark.slow
 def test_a_users_variant_of_a_task_is_frozen_and_run(nmbench, tmp_path):
     plugin = tmp_path / "variant.py"
     plugin.write_text(VARIANT % "'delay', (12, 20), (13,)")

@@ -206,7 +206,7 @@ REFUSED = {
     "another recipe": (lengthen, False, "was made with another protocol.phases.0.clip_norm (0.5, here 1.0)"),
     "a configuration changed by hand": (set_in("data_seed", 7), True, "does not match its config_json"),
     "a column changed by hand": (lambda row, c: row.update(testset_sha256="0" * 64), False, "disagree on testset_sha256"),
-    "a model that is not here": (set_in("model", "nowhere"), False, "unknown model 'nowhere'"),
+    "a model that is not here": (set_in("model", "nowhere"), False, "its model 'nowhere', registered by"),
     "a generator that does not exist": (
         lambda row, c: row.update(prng_impl="dice"),
         False,
@@ -297,4 +297,4 @@ def test_double_precision_and_plugins_are_reproduced(tmp_path, monkeypatch):
     assert code == 0 and out.endswith("\nreproduced exactly\n"), out + err
     assert "JAX_ENABLE_X64=true python -m nmbench.run --plugin=my_model.py --model=my_model" in out
     code, _, err = finish(start("nmbench.reproduce", "out/results.csv:1", cwd=tmp_path))
-    assert code == 2 and "unknown model 'my_model'" in err
+    assert code == 2 and "its model 'my_model', registered by my_model.py" in err and "--plugin=FILE.py" in err

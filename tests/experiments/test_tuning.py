@@ -36,6 +36,7 @@ def with_grid(toy_task, monkeypatch, grid):
     monkeypatch.setitem(TASKS._entries, "toy", dataclasses.replace(TASKS.entry("toy"), value=task))
 
 
+@pytest.mark.slow
 def test_the_grid_is_extended_while_its_highest_learning_rate_wins(toy_task, store):
     """With 20 steps, higher learning rates of the grid 0.001, 0.01 are better, so 0.03 and 0.1 are tried as well."""
     experiment, lines = resolve(steps=20), []
@@ -56,6 +57,7 @@ def test_the_grid_is_extended_while_its_highest_learning_rate_wins(toy_task, sto
     assert record["test_values"][2][1] == pytest.approx(toy_task.evaluate(predictions, arrays)["values"]["mse"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_stored_runs_resume_and_force_starts_again(toy_task, store):
     """An error at step 20 of 40 leaves checkpoints of the first round."""
     experiment, steps = resolve(), []

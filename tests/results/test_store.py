@@ -76,6 +76,7 @@ def write_and_collect(folder, seed):
     Store(folder).collect()
 
 
+@pytest.mark.slow
 def test_sixteen_processes_write_all_their_runs(folder):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=write_and_collect, args=(folder, seed)) for seed in range(16)]

@@ -94,6 +94,7 @@ def test_trainer_equals_a_plain_loop_in_float64(toy_task, label):
     np.testing.assert_allclose([p.train_loss for p in trained.curve], expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_optimizer_restarts_at_the_given_interval(toy_task):
     """A phase with a reset at step ten equals two phases of ten steps, each with a new optimiser state."""
     with jax.enable_x64(True):
@@ -171,6 +172,7 @@ def test_frozen_parameters_do_not_change_by_one_bit(toy_task, moving, still):
             assert not np.array_equal(leaf, before[name]), name
 
 
+@pytest.mark.slow
 def test_a_frozen_partition_stays_through_a_staged_protocol(toy_task):
     """In every phase, untrained parameters are bit for bit those that the previous phase selected."""
     baseline, model = setup(toy_task, "nmrnn")
