@@ -83,7 +83,7 @@ def test_a_file_that_grows_too_large_gives_one_line(tmp_path, uninterrupted):
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))[0] == 0
     process = start(*BASE, *STEPS, "--results_dir=out", cwd=tmp_path, longest_file=70_000)
     line = refused(process, "cannot store run rnn.element_finder.matched.s0.")
-    assert "File too large; 2 runs saved at step 8000 in out/checkpoints; run the same command again to resume" in line
+    assert "File too large; 2 runs saved at step 3000 in out/checkpoints; run the same command again to resume" in line
     assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
     assert len(checkpoints(tmp_path / "out")) == 2
     check_intact_then_run_again(tmp_path, uninterrupted)

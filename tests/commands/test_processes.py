@@ -96,10 +96,10 @@ def test_progress_is_shown_only_on_a_terminal(tmp_path):
     os.close(leader)
     assert process.wait(timeout=60) == 0
     text = shown.decode()
-    bar = r"rnn, 1 seed: +\d+%.*/5000 \[\d\d:\d\d<\d\d:\d\d, .*step/s, loss median [\d.]+, best [\d.]+\]"
+    bar = r"rnn, 1 seed +\d+%\|.*\| \d\d:\d\d left, loss [\d.]+ \(best [\d.]+\)"
     assert re.search(bar, text), text
     code, _, err = finish(start(*base, "--steps=500", "--results_dir=b", cwd=tmp_path))
-    assert code == 0 and "step/s" not in err
+    assert code == 0 and " left, loss " not in err
 
 
 def values_of(folder):
