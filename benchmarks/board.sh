@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes results/board/TASK.csv and the tuning records in baselines/tuned/: all models on the named tasks (default: all nine)
 # under protocol matched, at the tasks' default budgets, with tuned learning rates. Start it again after an interruption: what
-# is stored is not trained again. A task's files are replaced when all its models are trained. On two cores, element_finder
-# takes an hour, mwg_rank3 four, multitask a day.
+# is stored is not trained again. A task's files are replaced when all its models are trained. The tasks take from hours to
+# days on two cores; `nmbench.sweep --dry_run` with the same flags estimates them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
