@@ -1,4 +1,4 @@
-"""Draw docs/overview.svg, the picture of the README: every model on every task, from the committed rows.
+"""Draw docs/overview.svg, the picture of the README: the models that have rows, by task, from the committed rows.
 
   python docs/overview.py                      # results/reference.csv, and results/board/*.csv if there are any
   python docs/overview.py --check              # exit code 1 if the picture was drawn from other rows
