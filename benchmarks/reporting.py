@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
+import os
 import pathlib
 import platform
 import shlex
@@ -59,7 +61,10 @@ def header() -> list[str]:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             versions.append(f"no {package}")
-    return [f"{devices.cores()} cores, {processor()}, {platform.system()} {platform.machine()}", ", ".join(versions)]
+    machine = f"{devices.cores()} cores, {processor()}, {platform.system()} {platform.machine()}"
+    with contextlib.suppress(OSError, AttributeError):  # Windows has no load average
+        machine += ", load average before the start {:.2f} (1 min), {:.2f} (5 min)".format(*os.getloadavg())
+    return [machine, ", ".join(versions)]
 
 
 def processor() -> str:

@@ -1,7 +1,8 @@
 """A process that times one style of one case. `speed.py` starts it and communicates with it over pipes.
 
 It reads the job as one line of JSON and answers {"compile_s"} after compilation. Then, for each line {"steps": K}, it runs
-K steps of every seed and answers {"seconds", "peak_rss_mb"}. It ends when its input ends. A job of the style "roofline" gets
+K steps of every seed and answers {"seconds", "peak_rss_mb", "device_mb"}; device_mb, the peak memory of a GPU, is null on a
+CPU. It ends when its input ends. A job of the style "roofline" gets
 one answer, the estimate of `roofline.measure`.
 """
 
@@ -19,6 +20,14 @@ MODULES = {"nmbench": "engine", "published": "published", "haiku": "haiku_unroll
 
 def answer(pipe, **values) -> None:
     print(json.dumps(values), file=pipe, flush=True)
+
+
+def device_mb() -> int | None:
+    """Peak memory in use on the first JAX device, in MB; None if it is a CPU or JAX is not in use."""
+    if "jax" not in sys.modules:
+        return None
+    memory = sys.modules["jax"].devices()[0].memory_stats()
+    return round(memory["peak_bytes_in_use"] / 1e6) if memory else None
 
 
 def main() -> None:
@@ -44,7 +53,7 @@ def main() -> None:
     answer(pipe, compile_s=time.perf_counter() - began)
     for line in sys.stdin:
         seconds = runner.run(json.loads(line)["steps"])
-        answer(pipe, seconds=seconds, peak_rss_mb=peak_rss_mb())
+        answer(pipe, seconds=seconds, peak_rss_mb=peak_rss_mb(), device_mb=device_mb())
 
 
 if __name__ == "__main__":

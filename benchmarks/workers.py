@@ -19,7 +19,7 @@ class Worker:
     """A process that runs one job (see `worker.py`). Use as a context manager.
 
     Args:
-      job: style, case, model, seeds and optionally changes.
+      job: style, case, model, seeds and optionally changes and platform (a value for JAX_PLATFORMS).
 
     The methods raise `NmbenchError` if the process has ended.
     """
@@ -30,6 +30,8 @@ class Worker:
         # because the table also compares compile times.
         environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+        if platform := job.pop("platform", None):
+            environment |= {"JAX_PLATFORMS": platform, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed on exit)
         self._process = subprocess.Popen(
             [sys.executable, str(SCRIPT)],
@@ -58,7 +60,7 @@ class Worker:
         return self._ask(self.job)
 
     def run(self, steps: int) -> dict[str, Any]:
-        """Run this number of steps of every seed. Returns {"seconds", "peak_rss_mb"}."""
+        """Run this number of steps of every seed. Returns {"seconds", "peak_rss_mb", "device_mb"}."""
         return self._ask({"steps": steps})
 
     def calibrate(self, seconds: float) -> int:
