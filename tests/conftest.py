@@ -3,6 +3,7 @@
 It imports neither JAX nor NumPy: the process that starts pytest's workers loads it as well.
 """
 
+import importlib.util
 import os
 import pathlib
 
@@ -22,8 +23,10 @@ def pytest_configure(config):
 
     Together this halves the time of compilation, but results then differ in the last bits from one program to another, so
     `pytest -m exact` compiles as users do, like the commands that slow tests start as processes (`support.processes`). Like
-    nmbench's own flags, this one is no part of a run id.
+    nmbench's own flags, this one is no part of a run id. XLA for GPUs crashes with these settings.
     """
+    if importlib.util.find_spec("jax_plugins") and os.environ.get("JAX_PLATFORMS") != "cpu":
+        return
     runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", 0)
     if runs_tests and config.option.markexpr != "exact":
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
