@@ -69,6 +69,8 @@ def _check_plot(names: list[str], path: pathlib.Path) -> None:
 def _task(name: str) -> str:
     import tree
 
+    from nmbench.report import text
+
     entry, task = TASKS.entry(name), TASKS.get(name)
     doc = inspect.getdoc(inspect.getmodule(task.draw_set)) or ""
     lines = [f"task {name}, version {task.version}: {task.summary}", f"from {entry.origin}", ""]
@@ -103,7 +105,7 @@ def _task(name: str) -> str:
         for models, phases in [("", p.phases), *p.phases_by_model.items()]:
             if models:
                 lines.append(f"    for {models} instead:")
-            lines += [f"    {'  ' if models else ''}{_phase(phase)}" for phase in phases]
+            lines += [f"    {'  ' if models else ''}{text.phase_in_words(phase)}" for phase in phases]
         if p.learning_rate_grid:
             rates = ", ".join(f"{rate:g}" for rate in p.learning_rate_grid)
             lines.append(
@@ -118,28 +120,6 @@ def _task(name: str) -> str:
 def _channels(spec) -> str:
     names = f" ({', '.join(spec.names)})" if spec.names else ""
     return f"{spec.channels} channel{'' if spec.channels == 1 else 's'}{names}, {spec.dtype}"
-
-
-def _phase(phase) -> str:
-    """One line that describes a phase of a protocol."""
-    names = (phase.partition,) if isinstance(phase.partition, str) else phase.partition
-    options = ", ".join(f"{k}={v:g}" for k, v in phase.optimizer_options.items())
-    parts = [
-        f"{phase.steps} steps of {f'{phase.batch_size} trials' if phase.batch_size else 'all trials'} of {phase.data}",
-        f"{phase.optimizer}({options})" if options else phase.optimizer,
-        "the run's learning rate" if phase.relative_rate == 1 else f"{phase.relative_rate:g} times the run's learning rate",
-        phase.schedule,
-        f"warm-up of {phase.warmup_steps} steps" if phase.warmup_steps else "",
-        f"weight decay {phase.weight_decay:g}" if phase.weight_decay else "",
-        f"norm clipped at {phase.clip_norm:g}" if phase.clip_norm else "",
-        f"elements clipped at {phase.clip_value:g}" if phase.clip_value else "",
-        f"optimiser state reset every {phase.reset_optimizer_every} steps" if phase.reset_optimizer_every else "",
-        f"trains {' (models without it: '.join(names)}{')' * (len(names) - 1)}",
-        *(f"weights of {channel} start at {value:g}" for channel, value in phase.new_inputs.items()),
-        f"selected on {phase.validation}",
-        f"then evaluated as {phase.stage}" if phase.stage else "",
-    ]
-    return ", ".join(filter(None, parts))
 
 
 def _model(name: str) -> str:

@@ -6,6 +6,7 @@ import inspect
 import pathlib
 import re
 import textwrap
+from collections.abc import Iterable
 
 import tree
 
@@ -15,7 +16,7 @@ from nmbench.contracts.metrics import Metric
 from nmbench.contracts.protocol import Phase, Protocol
 from nmbench.contracts.task import FixedData, Sampler, Task
 from nmbench.report import trials
-from nmbench.report.text import number
+from nmbench.report.text import number, phase_in_words
 
 HOW_TO_DRAW = "The picture shows trials of the test set, inputs above and the target below, with the epochs shaded."
 
@@ -165,9 +166,9 @@ def _yardsticks(task: Task) -> str:
 
 def _protocol(protocol: Protocol, default: bool) -> list[str]:
     parts = [f"### {text.escape(protocol.name)}{', the default' if default else ''}", text.escape(protocol.summary)]
-    parts += ["\n".join(_phase(i, phase) for i, phase in enumerate(protocol.phases, start=1))]
+    parts.append(_phases(protocol.phases))
     for model, phases in protocol.phases_by_model.items():
-        parts += [f"For `{model}` instead:", "\n".join(_phase(i, phase) for i, phase in enumerate(phases, start=1))]
+        parts += [f"For `{model}` instead:", _phases(phases)]
     facts = [f"Parameters are selected on the validation loss, every {protocol.validate_every} steps."]
     if protocol.sizes == "published":
         facts.append("Models have their published sizes.")
@@ -179,23 +180,5 @@ def _protocol(protocol: Protocol, default: bool) -> list[str]:
     return [*parts, " ".join(facts)]
 
 
-def _phase(number_: int, phase: Phase) -> str:
-    names = (phase.partition,) if isinstance(phase.partition, str) else phase.partition
-    options = ", ".join(f"{k}={v:g}" for k, v in phase.optimizer_options.items())
-    trained = " or else ".join(f"`{name}`" for name in names)
-    parts = [
-        f"{phase.steps} steps of {f'{phase.batch_size} trials' if phase.batch_size else 'all trials'} of `{phase.data}`",
-        f"{phase.optimizer} ({options})" if options else phase.optimizer,
-        f"learning rate {phase.schedule}" if phase.schedule == "constant" else f"learning rate with {phase.schedule} decay",
-        "" if phase.relative_rate == 1 else f"{phase.relative_rate:g} times the run's learning rate",
-        f"warm-up of {phase.warmup_steps} steps" if phase.warmup_steps else "",
-        f"weight decay {phase.weight_decay:g}" if phase.weight_decay else "",
-        f"gradients clipped to norm {phase.clip_norm:g}" if phase.clip_norm else "",
-        f"gradient elements clipped at {phase.clip_value:g}" if phase.clip_value else "",
-        f"moments reset every {phase.reset_optimizer_every} steps" if phase.reset_optimizer_every else "",
-        f"trains the partition {trained}",
-        *(f"weights of `{channel}` start at {value:g}" for channel, value in phase.new_inputs.items()),
-        f"selected on `{phase.validation}`",
-        f"then evaluated as `{phase.stage}`" if phase.stage else "",
-    ]
-    return f"{number_}. " + ", ".join(filter(None, parts)) + "."
+def _phases(phases: Iterable[Phase]) -> str:
+    return "\n".join(f"{i}. {phase_in_words(phase, text.code)}." for i, phase in enumerate(phases, start=1))

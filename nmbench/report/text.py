@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+from nmbench.contracts.protocol import Phase
 from nmbench.results.statistics import Estimate
 
 
@@ -88,3 +89,26 @@ _SPECIAL = {
         **{char: f"\\{char}" for char in "&%$#_{}"},
     },
 }
+
+
+def phase_in_words(phase: Phase, code: Callable[[str], str] = str) -> str:
+    """What a phase of a protocol does, in one line; `code` marks names, for Markdown for example."""
+    names = (phase.partition,) if isinstance(phase.partition, str) else phase.partition
+    options = ", ".join(f"{k}={v:g}" for k, v in phase.optimizer_options.items())
+    trained = " or else ".join(map(code, names))
+    parts = [
+        f"{phase.steps} steps of {f'{phase.batch_size} trials' if phase.batch_size else 'all trials'} of {code(phase.data)}",
+        f"{phase.optimizer} ({options})" if options else phase.optimizer,
+        f"learning rate {phase.schedule}" if phase.schedule == "constant" else f"learning rate with {phase.schedule} decay",
+        "" if phase.relative_rate == 1 else f"{phase.relative_rate:g} times the run's learning rate",
+        f"warm-up of {phase.warmup_steps} steps" if phase.warmup_steps else "",
+        f"weight decay {phase.weight_decay:g}" if phase.weight_decay else "",
+        f"gradients clipped to norm {phase.clip_norm:g}" if phase.clip_norm else "",
+        f"gradient elements clipped at {phase.clip_value:g}" if phase.clip_value else "",
+        f"optimiser state reset every {phase.reset_optimizer_every} steps" if phase.reset_optimizer_every else "",
+        f"trains the partition {trained}",
+        *(f"weights of {code(channel)} start at {value:g}" for channel, value in phase.new_inputs.items()),
+        f"selected on {code(phase.validation)}",
+        f"then evaluated as {code(phase.stage)}" if phase.stage else "",
+    ]
+    return ", ".join(filter(None, parts))

@@ -17,7 +17,7 @@ def test_describe_names_channels_epochs_and_every_phase(nmbench):
         "training data retrain: 1000 fixed trials",
         "validation_retrain set: 300 trials",
         "old_tasks: floor 10, ceiling 100, higher is better, also per task, also before_retraining",
-        "trains neuromodulatory_subnetwork (models without it: input_weights), weights of context/3 start at 0.1",
+        "trains the partition neuromodulatory_subnetwork or else input_weights, weights of context/3 start at 0.1",
         "10 times the run's learning rate",
         "optimiser state reset every 1000 steps",
         "for nmrnn instead:",
