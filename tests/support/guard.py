@@ -23,16 +23,16 @@ SECONDS = 60  # a page takes 2 s alone, and more than 20 beside other work
 FEW = 5
 COUNTS = {
     "configurations": 40,
-    "csv": 900,
-    "run folders": 400,
-    "predictions": 350,
-    "parameters": 250,
-    "shipped tuning records": 150,
-    "tuning records of a results folder": 150,
-    "flags": 500,
+    "csv": 450,
+    "run folders": 200,
+    "predictions": 200,
+    "parameters": 150,
+    "shipped tuning records": 100,
+    "tuning records of a results folder": 100,
+    "flags": 250,
     "hparams": 150,
     "sweep files": 150,
-    "plugins": 350,
+    "plugins": 200,
 }
 # Control characters and characters that change the direction of text.
 UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
