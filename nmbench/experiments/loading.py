@@ -14,7 +14,7 @@ from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.experiment import Experiment, LearningRate
 from nmbench.experiments.resolution import resolve
-from nmbench.results import schema, store
+from nmbench.results import packs, schema, store
 from nmbench.results.provenance import uses_x64
 from nmbench.results.store import PARAMS, Store, stage_file
 from nmbench.support.errors import NmbenchError, did_you_mean
@@ -158,12 +158,14 @@ def find_row(
 
 
 def run_folder(run_id: str, paths: Iterable[str]) -> pathlib.Path | None:
-    """The folder of a run in one of these results folders or beside one of these CSVs, None if there is none."""
+    """The folder of a run in one of these results folders, beside one of these CSVs or packed with it; otherwise None."""
     for place in paths:
         path = pathlib.Path(os.path.expanduser(place))
         folder = Store(path if path.is_dir() else path.parent).runs / run_id
         if folder.is_dir():
             return folder
+        if not path.is_dir() and (packed := packs.run_folder(packs.beside(path), run_id)):
+            return packed
     return None
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "experiment_rows",
     "ladders",
     "overall",
+    "packs",
     "per_trial",
     "provenance",
     "ranking",

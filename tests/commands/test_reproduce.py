@@ -17,7 +17,7 @@ from nmbench.experiments import resolution, tuning
 from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.request import Request
 from nmbench.experiments.row_commands import command_of
-from nmbench.results import csv_files, schema
+from nmbench.results import csv_files, packs, schema
 from nmbench.results.store import Store
 from support.processes import finish, start
 from support.rows import make_row, make_tuning_record
@@ -259,6 +259,24 @@ def test_a_csv_alone_has_no_parameters(nmbench, results, tmp_path):
     shutil.copy(results / "results.csv", tmp_path / "alone.csv")
     code, _, err = nmbench("reproduce", f"{tmp_path}/alone.csv:1", "--from=params", f"--results_dir={tmp_path}")
     assert code == 2 and "a CSV does not contain them" in err and "--from=training" in err
+
+
+def test_packed_parameters_stand_for_run_folders(nmbench, results, tmp_path):
+    rows = csv_files.read_csv(results / "results.csv")
+    shutil.copy(results / "results.csv", tmp_path / "board.csv")
+    packs.pack(rows, results, tmp_path / "board.safetensors")
+    code, out, err = nmbench("reproduce", f"{tmp_path}/board.csv:2", "--from=params", f"--results_dir={tmp_path}")
+    assert code == 0 and "reproduced exactly" in out, err
+    folder = packs.run_folder(tmp_path / "board.safetensors", rows[0]["run_id"])
+    original = results / "runs" / rows[0]["run_id"]
+    unpacked, own = (safetensors.numpy.load_file(f / "params.safetensors") for f in (folder, original))
+    assert unpacked.keys() == own.keys() and all(np.array_equal(unpacked[name], own[name]) for name in own)
+    with np.load(folder / "per_trial.npz") as packed, np.load(original / "per_trial.npz") as stored:
+        np.testing.assert_array_equal(packed["mse"], stored["mse"].astype(np.float32))
+    assert packs.run_folder(tmp_path / "board.safetensors", "rnn.element_finder.matched.s9.0123456789ab") is None
+    (tmp_path / "board.safetensors").write_bytes(b"not a pack")
+    code, out, err = nmbench("reproduce", f"{tmp_path}/board.csv:2", "--from=params", f"--results_dir={tmp_path}")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "board.safetensors" in err
 
 
 def test_a_diverged_run_diverges_again_and_out_stores_it(nmbench, tmp_path):

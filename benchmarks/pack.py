@@ -1,0 +1,35 @@
+"""Pack the runs of a results folder into two files: rows in OUT.csv, parameters and scores per trial in OUT.safetensors.
+
+python benchmarks/pack.py results/board_runs/element_finder --out=results/board/element_finder
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import _checkout  # noqa: F401
+
+from nmbench.results import csv_files, packs, store
+from nmbench.support import cli, files
+from nmbench.support.errors import NmbenchError
+
+FLAGS = cli.new_flags()
+cli.string(FLAGS, "out", None, "path of both files without .csv and .safetensors")
+
+
+def main(operands: list[str]) -> int:
+    if len(operands) != 1 or not FLAGS.out:
+        raise NmbenchError("name one results folder and --out=PATH")
+    out = pathlib.Path(FLAGS.out)
+    if not out.parent.is_dir():
+        raise NmbenchError(f"--out={out}: no such folder {out.parent}")
+    rows = store.read(operands[0])
+    table = out.with_suffix(".csv")
+    size = packs.pack(rows, pathlib.Path(operands[0]), packs.beside(table))
+    files.replace(table, csv_files.to_csv(rows).encode())
+    print(f"{len(rows)} rows in {out}.csv, {size / 1e6:.1f} MB of parameters and scores in {out}.safetensors")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, FLAGS, __doc__, "pack.py", operands="FOLDER")

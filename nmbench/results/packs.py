@@ -1,0 +1,102 @@
+"""Parameters and scores per trial of many runs in one safetensors file, beside the CSV with their rows.
+
+`board/TASK.safetensors` belongs to `board/TASK.csv`. Its arrays are named `RUN_ID/FILE/NAME`, where FILE is `params`,
+`params.STAGE` or `per_trial`: parameters as in the run folder, and the primary metric of every test trial in float32.
+`benchmarks/pack.py` writes such files. `nmbench.reproduce --from=params` and `nmbench.load_network` read them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import io
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from nmbench.results import schema
+from nmbench.results.store import PER_TRIAL, Store
+from nmbench.support import files
+from nmbench.support.errors import NmbenchError
+
+_TRIALS, _SUFFIX = "per_trial", ".safetensors"
+
+
+def beside(path: pathlib.Path) -> pathlib.Path:
+    """The pack of a results CSV."""
+    return path.with_suffix(_SUFFIX)
+
+
+def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib.Path) -> int:
+    """Write the arrays of these runs of a results folder to `path`; returns the size in bytes.
+
+    Raises:
+      NmbenchError: a file of a run folder is missing or cannot be read, or `path` cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for row in rows:
+        if row["status"] != "ok":
+            continue
+        run_id, folder = row["run_id"], Store(results).runs / row["run_id"]
+        try:
+            for file in sorted(folder.glob(f"params*{_SUFFIX}")):
+                for name, array in safetensors.numpy.load_file(str(file)).items():
+                    arrays[f"{run_id}/{file.name.removesuffix(_SUFFIX)}/{name}"] = array
+            with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
+                arrays[f"{run_id}/{_TRIALS}/{row['metric']}"] = stored[row["metric"]].astype(np.float32)
+        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            raise NmbenchError(f"cannot pack {folder}: {error}") from error
+    data = safetensors.numpy.save(arrays)
+    try:
+        files.replace(path, data)
+    except OSError as error:
+        raise NmbenchError(f"cannot write {path}: {error.strerror}") from error
+    return len(data)
+
+
+def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
+    """A temporary folder with the files of a run, unpacked from `path`; None if there is no such file or run.
+
+    The folder has no row and no curve. It is removed when the process ends.
+
+    Raises:
+      NmbenchError: the file cannot be read.
+    """
+    if not path.is_file() or not schema.RUN_ID.fullmatch(run_id):
+        return None
+    found: dict[str, dict[str, np.ndarray]] = {}
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118, not a dict
+                owner, _, rest = name.partition("/")
+                if owner == run_id:
+                    kind, _, leaf = rest.partition("/")
+                    found.setdefault(kind, {})[leaf] = file.get_tensor(name)
+    except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
+        raise NmbenchError(f"cannot read {path}: {error}") from error
+    if not found:
+        return None
+    folder = _temporary() / run_id
+    folder.mkdir(exist_ok=True)
+    for kind, arrays in found.items():
+        if kind == _TRIALS:
+            content = io.BytesIO()
+            np.savez_compressed(content, **arrays)
+            files.write(folder / PER_TRIAL, content.getvalue())
+        elif kind == "params" or kind.removeprefix("params.").isidentifier():
+            files.write(folder / f"{kind}{_SUFFIX}", safetensors.numpy.save(arrays))
+    return folder
+
+
+@functools.cache
+def _temporary() -> pathlib.Path:
+    """A folder that exists until the process ends."""
+    folder = tempfile.mkdtemp(prefix="nmbench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return pathlib.Path(folder)
