@@ -56,6 +56,13 @@ cli.string(
     None,
     "plot validation losses by learning rate of all tuned models into this .png, .svg or .pdf file (needs nmbench[report])",
 )
+cli.string(
+    FLAGS,
+    "site",
+    "",
+    "for html: address of the documentation site, such as https://example.org/nmbench or .., to which the names of models "
+    "and tasks then link; by default, the page has no such links",
+)
 cli.string(FLAGS, "out", None, "file to write instead of printing; for html, the folder of the page (required)")
 
 
@@ -137,6 +144,7 @@ def write_page(paths: list[str]) -> int:
     if FLAGS.tables != "all":
         raise NmbenchError("the page contains all tables; leave out --tables")
     page.check_libraries()
+    site = page.check_site(FLAGS.site)
     folder = page.check_out(FLAGS.out)
     pictures = _check_pictures()
     devices.start(1)
@@ -150,7 +158,7 @@ def write_page(paths: list[str]) -> int:
 
     say = lambda task: print(f"drawing {task}", file=sys.stderr)
     commands = RowCommands([os.path.basename(plugin) for plugin in FLAGS.plugin])
-    index = page.write(folder, tables, overall_rankings(tables), paths, commands.of, say)
+    index = page.write(folder, tables, overall_rankings(tables), paths, commands.of, say, site)
     print(f"{index}: {index.stat().st_size / 1000:.0f} kB")
     return 0
 
