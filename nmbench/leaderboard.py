@@ -6,9 +6,10 @@ seeds. If a run is in several files, the last file counts.
 
   python -m nmbench.leaderboard results --format=html --out=page
 
-This writes page/index.html, a page that needs no other file and no network (needs nmbench[report]). It shows all tables,
-plots of all seeds, example trials, provenance, and the command that reproduces each row. For results folders with run
-folders it also shows training curves and outputs of the trained networks.
+This writes page/index.html, a page that needs no other file and no network (needs nmbench[report]). It opens with a picture
+of models by task, and shows all tables, which can be saved as CSV, plots of all seeds, errors by condition, example trials,
+provenance, and the commands that reproduce each table and row. For results folders with run folders it also shows training
+curves and outputs of the trained networks.
 """
 
 from __future__ import annotations
