@@ -51,6 +51,11 @@ def yardsticks(table: Table) -> list[RankingEntry]:
     return [entry for entry in table.entries if entry.reference]
 
 
+def dashed(table: Table) -> list[RankingEntry]:
+    """The references that a panel of scores shows: not those near the ends of the axis, such as the perfect answer."""
+    return [entry for entry in yardsticks(table) if 2 <= entry.score.value <= 98]
+
+
 def draw(axis: Any, table: Table, styles: Mapping[str, Style], *, scores: bool, ink: str, muted: str = _MUTED) -> str:
     """Draw one line per model: every seed as a dot, the median with its interval, and the letters of its group.
 
@@ -80,10 +85,10 @@ def draw(axis: Any, table: Table, styles: Mapping[str, Style], *, scores: bool, 
         axis.plot([at(estimate.value)], [line], look.marker, color=look.colour, markersize=6.5, markeredgewidth=0)
         if scores:
             _beside(axis, line, 32, one_decimal(estimate.value), ink, "right")
-    low, high = (2, 98) if scores else (at(min(everything)) / 3, at(max(everything)) * 3)
-    for entry in yardsticks(table):
-        if low <= of(entry).value <= high and entry.median.value != table.ceiling:
-            axis.axvline(of(entry).value, color=muted, alpha=0.7, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
+    low, high = at(min(everything)) / 3, at(max(everything)) * 3
+    near = [e for e in yardsticks(table) if low <= e.median.value <= high and e.median.value != table.ceiling]
+    for entry in dashed(table) if scores else near:
+        axis.axvline(of(entry).value, color=muted, alpha=0.7, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     _groups(axis, [entry.group for entry in entries], 38 if scores else 5, muted)
     axis.set_yticks(range(len(entries)), [cut(entry.label, 24) for entry in entries])
     axis.set_ylim(len(entries) - 0.4, -0.6)

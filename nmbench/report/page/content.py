@@ -73,9 +73,8 @@ def _overview(tables: Sequence[Table], styles: Mapping[str, Style], task_ids: Ma
             others = {e.model for t in tables if t.task == table.task for e in overview.competitors(t)}
             left_out = sorted(others - {entry.model for entry in drawn})
             notes = [f"{table.protocol}, {size_name(table.budget)}."]
-            for entry in overview.yardsticks(table):
-                if 2 <= entry.score.value <= 98:
-                    notes.append(f"Dashed: {entry.label}, {one_decimal(entry.score.value)}.")
+            for entry in overview.dashed(table):
+                notes.append(f"Dashed: {entry.label}, {one_decimal(entry.score.value)}.")
             if len(drawn) > overview.MOST_LINES:
                 notes.append(f"Only the first {overview.MOST_LINES} of {len(drawn)} models are shown.")
             if left_out:
