@@ -94,7 +94,11 @@ def build_html(sources: pathlib.Path, out: pathlib.Path) -> bool:
 
 def copy_pages(html: pathlib.Path) -> None:
     """Copy the leaderboard page and the page of the claims, with its figures, into the site."""
-    shutil.copytree(ROOT / "results" / "leaderboard", html / "leaderboard", dirs_exist_ok=True)
+    board = html / "leaderboard" / "index.html"
+    board.parent.mkdir(exist_ok=True)
+    # The committed page names models and tasks without links, because it is not beside their pages in a checkout.
+    text_of = (ROOT / "results" / "leaderboard" / "index.html").read_text(encoding="utf-8")
+    board.write_text(text_of.replace('<a data-site="', '<a href="../'), encoding="utf-8")
     (html / "claims").mkdir(exist_ok=True)
     shutil.copy(ROOT / "results" / "claims" / "index.html", html / "claims" / "index.html")
     shutil.copytree(ROOT / "results" / "claims" / "figures", html / "claims" / "figures", dirs_exist_ok=True)

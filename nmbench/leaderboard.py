@@ -6,9 +6,10 @@ seeds. If a run is in several files, the last file counts.
 
   python -m nmbench.leaderboard results --format=html --out=page
 
-This writes page/index.html, a page that needs no other file and no network (needs nmbench[report]). It shows all tables,
-plots of all seeds, example trials, provenance, and the command that reproduces each row. For results folders with run
-folders it also shows training curves and outputs of the trained networks.
+This writes page/index.html, a page that needs no other file and no network (needs nmbench[report]). It opens with a picture
+of models by task, and shows all tables, which can be saved as CSV, plots of all seeds, errors by condition, example trials,
+provenance, and the commands that reproduce each table and row. For results folders with run folders it also shows training
+curves and outputs of the trained networks.
 """
 
 from __future__ import annotations
@@ -55,6 +56,13 @@ cli.string(
     "plot_tuning",
     None,
     "plot validation losses by learning rate of all tuned models into this .png, .svg or .pdf file (needs nmbench[report])",
+)
+cli.string(
+    FLAGS,
+    "site",
+    "",
+    "for html: address of the documentation site, such as https://example.org/nmbench or .., to which the names of models "
+    "and tasks then link; by default, the page has no such links",
 )
 cli.string(FLAGS, "out", None, "file to write instead of printing; for html, the folder of the page (required)")
 
@@ -137,6 +145,7 @@ def write_page(paths: list[str]) -> int:
     if FLAGS.tables != "all":
         raise NmbenchError("the page contains all tables; leave out --tables")
     page.check_libraries()
+    site = page.check_site(FLAGS.site)
     folder = page.check_out(FLAGS.out)
     pictures = _check_pictures()
     devices.start(1)
@@ -150,7 +159,7 @@ def write_page(paths: list[str]) -> int:
 
     say = lambda task: print(f"drawing {task}", file=sys.stderr)
     commands = RowCommands([os.path.basename(plugin) for plugin in FLAGS.plugin])
-    index = page.write(folder, tables, overall_rankings(tables), paths, commands.of, say)
+    index = page.write(folder, tables, overall_rankings(tables), paths, commands.of, say, site)
     print(f"{index}: {index.stat().st_size / 1000:.0f} kB")
     return 0
 

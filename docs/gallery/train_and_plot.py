@@ -13,7 +13,7 @@ import numpy as np
 
 from nmbench.experiments import resolution, running
 from nmbench.experiments.request import Request
-from nmbench.report import leaderboard
+from nmbench.report import leaderboard, model_styles
 from nmbench.results import curves
 from nmbench.results.store import Store
 
@@ -39,11 +39,11 @@ print(leaderboard.of_rows([row for found in rows.values() for row in found]).spl
 # %%
 figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
 figure.suptitle("Element Finder: validation loss during training")
-for colour, model in zip(("C0", "C1"), models, strict=True):
+for model, look in model_styles.styles({model: model for model in models}).items():
     seeds = np.stack([curves.read_curve(store.runs / row["run_id"]) for row in rows[model]])  # [seeds, points, 3]
     steps, losses = seeds[0, :, 0], seeds[:, :, 2]
-    axis.plot(steps, losses.T, color=colour, linewidth=0.8, alpha=0.6)
-    axis.plot(steps, np.median(losses, axis=0), color=colour, linewidth=2, marker="o", label=f"{model}, median")
+    axis.plot(steps, losses.T, color=look.colour, linewidth=0.8, alpha=0.6)
+    axis.plot(steps, np.median(losses, axis=0), color=look.colour, linewidth=2, marker=look.marker, label=f"{model}, median")
 axis.axhline(110 / 3, color="grey", linestyle="dotted", label="always answering 0")
 axis.set(xlabel="training step", ylabel="squared error")
 axis.legend(frameon=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from maker import text
 from nmbench.contracts.catalog import TASKS
-from nmbench.report import leaderboard
+from nmbench.report import leaderboard, overview
 from nmbench.report.text import interval, number, one_decimal, size_name
 from nmbench.results import experiment_rows, ranking
 from nmbench.results.overall import OverallRanking, overall_rankings
@@ -58,10 +58,8 @@ def main_tables(tables: Sequence[Table]) -> list[Table]:
 
     Rows that depart from the protocol are used only for tasks that have no others.
     """
-    full = [t for t in tables if t.protocol == PROTOCOL]
-    departing = [t for t in tables if t.protocol.startswith(f"{PROTOCOL} (")]
-    chosen = {t.task: t for t in (*departing, *full) if t.budget == TASKS.get(t.task).default_budget}
-    return list(chosen.values())
+    chosen = overview.main_tables(tables)
+    return [t for t in chosen if t.protocol.partition(" (")[0] == PROTOCOL and t.budget == TASKS.get(t.task).default_budget]
 
 
 def section(results: Results, tables: Sequence[Table], wide: bool = False) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -41,7 +42,10 @@ def command_of(configuration: Configuration, *, seeds: range | None = None, plug
     """
     seeds = range(configuration.seed, configuration.seed + 1) if seeds is None else seeds
     configuration.to_argv()  # raises if no command can express the configuration
-    request, rate_given = _shortest(configuration)
+    return _command(configuration, *_shortest(configuration), seeds, plugins)
+
+
+def _command(configuration: Configuration, request: Request, rate_given: bool, seeds: range, plugins: Sequence[str]) -> str:
     words = ["JAX_ENABLE_X64=true"] if configuration.x64 else []
     words += ["python", "-m", "nmbench.run", *(f"--plugin={path}" for path in plugins), *request.to_argv()]
     words += [f"--first_seed={seeds.start}"] if seeds.start else []
@@ -108,7 +112,15 @@ class RowCommand:
         """A shell command that trains this number of seeds; "" if no command does."""
         if self.configuration is None:
             return ""
-        return command_of(self.configuration, seeds=range(first_seed, first_seed + seeds), plugins=self.plugins)
+        seeds_of_command = range(first_seed, first_seed + seeds)
+        return _command(self.configuration, *self._shortest, seeds_of_command, self.plugins)
+
+    @functools.cached_property
+    def _shortest(self) -> tuple[Request, bool]:
+        """The same for all seeds."""
+        assert self.configuration is not None
+        self.configuration.to_argv()  # raises if no command can express the configuration
+        return _shortest(self.configuration)
 
 
 class RowCommands:

@@ -9,6 +9,8 @@ __all__ = [
     "files",
     "ladder_figures",
     "leaderboard",
+    "model_styles",
+    "overview",
     "page",
     "pictures",
     "sentences",

@@ -1,21 +1,10 @@
-"""Parts shared by figures: colours and markers of models, logarithmic axes."""
+"""Logarithmic axes, shared by all figures."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
-
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-
-
-@dataclasses.dataclass(frozen=True)
-class Style:
-    """Colour and marker of a model in all figures of a page or picture."""
-
-    colour: str
-    marker: str
 
 
 def use_log_scale(axis: Any, which: str, values: Sequence[float], ratio: float = 30) -> float | None:

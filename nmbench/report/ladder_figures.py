@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nmbench.report import pictures
-from nmbench.report.axes import Style, use_log_scale
+from nmbench.report.axes import use_log_scale
 from nmbench.report.ladder_text import reached_at
+from nmbench.report.model_styles import Style
 from nmbench.report.pictures import MOST_MODELS
 from nmbench.report.text import number
 from nmbench.results.ladders import Ladder, Point
@@ -57,7 +58,6 @@ def _draw(
 
     at = lambda value: value if least is None else max(value, least)
     axis.set_xscale("log")
-    lines = _line_styles(styles)
     for curve in ladder.curves[:MOST_MODELS]:
         look = styles[curve.label]
         found = [(point, point.entry.params) for point in curve.points if point.entry.params is not None]
@@ -66,7 +66,7 @@ def _draw(
             x,
             [at(pick(point).value) for point, _ in found],
             color=look.colour,
-            linestyle=lines[curve.label],
+            linestyle=look.dashes,
             linewidth=1.6,
             zorder=2,
         )
@@ -87,17 +87,6 @@ def _draw(
     axis.set_xlabel("learned parameters (logarithmic); dotted: budgets")
     axis.grid(axis="y")
     axis.set_axisbelow(True)
-
-
-def _line_styles(styles: Mapping[str, Style]) -> dict[str, Any]:
-    """Label to line style: solid for the first model of a colour, dashed or dotted for the next ones."""
-    patterns = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
-    used: dict[str, int] = {}
-    made = {}
-    for label, look in styles.items():
-        made[label] = patterns[used.setdefault(look.colour, 0) % len(patterns)]
-        used[look.colour] += 1
-    return made
 
 
 def _spread(budgets: Sequence[int]) -> list[int]:
@@ -136,8 +125,8 @@ def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    labels = list(dict.fromkeys(curve.label for ladder in ladders for curve in ladder.curves))
-    styles = pictures.styles(labels, "plot")
+    models = {curve.label: curve.points[0].entry.model for ladder in ladders for curve in ladder.curves}
+    styles = pictures.styles(models, "plot")
     with pictures.look():
         figure = Figure(figsize=(10, 4.2 * len(ladders) + 0.6), layout="constrained")
         axes = figure.subplots(len(ladders), 2, squeeze=False)
@@ -147,10 +136,9 @@ def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
             reached = "" if ladder.threshold is None else f"; dashed: threshold, {number(ladder.threshold)}"
             left.set_title(f"{ladder.task}, protocol {ladder.protocol}", fontsize=10, loc="left")
             right.set_title(f"ring: first reaches the threshold{reached}" if reached else "", fontsize=9, loc="left")
-        lines = _line_styles(styles)
         handles = [
-            Line2D([], [], color=look.colour, marker=look.marker, linestyle=lines[label], markersize=7, label=label)
+            Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.dashes, markersize=7, label=label)
             for label, look in styles.items()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, handlelength=3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(models)), frameon=False, handlelength=3)
         pictures.write(path, figure)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from nmbench.report.axes import MARKERS, Style
+from nmbench.report import model_styles
+from nmbench.report.model_styles import Style
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
-# Colours that have enough contrast on white and that colour-blind readers can tell apart.
-_COLOURS = ("#0067a5", "#bb4a00", "#00795b", "#9a3f78", "#846000", "#1a7890", "#6650b8", "#4f5965")
-MOST_MODELS = len(_COLOURS) * len(MARKERS)  # with more, combinations of colour and marker would repeat
+MOST_MODELS = model_styles.PAIRS
 _LOOK: dict[Any, Any] = {
     "text.parse_math": False,
     "font.size": 10,
@@ -26,11 +25,14 @@ _LOOK: dict[Any, Any] = {
 }
 
 
-def styles(labels: Sequence[str], flag: str) -> dict[str, Style]:
-    """Label to style; raises `NmbenchError`, which names the flag, if there are too many labels."""
-    if len(labels) > MOST_MODELS:
-        raise NmbenchError(f"--{flag} can draw {MOST_MODELS} models, not {len(labels)}; choose with --task and --protocol")
-    return {label: Style(_COLOURS[i % len(_COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
+def styles(models: Mapping[str, str], flag: str) -> dict[str, Style]:
+    """Label to style; raises `NmbenchError`, which names the flag, if there are too many labels.
+
+    models: label to the name of its model, as in `nmbench.report.model_styles.styles`.
+    """
+    if len(models) > MOST_MODELS:
+        raise NmbenchError(f"--{flag} can draw {MOST_MODELS} models, not {len(models)}; choose with --task and --protocol")
+    return model_styles.styles(models)
 
 
 def look() -> contextlib.AbstractContextManager:

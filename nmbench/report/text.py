@@ -38,6 +38,11 @@ def number_or_blank(value: float | None, show: Callable[[float], str] = number) 
     return "" if value is None else show(value)
 
 
+def cut(label: str, longest: int = 44) -> str:
+    """The label, shortened to at most `longest` characters."""
+    return label if len(label) <= longest else f"{label[: longest - 1]}…"
+
+
 def one_decimal(value: float) -> str:
     return f"{value:.1f}"
 

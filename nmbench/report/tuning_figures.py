@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from nmbench.report import pictures
-from nmbench.report.axes import Style, use_log_scale
+from nmbench.report.axes import use_log_scale
+from nmbench.report.model_styles import Style
 from nmbench.report.text import size_name
 from nmbench.results.ranking import RankingEntry, Table
 from nmbench.results.tuned_intervals import TuningDraws
@@ -38,8 +39,8 @@ def write_picture(path: pathlib.Path, tables: Sequence[Table]) -> None:
                 panels[f"{table.task}, {table.protocol}, {size_name(table.budget)}"].append((entry, entry.tuning))
     if not panels:
         raise NmbenchError("--plot_tuning: no row has a tuned learning rate; train with --tune")
-    labels = list(dict.fromkeys(entry.label for members in panels.values() for entry, _ in members))
-    styles = pictures.styles(labels, "plot_tuning")
+    models = {entry.label: entry.model for members in panels.values() for entry, _ in members}
+    styles = pictures.styles(models, "plot_tuning")
     rows = [(title, members[i : i + COLUMNS]) for title, members in panels.items() for i in range(0, len(members), COLUMNS)]
     with pictures.look():
         figure = Figure(figsize=(3.0 * COLUMNS, 2.8 * len(rows)), layout="constrained")

@@ -48,6 +48,9 @@ def test_every_task_and_model_has_a_page(site):
                 assert (site / folder / f"{entry.name}.html").is_file(), entry.name
     pages = [path.read_text(encoding="utf-8") for path in site.rglob("*.html")]
     assert len(pages) > 40
+    # Models and tasks of the leaderboard page link to their pages. The build has checked these links as well.
+    board = (site / "leaderboard" / "index.html").read_text(encoding="utf-8")
+    assert "data-site" not in board.partition("</style>")[2] and '<a href="../models/' in board
     # Paths of this machine, and requests to other hosts while a page is read.
     assert not any(str(ROOT) in page for page in pages)
     assert not any(re.search(r'<(script|link|img)[^>]+(src|href)="(https?:)?//', page) for page in pages)

@@ -2,10 +2,10 @@
 
 import dataclasses
 import html.parser
-import pathlib
 import re
 import shutil
 import sys
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -14,15 +14,15 @@ from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import resolution, running
 from nmbench.experiments.request import Request
 from nmbench.experiments.row_commands import RowCommands
-from nmbench.report import page
-from nmbench.report.page import figures, svg
+from nmbench.report import leaderboard_csv, model_styles, overview, page
+from nmbench.report.page import board_tables, by_condition, svg
 from nmbench.report.page.outputs import outputs
 from nmbench.results import csv_files, experiment_rows, ranking, schema, store
 from nmbench.results.curves import read_curve
 from nmbench.results.overall import overall_rankings
 from nmbench.support.errors import NmbenchError
 from nmbench.training import prediction
-from support.rows import diverged, make_row
+from support.rows import diverged, make_row, tables_of
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -132,10 +132,23 @@ def test_a_page_of_real_runs_is_complete_and_self_contained(trained, toy_task, t
     assert tables == len(found.all("caption")) >= 4
     assert all(a.get("scope") in ("col", "row") for a in found.all("th"))
     plots = [a for a in found.all("svg") if a.get("class") == "plot"]
-    # Strips, scores and curves; three examples; the outputs of the one model that has parameters.
-    assert len(plots) == 3 + 3 + 1 and all(a["role"] == "img" for a in plots)
+    # The overview; seeds, curves, conditions and sizes; three examples; the outputs of the one model that has parameters.
+    assert len(plots) == 1 + 4 + 3 + 1 and all(a["role"] == "img" for a in plots)
     assert len(found.all("desc")) == len(plots) == len([t for t in found.all("title") if "id" in t])
     assert "rnn: 2 seeds, lowest validation loss" in found.text
+    assert f"Training curves are missing, because there are no run folders: a$b_{{c}}$, {SCRIPT}." in found.text
+    # A table's CSV is part of the page. Only what comes with nmbench has a page on the site.
+    (table,) = ranking.rank_tables(experiment_rows.read_all([str(trained.root), str(tmp_path / "more.csv")]))
+    (link,) = [a for a in found.all("a") if "download" in a]
+    assert link["download"] == "toy.matched_steps_20_not_40_learning_rate_not_tuned_.sizes.csv"
+    kind, _, content = link["href"].partition(",")
+    assert kind == "data:text/csv;charset=utf-8" and urllib.parse.unquote(content) == leaderboard_csv.tables([table])
+    assert [a["data-site"] for a in found.all("a") if "data-site" in a] == ["models/rnn.html"]
+    # What decides how to read a line is in its table.
+    labels = {a["data-label"] for a in found.all("td") if "data-label" in a}
+    assert {"Seeds", "Steps", "Learning rate", "Protocol"} <= labels and "not tuned" in found.text
+    # References have a table of their own.
+    assert [a["id"] for a in found.all("caption") if "references" in a["id"]] == ["task-toy-references"]
     # Provenance and commands.
     assert "python -m nmbench.run --model=rnn --task=toy --hparams=N=5 --steps=20 --seeds=2" in found.text
     for row in trained.rows():
@@ -263,8 +276,7 @@ def test_the_folder_is_checked_and_other_files_are_not_replaced(tmp_path, monkey
 
 def colours():
     """Variables of the style sheet, light and dark."""
-    text = (pathlib.Path(page.__file__).parent / "templates" / "page.css").read_text()
-    light, dark = text.split("@media (prefers-color-scheme: dark)")
+    light, dark = page._style().split("@media screen and (prefers-color-scheme: dark)")
     found = lambda part: dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", part))
     return [found(light), found(dark[: dark.index("}")])]
 
@@ -288,7 +300,7 @@ def test_contrast_is_enough_in_light_and_dark(mode):
     for background in ("page", "panel"):
         for text in ("ink", "muted", "accent"):
             assert contrast(c[text], c[background]) >= 4.5, (text, background)
-    for i in range(figures.COLOURS):
+    for i in range(len(model_styles.COLOURS)):
         assert contrast(c[f"c{i}"], c["page"]) >= 4.5, i
         for shade in range(6):
             assert contrast(c[f"c{i}"], c[f"s{shade}"]) >= 3.0, (i, shade)
@@ -301,5 +313,57 @@ def test_figures_take_their_colours_from_the_page():
         "var(--s5)",
         "#123456",
     ]
-    looks = [figures.style(i) for i in range(56)]
-    assert len({(look.colour, look.marker) for look in looks}) == 56
+
+
+def test_a_model_has_one_colour_and_marker_whatever_else_is_drawn():
+    shipped = [entry.name for entry in BASELINES.entries()]
+    names = [*shipped, *(f"plugin{i}" for i in range(model_styles.PAIRS - len(shipped)))]
+    every = model_styles.styles({name: name for name in names})
+    # All pairs differ, and the models of one figure that share a colour differ in the dashes of their lines.
+    assert len({(look.colour, look.marker) for look in every.values()}) == model_styles.PAIRS
+    assert len({(every[name].colour, str(every[name].dashes)) for name in shipped}) == len(shipped)
+    assert list(model_styles.styles({n: n for n in reversed(names)}).items()) == list(reversed(every.items()))
+    for name in (*shipped, "plugin0"):
+        alone = model_styles.styles({name: name})[name]
+        assert alone == every[name] or name == "plugin0"
+        assert alone == model_styles.styles({name: name, "rnn": "rnn"})[name]
+    # Configurations of a model share its colour; with more models than pairs, pairs repeat.
+    found = model_styles.styles({"rnn": "rnn", "rnn [N=5]": "rnn", "rnn [N=6]": "rnn"})
+    assert found["rnn"] == every["rnn"] and len({look.marker for look in found.values()}) == 3
+    assert {look.colour for look in found.values()} == {every["rnn"].colour}
+    assert len(model_styles.styles({str(i): str(i) for i in range(80)})) == 80
+
+
+def test_conditions_are_ordered_by_number_and_bad_ones_are_left_out():
+    def found(*texts):
+        made = [make_row("rnn", i, run_id=f"r{i}", conditions_json=text) for i, text in enumerate(texts)]
+        (table,) = tables_of(made)
+        return by_condition.conditions(table, {row["run_id"]: row for row in made})
+
+    by = found('{"mse":{"10":1,"9":3.0}}', '{"mse":{"10":3.0,"9":5.0}}', "[1]", '{"mse":2}', '{"mse":{"9":"x","8":1e999}}')
+    assert (by.metric, by.what, by.names) == ("mse", "condition", [9.0, 10.0])
+    np.testing.assert_array_equal(by.medians["rnn"], [4.0, 2.0])
+    assert found('{"other":{"pro":1.0,"anti":2.0}}').names == ["pro", "anti"]
+    assert found('{"mse":{"1":1.0}}') is None and found("{}") is None
+
+
+def test_the_table_that_stands_for_a_task_is_the_one_without_departures():
+    given = [(None, None, "paper"), (None, 250, "matched"), ("steps 20, not 40", 500, "matched"), (None, 500, "matched")]
+    rows = []
+    for i, (departures, budget, protocol) in enumerate(given):
+        facts = {"departures": departures, "params_target": budget, "protocol": protocol, "task": "element_finder"}
+        rows += [make_row("rnn", seed, run_id=f"r{i}-{seed}", **facts) for seed in range(2)]
+    for left, expected in ((4, ("matched", 500)), (3, ("matched (steps 20, not 40)", 500))):
+        (chosen,) = overview.main_tables(tables_of(rows[: 2 * left]))
+        assert (chosen.protocol, chosen.budget) == expected
+
+
+@pytest.mark.parametrize("site", ["https://example.org/x/", "..", "/docs", ""])
+def test_links_to_the_site_need_its_address(tmp_path, site):
+    given = page.check_site(site)
+    tables = tables_of([make_row("rnn", s, run_id=f"r{s}") for s in range(2)])
+    assert board_tables.about(tables[0]) == [("task", "made_up", ""), ("model", "rnn", "models/rnn.html")]
+    assert given == site.rstrip("/")
+    for wrong in ("javascript:alert(1)", "//example.org", "a b", "models", "/"):
+        with pytest.raises(NmbenchError, match="is not an address; give the root of the site"):
+            page.check_site(wrong)

@@ -8,9 +8,10 @@ import json
 import pytest
 from matplotlib.figure import Figure
 
+from nmbench.experiments.row_commands import RowCommands
 from nmbench.report import ladder_figures, leaderboard
-from nmbench.report.axes import Style
 from nmbench.report.ladder_text import reached_at
+from nmbench.report.model_styles import Style
 from nmbench.report.page import sections
 from nmbench.results import schema
 from nmbench.results.ladders import ladders
@@ -175,10 +176,11 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
     rows = {r["run_id"]: r for r in made}
     tables = tables_of(made)
     styles = {label: Style(f"#00010{i}", "osD^"[i]) for i, label in enumerate(["back", "up", "lost", "never"])}
-    group = sections._group(tables, "here", rows, {}, None, styles)
+    sources = sections.Sources(rows, [], RowCommands().of, styles, {id(e): "e" for t in tables for e in t.entries})
+    (group,) = sections.section("toy", tables, "here", sources)["groups"]
     ladder = group["ladder"]
     assert [p["title"] for p in ladder["plots"]] == ["Score by budget", "mse by budget"]
-    assert all(p["title"] != "Score and size" for p in group["plots"])
+    assert [t["size"] for t in group["tables"]] == ["budget 250", "budget 500", "budget 1000"]
     assert "up: score 50.0" in ladder["plots"][0]["svg"] and "threshold reached at budget: 500" in ladder["plots"][0]["svg"]
     assert "Threshold: 0.1. back: median mse 0.05" in ladder["plots"][1]["svg"]
     table = ladder["table"]
@@ -186,11 +188,14 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
     assert [h.numeric for h in table.headings] == [False, True, True, True, True]
     cells = table.rows[1].cells
     assert [c.text for c in cells] == ["up", "50.0", "*90.0", "*99.0", "500"]
-    assert (cells[2].small, cells[4].value, table.rows[3].cells[4].value) == ("0.1, 2/3", "500.0", "")
-    # One budget: the figure of scores, and no ladder.
-    alone = tables_of([r for r in made if r["params_target"] == 500])
-    group = sections._group(alone, "here", rows, {}, None, styles)
-    assert group["ladder"] is None and group["plots"][1]["title"] == "Score and size"
+    assert (cells[2].small, cells[4].value, table.rows[3].cells[4].value) == ("0.10, 2/3", "500.0", "")
+    assert all([p["title"] for p in t["plots"]] == ["Seeds"] for t in group["tables"])
+    # Sizes that were given: no ladder, but a figure of scores by size.
+    sized = [{**r, "params_target": None, "params_actual": 503 + len(r["model"])} for r in made if r["params_target"] == 500]
+    alone = tables_of(sized)
+    sources = dataclasses.replace(sources, anchors={id(e): "e" for t in alone for e in t.entries})
+    (group,) = sections.section("toy", alone, "here", sources)["groups"]
+    assert group["ladder"] is None and [p["title"] for p in group["tables"][0]["plots"]] == ["Seeds", "Score and size"]
 
 
 def test_a_ring_marks_where_a_model_first_reaches_the_threshold(made):

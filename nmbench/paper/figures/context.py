@@ -79,8 +79,8 @@ def percent(found: Found) -> Figure:
     figure, axes = style.panels(1, len(names), 1.9, 2.6, sharey=True)
     floor = next(m.floor for m in task_of(found).metrics if m.name == "percent_correct")
     for axis, name in zip(axes[0], names, strict=True):
-        for i, runs in enumerate(found.values()):
-            style.strip(axis, i, np.array([run.condition("percent_correct")[name] for run in runs]), style.colour(i))
+        for i, (look, runs) in enumerate(style.by_model(found)):
+            style.strip(axis, i, np.array([run.condition("percent_correct")[name] for run in runs]), look)
         axis.axhline(floor, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
         axis.set_xticks(range(len(found)), [need.model for need in found], rotation=30, ha="right")
         axis.set_title(name)

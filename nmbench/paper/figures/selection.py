@@ -36,8 +36,8 @@ def errors(found: Found) -> Figure:
     """Main text Fig. 5B: test error by model."""
     figure, axes = style.panels(1, 1, 4.6, 3.0)
     axis = axes[0, 0]
-    for i, runs in enumerate(found.values()):
-        style.strip(axis, i, np.array([run.metric("mse") for run in runs]), style.colour(i))
+    for i, (look, runs) in enumerate(style.by_model(found)):
+        style.strip(axis, i, np.array([run.metric("mse") for run in runs]), look)
     chance = task_of(found).primary.floor
     axis.axhline(chance, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
     axis.text(len(found) - 0.45, chance, "chance", fontsize=7, va="bottom", ha="right", color=style.MUTED)
@@ -52,17 +52,17 @@ def curves(found: Found) -> Figure:
     """Main text Fig. 5C: validation error during training; thin lines are seeds, bold lines their median."""
     figure, axes = style.panels(1, 1, 5.4, 3.2)
     axis = axes[0, 0]
-    for i, runs in enumerate(found.values()):
+    for look, runs in style.by_model(found):
         all_curves = [curve(run) for run in runs]
         steps = np.unique(np.concatenate([points[:, 0] for points in all_curves]))
         losses = np.full((len(runs), len(steps)), np.nan)
         for line, points in zip(losses, all_curves, strict=True):
             line[np.searchsorted(steps, points[:, 0])] = points[:, 1]
-        style.seeds_and_median(axis, steps, losses, style.colour(i))
+        style.seeds_and_median(axis, steps, losses, look.colour)
     style.logarithmic(axis)
     axis.set_xlabel("training step")
     axis.set_ylabel("validation mean squared error")
-    style.legend(figure, {need.model: style.colour(i) for i, need in enumerate(found)})
+    style.legend(figure, {need.model: look.colour for need, (look, _) in zip(found, style.by_model(found), strict=True)})
     return figure
 
 

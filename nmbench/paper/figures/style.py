@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nmbench.report import model_styles
+from nmbench.report.model_styles import Style
 from nmbench.report.trials import COLOURS
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from nmbench.paper.runs import FinishedRun, Found
 
 FORMATS, DPI = ("png", "svg"), 200
 INK, MUTED, GUIDE, BAND = "#222222", "#777777", "#c0392b", "#00b7c7"
@@ -58,8 +62,14 @@ def panels(rows: int, columns: int, width: float = 1.9, height: float = 1.35, **
 
 
 def colour(number: int) -> str:
-    """The colour of the series with this number; colours repeat."""
+    """The colour of the series with this number; colours repeat. For models, use `by_model`."""
     return COLOURS[number % len(COLOURS)]
+
+
+def by_model(found: Found) -> list[tuple[Style, Sequence[FinishedRun]]]:
+    """The style of each model with its runs, in the order of `found`."""
+    looks = model_styles.styles({need.model: need.model for need in found})
+    return [(looks[need.model], runs) for need, runs in found.items()]
 
 
 def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
@@ -87,12 +97,15 @@ def seeds_and_median(axis: Any, x: np.ndarray, curves: np.ndarray, colour: str) 
     axis.plot(x, _median(curves), color=colour, linewidth=BOLD)
 
 
-def strip(axis: Any, position: float, values: np.ndarray, colour: str, *, width: float = 0.28, hollow: bool = False) -> None:
-    """Plot the values of seeds as points around a position, and their median as a bold bar."""
+def strip(axis: Any, position: float, values: np.ndarray, look: Style, *, width: float = 0.28, hollow: bool = False) -> None:
+    """Plot the values of seeds as markers around a position, and their median as a bold bar."""
     values = np.asarray(values, float)
     offsets = 0.6 * width * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.zeros(1)
+    colour = look.colour
     inside = "none" if hollow else colour
-    axis.plot(position + offsets, values, "o", markersize=3.5, markeredgecolor=colour, markerfacecolor=inside, alpha=0.8)
+    axis.plot(
+        position + offsets, values, look.marker, markersize=3.5, markeredgecolor=colour, markerfacecolor=inside, alpha=0.8
+    )
     axis.plot([position - width, position + width], [np.median(values)] * 2, color=colour, linewidth=BOLD)
 
 

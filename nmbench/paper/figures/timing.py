@@ -60,10 +60,10 @@ def intervals(found: Found) -> Figure:
     """Error on trained (hollow) and on extrapolated intervals (filled), by model; dashed: the task's references."""
     figure, axes = style.panels(1, 1, 5.4, 3.2)
     axis = axes[0, 0]
-    for i, runs in enumerate(found.values()):
+    for i, (look, runs) in enumerate(style.by_model(found)):
         for shift, metric in ((-0.2, "mse_trained"), (0.2, "mse_extrapolated")):
             values = np.array([run.metric(metric) for run in runs])
-            style.strip(axis, i + shift, values, style.colour(i), width=0.17, hollow=metric == "mse_trained")
+            style.strip(axis, i + shift, values, look, width=0.17, hollow=metric == "mse_trained")
     task = task_of(found)
     arrays = task.frozen("test").arrays
     for label, predict in task.references.items():

@@ -11,12 +11,14 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import nmbench
 from nmbench.report import files
+from nmbench.report.page import svg
 from nmbench.report.page.content import gather
 from nmbench.report.page.row_details import Commands
 from nmbench.results import store
@@ -82,6 +84,19 @@ def check_out(text: str) -> pathlib.Path:
     return folder
 
 
+def check_site(text: str) -> str:
+    """The address of the documentation site without a final slash; "" for none, so that the page has no links to it.
+
+    Raises:
+      NmbenchError: it is not an address of a web site or a relative path.
+    """
+    if any(char.isspace() for char in text) or not re.match(r"https?://[^/]|/[^/]|\.{1,2}(/|$)|$", text):
+        raise NmbenchError(
+            f"--site={text} is not an address; give the root of the site, e.g. https://example.org/nmbench or .."
+        )
+    return text.rstrip("/")
+
+
 def _start(path: pathlib.Path) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read(4096)
@@ -94,6 +109,7 @@ def write(
     paths: Sequence[str],
     commands: Commands,
     report: Callable[[str], None] = lambda task: None,
+    site: str = "",
 ) -> pathlib.Path:
     """Write the page atomically and return its path.
 
@@ -103,13 +119,14 @@ def write(
       paths: results folders and CSVs of the tables. Training curves and outputs are drawn from run folders.
       commands: function from a row to the command that repeats its run, `nmbench.experiments.row_commands.RowCommands.of`.
       report: function that is called with the name of each task before its figures are drawn.
+      site: from `check_site`.
 
     Raises:
       NmbenchError: a path cannot be read, or the page cannot be written.
     """
     wanted = {run_id for table in tables for entry in table.entries for run_id in entry.run_ids}
     rows = {row["run_id"]: row for path in paths for row in store.iterate(path) if row["run_id"] in wanted}
-    text = render(gather(tables, rankings, rows, paths, commands, report))
+    text = render(gather(tables, rankings, rows, paths, commands, report), site)
     index = folder / INDEX
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,8 +136,8 @@ def write(
     return index
 
 
-def render(found: Mapping[str, Any]) -> str:
-    """HTML of the page. found: return value of `gather`."""
+def render(found: Mapping[str, Any], site: str = "") -> str:
+    """HTML of the page. found: return value of `gather`. site: from `check_site`."""
     import jinja2
     from markupsafe import Markup
 
@@ -134,7 +151,8 @@ def render(found: Mapping[str, Any]) -> str:
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = environment.get_template("page.html.j2").render(
-        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        style=Markup(_style()),
+        site=site,
         script=Markup(script),
         script_sha256=digest,
         generator=f"nmbench {nmbench.__version__}",
@@ -142,3 +160,11 @@ def render(found: Mapping[str, Any]) -> str:
     )
     size = f"{len(text.encode()) / 1000:.0f} kB"
     return text.replace("@page-size@", size, 1)
+
+
+def _style() -> str:
+    """The style sheet with the colours of models, which the figures share with those of other commands."""
+    text = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    for mode, name in enumerate(("light", "dark")):
+        text = text.replace(f"/* {name} series */", svg.series_variables(mode))
+    return text

@@ -1,4 +1,4 @@
-"""The page's figures of tables: seeds with intervals, score against learned parameters, ladders, and training curves."""
+"""The page's figures of tables: models by task, seeds, sizes, ladders, training curves, and errors by condition."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmbench.report import ladder_figures
-from nmbench.report.axes import MARKERS, Style, use_log_scale
-from nmbench.report.page.svg import GRID, INK, MUTED, series
-from nmbench.report.text import number
+from nmbench.report import ladder_figures, overview
+from nmbench.report.axes import use_log_scale
+from nmbench.report.model_styles import Style
+from nmbench.report.page.by_condition import Conditions
+from nmbench.report.page.svg import GRID, INK, MUTED
+from nmbench.report.text import cut, number
 from nmbench.results.ladders import Ladder
 from nmbench.results.ranking import RankingEntry, Table
 
@@ -21,23 +23,25 @@ WIDTH = 330
 WIDE = 400
 ROW = 48
 MOST_STRIPS = 30
-# Colours repeat after eight models and markers after seven, so 56 models have different combinations.
-COLOURS = 8
-_LONGEST = 44
+MOST_LINES = 60  # curves of seeds in one figure
 
 
-def style(index: int) -> Style:
-    """Style of the model with this index."""
-    return Style(series(index % COLOURS), MARKERS[index % len(MARKERS)])
+def models(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
+    """Scores of all models on one task, with ties (see `nmbench.report.overview.draw`): the figure and its description."""
+    figure = _figure(21 * min(len(overview.competitors(table)), overview.MOST_LINES) + 48, WIDE)
+    axis = figure.subplots()
+    said = overview.draw(axis, table, styles, scores=True, ink=INK, muted=MUTED)
+    axis.set_xlabel("score")
+    return figure, said
 
 
 def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
-    """One row for each of the first 30 entries: all seeds, and below them the median with its interval.
+    """One row for each of the first 30 lines: all seeds, and below them the median with its interval; references last.
 
     Returns:
       The figure and its description.
     """
-    shown = table.entries[:MOST_STRIPS]
+    shown = [*overview.competitors(table), *overview.yardsticks(table)][:MOST_STRIPS]
     figure = _figure(ROW * len(shown) + 44)
     axis = figure.subplots()
     values = [v for e in shown for v in ([e.median.value] if e.sample is None else e.sample.values)]
@@ -76,15 +80,15 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
     return figure, ". ".join(sentences) + "."
 
 
-def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure, str]:
-    """Score with its interval against learned parameters. tables: tables of one task and protocol.
+def scores(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
+    """Score with its interval against learned parameters, for a table of models with given sizes.
 
     Returns:
       The figure and its description.
     """
     figure = _figure(240)
     axis = figure.subplots()
-    found = [(e, e.params) for t in tables for e in t.entries if not e.reference and e.params is not None]
+    found = [(e, e.params) for e in table.entries if e.params is not None]
     use_log_scale(axis, "x", [params for _, params in found], ratio=3)
     sentences = []
     for entry, params in found:
@@ -94,15 +98,13 @@ def scores(tables: Sequence[Table], styles: Mapping[str, Style]) -> tuple[Figure
         axis.plot([params], [score.value], look.marker, color=look.colour, markersize=8, markeredgewidth=0)
         interval = "" if score.low is None else f" ({score.low:.1f} to {score.high:.1f})"
         sentences.append(f"{entry.label}: {params} parameters, score {score.value:.1f}{interval}")
-    for budget in {table.budget for table in tables if table.budget is not None}:
-        axis.axvline(budget, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
     axis.margins(0.12)
     low, high = axis.get_ylim()
     if high - low < 4:  # do not magnify negligible differences
         axis.set_ylim((low + high) / 2 - 2, (low + high) / 2 + 2)
     if axis.get_xscale() == "linear":
         axis.locator_params(axis="x", nbins=5, integer=True)
-    axis.set_xlabel("learned parameters; dashed: budget" if tables[0].budget else "learned parameters")
+    axis.set_xlabel("learned parameters")
     axis.set_ylabel("score")
     axis.grid(axis="y")
     axis.set_axisbelow(True)
@@ -119,10 +121,11 @@ def ladder(of: Ladder, styles: Mapping[str, Style]) -> list[tuple[Figure, str]]:
 
 
 def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style]) -> tuple[Figure, str]:
-    """Validation loss during training.
+    """Validation loss during training: the median of each model, and all seeds, or the quartiles if there are many seeds.
 
     Args:
-      found: label of an entry to one `[P, 3]` array per seed: step, training loss, validation loss.
+      found: label of an entry to one `[P, 3]` array per seed: step, training loss, validation loss. At least one validation
+        loss is finite.
       styles: label to style.
 
     Returns:
@@ -130,21 +133,32 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
     """
     figure = _figure(240)
     axis = figure.subplots()
-    sentences, everything = [], []
+    seeds = sum(map(len, found.values())) <= MOST_LINES
+    sentences, everything, starts = [], [], []
     for label, lines in found.items():
         look = styles[label]
-        for line in lines:
-            step, loss = line[:, 0], line[:, 2]
-            axis.plot(step, loss, color=look.colour, linewidth=1.1, alpha=0.6)
-            everything.append(loss[np.isfinite(loss)])
-        # Markers at the ends of the lines, because models must differ in more than colour.
-        ends = np.array([line[-1, [0, 2]] for line in lines if np.isfinite(line[-1, 2])]).reshape(-1, 2)
-        axis.plot(ends[:, 0], ends[:, 1], look.marker, color=look.colour, markersize=5, markeredgewidth=0, clip_on=False)
-        lowest = [float(np.nanmin(line[:, 2])) for line in lines if np.isfinite(line[:, 2]).any()]
-        if lowest:
-            reached = f"lowest validation loss {number(min(lowest))}, of the worst seed {number(max(lowest))}"
-            sentences.append(f"{label}: {len(lines)} seeds, {reached}")
-    use_log_scale(axis, "y", np.concatenate([*everything, np.zeros(0)]).tolist(), ratio=10)
+        steps, losses = _aligned(lines)
+        some = np.isfinite(losses).any(axis=0)
+        steps, losses = steps[some], losses[:, some]
+        low, middle, high = np.nanquantile(losses, [0.25, 0.5, 0.75], axis=0)
+        if seeds:
+            axis.plot(steps, losses.T, color=look.colour, linestyle=look.dashes, linewidth=0.8, alpha=0.45)
+        else:
+            axis.fill_between(steps, low, high, color=look.colour, alpha=0.18, linewidth=0)
+        drawn = losses if seeds else np.stack([low, high])
+        everything += drawn[np.isfinite(drawn)].tolist()
+        starts.append(middle[0])
+        axis.plot(steps, middle, color=look.colour, linestyle=look.dashes, linewidth=1.8)
+        # Models must differ in more than colour.
+        axis.plot(steps[-1:], middle[-1:], look.marker, color=look.colour, markersize=7, markeredgewidth=0, clip_on=False)
+        lowest = np.nanmin(losses, axis=1, initial=np.inf)
+        lowest = lowest[np.isfinite(lowest)]
+        reached = f"lowest validation loss {number(lowest.min())}, of the worst seed {number(lowest.max())}"
+        sentences.append(f"{label}: {len(lines)} seeds, {reached}")
+    use_log_scale(axis, "y", everything, ratio=10)
+    # One seed that leaves the range of the first losses must not squeeze all others.
+    if axis.get_ylim()[1] > 3 * max(starts) > 0:
+        axis.set_ylim(top=3 * max(starts))
     axis.set_xlabel("training step")
     axis.set_ylabel("validation loss")
     axis.grid(axis="y")
@@ -152,9 +166,60 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
     return figure, ". ".join(sentences) + "."
 
 
-def cut(label: str) -> str:
-    """The label, shortened to at most 44 characters."""
-    return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
+def _aligned(lines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """All steps `[P]` of some curves, and their validation losses `[S, P]`, NaN where a curve has no point."""
+    steps = np.unique(np.concatenate([line[:, 0] for line in lines]))
+    losses = np.full((len(lines), len(steps)), np.nan)
+    for row, line in zip(losses, lines, strict=True):
+        row[np.searchsorted(steps, line[:, 0])] = line[:, 2]
+    return steps, losses
+
+
+def conditions(found: Conditions, table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
+    """Median of a metric over seeds for each condition of the test trials, a line per model.
+
+    Returns:
+      The figure and its description.
+    """
+    figure = _figure(240)
+    axis = figure.subplots()
+    numeric = all(isinstance(condition, float) for condition in found.names)
+    x = np.array(found.names) if numeric else np.arange(len(found.names))
+    values = [v for medians in found.medians.values() for v in medians if np.isfinite(v)]
+    least = use_log_scale(axis, "y", values, ratio=10)
+    sentences = []
+    for i, (label, medians) in enumerate(found.medians.items()):
+        look = styles[label]
+        at = medians if least is None else np.maximum(medians, least)
+        # Categories have no order, so no line joins them; models stand side by side.
+        shift = 0 if numeric else 0.6 * ((i + 0.5) / len(found.medians) - 0.5)
+        line = look.dashes if numeric else "none"
+        axis.plot(
+            x + shift,
+            at,
+            color=look.colour,
+            linestyle=line,
+            linewidth=1.3,
+            marker=look.marker,
+            markersize=4.5,
+            markeredgewidth=0,
+        )
+        shown = "; ".join(
+            f"{_name(name)} {number(v)}" for name, v in zip(found.names, medians, strict=True) if np.isfinite(v)
+        )
+        sentences.append(f"{label}: {shown}")
+    if not numeric:
+        axis.set_xticks(x, [cut(str(name), 14) for name in found.names], rotation=20, ha="right", rotation_mode="anchor")
+    axis.set_xlabel(found.what)
+    better = "higher" if found.higher_is_better else "lower"
+    axis.set_ylabel(f"{found.metric} ({better} is better)")
+    axis.grid(axis="y")
+    axis.set_axisbelow(True)
+    return figure, ". ".join(sentences) + "."
+
+
+def _name(condition: float | str) -> str:
+    return condition if isinstance(condition, str) else f"{condition:g}"
 
 
 def _description(entry: RankingEntry) -> str:

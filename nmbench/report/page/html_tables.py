@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
-from nmbench.report.text import interval, number
+from nmbench.report.text import column_number, interval, number
 from nmbench.results.statistics import Estimate
 
 
@@ -19,36 +19,52 @@ class TableCell:
       value: number by which the cell is sorted, as text; "" for an empty cell or a column of text.
       small: remark below the text; "" for none.
       link: address of a link on the text; "" for none.
+      mark: name of the model's marker on the page, and its colour; () for none.
     """
 
     text: str
     value: str = ""
     small: str = ""
     link: str = ""
+    mark: tuple[str, str] | tuple[()] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Heading:
-    """Heading of a column: its text, whether the column is sorted by number, and an explanation ("" for none)."""
+    """Heading of a column.
+
+    Attributes:
+      text: the heading.
+      numeric: whether the column is sorted by number.
+      hint: explanation; "" for none.
+      minor: whether the column is left out on narrow screens.
+    """
 
     text: str
     numeric: bool = True
     hint: str = ""
+    minor: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class HtmlRow:
-    """A line of a table. reference: whether it is a reference. task, protocol: values for filters; "" for none."""
+    """A line of a table. task, protocol: values for filters; "" for none."""
 
     cells: Sequence[TableCell]
-    reference: bool = False
     task: str = ""
     protocol: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class HtmlTable:
-    """A table that can be sorted by a click on a heading. key: id of the caption. id: id of the table; "" for none."""
+    """A table that can be sorted by a click on a heading. On narrow screens, its lines are shown as a list of cards.
+
+    Attributes:
+      key: id of the caption.
+      caption: text above the table.
+      headings, rows: contents.
+      id: id of the table; "" for none.
+    """
 
     key: str
     caption: str
@@ -68,6 +84,18 @@ def number_cell(value: float | None, show: Callable[[float], str] = number, smal
     return TableCell("") if value is None else cell(show(value), value, small)
 
 
-def estimate_cell(of: Estimate | None, show: Callable[[float], str] = number) -> TableCell:
+def number_column(values: Sequence[float | None]) -> list[TableCell]:
+    """The cells of a column of numbers, all in one format."""
+    show = column_number(values)
+    return [number_cell(value, show) for value in values]
+
+
+def estimate_cell(of: Estimate | None, show: Callable[[float], str]) -> TableCell:
     """A cell with a number and its interval; an empty cell for None."""
     return TableCell("") if of is None else cell(show(of.value), of.value, interval(of, show, " – "))
+
+
+def estimate_column(values: Sequence[Estimate | None]) -> list[TableCell]:
+    """The cells of a column of numbers with intervals, all in one format."""
+    show = column_number(bound for of in values if of is not None for bound in (of.value, of.low, of.high))
+    return [estimate_cell(of, show) for of in values]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nmbench.report.text import number_or_blank
+from nmbench.report.text import column_number, number_or_blank
 from nmbench.results import schema
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def row_details(entry: RankingEntry, rows: Mapping[str, Row], commands: Commands
     seeds = [row["seed"] for row in members]
     consecutive = len(seeds) > 1 and seeds == list(range(seeds[0], seeds[0] + len(seeds)))
     one_command = consecutive and len({command.command(0) for command in found}) == 1
+    show = column_number(row["value"] for row in members)
     settings = json.dumps(json.loads(entry.config), indent=1, sort_keys=True, ensure_ascii=False)
     return {
         "label": entry.label,
@@ -84,7 +85,7 @@ def row_details(entry: RankingEntry, rows: Mapping[str, Row], commands: Commands
                 "seed": row["seed"],
                 "status": row["status"],
                 "error": row["error"] or "",
-                "value": number_or_blank(row["value"]),
+                "value": number_or_blank(row["value"], show),
                 "score": "" if row["score"] is None else f"{row['score']:.1f}",
                 "selected": "" if row["selected_step"] is None else str(row["selected_step"]),
                 "varying": [_text(row[name]) for name in varying],

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.report import ladder_text
-from nmbench.report.page import figures, svg
-from nmbench.report.page.html_tables import Heading, HtmlRow, HtmlTable, TableCell, cell, number_cell
+from nmbench.report import ladder_text, overview
+from nmbench.report.page import board_tables, by_condition, figures, svg
+from nmbench.report.page.html_tables import Heading, HtmlRow, HtmlTable, TableCell, cell
 from nmbench.report.page.outputs import run_folders
-from nmbench.report.page.trial_panels import Row, TrialPanels
-from nmbench.report.text import number, one_decimal, size_name
+from nmbench.report.page.row_details import Commands, Row, row_details
+from nmbench.report.page.trial_panels import TrialPanels
+from nmbench.report.text import column_number, number, one_decimal, size_name
 from nmbench.results import ladders
 from nmbench.results.curves import read_curve
 from nmbench.support.errors import NmbenchError
@@ -23,34 +25,47 @@ if TYPE_CHECKING:
     import pathlib
 
     from nmbench.contracts.task import Task
+    from nmbench.report.model_styles import Style
     from nmbench.results.ranking import Table
 
 MOST_CURVES = 12  # models per table whose training curves are drawn
-_MARKS = {"o": "circle", "s": "square", "D": "diamond", "^": "up", "v": "down", "P": "plus", "X": "cross"}
 
 
-def section(
-    name: str,
-    tables: Sequence[Table],
-    rows: Mapping[str, Row],
-    paths: Sequence[str],
-    anchor: str,
-    styles: Mapping[str, figures.Style],
-) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """What the sections are made from.
+
+    Attributes:
+      rows: run id to row.
+      paths: results folders and CSVs of the rows.
+      commands: function from a row to the command that repeats its run.
+      styles: label of an entry to style.
+      anchors: id of each entry object to the HTML id of its details.
+    """
+
+    rows: Mapping[str, Row]
+    paths: Sequence[str]
+    commands: Commands
+    styles: Mapping[str, Style]
+    anchors: Mapping[int, str]
+
+
+def section(name: str, tables: Sequence[Table], anchor: str, sources: Sources) -> dict[str, Any]:
     """Plain data of the section of a task.
 
     Args:
       name: name of the task.
       tables: all tables of the task.
-      rows: run id to row.
-      paths: results folders and CSVs of the rows.
       anchor: id of the section, and start of the ids of its figures.
-      styles: label of an entry to style.
+      sources: rows, folders, styles.
     """
     import matplotlib
 
+    rows = sources.rows
     trained = [run for table in tables for entry in table.entries for run in entry.run_ids if rows[run]["train_steps"]]
-    folders = run_folders(paths, trained)
+    folders = run_folders(sources.paths, trained)
+    entries = [(table, entry) for table in tables for entry in overview.competitors(table)]
+    details = {id(entry): row_details(entry, rows, sources.commands) for _, entry in entries}
     groups: dict[str, list[Table]] = defaultdict(list)
     for table in tables:
         groups[table.protocol].append(table)
@@ -58,14 +73,15 @@ def section(
     with matplotlib.rc_context(dict(svg.STYLE)):
         task, panels, examples, problem = _registered_task(name, first, anchor)
         made = [
-            _group(members, f"{anchor}-{i}", rows, folders, panels, styles)
+            _group(members, f"{anchor}-{i}", sources, folders, panels, details)
             for i, members in enumerate(groups.values(), start=1)
         ]
-    # One note on missing run folders per section is enough.
-    for group in [group for group in made if group["without_folders"]][1:]:
-        group["without_folders"] = False
+    # One long note on missing run folders per section is enough.
+    for group in [group for group in made if group["without_folders"] == "all"][1:]:
+        group["without_folders"] = "again"
     return {
         "name": name,
+        "page": board_tables.site_page("tasks", name),
         "anchor": anchor,
         "version": first.task_version,
         "summary": "" if task is None else task.summary,
@@ -79,7 +95,17 @@ def section(
         "n_test": first.n_test,
         "sha256": first.testset_sha256,
         "examples": examples,
+        "references": board_tables.references(first, f"{anchor}-references"),
         "groups": made,
+        "entries": [
+            {
+                "anchor": sources.anchors[id(entry)],
+                "protocol": table.protocol,
+                "budget": size_name(table.budget),
+                **details[id(entry)],
+            }
+            for table, entry in entries
+        ],
     }
 
 
@@ -105,59 +131,87 @@ def _registered_task(
 def _group(
     tables: Sequence[Table],
     key: str,
-    rows: Mapping[str, Row],
+    sources: Sources,
     folders: Mapping[str, pathlib.Path],
     panels: TrialPanels | None,
-    styles: Mapping[str, figures.Style],
+    details: Mapping[int, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Plain data of a group: the tables of one protocol, which share the figure of score against parameters."""
-    labels = list(dict.fromkeys(e.label for table in tables for e in table.entries if not e.reference))
-    plots, notes, answered = [], [], []
-    external = all(rows[run]["train_steps"] is None for t in tables for e in t.entries for run in e.run_ids)
-    for i, table in enumerate(tables):
-        size = "" if len(tables) == 1 else f", {size_name(table.budget)}"
-        plots.append(_seeds_plot(table, f"{key}-strip-{i}", size, styles))
-        found, missing = _curves(table, folders)
-        if found:
-            caption = "Validation loss, with one line per seed."
-            trained = [e for e in table.entries if any(run in folders for run in e.run_ids)]
-            if len(trained) > MOST_CURVES:
-                caption += f" Only the first {MOST_CURVES} of {len(trained)} models are shown."
-            plots.append(svg.plot(figures.curves(found, styles), f"{key}-curve-{i}", f"Training{size}", caption))
-        notes += missing
-        if panels is not None:
-            models, problems = panels.answers(table, rows, folders, f"{key}-out-{i}")
-            answered.append({"size": size.lstrip(", "), "models": models})
-            notes += problems
+    """Plain data of a group: the tables of one protocol, and their ladder."""
+    rows, styles = sources.rows, sources.styles
+    labels = list(dict.fromkeys(e.label for table in tables for e in overview.competitors(table)))
+    runs = [run for table in tables for entry in table.entries for run in entry.run_ids]
+    external = all(rows[run]["train_steps"] is None for run in runs)
+    with_folders = any(run in folders for run in runs)
     ladder = next(iter(ladders.ladders(tables)), None)
-    # A ladder's figures show scores at its budgets; tables without a budget are not part of the ladder.
-    outside = tables if ladder is None else [table for table in tables if table.budget is None]
-    if outside:
-        caption = "Score with its 95% interval: 0 at chance, 100 at a perfect answer."
-        plots.insert(1, svg.plot(figures.scores(outside, styles), f"{key}-scores", "Score and size", caption))
-    others = [table for table in tables if table.metrics]
     return {
         "protocol": tables[0].protocol,
-        "legend": [(label, svg.variable(styles[label].colour), _MARKS[styles[label].marker]) for label in labels],
+        "legend": board_tables.legend(labels, styles),
         "ladder": None if ladder is None else _ladder(ladder, key, styles),
-        "plots": plots,
-        "notes": list(dict.fromkeys(notes)),
-        "answered": [a for a in answered if a["models"]],
+        "tables": [
+            _table(table, f"{key}-{i}", sources, folders if with_folders else None, panels, details)
+            for i, table in enumerate(tables, start=1)
+        ],
         "external": external,
-        "without_folders": not external and not any(run in folders for t in tables for e in t.entries for run in e.run_ids),
-        "others": [_other_metrics(table, f"{key}-others-{i}") for i, table in enumerate(others, start=1)],
+        "without_folders": "" if external or with_folders else "all",
     }
 
 
-def _seeds_plot(table: Table, key: str, size: str, styles: Mapping[str, figures.Style]) -> dict[str, Any]:
+def _table(
+    table: Table,
+    key: str,
+    sources: Sources,
+    folders: Mapping[str, pathlib.Path] | None,
+    panels: TrialPanels | None,
+    details: Mapping[int, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Plain data of one table: its lines, figures, download and commands. folders: None if no run of the group has one."""
+    rows, styles = sources.rows, sources.styles
+    plots, notes, outputs = [_seeds_plot(table, f"{key}-strip", styles)], [], []
+    if folders is not None:
+        found, notes = _curves(table, folders)
+        if found:
+            trained = [e for e in table.entries if any(run in folders for run in e.run_ids)]
+            few = sum(map(len, found.values())) <= figures.MOST_LINES
+            caption = f"Validation loss: the median over seeds, and {'all seeds' if few else 'the quartiles'}."
+            if len(trained) > MOST_CURVES:
+                caption += f" Only the first {MOST_CURVES} of {len(trained)} models are shown."
+            plots.append(svg.plot(figures.curves(found, styles), f"{key}-curve", "Training", caption))
+        if panels is not None:
+            outputs, problems = panels.answers(table, rows, folders, f"{key}-out", styles)
+            notes += problems
+    by = by_condition.conditions(table, rows)
+    if by is not None:
+        caption = f"Median over seeds of {by.metric} on the test trials of each {by.what}."
+        if len(overview.competitors(table)) > by_condition.MOST_MODELS:
+            caption += f" Only the first {by_condition.MOST_MODELS} models are shown."
+        plots.append(
+            svg.plot(figures.conditions(by, table, styles), f"{key}-conditions", f"{by.metric} by {by.what}", caption)
+        )
+    if table.budget is None and len({entry.params for entry in table.entries if entry.params is not None}) > 1:
+        caption = "Score with its 95% interval: 0 at chance, 100 at a perfect answer."
+        plots.append(svg.plot(figures.scores(table, styles), f"{key}-scores", "Score and size", caption))
+    return {
+        "size": size_name(table.budget),
+        "ranking": board_tables.ranking_table(table, f"{key}-ranking", rows, styles, sources.anchors),
+        "others": board_tables.other_metrics(table, f"{key}-others", styles),
+        "download": board_tables.download(table),
+        "commands": board_tables.commands(table, details),
+        "about": board_tables.about(table),
+        "plots": plots,
+        "notes": list(dict.fromkeys(notes)),
+        "outputs": outputs,
+    }
+
+
+def _seeds_plot(table: Table, key: str, styles: Mapping[str, Style]) -> dict[str, Any]:
     caption = "All seeds of each model, and below them the median with its 95% interval."
     caption += " × marks a lost seed, which counts as chance." if any(e.lost for e in table.entries) else ""
     if len(table.entries) > figures.MOST_STRIPS:
         caption += f" Only the first {figures.MOST_STRIPS} of {len(table.entries)} lines of the table are shown."
-    return svg.plot(figures.strips(table, styles), key, f"Seeds{size}", caption)
+    return svg.plot(figures.strips(table, styles), key, "Seeds", caption)
 
 
-def _ladder(of: ladders.Ladder, key: str, styles: Mapping[str, figures.Style]) -> dict[str, Any]:
+def _ladder(of: ladders.Ladder, key: str, styles: Mapping[str, Style]) -> dict[str, Any]:
     """Figures of a ladder and the table beside them."""
     (scores, medians), reached = figures.ladder(of, styles), of.threshold is not None
     ring = " Ring: first budget at which the threshold is reached." if reached else ""
@@ -165,11 +219,13 @@ def _ladder(of: ladders.Ladder, key: str, styles: Mapping[str, figures.Style]) -
     metric = of.tables[0].metric
     headings = [Heading("Model", False), *(Heading(f"Budget {budget}") for budget in of.budgets)]
     headings += [Heading("Reached at")] if reached else []
+    shows = {budget: column_number(p.entry.median.value for c in of.curves if (p := c.at(budget))) for budget in of.budgets}
     rows = []
     for curve in of.curves:
-        cells = [cell(curve.label)]
-        for point in map(curve.at, of.budgets):
-            cells.append(cell("") if point is None else _point_cell(point))
+        cells = [board_tables.model_cell(curve.label, styles)]
+        for budget in of.budgets:
+            point = curve.at(budget)
+            cells.append(cell("") if point is None else _point_cell(point, shows[budget]))
         if reached:
             cells.append(cell(ladder_text.reached_at(curve, of), curve.first))
         rows.append(HtmlRow(cells))
@@ -184,32 +240,32 @@ def _ladder(of: ladders.Ladder, key: str, styles: Mapping[str, figures.Style]) -
     }
 
 
-def _point_cell(point: ladders.Point) -> TableCell:
+def _point_cell(point: ladders.Point, show: Callable[[float], str]) -> TableCell:
     entry = point.entry
     solved = "" if entry.solved is None else f", {entry.solved}/{len(entry.run_ids)}"
     text = f"{'*' if point.reached else ''}{one_decimal(entry.score.value)}"
-    return cell(text, entry.score.value, f"{number(entry.median.value)}{solved}")
-
-
-def _other_metrics(table: Table, key: str) -> HtmlTable:
-    """Table of the medians of the task's other metrics."""
-    rows = [
-        HtmlRow([cell(entry.label), *(number_cell(entry.others.get(name)) for name in table.metrics)], entry.reference)
-        for entry in table.entries
-    ]
-    caption = f"Other metrics, medians over seeds ({size_name(table.budget)})"
-    return HtmlTable(key, caption, [Heading("Model", False), *map(Heading, table.metrics)], rows)
+    return cell(text, entry.score.value, f"{show(entry.median.value)}{solved}")
 
 
 def _curves(table: Table, folders: Mapping[str, pathlib.Path]) -> tuple[dict[str, list[np.ndarray]], list[str]]:
-    """Training curves by label of the entry, and notes on curves that cannot be read."""
+    """Training curves by label of the entry, and notes on curves that are missing or cannot be read."""
     found: dict[str, list[np.ndarray]] = {}
-    notes = []
-    for entry in [e for e in table.entries if any(run in folders for run in e.run_ids)][:MOST_CURVES]:
-        for run in entry.run_ids:
-            if run in folders:
-                try:
-                    found.setdefault(entry.label, []).append(read_curve(folders[run]))
-                except NmbenchError as error:
-                    notes.append(f"No training curve: {error}.")
-    return {label: curves for label, curves in found.items() if curves}, notes
+    missing, notes = [], []
+    for entry in overview.competitors(table):
+        stored = [run for run in entry.run_ids if run in folders]
+        if len(stored) < len(entry.run_ids):
+            some = "" if not stored else f" ({len(entry.run_ids) - len(stored)} of {len(entry.run_ids)} seeds)"
+            missing.append(f"{entry.label}{some}")
+        if len(found) == MOST_CURVES:
+            continue
+        curves = []
+        for run in stored:
+            try:
+                curves.append(read_curve(folders[run]))
+            except NmbenchError as error:
+                notes.append(f"No training curve: {error}.")
+        if any(np.isfinite(curve[:, 2]).any() for curve in curves):
+            found[entry.label] = curves
+    if missing:
+        notes.insert(0, f"Training curves are missing, because there are no run folders: {', '.join(missing)}.")
+    return found, notes

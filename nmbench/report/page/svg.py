@@ -7,13 +7,16 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
+from nmbench.report.model_styles import COLOURS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Placeholder colours. Each is replaced by a variable of the style sheet, so that dark mode can change it.
+# Placeholder colours. These and the colours of models become variables of the style sheet, which differ in dark mode.
 INK, MUTED, GRID = "#000001", "#000002", "#000003"
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
-_SERIES, _SHADE = "#0001", "#0002"
+_VARIABLES |= {light: f"var(--c{i})" for i, (light, _) in enumerate(COLOURS)}
+_SHADE = "#0002"
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _LONG = re.compile(r"-?\d+\.\d{2,}")
@@ -54,8 +57,8 @@ STYLE: dict[Any, Any] = {
 
 
 def series(number: int) -> str:
-    """Placeholder for the page's series colour of this number."""
-    return f"{_SERIES}{number:02x}"
+    """The page's series colour of this number, for the channels of a trial; colours repeat."""
+    return COLOURS[number % len(COLOURS)][0]
 
 
 def shade(number: int) -> str:
@@ -64,13 +67,15 @@ def shade(number: int) -> str:
 
 
 def variable(colour: str) -> str:
-    """The style sheet's variable for a placeholder; other colours are unchanged."""
-    if colour in _VARIABLES:
-        return _VARIABLES[colour]
-    for start, name in ((_SERIES, "c"), (_SHADE, "s")):
-        if colour.startswith(start):
-            return f"var(--{name}{int(colour[5:], 16)})"
-    return colour
+    """The style sheet's variable for a placeholder or a colour of models; other colours are unchanged."""
+    if colour.startswith(_SHADE):
+        return f"var(--s{int(colour[5:], 16)})"
+    return _VARIABLES.get(colour, colour)
+
+
+def series_variables(mode: int) -> str:
+    """The series colours as variables of the style sheet. mode: 0 for light, 1 for dark."""
+    return " ".join(f"--c{i}: {colours[mode]};" for i, colours in enumerate(COLOURS))
 
 
 def inline(figure: Figure, key: str, title: str, description: str) -> str:

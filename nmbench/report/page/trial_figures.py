@@ -50,6 +50,7 @@ def answers(
     titles: Sequence[str],
     epochs: Sequence[Epochs],
     shades: Mapping[str, int],
+    colour: str,
 ) -> tuple[Figure, str]:
     """Outputs of one trained network and the dashed targets, with a row per trial.
 
@@ -60,6 +61,7 @@ def answers(
       titles: one title per trial.
       epochs: one list of epochs per trial.
       shades: as in `example`.
+      colour: colour of the model, for an output with a single channel; several channels have colours of their own.
 
     Returns:
       The figure and its description.
@@ -68,7 +70,7 @@ def answers(
     sentences = []
     for i, (axis, trial) in enumerate(zip(axes, chosen, strict=True)):
         wanted = target.values[:, trial]
-        _draw(axis, outputs[:, i], width=1.6, smooth=True)
+        _draw(axis, outputs[:, i], colour if wanted.shape[1] == 1 else None, width=1.6, smooth=True)
         # A single target is drawn in ink; several targets have the colours of their outputs.
         _draw(axis, wanted, colour=INK if wanted.shape[1] == 1 else None, width=1.1, dashes=(0, (4, 2.5)), symbol="D")
         axis.set_title(titles[i], loc="left", pad=3)
@@ -93,7 +95,7 @@ def _draw(
     """Draw `values [T, channels]` as stepped or smooth lines; a channel with a finite value at a single step is a marker."""
     for channel in range(values.shape[1]):
         line = values[:, channel]
-        shown = {"color": series(channel % 8) if colour is None else colour, "linewidth": width}
+        shown = {"color": series(channel) if colour is None else colour, "linewidth": width}
         if np.isfinite(line).sum() == 1:
             axis.plot(line, symbol, markersize=6, markerfacecolor="none", clip_on=False, **shown)
         elif smooth:

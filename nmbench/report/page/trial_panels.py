@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nmbench.report import trials
-from nmbench.report.page import figures, svg, trial_figures
+from nmbench.report.page import svg, trial_figures
 from nmbench.report.page.outputs import outputs
 from nmbench.report.text import number
 from nmbench.support.errors import NmbenchError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pathlib
 
     from nmbench.contracts.task import Task
+    from nmbench.report.model_styles import Style
     from nmbench.results.ranking import RankingEntry, Table
 
 TRIALS = 3
@@ -55,7 +56,7 @@ class TrialPanels:
             {
                 "name": s.name,
                 "channels": [
-                    (s.spec.names[c] if s.spec.names else str(c), svg.variable(svg.series(c % figures.COLOURS)))
+                    (s.spec.names[c] if s.spec.names else str(c), svg.variable(svg.series(c)))
                     for c in range(s.spec.channels)
                 ],
             }
@@ -66,7 +67,12 @@ class TrialPanels:
         return {"plots": plots, "channels": channels, "shades": shades}
 
     def answers(
-        self, table: Table, rows: Mapping[str, Row], folders: Mapping[str, pathlib.Path], key: str
+        self,
+        table: Table,
+        rows: Mapping[str, Row],
+        folders: Mapping[str, pathlib.Path],
+        key: str,
+        styles: Mapping[str, Style],
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """One figure per entry, for the seed closest to the median, and notes on outputs that cannot be drawn."""
         made, notes = [], []
@@ -78,7 +84,10 @@ class TrialPanels:
             except NmbenchError as error:
                 notes.append(f"No outputs of {entry.label}: {error}.")
                 continue
-            figure = trial_figures.answers(self.signals[-1], answered, self.chosen, self.titles, self.epochs, self.shades)
+            colour = styles[entry.label].colour
+            figure = trial_figures.answers(
+                self.signals[-1], answered, self.chosen, self.titles, self.epochs, self.shades, colour
+            )
             row = rows[run]
             caption = (
                 f"Seed {row['seed']}, {table.metric} {number(row['value'])}, is closest to the median of "

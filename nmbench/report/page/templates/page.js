@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
-  const text = (cell) => cell.firstElementChild && cell.firstElementChild.tagName === "A" ? cell.firstElementChild.textContent.trim() : cell.textContent.trim();
+  const text = (cell) => cell.querySelector(".v").textContent.trim();
   // The sort key of a cell: a number, a text, or null if it is empty. Empty cells are always last.
   const key = (cell) => {
     if (cell.dataset.value !== undefined) return cell.dataset.value === "" ? null : Number(cell.dataset.value);
@@ -39,8 +39,7 @@
       const content = row.textContent.toLowerCase();
       const keep = words.every((word) => content.includes(word))
         && (!field("task").value || row.dataset.task === field("task").value)
-        && (!field("protocol").value || row.dataset.protocol === field("protocol").value)
-        && (field("references").checked || !row.classList.contains("reference"));
+        && (!field("protocol").value || row.dataset.protocol === field("protocol").value);
       row.hidden = !keep;
       shown += keep;
     }
