@@ -86,6 +86,8 @@ def _draw(figure: PaperFigure, found: Runs, folder: pathlib.Path, recipe: Recipe
         print(f"{figure.name}: not drawn, there are no runs of protocol {recipe.protocol}")
         return None
     described = runs.describe(available.values())
+    if missing := [need.model for need in figure.needs if need not in available]:
+        described += f"; there are none of {', '.join(missing)}"
     rows = {run.row["run_id"]: run.row["value"] for members in available.values() for run in members}
     caption = Caption(figure.name, f"{figure.caption} Runs: {described}.", rows)
     with rc_context(style.STYLE):
