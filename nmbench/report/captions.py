@@ -116,7 +116,7 @@ def check(folder: pathlib.Path, rows: Iterable[Mapping[str, Any]]) -> dict[str, 
     captions = {caption.name: caption for caption in read(folder)}
     known = {(row["run_id"], row["value"]): row["protocol"] for row in rows}
     ids = {run_id for run_id, _ in known}
-    for picture in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
+    for picture in sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES and path.is_file()):
         shown = rows_of(picture)
         caption = captions.get(picture.stem)
         problem = ""

@@ -203,7 +203,7 @@ def test_effects_are_drawn_with_intervals_and_thresholds():
     assert at("threshold", "x1") == [places[0], places[1], places[2]] * 3
     assert at("interval", "x2") == [places[2]] and at("range", "x1") == [places[2]]
     assert places[1] < at("range", "x2")[0] < effects.WIDTH
-    assert 'aria-label="About. a: 0.1 (0.01 .. 1); b: 10 (1 .. 1.000e+300 (range)); c: 1"' in text
+    assert 'aria-label="About. a: 0.1, 0.01 .. 1; b: 10, 1 .. 1.000e+300 (range); c: 1"' in text
 
 
 def test_markdown_escapes_its_contents():

@@ -51,8 +51,8 @@ def test_pictures_show_inputs_targets_and_epochs(tmp_path):
         expected = [(first - 0.5, end - 0.5) for _, first, end in task.epochs(task.frozen("test").arrays, trial)]
         np.testing.assert_allclose([(s.x0, s.x1) for s in spans], expected, atol=1e-6)
     assert [axes[i].get_title() for i in (0, 1)] == [
-        "test trial 0: interval 12, trained",
-        "test trial 149: interval 17, interpolated",
+        "test trial 0\ninterval 12, trained",
+        "test trial 149\ninterval 17, interpolated",
     ]
     widths = [line.get_linewidth() for line in axes[0].get_lines()]
     assert widths == sorted(set(widths), reverse=True)

@@ -35,7 +35,7 @@ def svg(effects: Effects, about: str) -> Markup:
     said = []
     for row, (label, e) in enumerate(effects.estimates.items()):
         y = ROW * row + 27
-        text = f"{label}: {number(e.value)}" + (f" ({interval(e)})" if interval(e) else "")
+        text = ", ".join(filter(None, [f"{label}: {number(e.value)}", interval(e)]))
         said.append(text)
         parts.append(f'<text x="{EDGE}" y="{y - 11}">{escape(text)}</text>')
         parts.append(f'<rect class="holding" x="{begin:.1f}" y="{y - 7}" width="{end - begin:.1f}" height="14"/>')
