@@ -2,7 +2,7 @@
 
   python -m nmbench.claims                                          reads results/
   python -m nmbench.claims results/reference.csv my_results         reads several CSVs and results folders
-  python -m nmbench.claims results --format=html --out=claims.html  writes a self-contained page (needs nmbench[report])
+  python -m nmbench.claims results --format=html --out=claims.html  writes a page (needs nmbench[report])
 
 Each claim is tested as published (protocol `paper`) and, except for claims on the authors' code, under equal conditions
 (protocol `matched`), for the models' default sizes. The verdict is computed from the values printed with it: "holds", "more
@@ -13,15 +13,25 @@ not all trained fully, the ledger uses the length of training that most of them 
 produce its data. Claims on internal signals and on training curves need a results folder, because a CSV contains neither. A
 run that occurs in several sources counts once; a run folder has priority over a CSV.
 
+The page shows the effects of each claim with their intervals and thresholds, and needs no other file. If there is a folder
+figures/ beside it, drawn with `python -m nmbench.figures --out=figures`, the page shows these figures with their claims; the
+figures must show rows of the given files and folders.
+
 In Python: `nmbench.paper.ledger.publication.ledger(nmbench.paper.ledger.evidence.Evidence.read(paths, wanted()))`.
 """
 
 from __future__ import annotations
 
+import pathlib
 import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from nmbench.support import cli, terminal
 from nmbench.support.errors import NmbenchError, printable
+
+if TYPE_CHECKING:
+    from nmbench.report import captions
 
 FLAGS = cli.new_flags()
 cli.choice(
@@ -56,17 +66,29 @@ def main(paths: list[str]) -> int:
     claims = publication.choose(FLAGS.only)
     if FLAGS.format == "html":
         page.check_library()
+    shown = _figures(out, paths) if FLAGS.format == "html" else {}
     entries = publication.ledger(Evidence.read(paths, publication.wanted()), claims)
     columns = terminal.width() if out is None else None
     if FLAGS.format == "terminal" or (FLAGS.format == "auto" and columns is not None):
         text = plain.text(entries, _command(paths), columns or WIDTH)
+    elif FLAGS.format == "html":
+        text = page.html(entries, _command(paths), shown)
     else:
-        text = (page.html if FLAGS.format == "html" else page.markdown)(entries, _command(paths))
+        text = page.markdown(entries, _command(paths))
     if out is None:
         print(text, end="")
     else:
         files.write(out, text)
     return 0
+
+
+def _figures(out: pathlib.Path | None, paths: list[str]) -> Mapping[str, captions.Shown]:
+    """The figures in the folder figures/ beside the page; they must show rows of the inputs."""
+    from nmbench.report import captions
+    from nmbench.results import store
+
+    folder = (out or pathlib.Path()).parent / "figures"
+    return captions.check(folder, (row for path in paths for row in store.iterate(path))) if folder.is_dir() else {}
 
 
 def _command(paths: list[str]) -> str:

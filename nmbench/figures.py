@@ -2,12 +2,15 @@
 
   python -m nmbench.figures --results=results --out=figures
   python -m nmbench.figures --results=results --out=figures --only=S1,S2 --train=short
+  python -m nmbench.figures --results=results/reference.csv --out=figures --only=5B,intervals --formats=png
 
-The command writes NAME.png and NAME.svg for each figure, and captions.md with the captions and the runs shown. Figures are
-drawn from the available runs. If runs are missing, the command prints how to train them, or trains them with --train:
-`smoke` (seconds per model, to check that it works), `short` (3,000 steps) or `full` (the protocol's steps; hours for all
-figures). If a model was trained in several configurations, the longest training with enough seeds is drawn. The first seeds
-are shown, not the best.
+The command writes NAME.png, NAME.svg and NAME.pdf for each figure, and captions.md with the captions and the rows shown.
+The files contain the run ids and values of their rows as well, which `python -m nmbench.validate --figures` compares with
+rows. Figures are drawn from the available runs. "5B", "intervals" and "percent" need rows only, so that a CSV is enough, and
+show all seeds; the other figures show the first seeds, not the best. If runs are missing, the command prints how to train
+them, or trains them with --train: `smoke` (seconds per model, to check that it works), `short` (3,000 steps) or `full` (the
+protocol's steps; hours for all figures). If a model was trained in several configurations, the longest training with enough
+seeds is drawn.
 
 Exit code 0: all runs are available; 1: some runs are missing; 2: bad input.
 """
@@ -18,9 +21,10 @@ from nmbench.support import cli, devices, interrupts
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags()
-cli.string(FLAGS, "results", "results", "results folder, with runs/")
+cli.string(FLAGS, "results", "results", "results folder, with runs/; or a results CSV")
 cli.string(FLAGS, "out", None, "folder for the figures; created if needed")
 cli.string(FLAGS, "only", "", "names of figures, such as S1,5B; all if empty")
+cli.string(FLAGS, "formats", "", "formats of the files, such as png,svg; png, svg and pdf if empty")
 cli.choice(
     FLAGS, "train", "no", ["no", "smoke", "short", "full"], "length of training for missing runs; no: do not train them"
 )
@@ -44,6 +48,7 @@ def main() -> int:
             gallery.choose(FLAGS.only),
             Recipe.of(FLAGS.results, FLAGS.protocol, training),
             FLAGS.out,
+            formats=drawing.choose_formats(FLAGS.formats),
             seeds=FLAGS.seeds,
             train=bool(training),
             watch=watch,

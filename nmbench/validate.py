@@ -1,5 +1,10 @@
 """Check results CSVs or results folders against the schema; an error names the row and the column.
 
+  python -m nmbench.validate results/reference.csv results/claims/rows.csv --figures=results/claims/figures
+
+With --figures, the figures in the folder must show rows of these files: each figure of `python -m nmbench.figures` contains
+the run ids and values of its rows.
+
 If the run folder of a row is in the results folder, or in that of the CSV, the values of the row must be the means over the
 trials stored there.
 """
@@ -14,16 +19,22 @@ from nmbench.support import cli
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags()
+cli.string(FLAGS, "figures", None, "folder with figures and captions.md, which must show the given rows")
 
 
 def main(paths: list[str]) -> int:
+    from nmbench.report import captions
     from nmbench.results import per_trial, store
 
+    figures = None if FLAGS.figures is None else pathlib.Path(FLAGS.figures).expanduser()
+    if figures is not None and not figures.is_dir():
+        raise NmbenchError(f"--figures={FLAGS.figures}: there is no such folder")
     if not paths:
         raise NmbenchError("name at least one results CSV or results folder")
-    counts = []
+    counts, every = [], []
     for path in paths:
         rows = store.read(path)
+        every += rows
         expanded = pathlib.Path(path).expanduser()
         runs = store.Store(expanded if expanded.is_dir() else expanded.parent).runs
         for row in rows:
@@ -31,8 +42,11 @@ def main(paths: list[str]) -> int:
             if runs.is_dir():
                 per_trial.check(runs / row["run_id"], row)
         counts.append((path, len(rows)))
+    shown = {} if figures is None else captions.check(figures, every)
     for path, n in counts:
         print(f"{path}: {n} valid row{'' if n == 1 else 's'}")
+    if figures is not None:
+        print(f"{figures}: {len(shown)} figure{'' if len(shown) == 1 else 's'} of these rows")
     return 0
 
 

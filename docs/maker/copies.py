@@ -9,6 +9,7 @@ import shutil
 
 from maker import text
 from nmbench import __main__ as commands
+from nmbench.report import captions
 from nmbench.results import schema
 from nmbench.support import cli
 
@@ -23,7 +24,6 @@ LINKS = {
     "benchmarks/README.md": "benchmarks.md",
 }
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
-_FIGURE = re.compile(r"\*\*(\S+?)\.\*\* (.*?) !\[[^\]]*\]\(([^)]+)\)", re.S)
 
 
 def make(folder: pathlib.Path, pictures: pathlib.Path) -> None:
@@ -82,17 +82,17 @@ def _claims(pictures: pathlib.Path) -> list[str]:
         "```text\npython -m nmbench.claims results/reference.csv results/claims/*.csv\n```",
         body.strip(),
         "## Figures",
-        "`python -m nmbench.figures` draws these figures from run folders. The captions name the runs.",
+        "`python -m nmbench.figures` draws these figures. The captions name the runs; the files contain the run ids and "
+        "values of their rows.",
     ]
-    for captions in sorted(folder.glob("figures/*/captions.md")):
-        for name, caption, picture in _FIGURE.findall(captions.read_text(encoding="utf-8")):
-            source = captions.parent / picture
-            if not source.is_file():
-                continue
+    for caption in captions.read(folder / "figures"):
+        source = folder / "figures" / f"{caption.name}.png"
+        if source.is_file():
             pictures.mkdir(parents=True, exist_ok=True)
-            target = f"claims-{captions.parent.name}-{source.name}"
+            target = f"claims-{source.name}"
             shutil.copy(source, pictures / target)
-            parts += [f"### Figure {text.escape(name)}", f"![figure {name}]({pictures.name}/{target})", caption.strip()]
+            title, picture = f"### Figure {text.escape(caption.name)}", f"![figure {caption.name}]({pictures.name}/{target})"
+            parts += [title, picture, caption.text]
     return parts
 
 

@@ -29,11 +29,17 @@ SHORT = 3000
 
 
 class Need(NamedTuple):
-    """A model, a task, and the number of seeds that a figure shows."""
+    """A model, a task, and the number of seeds that a figure needs.
+
+    rows_only: whether rows are enough. Then CSVs are enough too, and all seeds are shown; otherwise run folders are needed,
+    and the first seeds are shown. most: largest number of seeds shown, None for no limit.
+    """
 
     model: str
     task: str
     seeds: int
+    rows_only: bool = False
+    most: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Recipe:
     """Where the runs are and how they are trained.
 
     Attributes:
-      results: results folder.
+      results: results folder, or a CSV or a folder of CSVs.
       protocol: name of the protocol.
       steps: runs are found if they have at least this number of training steps, and missing runs are trained for this
         number. With None, runs of any length are found, and missing runs are trained for the protocol's steps.
@@ -65,7 +71,7 @@ class Recipe:
             "protocol": None if self.protocol == protocols[0] else self.protocol,
             "steps": self.steps,
             "seeds": need.seeds,
-            "results_dir": None if self.results == "results" else self.results,
+            "results_dir": None if self.results == "results" or os.path.isfile(_expanded(self.results)) else self.results,
         }
         given = [shlex.quote(f"--{name}={value}") for name, value in flags.items() if value is not None]
         return " ".join(["python -m nmbench.run", *given])
@@ -116,17 +122,20 @@ def _load(results: str, run_id: str) -> Network:
 
 
 def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]:
-    """The first seeds of each need, up to the number that it needs, all of one experiment.
+    """The seeds of each need, all of one experiment: the first ones up to the number that it needs, or all (`rows_only`).
 
     Of several experiments with a model on a task, those with enough seeds are preferred, then those trained longest, then
     those with the task's default budget, then those with most seeds.
 
     Raises:
-      NmbenchError: the folder contains an invalid row.
+      NmbenchError: there is an invalid row.
     """
+    folders = bool(Store(recipe.results).folders())
+    path = pathlib.Path(_expanded(recipe.results))
+    rows = store.iterate(recipe.results) if folders or path.is_file() or any(path.glob("*.csv")) else ()
     wanted = {(need.model, need.task) for need in needs}
     groups: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for row in store.iterate(recipe.results) if Store(recipe.results).folders() else ():
+    for row in rows:
         key = row["model"], row["task"]
         enough = recipe.steps is None or row["train_steps"] >= recipe.steps
         if key in wanted and row["protocol"] == recipe.protocol and row["status"] == "ok" and enough:
@@ -140,8 +149,9 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]
             rows[0]["params_target"] in (budget, None),
             len(rows),
         )
-        rows = max(groups[need.model, need.task].values(), key=rank, default=[])
-        found[need] = [FinishedRun(row, recipe.results) for row in sorted(rows, key=lambda row: row["seed"])[: need.seeds]]
+        best = max(groups[need.model, need.task].values(), key=rank, default=[]) if folders or need.rows_only else []
+        limit = need.most if need.rows_only else need.seeds
+        found[need] = [FinishedRun(row, recipe.results) for row in sorted(best, key=lambda row: row["seed"])[:limit]]
     return found
 
 
@@ -168,14 +178,22 @@ def train(need: Need, recipe: Recipe, watch: Any) -> None:
     results.collect()
 
 
-def describe(runs: Sequence[FinishedRun]) -> str:
-    """One line about several seeds of one experiment."""
-    row, seeds = runs[0].row, [run.row["seed"] for run in runs]
-    listed = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2 else seeds
-    return (
-        f"{row['model']} on {row['task']}, {row['params_actual']} parameters, protocol {row['protocol']}, "
-        f"{row['train_steps']} steps, seed{'s' * (len(seeds) > 1)} {str(listed).strip('[]')}"
-    )
+def describe(groups: Iterable[Sequence[FinishedRun]]) -> str:
+    """Text on the runs of several models, each with several seeds of one experiment.
+
+    It names models with their numbers of parameters, tasks, protocols, steps, departures from the protocol, and seeds.
+    """
+    models: dict[str, list[str]] = defaultdict(list)
+    for runs in groups:
+        row, seeds = runs[0].row, [run.row["seed"] for run in runs]
+        listed = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2 else seeds
+        departures = row["departures"] or ""
+        shared = (
+            f"on {row['task']}, protocol {row['protocol']}, {row['train_steps']} steps{departures and f' ({departures})'}, "
+            f"seed{'s' * (len(seeds) > 1)} {str(listed).strip('[]')}"
+        )
+        models[shared].append(f"{row['model']} ({row['params_actual']} parameters)")
+    return "; ".join(f"{', '.join(names)} {shared}" for shared, names in models.items())
 
 
 def curve(run: FinishedRun) -> np.ndarray:
@@ -183,7 +201,13 @@ def curve(run: FinishedRun) -> np.ndarray:
     return curves.read_curve(run.folder)[:, [0, 2]]
 
 
-def check_folder(results: str) -> None:
-    """Raise `NmbenchError` unless the results folder exists."""
-    if not os.path.isdir(os.path.expanduser(results)):
+def check_results(results: str, train: bool) -> None:
+    """Raise `NmbenchError` unless the results folder or CSV exists, or the folder will be made by training."""
+    if train and os.path.isfile(_expanded(results)):
+        raise NmbenchError(f"--results={results} is a file; with --train, give a results folder")
+    if not train and not os.path.exists(_expanded(results)):
         raise NmbenchError(f"there is no results folder {results}; --train=short creates it and trains the missing runs")
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path)

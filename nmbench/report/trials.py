@@ -62,7 +62,7 @@ def plot_trials(task: Task, split: str = "test", trials: int = 4) -> Figure:
     figure = Figure(figsize=(3.0 * len(chosen) + 1.0, 1.2 + 1.5 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(chosen), sharex=True, sharey="row", squeeze=False)
     for column, trial in enumerate(chosen):
-        label = f": {conditions[column]}" if conditions[column] else ""
+        label = f"\n{conditions[column]}" if conditions[column] else ""
         axes[0, column].set_title(f"{split} trial {trial}{label}", fontsize=9)
         axes[-1, column].set_xlabel("step", fontsize=8)
         for row, signal in enumerate(rows):
@@ -110,22 +110,45 @@ def spread(n: int, trials: int) -> list[int]:
 
 
 def labels(task: Task, arrays: Mapping[str, np.ndarray], chosen: Sequence[int]) -> list[str]:
-    """Condition of each chosen trial, such as "interval 12"; "" if no metric of the task has conditions."""
+    """What distinguishes each chosen trial, such as "interval 12, trained"; "" if the task tells nothing about trials.
+
+    It is the condition of a metric; the subset of trials with a metric of their own, such as "extrapolated" if there are
+    metrics "mse" and "mse_extrapolated"; and the real numbers that the set has for each trial, such as an angle.
+    """
     labelled = next((m for m in task.metrics if m.conditions), None)
-    if labelled is None or labelled.conditions is None:
-        return [""] * len(chosen)
-    conditions = labelled.conditions(arrays)
-    return [f"{labelled.condition_name} {conditions[trial]}" for trial in chosen]
+    parts: list[list[str]] = [[] for _ in chosen]
+    if labelled is not None and labelled.conditions is not None:
+        conditions = labelled.conditions(arrays)
+        for trial, part in zip(chosen, parts, strict=True):
+            part.append(f"{labelled.condition_name} {conditions[trial]}")
+    whole = {m.name for m in task.metrics if m.subset is None}
+    for metric in task.metrics:
+        of, _, subset = metric.name.partition("_")
+        if metric.subset is not None and of in whole:
+            inside = metric.subset(arrays)
+            for trial, part in zip(chosen, parts, strict=True):
+                part += [subset] if inside[trial] else []
+    for name, values in arrays.items():
+        if values.ndim == 1 and np.issubdtype(values.dtype, np.floating):
+            for trial, part in zip(chosen, parts, strict=True):
+                part.append(f"{name} {values[trial]:.2f}")
+    return [", ".join(part) for part in parts]
 
 
 def _draw(axis: Any, values: np.ndarray, spec: ArraySpec) -> None:
-    """Draw `values [T, channels]` as lines; a channel with a finite value at a single step becomes a dot."""
+    """Draw `values [T, channels]` as lines; a channel with a finite value at a single step becomes a dot.
+
+    Later channels are thinner, so that equal channels do not hide each other.
+    """
     alone = np.isfinite(values).sum(axis=0) == 1
     for channel in range(spec.channels):
         style = {"marker": "o", "markersize": 4} if alone[channel] else {}
         name = spec.names[channel] if spec.names else str(channel)
         colour = COLOURS[channel % len(COLOURS)]
-        axis.step(np.arange(len(values)), values[:, channel], where="mid", color=colour, linewidth=1.2, label=name, **style)
+        width = max(0.8, 1.2 + 0.6 * (min(spec.channels, 5) - 1 - channel))
+        axis.step(
+            np.arange(len(values)), values[:, channel], where="mid", color=colour, linewidth=width, label=name, **style
+        )
     axis.tick_params(labelsize=7)
     axis.margins(x=0, y=0.1)
     for side in ("top", "right"):

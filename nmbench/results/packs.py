@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import io
 import pathlib
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from nmbench.results import schema
-from nmbench.results.store import PER_TRIAL, Store
+from nmbench.results.store import PER_TRIAL, Store, npz_bytes
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
@@ -86,9 +85,7 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
     folder.mkdir(exist_ok=True)
     for kind, arrays in found.items():
         if kind == _TRIALS:
-            content = io.BytesIO()
-            np.savez_compressed(content, **arrays)
-            files.write(folder / PER_TRIAL, content.getvalue())
+            files.write(folder / PER_TRIAL, npz_bytes(arrays))
         elif kind == "params" or kind.removeprefix("params.").isidentifier():
             files.write(folder / f"{kind}{_SUFFIX}", safetensors.numpy.save(arrays))
     return folder

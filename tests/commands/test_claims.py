@@ -2,14 +2,17 @@
 
 import html.parser
 import os
+import pathlib
 import re
 import sys
 
 import pytest
 
-from nmbench.paper.ledger import page
+from nmbench.paper.ledger import effects, page
 from nmbench.paper.ledger.publication import CLAIMS, Claim, LedgerEntry
-from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
+from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
+from nmbench.report.captions import Caption, Shown
+from nmbench.results.statistics import Estimate
 from nmbench.support import terminal
 from support.claimed import make_rows, write_csv, write_folder
 
@@ -163,19 +166,44 @@ def test_claims_without_any_data(nmbench, tmp_path):
 HOSTILE = "\"'><script>alert(1)</script><img src=https://example.org/x>|`a`*b*\x1b[31m${1}"
 
 
-def entries_of(text):
+def entries_of(text, name="name"):
     """A ledger entry with the same text in every field."""
-    finding = ClaimFinding(Verdict.HOLDS, text, (MeasuredValue(text, text, text, text),), text, (text,))
-    return [LedgerEntry(Claim("name", text, text, text, lambda *_: finding), {"paper": finding, "matched": finding})]
+    effects = Effects(text, {text: Estimate(0.3, 0.1, 0.9)}, (None, 1.0), logarithmic=True)
+    finding = ClaimFinding(Verdict.HOLDS, text, (MeasuredValue(text, text, text, text),), text, (text,), effects)
+    claim = Claim(name, text, text, text, lambda *_: finding, figures=("F", "missing"))
+    return [LedgerEntry(claim, {"paper": finding, "matched": finding})]
 
 
 def test_a_page_escapes_its_contents():
-    text = page.html(entries_of(HOSTILE), HOSTILE)
+    files = [pathlib.Path("figures", f"F.{suffix}") for suffix in ("png", "pdf")]
+    figure = Shown(Caption("F", HOSTILE, {HOSTILE: 1.0}), files, ["matched"])
+    text = page.html(entries_of(HOSTILE) + entries_of(HOSTILE, "other"), HOSTILE, {"F": figure})
     shown = Page(text)
     tags = {tag for tag, _ in shown.tags}
-    assert not tags & {"script", "img", "link", "iframe", "object", "base", "form"}
+    assert not tags & {"script", "link", "iframe", "object", "base", "form"}
+    # The figure is shown once, beside the finding under its rows' protocol; the missing one is not shown.
+    (picture,) = [attrs for tag, attrs in shown.tags if tag == "img"]
+    assert picture["src"] == "figures/F.png" and text.count('href="figures/F.pdf"') == 1 and "missing" not in text
+    assert text.index("equal conditions (matched): ") < text.index('id="figure-F"') < text.index('href="#figure-F"')
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 15 and "<script" not in text
     assert not [name for _, attrs in shown.tags for name in attrs if name.startswith("on")]
+
+
+def test_effects_are_drawn_with_intervals_and_thresholds():
+    """Positions of estimates, bounds and thresholds on a logarithmic axis; an infinite ratio stays on the axis."""
+    estimates = {
+        "a": Estimate(0.1, 0.01, 1.0),
+        "b": Estimate(10.0, 1.0, 1e300, covers=False),
+        "c": Estimate(1.0, None, None),
+    }
+    text = effects.svg(Effects("ratio", estimates, (0.1, 10.0), (1.0,), logarithmic=True), "About")
+    at = lambda kind, name: [float(v) for v in re.findall(rf'class="{kind}"[^>]* {name}="([\d.]+)"', text)]
+    places = at("estimate", "cx")
+    assert places[1] - places[2] == pytest.approx(places[2] - places[0], abs=0.11) and len(places) == 3
+    assert at("threshold", "x1") == [places[0], places[1], places[2]] * 3
+    assert at("interval", "x2") == [places[2]] and at("range", "x1") == [places[2]]
+    assert places[1] < at("range", "x2")[0] < effects.WIDTH
+    assert 'aria-label="About. a: 0.1, 0.01 .. 1; b: 10, 1 .. 1.000e+300 (range); c: 1"' in text
 
 
 def test_markdown_escapes_its_contents():

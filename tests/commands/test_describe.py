@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nmbench.contracts.catalog import TASKS
+from nmbench.report import trials
 from nmbench.report.trials import plot_trials
 
 
@@ -49,7 +50,19 @@ def test_pictures_show_inputs_targets_and_epochs(tmp_path):
         spans = [patch.get_extents().transformed(axes[column].transData.inverted()) for patch in axes[column].patches]
         expected = [(first - 0.5, end - 0.5) for _, first, end in task.epochs(task.frozen("test").arrays, trial)]
         np.testing.assert_allclose([(s.x0, s.x1) for s in spans], expected, atol=1e-6)
-    assert axes[0].get_title() == "test trial 0: interval 12"
+    assert [axes[i].get_title() for i in (0, 1)] == [
+        "test trial 0\ninterval 12, trained",
+        "test trial 149\ninterval 17, interpolated",
+    ]
+    widths = [line.get_linewidth() for line in axes[0].get_lines()]
+    assert widths == sorted(set(widths), reverse=True)
+
+
+def test_trials_with_an_angle_give_it():
+    task = TASKS.get("multitask")
+    arrays = task.frozen("test").arrays
+    (label,) = trials.labels(task, arrays, [1])
+    assert label == f"task {task.primary.conditions(arrays)[1]}, theta_in {arrays['theta_in'][1]:.2f}"
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,12 @@ from nmbench.contracts.catalog import TASKS
 from nmbench.paper import runs
 from nmbench.paper.figures import gallery, selection, style, timing
 from nmbench.paper.runs import FinishedRun, Need, Recipe
+from nmbench.report import captions
+from nmbench.report.captions import Caption
 from nmbench.results.store import Store
+from nmbench.support.errors import NmbenchError
 from nmbench.training.snapshot import CurvePoint
-from support.claimed import write_untrained
+from support.claimed import make_rows, write_csv, write_untrained
 
 MODEL_TASKS = ("mwg_rank3", "multitask", "element_finder")
 
@@ -35,7 +38,7 @@ def test_missing_runs_are_trained(nmbench, monkeypatch, tmp_path):
     where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--only=S5", "--seeds=2"]
     code, out, err = nmbench("figures", *where, "--train=smoke")
     assert (code, err) == (0, "")
-    assert "nmrnn on element_finder, 497 parameters, protocol smoke, 20 steps, seed 0\n" in out
+    assert "nmrnn (497 parameters) on element_finder, protocol smoke, 20 steps, seed 0\n" in out
     assert len(list((tmp_path / "r" / "runs").iterdir())) == 1
 
 
@@ -43,11 +46,11 @@ def test_missing_runs_are_trained(nmbench, monkeypatch, tmp_path):
 def test_a_figure_shows_the_states_of_the_network(nmbench, monkeypatch, tmp_path):
     figures, save = [], style.save
     monkeypatch.setattr(style, "save", lambda figure, *rest: figures.append(figure) or save(figure, *rest))
-    monkeypatch.setattr(style, "FORMATS", ("svg",))
     write_untrained(tmp_path / "r", "nmrnn", "element_finder")
-    code, out, err = nmbench("figures", f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--only=S5")
+    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}"]
+    code, out, err = nmbench("figures", *where, "--only=S5", "--formats=svg")
     assert (code, err) == (0, "")
-    assert "nmrnn on element_finder, 497 parameters, protocol matched, 1 steps, seed 0\n" in out
+    assert "nmrnn (497 parameters) on element_finder, protocol matched, 1 steps, seed 0\n" in out
     made = {path.name: path.read_bytes() for path in (tmp_path / "o").iterdir()}
     assert sorted(made) == ["S5.svg", "captions.md"] and b"standard error" in made["S5.svg"]
     assert b"**S5.** Element Finder: states of an NM-RNN for query 10 and five values" in made["captions.md"]
@@ -73,25 +76,94 @@ def test_a_figure_shows_the_states_of_the_network(nmbench, monkeypatch, tmp_path
     assert axes[1, 0].get_lines()[-1].get_xdata()[0] == 11
 
 
-def test_the_same_figure_gives_the_same_bytes(tmp_path):
+def test_a_figure_names_its_rows_and_always_has_the_same_bytes(tmp_path):
+    rows = {"nmrnn.element_finder.matched.s0.ab": 0.1 + 0.2, "lstm.element_finder.matched.s12.cd": 1e-9}
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
         with rc_context(style.STYLE):
             figure, axes = style.panels(1, 1)
             axes[0, 0].plot([1, 2], color=style.colour(0))
             style.legend(figure, {"line": style.colour(0)})
-            style.save(figure, folder, "x", "A caption.")
-    for name in ("x.png", "x.svg"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+            written = style.save(figure, folder, Caption("x", "A (caption).", rows))
+    assert [path.name for path in written] == ["x.png", "x.svg", "x.pdf"]
+    for path in written:
+        assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes()
+        assert captions.rows_of(path) == rows
 
 
-def draft(figure, folder, name, caption):
+def test_a_figure_of_other_rows_is_refused(nmbench, monkeypatch, tmp_path):
+    """5B needs rows only and shows all seeds; it is refused beside rows with other values, or without them."""
+    figures, save = [], style.save
+    monkeypatch.setattr(style, "DPI", 30)
+    monkeypatch.setattr(style, "save", lambda figure, *rest: figures.append(figure) or save(figure, *rest))
+    values = [5.0, 0.25, *np.geomspace(0.1, 1.0, 10)]
+    rows = make_rows("nmrnn", "element_finder", values)
+    table, out = write_csv(tmp_path / "rows.csv", rows), tmp_path / "figures"
+    code, printed, err = nmbench("figures", f"--results={table}", f"--out={out}", "--only=5B,5C", "--formats=png")
+    assert (
+        code == 1
+        and "5C: not drawn" in printed
+        and "python -m nmbench.run --model=lstm --task=element_finder --seeds=10\n" in err
+    )
+    (figure,) = figures
+    assert figure.axes[0].get_lines()[0].get_ydata().tolist() == values
+    assert figure.axes[0].get_xticklabels()[0].get_text() == "nmrnn\nn = 12"
+    (box,) = figure.axes[0].collections
+    ordered = sorted(values)
+    assert (box.get_paths()[0].vertices[:, 1].min(), box.get_paths()[0].vertices[:, 1].max()) == (ordered[2], ordered[9])
+    assert captions.rows_of(out / "5B.png") == {row["run_id"]: row["value"] for row in rows}
+    assert captions.read(out)[0].rows == captions.rows_of(out / "5B.png")
+    shown = f"--figures={out}"
+    assert nmbench("validate", table, shown)[1].endswith(": 1 figure of these rows\n")
+
+    def refused(message, *changed):
+        other = write_csv(tmp_path / "other.csv", changed)
+        code, printed, err = nmbench("validate", other, shown)
+        assert (code, printed) == (2, "") and err.count("\n") == 1 and message in err
+        page = tmp_path / "page.html"
+        assert nmbench("claims", other, "--only=sizes", "--format=html", f"--out={page}")[2] == err.replace(
+            "validate", "claims"
+        )
+        assert not page.exists()
+
+    name = rows[3]["run_id"]
+    refused(
+        f"shows {name} with value 0.129155, which the rows give another value (1 such of 12)",
+        *rows[:3],
+        *make_rows("nmrnn", "element_finder", [0.5], first_seed=3),
+        *rows[4:],
+    )
+    refused(f"shows {name} with value 0.129155, which is not among the rows", *rows[:3], *rows[4:])
+    text = (out / "captions.md").read_text()
+    (out / "captions.md").write_text(text.replace("`, `", "` ").replace(f"`{name}`", "`x`"))
+    refused("shows other rows than its caption in captions.md", *rows)
+    (out / "captions.md").unlink()
+    refused("has no caption in captions.md", *rows)
+
+
+def test_captions_of_other_figures_are_kept(tmp_path):
+    first, gone = Caption("a", "First.", {"r.s0": 1.5}), Caption("b", "Second.", {"r.s1": 2.0})
+    (tmp_path / "a.png").write_bytes(b"")
+    captions.write(tmp_path, [first, gone])
+    captions.write(tmp_path, [Caption("c", "Third.", {"r.s0": 1.5, "r.s1": 2.0})])
+    assert [caption.name for caption in captions.read(tmp_path)] == ["a", "c"] and captions.read(tmp_path)[0] == first
+    with pytest.raises(NmbenchError, match="a.png does not name the rows that it shows"):
+        captions.check(tmp_path, [])
+
+
+def test_captions_name_the_colours_that_are_drawn():
+    words = [style.word(c) for c in (style.TRAINED, style.SHORTER, style.LONGER, style.GUIDE, style.BAND, style.INK)]
+    assert words == ["purple", "orange", "blue", "red", "cyan", "grey"]
+    assert "shorter ones orange, longer ones blue" in gallery.choose("S1")[0].caption
+
+
+def draft(figure, folder, caption, formats):
     """A faster `style.save`: draws once, in low resolution, without the constrained layout, which draws several times."""
     figure.set_layout_engine("none")
     figure.set_dpi(30)
     FigureCanvasAgg(figure).draw()
     assert figure.axes and all(axis.has_data() for axis in figure.axes if axis.get_visible())
-    return [folder / name]
+    return [folder / caption.name]
 
 
 @pytest.mark.slow
@@ -116,8 +188,8 @@ def test_every_figure_is_drawn(nmbench, monkeypatch, tmp_path):
     names = [figure.name for figure in gallery.FIGURES]
     assert {"3B", "S1", "S2", "S3", "S4", "S5", "S6", "5B", "5C"} <= set(names)
     assert re.findall(r"^(\w+): ", out, re.M) == names
-    captions = (tmp_path / "o" / "captions.md").read_text()
-    assert all(f"**{figure.name}.** {figure.caption} Runs: " in captions for figure in gallery.FIGURES)
+    text = (tmp_path / "o" / "captions.md").read_text()
+    assert all(f"**{figure.name}.** {figure.caption} Runs: " in text for figure in gallery.FIGURES)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +200,8 @@ def test_every_figure_is_drawn(nmbench, monkeypatch, tmp_path):
         (["--out=o", "--results=none"], "there is no results folder none; --train=short creates it"),
         (["--out=o", "--protocol=macthed"], "has no protocol 'macthed'; did you mean 'matched'"),
         (["--out=o", "--train=long"], "--train"),
+        (["--out=o", "--formats=jpg"], "there is no format 'jpg'"),
+        (["--out=o", f"--results={__file__}", "--train=short"], "is a file; with --train, give a results folder"),
         (["--out=o", "--seeds=0"], "seeds"),
         (["--out=/proc/o"], "--out=/proc/o cannot be written"),
     ],

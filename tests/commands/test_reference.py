@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -10,10 +11,12 @@ from nmbench.contracts import tuning_record
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import resolution
 from nmbench.experiments.request import Request
+from nmbench.paper import runs
+from nmbench.paper.figures import gallery
 from nmbench.paper.ledger import page, publication, summary
 from nmbench.paper.ledger.evidence import Evidence
 from nmbench.paper.ledger.verdicts import Verdict
-from nmbench.report import leaderboard
+from nmbench.report import captions, leaderboard
 from nmbench.results import csv_files, schema
 from nmbench.results.overall import overall_rankings
 from support.rows import tables_of
@@ -92,3 +95,18 @@ def test_the_published_ledger_is_current():
         assert Verdict.NO_DATA not in found or entry.claim.name in NOT_TRAINED
     html = (ROOT / "results" / "claims" / "index.html").read_text()
     assert all(f'id="{claim.name}"' in html for claim in publication.CLAIMS)
+
+
+def test_the_published_figures_show_published_rows():
+    """Run ids and values in every figure are those of committed rows; the page shows every figure, and no other picture."""
+    claims = ROOT / "results" / "claims"
+    tables = [ROOT / "results" / "reference.csv", *claims.glob("*.csv"), *(ROOT / "results" / "board").glob("*.csv")]
+    shown = captions.check(claims / "figures", [row for path in tables for row in csv_files.read_csv(path)])
+    assert {"5B", "intervals"} <= set(shown) <= {figure.name for figure in gallery.FIGURES}
+    pictures = re.findall('<img src="([^"]+)"', (claims / "index.html").read_text())
+    assert sorted(pictures) == sorted(
+        path.relative_to(claims).as_posix() for figure in shown.values() for path in figure.files
+    )
+    (rows_only,) = [figure for figure in gallery.FIGURES if figure.name == "5B"]
+    found = runs.find(rows_only.needs, runs.Recipe(str(tables[0])))
+    assert dict(shown["5B"].caption.rows) == {r.row["run_id"]: r.row["value"] for each in found.values() for r in each}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,37 +36,37 @@ def gates(found: Found) -> Figure:
             for first in trials.boundaries(i):
                 axis.axvline(first, color=style.MUTED, linewidth=0.6, linestyle=":")
             for k in range(count):
-                style.seeds_and_median(axis, np.arange(len(s)), s[:, trials.task == i, k].T, style.colour(k))
-    style.name_panels(axes, [f"network {i + 1}" for i in range(len(runs))], trials.names, "step")
+                lines = s[:, trials.task == i, k].T
+                style.seeds_and_median(axis, np.arange(len(s)), lines, style.colour(k), bold=style.width(k))
+    style.name_panels(axes, style.seed_names(runs), trials.names, "step")
     axes[0, 0].set_ylim(-0.05, 1.05)
     style.legend(figure, {f"s_{k + 1}": style.colour(k) for k in range(count)})
     return figure
 
 
 def components(found: Found) -> Figure:
-    """Supplement Fig. 4: the first three principal components of x until go, a panel per network, a colour per task."""
-    from matplotlib.figure import Figure
-
+    """Supplement Fig. 4: the first three principal components of x until go, a column per network, a colour per task."""
     from nmbench.analysis import principal_components, record
 
     (runs,) = found.values()
     trials = AngleTrials(task_of(found))
-    columns = min(3, len(runs))
-    rows = -(-len(runs) // columns)
-    figure = Figure(figsize=(2.9 * columns, 2.7 * rows + 0.5), layout="constrained")
-    for i, network in enumerate(networks(runs)):
-        axis: Any = figure.add_subplot(rows, columns, i + 1, projection="3d")
+    figure, axes = style.panels(2, len(runs), 2.2, 2.0)
+    for column, network, seed in zip(axes.T, networks(runs), style.seed_names(runs), strict=True):
         x = record(network, trials.inputs)["x"]
         before = np.broadcast_to(np.arange(len(x))[:, None] < GO, x.shape[:2])
         found_components = principal_components(x, 3, before)
-        for trial, task in enumerate(trials.task.tolist()):
-            path = found_components.scores[:GO, trial].T
-            axis.plot(*path, color=style.colour(task), linewidth=0.9)
-            axis.plot(*path[:, -1:], "o", color=style.colour(task), markersize=2.5)
-        axis.set_title(f"{'ABCDEFGHIJ'[i]}  {100 * found_components.explained.sum():.0f}% of the variance")
-        for name in ("x", "y", "z"):
-            getattr(axis, f"set_{name}ticklabels")([])
-            getattr(axis, f"set_{name}label")(f"PC {'xyz'.index(name) + 1}", labelpad=-12)
+        share = found_components.explained
+        for second, axis in zip((1, 2), column, strict=True):
+            for trial, task in enumerate(trials.task.tolist()):
+                path = found_components.scores[:GO, trial][:, [0, second]].T
+                axis.plot(*path, color=style.colour(task), linewidth=style.width(task, 2.0))
+                if trial % ANGLES:
+                    axis.plot(*path[:, -1:], "o", color=style.colour(task), markersize=3)
+                else:
+                    axis.plot(*path[:, -1:], "s", color=style.colour(task), markersize=8 - task, markerfacecolor="none")
+            axis.set_xlabel(f"PC 1 ({share[0]:.0%})")
+            axis.set_ylabel(f"PC {second + 1} ({share[second]:.0%})")
+        column[0].set_title(seed)
     style.legend(figure, {name: style.colour(i) for i, name in enumerate(trials.names)})
     return figure
 
@@ -76,15 +76,14 @@ def percent(found: Found) -> Figure:
     names = list(next(run for runs in found.values() for run in runs).condition("percent_correct"))
     order = {name: i for i, name in enumerate(_names(task_of(found)))}
     names.sort(key=lambda name: order.get(name, len(order)))
-    figure, axes = style.panels(1, len(names), 1.9, 2.6, sharey=True)
+    figure, axes = style.panels(1, len(names), 2.1, 2.6, sharey=True)
     floor = next(m.floor for m in task_of(found).metrics if m.name == "percent_correct")
     for axis, name in zip(axes[0], names, strict=True):
-        for i, (look, runs) in enumerate(style.by_model(found)):
-            style.strip(axis, i, np.array([run.condition("percent_correct")[name] for run in runs]), look)
+        for i, (need, runs) in enumerate(found.items()):
+            style.strip(axis, i, np.array([run.condition("percent_correct")[name] for run in runs]), style.model(need.model))
         axis.axhline(floor, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
-        axis.set_xticks(range(len(found)), [need.model for need in found], rotation=30, ha="right")
+        style.name_models(axis, {need.model: len(runs) for need, runs in found.items()})
         axis.set_title(name)
-        axis.set_xlim(-0.6, len(found) - 0.4)
         axis.set_ylim(-3, 103)
     axes[0, 0].set_ylabel("percent correct")
     style.legend(figure, {"chance": {"color": style.MUTED, "linestyle": "--", "linewidth": 0.8}})

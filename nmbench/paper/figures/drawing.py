@@ -14,7 +14,9 @@ from nmbench.paper import runs
 from nmbench.paper.figures import style
 from nmbench.paper.figures.gallery import PaperFigure
 from nmbench.paper.runs import FinishedRun, Need, Recipe
-from nmbench.report import files
+from nmbench.report import captions
+from nmbench.report.captions import Caption
+from nmbench.support import errors
 from nmbench.support.errors import NmbenchError
 from nmbench.support.interrupts import SignalWatch
 
@@ -22,14 +24,22 @@ Runs = Mapping[Need, Sequence[FinishedRun]]
 
 
 def draw_all(
-    figures: Sequence[PaperFigure], recipe: Recipe, out: str, *, seeds: int | None, train: bool, watch: SignalWatch
+    figures: Sequence[PaperFigure],
+    recipe: Recipe,
+    out: str,
+    *,
+    formats: Sequence[str],
+    seeds: int | None,
+    train: bool,
+    watch: SignalWatch,
 ) -> bool:
     """Draw figures into a folder, print their files and runs, and print the commands that train missing runs.
 
     Args:
       figures: the figures to draw.
-      recipe: results folder, protocol and steps of the runs.
+      recipe: results folder or CSV, protocol and steps of the runs.
       out: folder for the figures; created if needed.
+      formats: suffixes of the files, see `choose_formats`.
       seeds: largest number of seeds per model; None for as many as a figure shows.
       train: whether to train missing runs first.
       watch: stops training if the user interrupts the command.
@@ -38,14 +48,13 @@ def draw_all(
       Whether all figures have all their runs.
 
     Raises:
-      NmbenchError: the protocol is unknown, there is no results folder, or a folder cannot be written.
+      NmbenchError: the protocol is unknown, there are no results, or a folder cannot be written.
     """
     if seeds:
         figures = [_with_seeds(figure, seeds) for figure in figures]
     for task in {need.task for figure in figures for need in figure.needs}:
         TASKS.get(task).protocol(recipe.protocol)
-    if not train:
-        runs.check_folder(recipe.results)
+    runs.check_results(recipe.results, train)
     folder = _writable_folder(out)
     wanted = _largest({need for figure in figures for need in figure.needs})
     if train:
@@ -53,30 +62,38 @@ def draw_all(
             if len(runs.find([need], recipe)[need]) < need.seeds:
                 runs.train(need, recipe, watch)
     found = runs.find({need for figure in figures for need in figure.needs}, recipe)
-    captions = [_draw(figure, found, folder, recipe.protocol) for figure in figures]
-    files.write(folder / "captions.md", "\n\n".join(["# Figures", *filter(None, captions)]) + "\n")
+    drawn = [_draw(figure, found, folder, recipe, formats) for figure in figures]
+    captions.write(folder, filter(None, drawn))
     return _report_missing(figures, wanted, found, recipe)
 
 
+def choose_formats(text: str) -> list[str]:
+    """The suffixes of a comma-separated list such as "png,svg", all for ""; raises `NmbenchError` for another one."""
+    return errors.choose("format", text, {kind: kind for kind in style.FORMATS})
+
+
 def _with_seeds(figure: PaperFigure, seeds: int) -> PaperFigure:
-    needs = tuple(need._replace(seeds=min(need.seeds, seeds)) for need in figure.needs)
+    needs = tuple(need._replace(seeds=min(need.seeds, seeds), most=seeds) for need in figure.needs)
     return dataclasses.replace(figure, needs=needs)
 
 
-def _draw(figure: PaperFigure, found: Runs, folder: pathlib.Path, protocol: str) -> str:
-    """Draw one figure from its runs; returns its entry in captions.md, "" if there are no runs."""
+def _draw(figure: PaperFigure, found: Runs, folder: pathlib.Path, recipe: Recipe, formats: Sequence[str]) -> Caption | None:
+    """Draw one figure from its runs; returns its caption, None if there are no runs."""
     from matplotlib import rc_context
 
     available = {need: found[need] for need in figure.needs if found[need]}
     if not available:
-        print(f"{figure.name}: not drawn, there are no runs of protocol {protocol}")
-        return ""
-    described = "; ".join(runs.describe(members) for members in available.values())
-    caption = f"{figure.caption} Runs: {described}."
+        print(f"{figure.name}: not drawn, there are no runs of protocol {recipe.protocol}")
+        return None
+    described = runs.describe(available.values())
+    if missing := [need.model for need in figure.needs if need not in available]:
+        described += f"; there are none of {', '.join(missing)}"
+    rows = {run.row["run_id"]: run.row["value"] for members in available.values() for run in members}
+    caption = Caption(figure.name, f"{figure.caption} Runs: {described}.", rows)
     with rc_context(style.STYLE):
-        written = style.save(figure.draw(available), folder, figure.name, caption)
+        written = style.save(figure.draw(available), folder, caption, formats)
     print(f"{figure.name}: {', '.join(map(str, written))}\n    {described}")
-    return f"**{figure.name}.** {caption} ![{figure.name}]({figure.name}.png)"
+    return caption
 
 
 def _report_missing(figures: Sequence[PaperFigure], wanted: Sequence[Need], found: Runs, recipe: Recipe) -> bool:

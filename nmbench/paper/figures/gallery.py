@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nmbench.paper.figures import context, rank1, selection, timing
+from nmbench.paper.figures import context, rank1, selection, style, timing
 from nmbench.paper.runs import FinishedRun, Need
 from nmbench.support import errors
 
@@ -31,15 +31,24 @@ class PaperFigure:
     draw: Callable[[Mapping[Need, Sequence[FinishedRun]]], Figure]
 
 
-def _needs(models: Sequence[str], task: str, seeds: int) -> tuple[Need, ...]:
-    return tuple(Need(model, task, seeds) for model in models)
+def _needs(models: Sequence[str], task: str, seeds: int, rows_only: bool = False) -> tuple[Need, ...]:
+    return tuple(Need(model, task, seeds, rows_only) for model in models)
 
 
-_COLOURS = "Purple: trained intervals; red: shorter ones; blue: longer ones; red and blue are paler near the trained ones."
-_STATES = (
-    "All components of s(t), x(t) and y(t): mean over 100 trials, standard error in cyan. The red line marks the step at "
-    "which the queried element appears."
+_TRAINED, _SHORTER, _LONGER = map(style.word, (style.TRAINED, style.SHORTER, style.LONGER))
+_COLOURS = (
+    f"{_TRAINED.capitalize()}, solid: trained intervals; dashed: extrapolated intervals, shorter ones {_SHORTER}, longer "
+    f"ones {_LONGER}, both paler near the trained ones."
 )
+_STATES = (
+    f"All components of s(t), x(t) and y(t): mean over 100 trials, standard error in {style.word(style.BAND)}. The "
+    f"{style.word(style.GUIDE)} line marks the step at which the queried element appears."
+)
+_STRIPS = (
+    "Points are all seeds, bars their medians; a shaded box is the 95% interval of the median, which needs six seeds; n is "
+    "the number of seeds."
+)
+_ANGLES = "eight angles (0, 45, ..., 315 degrees)"
 FIGURES = (
     PaperFigure(
         "3B",
@@ -64,14 +73,15 @@ FIGURES = (
     PaperFigure(
         "S3",
         "Multitask: the neuromodulatory signal s(t) of NM-RNNs in each task after retraining, a row per network. Thin: "
-        "eight angles; bold: their median; dotted: stimulus on, off (memory tasks) and go.",
+        f"{_ANGLES}; bold: their median; dotted: stimulus on, off (memory tasks) and go.",
         _needs(("nmrnn",), context.TASK, 4),
         context.gates,
     ),
     PaperFigure(
         "S4",
-        "Multitask: first three principal components of x until go in NM-RNNs after retraining, eight angles per task; "
-        "the dot marks the last step before go.",
+        "Multitask: first three principal components of x until go in NM-RNNs after retraining, projected onto two planes; "
+        f"a column per network. {_ANGLES.capitalize()} per task; a dot marks the last step before go, a square that of "
+        "angle 0. Percentages are shares of the variance.",
         _needs(("nmrnn",), context.TASK, 5),
         context.components,
     ),
@@ -89,9 +99,9 @@ FIGURES = (
     ),
     PaperFigure(
         "intervals",
-        "Measure-Wait-Go: test error on trained and on extrapolated intervals; points are seeds, bars their medians. "
+        f"Measure-Wait-Go: test error on trained intervals (hollow) and on extrapolated intervals (filled). {_STRIPS} "
         "Dashed: error of answers that need no training, on extrapolated intervals.",
-        _needs(timing.MODELS, timing.TASK, 10),
+        _needs(timing.MODELS, timing.TASK, 10, rows_only=True),
         timing.intervals,
     ),
     PaperFigure(
@@ -102,15 +112,14 @@ FIGURES = (
     ),
     PaperFigure(
         "percent",
-        "Multitask: percent correct by task and model after retraining on the fourth task; points are seeds, bars their "
-        "medians. Dashed: chance.",
-        _needs(context.MODELS, context.TASK, 10),
+        f"Multitask: percent correct by task and model after retraining on the fourth task. {_STRIPS} Dashed: chance.",
+        _needs(context.MODELS, context.TASK, 10, rows_only=True),
         context.percent,
     ),
     PaperFigure(
         "5B",
-        "Element Finder: test error by model; points are seeds, bars their medians. Dashed: chance.",
-        _needs(selection.MODELS, selection.TASK, 10),
+        f"Element Finder: test error by model. {_STRIPS} Dashed: chance.",
+        _needs(selection.MODELS, selection.TASK, 10, rows_only=True),
         selection.errors,
     ),
     PaperFigure(

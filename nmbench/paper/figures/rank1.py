@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TASK = "mwg_rank1"
-NETWORK, PREDICTED, EXACT = style.colour(0), style.colour(1), style.INK
+NETWORK, PREDICTED, EXACT = style.model("nmrnn_linear").colour, style.colour(0), style.INK
 
 
 def signal_and_state(found: Found) -> Figure:

@@ -36,14 +36,13 @@ def errors(found: Found) -> Figure:
     """Main text Fig. 5B: test error by model."""
     figure, axes = style.panels(1, 1, 4.6, 3.0)
     axis = axes[0, 0]
-    for i, (look, runs) in enumerate(style.by_model(found)):
-        style.strip(axis, i, np.array([run.metric("mse") for run in runs]), look)
+    for i, (need, runs) in enumerate(found.items()):
+        style.strip(axis, i, np.array([run.metric("mse") for run in runs]), style.model(need.model))
     chance = task_of(found).primary.floor
     axis.axhline(chance, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
     axis.text(len(found) - 0.45, chance, "chance", fontsize=7, va="bottom", ha="right", color=style.MUTED)
     style.logarithmic(axis)
-    axis.set_xlim(-0.6, len(found) - 0.4)
-    axis.set_xticks(range(len(found)), [need.model for need in found])
+    style.name_models(axis, {need.model: len(runs) for need, runs in found.items()})
     axis.set_ylabel("test mean squared error")
     return figure
 
@@ -52,17 +51,20 @@ def curves(found: Found) -> Figure:
     """Main text Fig. 5C: validation error during training; thin lines are seeds, bold lines their median."""
     figure, axes = style.panels(1, 1, 5.4, 3.2)
     axis = axes[0, 0]
-    for look, runs in style.by_model(found):
+    for need, runs in found.items():
         all_curves = [curve(run) for run in runs]
         steps = np.unique(np.concatenate([points[:, 0] for points in all_curves]))
         losses = np.full((len(runs), len(steps)), np.nan)
         for line, points in zip(losses, all_curves, strict=True):
             line[np.searchsorted(steps, points[:, 0])] = points[:, 1]
-        style.seeds_and_median(axis, steps, losses, look.colour)
+        look = style.model(need.model)
+        style.seeds_and_median(axis, steps, losses, look.colour, look.marker)
     style.logarithmic(axis)
     axis.set_xlabel("training step")
     axis.set_ylabel("validation mean squared error")
-    style.legend(figure, {need.model: look.colour for need, (look, _) in zip(found, style.by_model(found), strict=True)})
+    looks = {f"{need.model}, n = {len(runs)}": style.model(need.model) for need, runs in found.items()}
+    line = {"linewidth": style.BOLD, "markersize": 6}
+    style.legend(figure, {name: {"color": look.colour, "marker": look.marker, **line} for name, look in looks.items()})
     return figure
 
 

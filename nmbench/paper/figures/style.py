@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,24 +11,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmbench.report import model_styles
-from nmbench.report.model_styles import Style
+from nmbench.report.captions import Caption
 from nmbench.report.trials import COLOURS
+from nmbench.results import statistics
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from nmbench.paper.runs import FinishedRun, Found
+    from nmbench.paper.runs import FinishedRun
+    from nmbench.report.model_styles import Style
 
-FORMATS, DPI = ("png", "svg"), 200
+FORMATS, DPI = ("png", "svg", "pdf"), 200
 INK, MUTED, GUIDE, BAND = "#222222", "#777777", "#c0392b", "#00b7c7"
 THIN, BOLD = 0.7, 2.2
-# Trained intervals purple, shorter ones red, longer ones blue, as published. They also differ in lightness.
+# Trained intervals purple, shorter ones orange, longer ones blue. They also differ in lightness.
 TRAINED, SHORTER, LONGER = "#4b1d6b", "#d55e00", "#3aa0dd"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "nmbench",
+    "pdf.fonttype": 42,
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 9,
@@ -61,15 +65,24 @@ def panels(rows: int, columns: int, width: float = 1.9, height: float = 1.35, **
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def model(name: str) -> Style:
+    """Colour and marker of a model, the same in all figures."""
+    return model_styles.styles({name: name})[name]
+
+
+def word(colour: str) -> str:
+    """The English word for a colour such as "#d55e00", for captions."""
+    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    hue, _, saturation = colorsys.rgb_to_hls(red, green, blue)
+    if saturation < 0.1:
+        return "grey"
+    limits = {15: "red", 45: "orange", 70: "yellow", 165: "green", 195: "cyan", 255: "blue", 300: "purple", 345: "pink"}
+    return next((name for limit, name in limits.items() if 360 * hue < limit), "red")
+
+
 def colour(number: int) -> str:
-    """The colour of the series with this number; colours repeat. For models, use `by_model`."""
+    """The colour of the series with this number; colours repeat."""
     return COLOURS[number % len(COLOURS)]
-
-
-def by_model(found: Found) -> list[tuple[Style, Sequence[FinishedRun]]]:
-    """The style of each model with its runs, in the order of `found`."""
-    looks = model_styles.styles({need.model: need.model for need in found})
-    return [(looks[need.model], runs) for need, runs in found.items()]
 
 
 def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
@@ -78,6 +91,11 @@ def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
 
     lines = [Line2D([], [], **({"color": c, "linewidth": BOLD} if isinstance(c, str) else c)) for c in entries.values()]
     figure.legend(lines, list(entries), loc="outside lower center", ncols=min(len(entries), 5))
+
+
+def seed_names(runs: Sequence[FinishedRun]) -> list[str]:
+    """A title for the network of each run."""
+    return [f"seed {run.row['seed']}" for run in runs]
 
 
 def name_panels(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str], x_label: str) -> None:
@@ -90,23 +108,41 @@ def name_panels(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str], x
         axis.set_xlabel(x_label)
 
 
-def seeds_and_median(axis: Any, x: np.ndarray, curves: np.ndarray, colour: str) -> None:
-    """Plot curves `[seeds, X]` thin, and their median over seeds bold. The median ignores NaN."""
+def width(number: int, first: float = 3.2) -> float:
+    """Line width of the series with this number: thinner than the one before, so that equal lines do not hide each other."""
+    return max(0.6, first * (1 - 0.25 * number))
+
+
+def seeds_and_median(
+    axis: Any, x: np.ndarray, curves: np.ndarray, colour: str, marker: str = "", bold: float = BOLD
+) -> None:
+    """Plot curves `[seeds, X]` thin, and their median over seeds bold, with a marker at its end. It ignores NaN."""
     for curve in curves:
         axis.plot(x, curve, color=colour, linewidth=THIN, alpha=0.45)
-    axis.plot(x, _median(curves), color=colour, linewidth=BOLD)
+    middle = _median(curves)
+    last = np.flatnonzero(np.isfinite(middle))[-1:]
+    axis.plot(x, middle, color=colour, linewidth=bold, marker=marker, markevery=last.tolist(), markersize=6)
 
 
 def strip(axis: Any, position: float, values: np.ndarray, look: Style, *, width: float = 0.28, hollow: bool = False) -> None:
-    """Plot the values of seeds as markers around a position, and their median as a bold bar."""
+    """Plot the values of seeds as points around a position, their median as a bar, and its 95% interval as a shaded box.
+
+    With fewer than six seeds, no interval covers 95%, and there is no box.
+    """
     values = np.asarray(values, float)
-    offsets = 0.6 * width * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.zeros(1)
-    colour = look.colour
-    inside = "none" if hollow else colour
-    axis.plot(
-        position + offsets, values, look.marker, markersize=3.5, markeredgecolor=colour, markerfacecolor=inside, alpha=0.8
-    )
-    axis.plot([position - width, position + width], [np.median(values)] * 2, color=colour, linewidth=BOLD)
+    offsets = 0.75 * width * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.zeros(1)
+    points = {"markersize": 3.5, "markeredgecolor": look.colour, "markerfacecolor": "none" if hollow else look.colour}
+    axis.plot(position + offsets, values, look.marker, alpha=0.75, zorder=2, **points)
+    middle, ends = statistics.median(values), [position - width, position + width]
+    axis.plot(ends, [middle.value] * 2, color=look.colour, linewidth=BOLD, zorder=3)
+    if middle.covers and middle.low is not None:
+        axis.fill_between(ends, middle.low, middle.high, color=look.colour, alpha=0.2, linewidth=0, zorder=1)
+
+
+def name_models(axis: Any, counts: Mapping[str, int]) -> None:
+    """Name models, at the positions 0, 1, ..., with their numbers of seeds."""
+    axis.set_xticks(range(len(counts)), [f"{name}\nn = {count}" for name, count in counts.items()])
+    axis.set_xlim(-0.6, len(counts) - 0.4)
 
 
 def logarithmic(axis: Any) -> None:
@@ -115,18 +151,19 @@ def logarithmic(axis: Any) -> None:
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def save(figure: Figure, folder: pathlib.Path, name: str, caption: str) -> list[pathlib.Path]:
-    """Write NAME.png and NAME.svg atomically. The same figure always gives the same bytes.
+def save(figure: Figure, folder: pathlib.Path, caption: Caption, formats: Sequence[str] = FORMATS) -> list[pathlib.Path]:
+    """Write NAME.png and so on atomically. The same figure always gives the same bytes.
 
     Raises:
       NmbenchError: a file cannot be written.
     """
+    undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     written = []
-    for kind in FORMATS:
-        about = {"Description": caption} | ({"Software": None} if kind == "png" else {"Date": None})
+    for kind in formats:
+        about = {"Subject" if kind == "pdf" else "Description": caption.text, "Keywords": caption.mark, **undated[kind]}
         picture = io.BytesIO()
         figure.savefig(picture, format=kind, dpi=DPI, metadata=about)
-        path = folder / f"{name}.{kind}"
+        path = folder / f"{caption.name}.{kind}"
         try:
             files.replace(path, picture.getvalue())
         except OSError as error:

@@ -19,20 +19,25 @@ TASK = "mwg_rank3"
 MODELS = ("nmrnn", "lrrnn", "rnn", "lstm")
 # Event times of the trials shown. If the test set has no such trial, the closest one is shown.
 SHOWN = {"t_measure": 15, "delay": 15}
-_LEGEND = {"shorter than trained": style.SHORTER, "trained": style.TRAINED, "longer": style.LONGER}
+_DASHED = (0, (4, 1.5))
+_LEGEND = {
+    "trained": style.TRAINED,
+    "extrapolated, shorter": {"color": style.SHORTER, "linestyle": _DASHED, "linewidth": 1.6},
+    "extrapolated, longer": {"color": style.LONGER, "linestyle": _DASHED, "linewidth": 1.6},
+}
 
 
 def outputs(found: Found) -> Figure:
     """Supplement Fig. 1: outputs by interval, a row per model and a column per network."""
-    columns = max(len(runs) for runs in found.values())
-    figure, axes = style.panels(len(found), columns, sharex=True, sharey=True)
+    longest = max(found.values(), key=len)
+    figure, axes = style.panels(len(found), len(longest), sharex=True, sharey=True)
     for row, runs in zip(axes, found.values(), strict=True):
         _blank(row[len(runs) :])
         trials = IntervalTrials(task_of(found))
         for axis, network in zip(row, networks(runs), strict=False):
             _by_interval(axis, network.apply(trials.inputs)[..., 0], trials)
             axis.plot(trials.targets[..., 0], color=style.MUTED, linewidth=0.5, linestyle=":", zorder=1)
-    style.name_panels(axes, [need.model for need in found], [f"network {i + 1}" for i in range(columns)], "step")
+    style.name_panels(axes, [need.model for need in found], style.seed_names(longest), "step")
     axes[0, 0].set_ylim(-0.75, 0.75)
     style.legend(figure, {**_LEGEND, "target": {"color": style.MUTED, "linestyle": ":"}})
     return figure
@@ -50,7 +55,7 @@ def gates(found: Found) -> Figure:
     for row, s in zip(axes, recorded, strict=True):
         for k, axis in enumerate(row):
             _by_interval(axis, s[..., k], trials)
-    style.name_panels(axes, [f"network {i + 1}" for i in range(len(runs))], [f"s_{k + 1}(t)" for k in range(count)], "step")
+    style.name_panels(axes, style.seed_names(runs), [f"s_{k + 1}(t)" for k in range(count)], "step")
     axes[0, 0].set_ylim(-0.05, 1.05)
     style.legend(figure, _LEGEND)
     return figure
@@ -60,9 +65,10 @@ def intervals(found: Found) -> Figure:
     """Error on trained (hollow) and on extrapolated intervals (filled), by model; dashed: the task's references."""
     figure, axes = style.panels(1, 1, 5.4, 3.2)
     axis = axes[0, 0]
-    for i, (look, runs) in enumerate(style.by_model(found)):
+    for i, runs in enumerate(found.values()):
         for shift, metric in ((-0.2, "mse_trained"), (0.2, "mse_extrapolated")):
             values = np.array([run.metric(metric) for run in runs])
+            look = style.model(runs[0].row["model"])
             style.strip(axis, i + shift, values, look, width=0.17, hollow=metric == "mse_trained")
     task = task_of(found)
     arrays = task.frozen("test").arrays
@@ -72,8 +78,7 @@ def intervals(found: Found) -> Figure:
             axis.axhline(value, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
             axis.text(-0.58, value, label, fontsize=7, va="bottom", ha="left", color=style.MUTED)
     style.logarithmic(axis)
-    axis.set_xticks(range(len(found)), [need.model for need in found])
-    axis.set_xlim(-0.6, len(found) - 0.4)
+    style.name_models(axis, {need.model: len(runs) for need, runs in found.items()})
     axis.set_ylabel("mean squared error")
     mark = {"marker": "o", "linestyle": "none", "color": style.INK, "markersize": 4}
     style.legend(figure, {"trained intervals": {**mark, "markerfacecolor": "none"}, "extrapolated intervals": mark})
@@ -93,7 +98,7 @@ def ablation(found: Found) -> Figure:
         for axis, variant in zip(row, variants, strict=True):
             _by_interval(axis, variant.apply(trials.inputs)[..., 0], trials)
     titles = ["intact", *(f"s_{k + 1} = 0" for k in range(count))]
-    style.name_panels(axes, [f"network {i + 1}" for i in range(len(runs))], titles, "step")
+    style.name_panels(axes, style.seed_names(runs), titles, "step")
     # Without a gate the outputs may have any value. The axis has twice the range of the one in S1.
     axes[0, 0].set_ylim(-1.5, 1.5)
     style.legend(figure, _LEGEND)
@@ -107,6 +112,7 @@ class IntervalTrials:
       inputs: as in the task's spec, leaves `[T, I, channels]`.
       targets: `[T, I, 1]`.
       colours: one per interval, by `_shade`.
+      extrapolated: one boolean per interval.
     """
 
     def __init__(self, task: Task):
@@ -122,10 +128,11 @@ class IntervalTrials:
         self.inputs, self.targets = batch.inputs, batch.targets
         least, most = interval[trained].min(), interval[trained].max()
         self.colours = [_shade(i, least, most, wanted) for i in wanted]
+        self.extrapolated = [not least <= i <= most for i in wanted]
 
 
 def _shade(interval: int, least: int, most: int, all_intervals: np.ndarray) -> Any:
-    """Purple for trained, red for shorter, blue for longer intervals; red and blue are paler near the trained ones."""
+    """The colour of trained, shorter or longer intervals; the last two are paler near the trained ones."""
     from matplotlib.colors import to_rgb
 
     if least <= interval <= most:
@@ -138,9 +145,9 @@ def _shade(interval: int, least: int, most: int, all_intervals: np.ndarray) -> A
 
 
 def _by_interval(axis: Any, values: np.ndarray, trials: IntervalTrials) -> None:
-    """Plot lines `[T, I]` in the colours of their intervals."""
-    for i, colour in enumerate(trials.colours):
-        axis.plot(values[:, i], color=colour, linewidth=1.1)
+    """Plot lines `[T, I]` in the colours of their intervals, dashed for extrapolated intervals."""
+    for i, (colour, extrapolated) in enumerate(zip(trials.colours, trials.extrapolated, strict=True)):
+        axis.plot(values[:, i], color=colour, linewidth=1.1, linestyle=_DASHED if extrapolated else "-")
 
 
 def _blank(axes: Sequence[Any]) -> None:

@@ -13,7 +13,7 @@ from nmbench.contracts.metrics import Metric
 from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup
 from nmbench.paper.ledger.performance import OURS, SEEDS, Measure, finding_on_groups
-from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
+from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
 from nmbench.report.text import interval, one_decimal, percent
 from nmbench.results import statistics
 from nmbench.results.statistics import Estimate, Sample
@@ -71,7 +71,9 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
             f"({_points(largest) or 'no interval'}; {model} on {condition}, before retraining, mean of {seeds})"
         )
         found = (verdicts.stays_below(gap, POINTS) for gap in gaps.values())
-        return ClaimFinding(verdicts.combine(found), reason, tuple(lines))
+        drawn = {f"{model}, {condition}": gap for (model, condition), gap in gaps.items()}
+        effects = Effects("absolute difference of the two metrics, points", drawn, (None, POINTS))
+        return ClaimFinding(verdicts.combine(found), reason, tuple(lines), effects=effects)
 
     return measure
 
@@ -168,9 +170,10 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
         after = statistics.median(groups[OURS].sample(new).values)
         # Its interval is above the threshold exactly if significantly more than half of the seeds are.
         verdict = verdicts.reaches(after, threshold)
-        lines = []
+        lines, drawn = [], {}
         for model, group in groups.items():
             lines.append(_solved(model, group, new, threshold))
+            drawn[model if model == OURS else f"{model} (not judged)"] = statistics.median(group.sample(new).values)
             for name, what in ((new, "new task"), (old, "old tasks")):
                 value = statistics.median(group.sample(name).values)
                 before = statistics.median(group.sample(f"{name}.{stage}").values)
@@ -184,7 +187,8 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
             f"{lines[0].value} seeds; the median is {after.value:.1f}% ({_points(after) or 'one seed'}): "
             f"{words.get(verdict, 'whether most seeds do is open')}"
         )
-        return ClaimFinding(verdict, reason, tuple(lines))
+        effects = Effects("median percent correct on the new task", drawn, (threshold, None))
+        return ClaimFinding(verdict, reason, tuple(lines), effects=effects)
 
     return measure
 
@@ -208,7 +212,10 @@ def retraining_rivals(task: str, new: str, rivals: Sequence[str]) -> Measure:
         words = {Verdict.HOLDS: "more than", Verdict.FAILS: "fewer than", Verdict.UNDECIDED: "not distinguishable from"}
         others = " and ".join(f"{words[rival.verdict]} {name} ({counts[name]})" for name, rival in found.items())
         reason = f"{OURS} reaches {threshold:g}% on the new task in {counts[OURS]} seeds: {others}"
-        return ClaimFinding(verdicts.combine(rival.verdict for rival in found.values()), reason, tuple(lines))
+        verdict = verdicts.combine(rival.verdict for rival in found.values())
+        drawn = {f"{OURS} - {name}": rival.effect.mapped(lambda share: 100 * share) for name, rival in found.items()}
+        effects = Effects("difference in percent of seeds that solve the new task", drawn, (0.0, None))
+        return ClaimFinding(verdict, reason, tuple(lines), effects=effects)
 
     return measure
 

@@ -1,9 +1,10 @@
-"""The ledger of claims as Markdown and as a self-contained HTML page."""
+"""The ledger of claims as Markdown and as an HTML page."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tabulate
 
@@ -12,6 +13,7 @@ from nmbench.paper.ledger import summary
 from nmbench.paper.ledger.publication import MATCHED, PAPER, LedgerEntry
 from nmbench.paper.ledger.verdicts import ClaimFinding
 from nmbench.report import page as leaderboard_page
+from nmbench.report.captions import Shown
 from nmbench.report.text import escape_markdown
 from nmbench.support.errors import NmbenchError
 
@@ -87,10 +89,28 @@ def check_library() -> None:
         raise NmbenchError("the page needs jinja2: pip install 'nmbench[report]', or -e '.[report]' in a clone") from error
 
 
-def html(entries: Sequence[LedgerEntry], command: str) -> str:
-    """The ledger as one HTML page; needs jinja2 (see `check_library`)."""
+class PageFigure(NamedTuple):
+    """A figure on the page: address of the picture, addresses of other formats by their names, caption, ids of its rows."""
+
+    name: str
+    source: str
+    others: dict[str, str]
+    text: str
+    rows: list[str]
+
+
+def html(entries: Sequence[LedgerEntry], command: str, shown: Mapping[str, Shown] | None = None) -> str:
+    """The ledger as one HTML page; needs jinja2 (see `check_library`).
+
+    Args:
+      entries: the claims with their findings.
+      command: the command line that makes the page.
+      shown: figures in the folder `figures/` beside the page, by name.
+    """
     import jinja2
     from markupsafe import Markup
+
+    from nmbench.paper.ledger import effects
 
     files = (leaderboard_page.TEMPLATES / "page.css", _TEMPLATES / "ledger.css")
     styles = "".join(path.read_text(encoding="utf-8") for path in files)
@@ -106,9 +126,37 @@ def html(entries: Sequence[LedgerEntry], command: str) -> str:
         entries=entries,
         conditions=CONDITIONS,
         columns=_COLUMNS,
+        figures=_figures(entries, shown or {}),
+        pictured=bool(shown),
+        plot=effects.svg,
         command=command,
         title=TITLE,
         about=ABOUT,
         style=Markup(styles),
         generator=f"nmbench {nmbench.__version__}",
     )
+
+
+def _figures(entries: Sequence[LedgerEntry], shown: Mapping[str, Shown]) -> dict[str, dict[str, list[Any]]]:
+    """From claim and protocol to its figures: a `PageFigure`, or the name of a figure that an earlier claim shows.
+
+    A figure is shown beside the finding under the protocol of its rows, or else beside the claim's first finding.
+    """
+    found: dict[str, dict[str, list[Any]]] = {}
+    seen = set()
+    for entry in entries:
+        places = found[entry.claim.name] = {protocol: [] for protocol in entry.findings}
+        for name in entry.claim.figures:
+            if name not in shown:
+                continue
+            protocol = next((p for p in places if p in shown[name].protocols), next(iter(places)))
+            places[protocol].append(name if name in seen else _figure(name, shown[name]))
+            seen.add(name)
+    return found
+
+
+def _figure(name: str, shown: Shown) -> PageFigure:
+    first, *others = (f"figures/{path.name}" for path in shown.files)
+    formats = {address.rpartition(".")[2].upper(): address for address in others}
+    rows = [f"{run_id}: {value:.4g}" for run_id, value in shown.caption.rows.items()]
+    return PageFigure(name, first, formats, shown.caption.text, rows)

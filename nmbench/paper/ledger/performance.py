@@ -13,10 +13,10 @@ from nmbench.experiments import sizing
 from nmbench.experiments.experiment import Experiment
 from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, resolved
-from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
+from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
 from nmbench.report.text import interval, number
 from nmbench.results import statistics
-from nmbench.results.statistics import Sample
+from nmbench.results.statistics import Estimate, Sample
 
 OURS = "nmrnn"
 SEEDS = 10
@@ -55,7 +55,9 @@ def below(
         ]
         reason = f"{OURS} ({len(samples[OURS])} seeds) is {' and '.join(others)}"
         verdict = verdicts.combine(rival.verdict for rival in found.values())
-        return ClaimFinding(verdict, reason, tuple(lines), _unsolved(task, metric, samples[OURS]))
+        ratios = {f"{OURS} / {name}": rival.effect for name, rival in found.items()}
+        effects = Effects("ratio of errors (geometric means)", ratios, (None, 1.0), logarithmic=True)
+        return ClaimFinding(verdict, reason, tuple(lines), _unsolved(task, metric, samples[OURS]), effects=effects)
 
     return measure
 
@@ -90,7 +92,9 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
         if verdict is Verdict.HOLDS and unsolved and _unsolved(task, metric, b):
             verdict, reason = Verdict.UNDECIDED, f"{reason}, but neither model solves the task"
         shown = [_median(model, groups[model], name) for name in also for model in (OURS, rival)]
-        return ClaimFinding(verdict, reason, (*lines, line, *shown), unsolved)
+        par = (1 / verdicts.FACTOR, verdicts.FACTOR)
+        effects = Effects("ratio of errors (geometric means)", {f"{OURS} / {rival}": ratio}, par, (1.0,), True)
+        return ClaimFinding(verdict, reason, (*lines, line, *shown), unsolved, effects=effects)
 
     return measure
 
@@ -127,16 +131,18 @@ def sizes(tasks: Sequence[str], models: Sequence[str]) -> Measure:
     """Claim: the numbers of learned parameters differ by at most a factor of 1.05 / 0.95. Needs no data."""
 
     def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
-        lines, found, ratios = [], [], []
+        lines, found, ratios, drawn = [], [], [], {}
         for task in tasks:
             counts = {model: resolved(ExperimentKey(model, task, protocol)).sizing.actual for model in models}
             ratio = max(counts.values()) / min(counts.values())
             found.append(Verdict.HOLDS if ratio <= SIZES else Verdict.FAILS)
             ratios.append(f"{ratio:.2f} on {task}")
+            drawn[task] = Estimate(ratio, None, None)
             note = ", ".join(f"{model} {count}" for model, count in counts.items())
             lines.append(MeasuredValue(f"{task}: largest / smallest", f"{ratio:.2f}", "", note))
         reason = f"Largest over smallest number of learned parameters: {', '.join(ratios)}; the limit is {SIZES:.2f}"
-        return ClaimFinding(verdicts.combine(found), reason, tuple(lines))
+        effects = Effects("largest / smallest number of parameters", drawn, (None, SIZES), logarithmic=True)
+        return ClaimFinding(verdicts.combine(found), reason, tuple(lines), effects=effects)
 
     return measure
 

@@ -51,6 +51,7 @@ class Claim:
       measure: computes a finding from evidence and protocol.
       protocols: protocols under which the claim is tested.
       needs_folders: whether the finding depends on run folders, because rows do not contain all that it needs.
+      figures: names of the figures that show what the claim is about.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Claim:
     measure: Measure
     protocols: tuple[str, ...] = (PAPER, MATCHED)
     needs_folders: bool = False
+    figures: tuple[str, ...] = ()
 
 
 _BELOW = (
@@ -85,6 +87,7 @@ CLAIMS = (
         f"main text, Measure-Wait-Go ({NOTES}); supplement C.2 and C.3, Fig. 1",
         _BELOW,
         below(TIMING, "mse_extrapolated", ("lrrnn", "rnn"), also=("mse_trained",)),
+        figures=("intervals", "S1", "S2", "ablation"),
     ),
     Claim(
         "extrapolation_lstm",
@@ -92,6 +95,7 @@ CLAIMS = (
         f"main text, Measure-Wait-Go ({NOTES}); supplement C.2 and C.3, Fig. 1",
         _PAR,
         par(TIMING, "mse_extrapolated", "lstm", also=("mse_trained",)),
+        figures=("intervals", "S1"),
     ),
     Claim(
         "selection",
@@ -99,6 +103,7 @@ CLAIMS = (
         f"Fig. 5B of the main text ({NOTES}); supplement C.3",
         f"{_BELOW} As published, the NM-RNN has the time constants of the supplement.",
         below(SELECTION, "mse", ("lrrnn", "rnn")),
+        figures=("5B", "5C", "S5", "S6"),
     ),
     Claim(
         "selection_lstm",
@@ -106,6 +111,7 @@ CLAIMS = (
         f"Figs. 5B and 5C of the main text ({NOTES}); supplement C.3",
         f"{_PAR} As published, the NM-RNN has the time constants of the supplement.",
         par(SELECTION, "mse", "lstm"),
+        figures=("5B", "5C"),
     ),
     Claim(
         "selection_pooled",
@@ -154,6 +160,7 @@ CLAIMS = (
         "can be too high or too low: it counts opposite answers as correct, and treats angles on the two sides of the "
         "vertical as far apart.",
         multitask.percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
+        figures=("percent",),
     ),
     Claim(
         "metric_source",
@@ -176,6 +183,7 @@ CLAIMS = (
         "interval covers 95%. Rivals retrain their input weights instead. They are shown if they were trained equally long, "
         "but do not affect the verdict.",
         multitask.retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),
+        figures=("S3", "S4"),
     ),
     Claim(
         "retraining_rivals",
@@ -186,6 +194,7 @@ CLAIMS = (
         "for the NM-RNN, and does not hold if it is significantly lower (permutation test over seeds, p < 0.05 with Holm's "
         "correction for the rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only.",
         multitask.retraining_rivals(CONTEXT, "new_task", RIVALS),
+        figures=("percent",),
     ),
     Claim(
         "signal",
@@ -196,6 +205,7 @@ CLAIMS = (
         "predicted s. It holds in part if it holds at some intervals only. Networks that have not learned the task, whose "
         "error on the extrapolated intervals is above that of the interval clamped to [12, 18], do not count.",
         theory.signal,
+        figures=("3B",),
         needs_folders=True,
     ),
     Claim(

@@ -11,11 +11,12 @@ import numpy as np
 from nmbench.contracts.catalog import TASKS
 from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, has_folder
-from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
+from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
 from nmbench.paper.theory import trained
 from nmbench.paper.theory.semilinear import ConversionErrors
 from nmbench.paper.theory.trained import TrainedNetwork
 from nmbench.report.text import number
+from nmbench.results.statistics import Estimate
 from nmbench.support.errors import NmbenchError, printable
 
 LINEAR, RANK1 = "nmrnn_linear", "mwg_rank1"
@@ -132,13 +133,16 @@ def signal(evidence: Evidence, protocol: str) -> ClaimFinding:
     commands = (ExperimentKey(LINEAR, RANK1, protocol).command(seeds, steps), "python -m nmbench.theory --run=RUN_ID")
     if group is None:
         return ClaimFinding(Verdict.NO_DATA, missing, commands=commands)
-    lines, found, errors_by_label = [], [], []
+    lines, found, errors_by_label, drawn = [], [], [], {}
     for rows in zip(*(trained.predictions(network, trained.traces(network)) for network in networks), strict=True):
         label = f"{networks[0].condition} {rows[0].condition}"
         errors = np.nan_to_num([row.target_s for row in rows], nan=np.inf)
         middle = float(np.median(errors))
         found.append(Verdict.HOLDS if middle <= FOLLOWS else Verdict.FAILS)
         errors_by_label.append(f"{label} {_number(middle)}")
+        if np.isfinite(errors).all():
+            bounds = (float(errors.min()), float(errors.max())) if len(errors) > 1 else (None, None)
+            drawn[label] = Estimate(middle, *bounds, covers=False)
         law = [row.law_s for row in rows if math.isfinite(row.law_s)]
         note = (
             f"by Eq. 16 at the steps {_number(np.median(law)) if law else 'none'}; from the network's own output "
@@ -159,7 +163,8 @@ def signal(evidence: Evidence, protocol: str) -> ClaimFinding:
         what = f"not learned ({primary.name} above {number(primary.threshold or 0)}), not counted"
         lines.append(MeasuredValue(what, f"{left_out} of {len(group.rows)} seeds"))
         qualifiers.append(f"{left_out} of {len(group.rows)} seeds have not learned the task and do not count")
-    finding = ClaimFinding(verdicts.combine(found), reason, tuple(lines), "; ".join(qualifiers), commands)
+    effects = Effects("mean error of the predicted s, median of networks", drawn, (None, FOLLOWS)) if drawn else None
+    finding = ClaimFinding(verdicts.combine(found), reason, tuple(lines), "; ".join(qualifiers), commands, effects)
     if not group.is_full:
         finding = verdicts.qualify_length(finding, group.is_short, group.trained)
     return finding if protocol != "matched" or group.priority[1] else verdicts.qualify_tuning(finding, [LINEAR])

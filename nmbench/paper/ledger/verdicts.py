@@ -46,6 +46,25 @@ class MeasuredValue(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class Effects:
+    """Differences or ratios that decide a claim, for a plot.
+
+    Attributes:
+      axis: what the numbers are, e.g. "ratio of errors".
+      estimates: label to estimate.
+      holds: bounds of the values for which the claim holds; None for no bound.
+      also: other values that the rule of the verdict uses.
+      logarithmic: whether the axis is logarithmic.
+    """
+
+    axis: str
+    estimates: Mapping[str, Estimate]
+    holds: tuple[float | None, float | None]
+    also: tuple[float, ...] = ()
+    logarithmic: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class ClaimFinding:
     """The result of testing a claim.
 
@@ -55,6 +74,7 @@ class ClaimFinding:
       measured: the values that lead to the verdict.
       qualifier: a limitation, such as a shortened training; "" for none.
       commands: shell commands that produce the data.
+      effects: the numbers that the rule of the verdict compares; None if there are none.
     """
 
     verdict: Verdict
@@ -62,6 +82,7 @@ class ClaimFinding:
     measured: tuple[MeasuredValue, ...] = ()
     qualifier: str = ""
     commands: tuple[str, ...] = ()
+    effects: Effects | None = None
 
 
 def qualify_length(finding: ClaimFinding, short: bool, trained: str, decides: Iterable[Verdict] = ()) -> ClaimFinding:
