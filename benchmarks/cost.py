@@ -1,6 +1,6 @@
 """Fit the constants of `nmbench/sweeps/estimate.py` to the rows of results CSVs, by default the reference rows.
 
-python benchmarks/cost.py results/reference.csv
+python benchmarks/cost.py results/board/*.csv
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from nmbench.results import csv_files  # noqa: E402
 from nmbench.sweeps import estimate  # noqa: E402
 
 FLAGS = cli.new_flags()
-REFERENCE = pathlib.Path(__file__).resolve().parents[1] / "results" / "reference.csv"
+BOARD = sorted((pathlib.Path(__file__).resolve().parents[1] / "results" / "board").glob("*.csv"))
 
 
 def main(paths: list[str]) -> int:
     groups = defaultdict(list)
-    for row in (row for path in paths or [REFERENCE] for row in csv_files.read_csv(pathlib.Path(path))):
+    for row in (row for path in paths or BOARD for row in csv_files.read_csv(pathlib.Path(path))):
         if (seconds := estimate.measured(row)) is not None:
             groups[row["model"], row["task"], row["protocol"]].append((row, seconds))
     names, features, seconds = [], [], []

@@ -1,6 +1,6 @@
 """Simulate the leaderboard's statistics on the spreads of real rows: family-wise error, power and coverage.
 
-python benchmarks/error_rates.py results/reference.csv
+python benchmarks/error_rates.py results/board/*.csv
 
 Every experiment of the rows with ten or more seeds gives a pool: its log10 errors, minus their mean. A simulated model draws
 its seeds from one pool, with replacement, plus noise of 0.02 decades so that no two seeds are equal. Tables are printed in
@@ -23,7 +23,7 @@ from nmbench.support import cli
 
 FLAGS = cli.new_flags()
 cli.integer(FLAGS, "repetitions", 200, "simulated tables per line", 1)
-REFERENCE = pathlib.Path(__file__).resolve().parents[1] / "results" / "reference.csv"
+BOARD = sorted((pathlib.Path(__file__).resolve().parents[1] / "results" / "board").glob("*.csv"))
 MODELS, SEEDS = (4, 11, 20), (5, 10, 20, 30)
 NOISE = 0.02
 # Factors between the errors of neighbouring models in the simulation of power.
@@ -99,7 +99,7 @@ def coverage(random, pool: np.ndarray, seeds: int, repetitions: int) -> tuple[fl
 
 
 def main(paths: list[str]) -> int:
-    found, n = pools(paths or [str(REFERENCE)]), FLAGS.repetitions
+    found, n = pools(paths or [str(path) for path in BOARD]), FLAGS.repetitions
     all_pools = list(found.values())
     new = lambda *names: np.random.default_rng(zlib.crc32(repr(names).encode()))
     lines = []

@@ -1,6 +1,7 @@
-"""Pack the runs of a results folder into two files: rows in OUT.csv, parameters and scores per trial in OUT.safetensors.
+"""Pack the runs of a results folder into two files, OUT.csv with the rows and OUT.safetensors with the rest; or unpack them.
 
 python benchmarks/pack.py results/board_runs/element_finder --out=results/board/element_finder
+python benchmarks/pack.py results/board_runs/element_finder --unpack=results/board/element_finder
 """
 
 from __future__ import annotations
@@ -14,17 +15,23 @@ from nmbench.support import cli, files
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags()
-cli.string(FLAGS, "out", None, "path of both files without .csv and .safetensors")
+cli.string(FLAGS, "out", None, "path of both files without .csv and .safetensors, to pack")
+cli.string(FLAGS, "unpack", None, "path of both files; their runs are stored in FOLDER, unless it has them")
 
 
 def main(operands: list[str]) -> int:
-    if len(operands) != 1 or not FLAGS.out:
-        raise NmbenchError("name one results folder and --out=PATH")
+    if len(operands) != 1 or bool(FLAGS.out) == bool(FLAGS.unpack):
+        raise NmbenchError("name one results folder, and either --out=PATH or --unpack=PATH")
+    if FLAGS.unpack:
+        table = pathlib.Path(f"{FLAGS.unpack}.csv")
+        new = packs.unpack(csv_files.read_csv(table), packs.beside(table), pathlib.Path(operands[0]))
+        print(f"{new} new runs in {operands[0]}")
+        return 0
     out = pathlib.Path(FLAGS.out)
     if not out.parent.is_dir():
         raise NmbenchError(f"--out={out}: no such folder {out.parent}")
     rows = store.read(operands[0])
-    table = out.with_suffix(".csv")
+    table = pathlib.Path(f"{out}.csv")
     size = packs.pack(rows, pathlib.Path(operands[0]), packs.beside(table))
     files.replace(table, csv_files.to_csv(rows).encode())
     print(f"{len(rows)} rows in {out}.csv, {size / 1e6:.1f} MB of parameters and scores in {out}.safetensors")

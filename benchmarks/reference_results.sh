@@ -1,34 +1,42 @@
 #!/usr/bin/env bash
-# Makes results/reference.csv, results/LEADERBOARD.md, results/leaderboard/index.html and the tuning records in baselines/tuned:
-# the models of the publication and the GRU on element_finder (protocol matched, tuned, 30 seeds; the models of the publication
-# also under paper, ten seeds, and the NM-RNN under paper_code) and the models of the publication on mwg_rank3 (matched, tuned,
-# ten seeds). Needs nmbench with the extra [report]. Takes some hours on two cores; start it again after an interruption. The
-# first argument is the results folder, by default results/reference_runs, relative to the root of the checkout.
+# Makes the board: results/board/TASK.csv (rows) and TASK.safetensors (parameters and scores per trial), and the tuning records
+# in baselines/tuned/, for all models on the named tasks (default: all nine) under protocol matched, at the tasks' default
+# budgets, with tuned learning rates. Then results/LEADERBOARD.md and results/leaderboard/index.html are made from all rows.
+# Needs nmbench with the extra [report]. Start it again after an interruption: what is stored in results/board_runs, or packed
+# in results/board_parts by an earlier call that was not finished, is not trained again. The tasks take from hours to days on
+# two cores; `nmbench.sweep --dry_run` with the same flags estimates them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
-folder=${1:-results/reference_runs}
-run() { "$python" -m nmbench.run --results_dir="$folder" "$@"; }
-for model in nmrnn lstm gru lrrnn rnn; do
-  run --model=$model --task=element_finder --tune --seeds=30
+mkdir -p results/board
+[ $# -gt 0 ] || set -- element_finder mwg_rank3 multitask mwg_rank1 mwg_rank3_code delay_pro delay_anti memory_pro memory_anti
+for task in "$@"; do
+  case "$task" in
+    element_finder | mwg_rank3) seeds=30 ;;
+    multitask) seeds=10 ;;
+    *) seeds=20 ;;
+  esac
+  folder=results/board_runs/$task
+  for packed in results/board results/board_parts; do
+    [ ! -e $packed/$task.safetensors ] || "$python" benchmarks/pack.py "$folder" --unpack=$packed/$task
+  done
+  mkdir -p "$folder/tuning"
+  cp -n results/board_parts/tuning/*.$task.*.json "$folder/tuning/" 2> /dev/null || true
+  # Exit code 1 means that some runs diverged; their rows say so.
+  "$python" -m nmbench.sweep --models=all --tasks="$task" --tune --seeds=$seeds --results_dir="$folder" || [ $? = 1 ]
+  "$python" benchmarks/pack.py "$folder" --out=results/board/$task
+  rm -f results/board_parts/$task.* results/board_parts/tuning/*.$task.*
+  # tuning/MODEL.TASK.PROTOCOL.KEY.json is shipped as tuned/MODEL.TASK.PROTOCOL.json, the newest last.
+  for record in $(ls -tr "$folder"/tuning/*.json); do
+    name=$(basename "$record" .json)
+    cp "$record" "baselines/tuned/${name%.*}.json"
+  done
 done
-for model in nmrnn lrrnn rnn lstm; do
-  run --model=$model --task=element_finder --protocol=paper
-  run --model=$model --task=mwg_rank3 --tune
-done
-run --model=nmrnn --task=element_finder --protocol=paper_code
-# tuning/MODEL.TASK.PROTOCOL.KEY.json is shipped as tuned/MODEL.TASK.PROTOCOL.json.
-mkdir -p baselines/tuned
-for record in "$folder"/tuning/*.json; do
-  name=$(basename "$record" .json)
-  cp "$record" "baselines/tuned/${name%.*}.json"
-done
-cp "$folder/results.csv" results/reference.csv
 {
   echo "# Leaderboard"
   echo
-  echo "Made from \`reference.csv\` by \`bash benchmarks/reference_results.sh\`."
+  echo "Made from \`board/\` and \`claims/rows.csv\` by \`bash benchmarks/reference_results.sh\`."
   echo
-  "$python" -m nmbench.leaderboard results/reference.csv --format=markdown --wide
+  "$python" -m nmbench.leaderboard results/board results/claims/rows.csv --format=markdown --wide
 } > results/LEADERBOARD.md
-"$python" -m nmbench.leaderboard "$folder" --format=html --out=results/leaderboard
+"$python" -m nmbench.leaderboard results/board results/claims/rows.csv --format=html --out=results/leaderboard

@@ -4,7 +4,7 @@
   python docs/generated_tables.py --check   # exit code 1 if README.md is not current
 
 A marker is `<!-- table: NAME -->` or `<!-- text: NAME -->`; what it encloses ends with `<!-- end -->`. Tables and sentences
-about tasks are those of protocol `matched` in results/reference.csv.
+about tasks are those of protocol `matched` in results/board/.
 
   table: TASK            the table of a task
   table: overall         the ranking over all tasks
@@ -16,7 +16,7 @@ about tasks are those of protocol `matched` in results/reference.csv.
 
 The tables are as printed by
 
-  python -m nmbench.leaderboard results/reference.csv --protocol=matched --format=markdown
+  python -m nmbench.leaderboard results/board --protocol=matched --format=markdown
 """
 
 import pathlib
@@ -34,7 +34,7 @@ from nmbench.results import experiment_rows, ranking  # noqa: E402
 from nmbench.results.overall import overall_rankings  # noqa: E402
 
 README = ROOT / "README.md"
-REFERENCE = ROOT / "results" / "reference.csv"
+BOARD = ROOT / "results" / "board"
 CLAIMS = ROOT / "results" / "claims" / "CLAIMS.md"
 WIDTH = 120
 # An error, and a reference: a network that has learned to time has less than half of its error. Then old tasks before and
@@ -46,7 +46,7 @@ _MARKED = re.compile(r"(<!-- (table|text): (\S+) -->\n).*?(<!-- end -->)", re.DO
 
 def blocks() -> dict[tuple[str, str], str]:
     """Tables and sentences in Markdown, by kind and name in their markers."""
-    source = experiment_rows.read(str(REFERENCE), protocol=PROTOCOL)
+    source = experiment_rows.read(str(BOARD), protocol=PROTOCOL)
     every = ranking.rank_tables([source])
     ranked = main_tables(every)
     found = {("table", table.task): leaderboard.render([table], [], "markdown") for table in ranked}

@@ -1,6 +1,6 @@
 """Draw docs/overview.svg, the picture of the README: the models that have rows, by task, from the committed rows.
 
-  python docs/overview.py                      # results/reference.csv, and results/board/*.csv if there are any
+  python docs/overview.py                      # results/board/*.csv and results/claims/rows.csv
   python docs/overview.py --check              # exit code 1 if the picture was drawn from other rows
   python docs/overview.py --rows FILE.csv ...  # other rows, for a look; --out names the picture
 

@@ -2,7 +2,7 @@
 
   python -m nmbench.figures --results=results --out=figures
   python -m nmbench.figures --results=results --out=figures --only=S1,S2 --train=short
-  python -m nmbench.figures --results=results/reference.csv --out=figures --only=5B,intervals --formats=png
+  python -m nmbench.figures --results=results/board --out=figures --only=5B,intervals --formats=png
 
 The command writes NAME.png, NAME.svg and NAME.pdf for each figure, and captions.md with the captions and the rows shown.
 The files contain the run ids and values of their rows as well, which `python -m nmbench.validate --figures` compares with

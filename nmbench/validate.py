@@ -1,6 +1,6 @@
 """Check results CSVs or results folders against the schema; an error names the row and the column.
 
-  python -m nmbench.validate results/reference.csv results/claims/rows.csv --figures=results/claims/figures
+  python -m nmbench.validate results/board results/claims/rows.csv --figures=results/claims/figures
 
 With --figures, the figures in the folder must show rows of these files: each figure of `python -m nmbench.figures` contains
 the run ids and values of its rows.

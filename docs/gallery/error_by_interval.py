@@ -16,7 +16,7 @@ import numpy as np
 from nmbench.contracts.catalog import TASKS
 from nmbench.results import csv_files
 
-rows = csv_files.read_csv(pathlib.Path(__file__).parents[2] / "results" / "reference.csv")
+rows = csv_files.read_csv(pathlib.Path(__file__).parents[2] / "results" / "board" / "mwg_rank3.csv")
 seeds = collections.defaultdict(list)
 for row in rows:
     if row["task"] == "mwg_rank3" and row["protocol"] == "matched" and row["status"] == "ok":

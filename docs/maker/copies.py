@@ -79,7 +79,7 @@ def _claims(pictures: pathlib.Path) -> list[str]:
         "protocol needs days were trained for fewer steps than it prescribes; the ledger says so beside each verdict. If "
         "this leaves a claim undecided, the verdict is *cannot tell*. The command computes the same from the committed "
         "rows, except for claims that need parameters. [Statistics](statistics.md) explains the tests.",
-        "```text\npython -m nmbench.claims results/reference.csv results/claims/*.csv\n```",
+        "```text\npython -m nmbench.claims results/board results/claims/rows.csv\n```",
         body.strip(),
         "## Figures",
         "`python -m nmbench.figures` draws these figures. The captions name the runs; the files contain the run ids and "

@@ -43,8 +43,8 @@ class Results:
 
 
 def load(files: Sequence[pathlib.Path] = ()) -> Results:
-    """Read `files`; by default the committed reference rows and the rows of the board, if there are any."""
-    paths = list(files) or [ROOT / "results" / "reference.csv", *sorted((ROOT / "results" / "board").glob("*.csv"))]
+    """Read `files`; by default the committed rows: those of the board, and those for the claims."""
+    paths = list(files) or [*sorted((ROOT / "results" / "board").glob("*.csv")), ROOT / "results" / "claims" / "rows.csv"]
     names = [path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name for path in paths]
     try:
         tables = ranking.rank_tables(experiment_rows.read_all([str(path) for path in paths]))

@@ -1,8 +1,9 @@
-"""Parameters and scores per trial of many runs in one safetensors file, beside the CSV with their rows.
+"""The files of many runs in one safetensors file, beside the CSV with their rows.
 
 `board/TASK.safetensors` belongs to `board/TASK.csv`. Its arrays are named `RUN_ID/FILE/NAME`, where FILE is `params`,
-`params.STAGE` or `per_trial`: parameters as in the run folder, and the primary metric of every test trial in float32.
-`benchmarks/pack.py` writes such files. `nmbench.reproduce --from=params` and `nmbench.load_network` read them.
+`params.STAGE`, `per_trial` or `curve`: parameters as in the run folder, the primary metric of every test trial in float32,
+and the training curve `[P, 3]`. `benchmarks/pack.py` packs and unpacks. Functions that load the network of a row find it
+there.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from nmbench.results import schema
+from nmbench.results import curves, schema
 from nmbench.results.store import PER_TRIAL, Store, npz_bytes
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
-_TRIALS, _SUFFIX = "per_trial", ".safetensors"
+_TRIALS, _CURVE, _SUFFIX = "per_trial", "curve", ".safetensors"
 
 
 def beside(path: pathlib.Path) -> pathlib.Path:
@@ -33,7 +34,7 @@ def beside(path: pathlib.Path) -> pathlib.Path:
 
 
 def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib.Path) -> int:
-    """Write the arrays of these runs of a results folder to `path`; returns the size in bytes.
+    """Write the files of these runs of a results folder to `path`; returns the size in bytes.
 
     Raises:
       NmbenchError: a file of a run folder is missing or cannot be read, or `path` cannot be written.
@@ -49,6 +50,7 @@ def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib
                     arrays[f"{run_id}/{file.name.removesuffix(_SUFFIX)}/{name}"] = array
             with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
                 arrays[f"{run_id}/{_TRIALS}/{row['metric']}"] = stored[row["metric"]].astype(np.float32)
+            arrays[f"{run_id}/{_CURVE}/points"] = curves.read_curve(folder)
         except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
             raise NmbenchError(f"cannot pack {folder}: {error}") from error
     data = safetensors.numpy.save(arrays)
@@ -62,7 +64,7 @@ def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib
 def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
     """A temporary folder with the files of a run, unpacked from `path`; None if there is no such file or run.
 
-    The folder has no row and no curve. It is removed when the process ends.
+    It has no row. It is removed when the process ends.
 
     Raises:
       NmbenchError: the file cannot be read.
@@ -82,13 +84,43 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
     if not found:
         return None
     folder = _temporary() / run_id
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     for kind, arrays in found.items():
         if kind == _TRIALS:
             files.write(folder / PER_TRIAL, npz_bytes(arrays))
+        elif kind == _CURVE and arrays.keys() == {"points"}:
+            curves.write_curve(folder, arrays["points"])
         elif kind == "params" or kind.removeprefix("params.").isidentifier():
             files.write(folder / f"{kind}{_SUFFIX}", safetensors.numpy.save(arrays))
     return folder
+
+
+def unpack(rows: Iterable[Mapping[str, Any]], path: pathlib.Path, results: pathlib.Path) -> int:
+    """Store the runs of these rows in a results folder, unless it has them; returns the number of new runs.
+
+    Raises:
+      NmbenchError: `path` cannot be read or lacks a run, or the results folder cannot be written.
+    """
+    store, new = Store(results), 0
+    store.prepare()
+    for row in rows:
+        if row["status"] != "ok" or store.row(row["run_id"]) is not None:
+            continue
+        folder = run_folder(path, row["run_id"])
+        if folder is None:
+            raise NmbenchError(f"{path} has no run {row['run_id']}")
+        with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
+            per_trial = dict(stored)
+
+        def copy(params: pathlib.Path, folder: pathlib.Path = folder) -> None:
+            for file in folder.glob(f"params*{_SUFFIX}"):
+                shutil.copy(file, params.parent)
+
+        points = [(int(step), *losses) for step, *losses in curves.read_curve(folder).tolist()]
+        store.write(row, copy, per_trial, points, curves.COLUMNS)
+        new += 1
+    return new
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from nmbench.experiments.experiment import Experiment
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
-# A and B in seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py results/reference.csv`.
+# A and B in seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py`.
 PER_STEP = 1.8e-6
 PER_PRODUCT = 1.6e-10
 # Seconds per process for imports, compilation and evaluation; that command prints 3.3 for the last two.

@@ -11,7 +11,7 @@ from nmbench.results import csv_files
 from support.rows import make_row
 
 ROOT = pathlib.Path(__file__).parents[2]
-REFERENCE = str(ROOT / "results" / "reference.csv")
+REFERENCE = str(ROOT / "results" / "board" / "element_finder.csv")
 
 
 @pytest.fixture

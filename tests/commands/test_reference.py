@@ -17,13 +17,14 @@ from nmbench.paper.ledger import page, publication, summary
 from nmbench.paper.ledger.evidence import Evidence
 from nmbench.paper.ledger.verdicts import Verdict
 from nmbench.report import captions, leaderboard
-from nmbench.results import csv_files, schema
+from nmbench.results import schema, store
 from nmbench.results.overall import overall_rankings
 from support.rows import tables_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Claims whose networks have not been trained yet.
 NOT_TRAINED = {"selection_pooled", "selection_pooled_lstm"}
+BOARD, CLAIMS = ROOT / "results" / "board", ROOT / "results" / "claims"
 RECORDS = sorted((ROOT / "baselines" / "tuned").glob("*.json"))
 
 
@@ -45,8 +46,13 @@ def test_a_tuning_record_follows_the_declared_grid(path):
     assert experiment.departures == ""
 
 
+def published():
+    """The rows of the board and those for the claims."""
+    return [row for path in (BOARD, CLAIMS / "rows.csv") for row in store.read(str(path))]
+
+
 def test_reference_rows_are_valid_and_use_the_current_test_sets():
-    rows = csv_files.read_csv(ROOT / "results" / "reference.csv")
+    rows = store.read(str(BOARD))
     for row in rows:
         task = TASKS.get(row["task"])
         assert (row["task_version"], row["testset_sha256"]) == (task.version, task.frozen("test").sha256)
@@ -56,7 +62,7 @@ def test_reference_rows_are_valid_and_use_the_current_test_sets():
 
 def test_run_resolves_to_the_configurations_of_the_reference_rows():
     """The configuration of every reference row is that of `run`, except for fingerprints of source code."""
-    for row in csv_files.read_csv(ROOT / "results" / "reference.csv"):
+    for row in store.read(str(BOARD)):
         given = row["learning_rate"] if row["departures"] == "learning rate not tuned" else None
         request = Request(model=row["model"], task=row["task"], protocol=row["protocol"], learning_rate=given)
         then, now = json.loads(row["config_json"]), resolution.resolve(request).configuration(row["seed"]).to_dict()
@@ -64,7 +70,7 @@ def test_run_resolves_to_the_configurations_of_the_reference_rows():
 
 
 def test_the_leaderboard_file_is_current():
-    tables = tables_of(csv_files.read_csv(ROOT / "results" / "reference.csv"))
+    tables = tables_of(published())
     text = leaderboard.render(tables, overall_rankings(tables), "markdown", wide=True)
     assert text in (ROOT / "results" / "LEADERBOARD.md").read_text()
 
@@ -85,28 +91,26 @@ def test_the_tables_of_the_readme_are_current(tmp_path, monkeypatch, capsys):
 
 def test_the_published_ledger_is_current():
     """The claims that need run folders are left out, because no CSV contains parameters or training curves."""
-    rows = [str(ROOT / "results" / name) for name in ("reference.csv", "claims/rows.csv")]
+    rows = [str(BOARD), str(CLAIMS / "rows.csv")]
     evidence = Evidence.read(rows, publication.wanted())
-    text = (ROOT / "results" / "claims" / "CLAIMS.md").read_text()
+    text = (CLAIMS / "CLAIMS.md").read_text()
     entries = publication.ledger(evidence, [claim for claim in publication.CLAIMS if not claim.needs_folders])
     for entry in entries:
         assert page.section(entry) in text and summary.sentences(entry) in text, entry.claim.name
         found = {finding.verdict for finding in entry.findings.values()}
         assert Verdict.NO_DATA not in found or entry.claim.name in NOT_TRAINED
-    html = (ROOT / "results" / "claims" / "index.html").read_text()
+    html = (CLAIMS / "index.html").read_text()
     assert all(f'id="{claim.name}"' in html for claim in publication.CLAIMS)
 
 
 def test_the_published_figures_show_published_rows():
     """Run ids and values in every figure are those of committed rows; the page shows every figure, and no other picture."""
-    claims = ROOT / "results" / "claims"
-    tables = [ROOT / "results" / "reference.csv", *claims.glob("*.csv"), *(ROOT / "results" / "board").glob("*.csv")]
-    shown = captions.check(claims / "figures", [row for path in tables for row in csv_files.read_csv(path)])
+    shown = captions.check(CLAIMS / "figures", published())
     assert {"5B", "intervals"} <= set(shown) <= {figure.name for figure in gallery.FIGURES}
-    pictures = re.findall('<img src="([^"]+)"', (claims / "index.html").read_text())
+    pictures = re.findall('<img src="([^"]+)"', (CLAIMS / "index.html").read_text())
     assert sorted(pictures) == sorted(
-        path.relative_to(claims).as_posix() for figure in shown.values() for path in figure.files
+        path.relative_to(CLAIMS).as_posix() for figure in shown.values() for path in figure.files
     )
     (rows_only,) = [figure for figure in gallery.FIGURES if figure.name == "5B"]
-    found = runs.find(rows_only.needs, runs.Recipe(str(tables[0])))
+    found = runs.find(rows_only.needs, runs.Recipe(str(BOARD)))
     assert dict(shown["5B"].caption.rows) == {r.row["run_id"]: r.row["value"] for each in found.values() for r in each}

@@ -273,6 +273,11 @@ def test_packed_parameters_stand_for_run_folders(nmbench, results, tmp_path):
     assert unpacked.keys() == own.keys() and all(np.array_equal(unpacked[name], own[name]) for name in own)
     with np.load(folder / "per_trial.npz") as packed, np.load(original / "per_trial.npz") as stored:
         np.testing.assert_array_equal(packed["mse"], stored["mse"].astype(np.float32))
+    assert packs.unpack(rows, tmp_path / "board.safetensors", tmp_path / "unpacked") == 2
+    assert Store(tmp_path / "unpacked").rows() == Store(results).rows()
+    assert packs.unpack(rows, tmp_path / "board.safetensors", tmp_path / "unpacked") == 0
+    unpacked = tmp_path / "unpacked" / "runs" / rows[0]["run_id"]
+    assert (unpacked / "curve.csv").read_text() == (original / "curve.csv").read_text()
     assert packs.run_folder(tmp_path / "board.safetensors", "rnn.element_finder.matched.s9.0123456789ab") is None
     (tmp_path / "board.safetensors").write_bytes(b"not a pack")
     code, out, err = nmbench("reproduce", f"{tmp_path}/board.csv:2", "--from=params", f"--results_dir={tmp_path}")
