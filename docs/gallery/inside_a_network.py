@@ -17,7 +17,7 @@ store = Store("results")
 store.prepare()
 experiment = resolution.resolve(Request(model="nmrnn", task="mwg_rank3", steps=250, learning_rate=0.01))
 (row,) = running.run_seeds(experiment, [0], store)
-network = analysis.load("results", row["run_id"])
+network = nmbench.load_network(row["run_id"])
 states = analysis.record(network)
 print({name: values.shape for name, values in states.items()})  # [steps, trials, features]
 

@@ -1,6 +1,6 @@
 """Analysis of trained networks, for any model.
 
-  network = analysis.load("results", run_id)                      a trained network
+  network = nmbench.load_network(run_id)                          a trained network
   states = analysis.record(network)                               states and outputs, name to [T, B, features]
   analysis.principal_components(states["x"], 3)                   components and explained variance
   analysis.fixed_points(network, {"sensory": np.zeros(3)})        fixed and slow points under a constant input
@@ -29,7 +29,7 @@ _PUBLIC = {
     "find_fixed_points": "fixed_point_search",
     "fixed_points": "fixed_point_search",
     "hold_gate": "ablation",
-    "load": "loading",
+    "load_network": "loading",
     "participation_ratio": "rank",
     "principal_components": "components",
     "record": "states",

@@ -255,7 +255,7 @@ class Store:
 
 
 def read(path_text: str) -> list[dict[str, Any]]:
-    """Rows of a results CSV, or of the run folders of a results folder, or of its CSVs if it has no run folders.
+    """Rows of a results CSV, of one run folder, or of the run folders of a results folder, or its CSVs if it has none.
 
     Raises:
       NmbenchError: the path does not exist, contains no runs and no CSV, or has invalid contents.
@@ -270,6 +270,10 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
         raise NmbenchError(f"no such file or folder: {path}")
     if not path.is_dir():
         yield from csv_files.iterate_csv(path)
+        return
+    if (path / ROW).is_file():
+        row = Store(path).read_run(path)
+        yield from () if row is None else (row,)
         return
     folders = Store(path).folders()
     tables = [] if folders else sorted(path.glob("*.csv"))
