@@ -11,7 +11,7 @@ By default, the state that a model carries is recorded. An observer (`register_o
 model's equations.
 
 May import: experiments and the rooms below it. The module `observers` imports only `nmbench.support.errors`, so that models
-can import it. Public: `observers` and the names below, which load on first use.
+can import it. Public: `loading`, `observers` and the names below, which load on first use.
 """
 
 import importlib
@@ -29,14 +29,13 @@ _PUBLIC = {
     "find_fixed_points": "fixed_point_search",
     "fixed_points": "fixed_point_search",
     "hold_gate": "ablation",
-    "load_network": "loading",
     "participation_ratio": "rank",
     "principal_components": "components",
     "record": "states",
     "register_observer": "observers",
 }
 
-__all__ = ["observers", *_PUBLIC]
+__all__ = ["loading", "observers", *_PUBLIC]
 
 
 def __getattr__(name: str):

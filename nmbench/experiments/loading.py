@@ -152,7 +152,9 @@ def find_row(
     if (folder / store.ROW).is_file():
         return next(store.iterate(text)), folder
     if text.endswith(".csv") or folder.is_dir():
-        raise NmbenchError(f"{text} is not one row; write FILE.csv:N for row N of a CSV, FILE.csv#RUN_ID, or a run id")
+        raise NmbenchError(
+            f"{text} is not one row; write FILE.csv:N for row N of a CSV, FILE.csv#RUN_ID, a run id or a run folder"
+        )
     if not schema.RUN_ID.fullmatch(text):
         raise NmbenchError(f"{text!r} is neither a run id nor a run folder nor FILE.csv:N nor FILE.csv#RUN_ID")
     searched = list(paths) or [results_dir]

@@ -9,6 +9,7 @@ import sys
 from nmbench.contracts import fingerprints, plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.plugin_files import PREFIX
+from nmbench.support import devices
 from nmbench.support.errors import NmbenchError
 
 # Fingerprint of each file when it was loaded.
@@ -29,6 +30,7 @@ def load_plugin(path: str | os.PathLike) -> list[str]:
     Raises:
       NmbenchError: the path is not a Python file, or the file raises an exception or registers nothing.
     """
+    devices.prepare()  # the file may use JAX
     try:
         file = pathlib.Path(path).expanduser().resolve()
         now = fingerprints.of_module(file) if file.is_file() else ""

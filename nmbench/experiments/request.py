@@ -10,15 +10,16 @@ from typing import Any
 
 from nmbench.support.errors import NmbenchError
 
-# Whole numbers of a request, and the smallest value of each.
+# Whole numbers of a request, and the smallest value of each. None may exceed `LARGEST`: JAX counts with 32 bits.
 _LEAST = {"budget": 1, "steps": 1, "data_seed": 0, "devices": 1}
+LARGEST = (1 << 31) - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
     """A user's request for runs of one experiment; None stands for the default.
 
-    Numbers of NumPy become those of Python. A value of a wrong type or below its smallest value is an `NmbenchError`.
+    Numbers of NumPy become those of Python. A value of a wrong type, or a number out of range, is an `NmbenchError`.
 
     Attributes:
       model, task: registered names.
@@ -50,16 +51,16 @@ class Request:
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "protocol" and value is None):
                 raise NmbenchError(f"--{name} must be a registered name, as text; got {_shown(value)}")
-        if not isinstance(self.hparams, Mapping):
+        if not isinstance(self.hparams, Mapping) or not all(isinstance(name, str) for name in self.hparams):
             raise NmbenchError(f"--hparams must be a dict, such as {{'N': 18}}; got {_shown(self.hparams)}")
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, whole_number(name, value, least))
+                object.__setattr__(self, name, whole_number(name, value, least, LARGEST))
         rate = self.learning_rate
         if rate is not None:
             if not is_number(rate) or not (rate > 0 and math.isfinite(rate)):
-                raise NmbenchError(f"--learning_rate must be positive, got {_shown(rate)}")
+                raise NmbenchError(f"--learning_rate must be a positive number, got {_shown(rate)}")
             object.__setattr__(self, "learning_rate", float(rate))
 
     def to_argv(self) -> list[str]:
@@ -86,7 +87,7 @@ class Request:
         ]
 
 
-def whole_number(name: str, value: Any, least: int, most: int | None = None, hint: str = "") -> int:
+def whole_number(name: str, value: Any, least: int, most: int, hint: str = "") -> int:
     """The value of an argument as an `int`.
 
     Raises:
@@ -94,10 +95,9 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None, hin
     """
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         whole = int(value)
-        if least <= whole <= (most or whole):
+        if least <= whole <= most:
             return whole
-    bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-    raise NmbenchError(f"--{name} must be a whole number, {bounds}; got {_shown(value)}{hint}")
+    raise NmbenchError(f"--{name} must be a whole number from {least} to {most}, got {_shown(value)}{hint}")
 
 
 def is_number(value: Any) -> bool:

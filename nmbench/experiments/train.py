@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nmbench.experiments import plugin_loading
-from nmbench.experiments.request import Request, is_number, whole_number
+from nmbench.experiments.request import LARGEST, Request, is_number, whole_number
 from nmbench.support import devices as jax_devices
 from nmbench.support import loggers
 from nmbench.support.cli import MOST_SEEDS, SEEDS_HINT
@@ -92,6 +92,8 @@ def train(
     )
     if not isinstance(results_dir, str | os.PathLike):
         raise NmbenchError(f"--results_dir must be the path of a folder, got {results_dir!r}")
+    if not isinstance(log, str):
+        raise NmbenchError(f"--log must be text, such as 'tensorboard,wandb', got {log!r}")
     chosen = check_options(request, seeds, first_seed, tune, checkpoint_minutes)
     logged = loggers.parse(log)
     jax_devices.start(request.devices)
@@ -127,11 +129,11 @@ def check_options(request: Request, seeds: int, first_seed: int, tune: bool, che
       NmbenchError: a value is invalid, or two contradict each other.
     """
     number = whole_number("seeds", seeds, 1, MOST_SEEDS, f"; {SEEDS_HINT}")
-    first = whole_number("first_seed", first_seed, 0)
+    first = whole_number("first_seed", first_seed, 0, LARGEST)
     if tune and request.learning_rate is not None:
         raise NmbenchError("--tune chooses the learning rate; give only one of --tune and --learning_rate")
-    if first + number > 1 << 31:
+    if first + number > LARGEST + 1:
         raise NmbenchError("seeds must be below 2147483648; choose a smaller --first_seed")
     if not is_number(checkpoint_minutes) or not 0 <= checkpoint_minutes < float("inf"):
-        raise NmbenchError(f"--checkpoint_minutes must be 0 or more, got {checkpoint_minutes}")
+        raise NmbenchError(f"--checkpoint_minutes must be 0 or more, got {checkpoint_minutes!r}")
     return range(first, first + number)

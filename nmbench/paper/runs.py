@@ -110,7 +110,7 @@ def networks(runs: Sequence[FinishedRun]) -> list[Network]:
 @functools.cache
 def _load(results: str, run_id: str) -> Network:
     """The network of a run, read once per process. A run id identifies the contents of a run folder."""
-    from nmbench.analysis import load_network
+    from nmbench.analysis.loading import load_network
 
     return load_network(run_id, results)
 

@@ -69,12 +69,13 @@ class Store:
                 with tempfile.TemporaryFile(dir=folder) as file:
                     file.write(bytes(1 << 16))  # detects a full disk before training
                     file.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a null byte is a ValueError
             for folder in made:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, ValueError):
                     folder.rmdir()
             raise NmbenchError(
-                f"--results_dir={self.root} cannot be written ({error.strerror or error}); choose a folder you may write to"
+                f"--results_dir={self.root} cannot be written ({getattr(error, 'strerror', None) or error}); choose a "
+                f"folder you may write to"
             ) from error
         self._clean()
 
