@@ -6,7 +6,7 @@ Stored runs are not trained again. --force trains them again; --retry_failed tra
 or a time limit. Ctrl-C and SIGTERM (which Slurm sends) stop the command: finished runs are stored, and unfinished runs write
 a checkpoint. Run the same command again to resume. On the same kind of processor, a resumed run ends with exactly the
 parameters of an uninterrupted one. Checkpoints are also written every --checkpoint_minutes, so a killed process loses only
-the steps since the last one.
+the steps since the last one. In Python, nmbench.train does the same.
 
 Exit code 0: all runs have status ok; 1: a run diverged or failed; 2: bad input; 130 and 143: stopped by a signal.
 """

@@ -12,7 +12,7 @@ from nmbench.experiments.experiment import Experiment, LearningRate
 from nmbench.experiments.request import Request
 from nmbench.experiments.resuming import RunGroup
 from nmbench.results.store import Store
-from nmbench.support import interrupts
+from nmbench.support import devices, interrupts
 from nmbench.support.loggers import Loggers
 from nmbench.support.progress import Progress
 from nmbench.training.checkpoints import Checkpoints
@@ -22,6 +22,18 @@ Say = Callable[[str], None]
 
 def say_on_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def say_if_few_devices() -> None:
+    """A line on stderr if JAX had started before nmbench could prepare a device for each core."""
+    import jax
+
+    found, cores = len(jax.devices()), devices.cores()
+    if jax.default_backend() == "cpu" and found < cores:
+        say_on_stderr(
+            f"JAX had started before, with {found} device{'s' * (found > 1)} for {cores} cores; seeds train faster if you "
+            f"start Python again and call nmbench before you use JAX"
+        )
 
 
 def resolve(request: Request, seeds: Sequence[int], tune: bool = False) -> Experiment:

@@ -96,6 +96,7 @@ def train(
         raise NmbenchError(f"--log must be text, such as 'tensorboard,wandb', got {log!r}")
     chosen = check_options(request, seeds, first_seed, tune, checkpoint_minutes)
     logged = loggers.parse(log)
+    late = jax_devices.started()
     jax_devices.start(request.devices)
     files: list[Any] = list(plugin) if isinstance(plugin, list | tuple) else [plugin]
     for path in files:
@@ -106,6 +107,8 @@ def train(
     from nmbench.results import frames
     from nmbench.results.store import Store
 
+    if late and devices is None and not quiet:
+        session.say_if_few_devices()
     store = Store(results_dir)
     rows = session.train_rows(
         request,
