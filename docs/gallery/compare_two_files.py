@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 
 import nmbench
 
-slow = nmbench.train("lstm", "element_finder", steps=500, seeds=4, learning_rate=0.001, results_dir="slow")
-fast = nmbench.train("lstm", "element_finder", steps=500, seeds=4)  # the default, 0.01
+slow = nmbench.train("lstm", "element_finder", steps=200, seeds=4, learning_rate=0.001, results_dir="slow")
+fast = nmbench.train("lstm", "element_finder", steps=200, seeds=4)  # the default, 0.01
 frame = nmbench.compare_results([slow, fast])  # or paths: ["slow", "results"]
 line = frame.iloc[0]
 print(frame[["task", "model_b", "seeds_a", "seeds_b", "median_a", "median_b", "effect", "low", "high", "verdict"]].T)
