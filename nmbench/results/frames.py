@@ -27,7 +27,7 @@ def read_results(paths: Paths = "results") -> pandas.DataFrame:
       paths: one path or several. If a run is in several files, the last file counts.
 
     Returns:
-      One line per run, with the columns that `File formats` lists and `metrics.NAME` for the task's other metrics. Numbers
+      One line per run, with the columns of a row (see File formats) and `metrics.NAME` for the task's other metrics. Numbers
       have the types int64, Int64 (with missing values) and float64, text has the type string.
 
     Raises:
