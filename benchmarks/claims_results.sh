@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Makes results/claims/: rows.csv and long_rows.csv, the ledger as CLAIMS.md and index.html, and the publication's figures.
-# Needs nmbench with the extra [report]. The first argument is the results folder of reference_results.sh, by default
-# results/reference_runs. The second and the third are the results folders of this script, by default results/claims_runs and
-# results/long_runs. Paths are relative to the root of the checkout. The script takes one to two hours on two cores: networks
-# whose protocol needs days train for fewer steps, and the ledger says so.
+# Needs nmbench with the extra [report], and the rows of reference_results.sh. The arguments are the results folders of this
+# script, by default results/claims_runs and results/long_runs, relative to the root of the checkout. The script takes one to
+# two hours on two cores: networks whose protocol needs days train for fewer steps, and the ledger says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
-reference=${1:-results/reference_runs}
-folder=${2:-results/claims_runs}
-long=${3:-results/long_runs}
+folder=${1:-results/claims_runs}
+long=${2:-results/long_runs}
 run() { "$python" -m nmbench.run --results_dir="$folder" "$@"; }
+for model in nmrnn lrrnn rnn lstm; do
+  run --model=$model --task=element_finder --protocol=paper
+done
+run --model=nmrnn --task=element_finder --protocol=paper_code
 run --model=nmrnn_linear --task=mwg_rank1 --protocol=paper --seeds=4
 run --model=nmrnn_linear --task=mwg_rank1 --seeds=4
 run --model=nmrnn_linear --task=mwg_rank1 --seeds=1 --hparams=tau_x=1,linear_z=true,feedback=true
@@ -38,11 +40,15 @@ cp "$long/results.csv" results/claims/long_rows.csv
 # Exit code 1 means that a figure has fewer runs than it can show. Its caption lists the seeds. Figures that need rows only are
 # drawn from the committed rows; the others show rows with the same run ids and values, which validate and claims check.
 draw() { "$python" -m nmbench.figures --out=results/claims/figures --formats=png "$@" || [ $? = 1 ]; }
-draw --results=results/reference.csv --only=5B,intervals
+draw --results=results/board --only=5B,intervals
 draw --results=results/claims/rows.csv --only=percent
-draw --results="$reference" --only=S1,S2,S5,S6,ablation,5C
+for task in element_finder mwg_rank3; do
+  "$python" benchmarks/pack.py results/board_runs/$task --unpack=results/board/$task
+done
+draw --results=results/board_runs/element_finder --only=S5,S6,5C
+draw --results=results/board_runs/mwg_rank3 --only=S1,S2,ablation
 draw --results="$long" --only=S3,S4
 draw --results="$folder" --only=3B --protocol=paper
-"$python" -m nmbench.validate results/reference.csv results/claims/*.csv --figures=results/claims/figures
-"$python" -m nmbench.claims results/reference.csv "$folder" "$long" --out=results/claims/CLAIMS.md
-"$python" -m nmbench.claims results/reference.csv "$folder" "$long" --format=html --out=results/claims/index.html
+"$python" -m nmbench.validate results/board results/claims/*.csv --figures=results/claims/figures
+"$python" -m nmbench.claims results/board "$folder" "$long" --out=results/claims/CLAIMS.md
+"$python" -m nmbench.claims results/board "$folder" "$long" --format=html --out=results/claims/index.html

@@ -10,6 +10,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nmbench.analysis.loading import load_network
     from nmbench.analysis.observers import Observer, register_observer
     from nmbench.contracts.frozen_sets import FrozenSet
     from nmbench.contracts.input_weights import InputWeights
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from nmbench.contracts.specs import ArraySpec, SequenceSpec
     from nmbench.contracts.task import Batch, FixedData, Sampler, Task
     from nmbench.contracts.unroll import concat_inputs
+    from nmbench.experiments.plugin_loading import load_plugin
+    from nmbench.experiments.train import train
     from nmbench.results.comparison import compare_results
+    from nmbench.results.frames import read_results
+    from nmbench.results.ranking_frame import rank_results
     from nmbench.support.errors import NmbenchError
 
 __version__ = "0.1.0"
@@ -46,11 +51,16 @@ __all__ = [
     "compare_results",
     "concat_inputs",
     "cross_entropy",
+    "load_network",
+    "load_plugin",
     "one_hot",
+    "rank_results",
+    "read_results",
     "register_baseline",
     "register_observer",
     "register_task",
     "squared_error",
+    "train",
 ]
 
 # In a checkout the two folders are siblings of this one, whether the package is installed or not.
@@ -78,11 +88,16 @@ _MODULES = {
     "compare_results": "results.comparison",
     "concat_inputs": "contracts.unroll",
     "cross_entropy": "contracts.metrics",
+    "load_network": "analysis.loading",
+    "load_plugin": "experiments.plugin_loading",
     "one_hot": "contracts.metrics",
+    "rank_results": "results.ranking_frame",
+    "read_results": "results.frames",
     "register_baseline": "contracts.registration",
     "register_observer": "analysis.observers",
     "register_task": "contracts.registration",
     "squared_error": "contracts.metrics",
+    "train": "experiments.train",
 }
 
 

@@ -2,7 +2,7 @@
 
 With two or more files or folders, every other one (B) is compared with the first (A, the baseline), per task, protocol,
 budget and model. With one, all pairs of models within each task, protocol and budget are compared.
-In Python, nmbench.compare_results([...]) returns the same table as a pandas frame.
+In Python, nmbench.compare_results returns the same table as a pandas frame.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 If a model has results at several budgets of a task, a ladder follows: scores by budget, and the smallest budget that reaches
 the threshold. --plot=ladders.png plots it. Ranks, intervals and groups of models that cannot be told apart are computed over
-seeds. If a run is in several files, the last file counts.
+seeds. If a run is in several files, the last file counts. In Python, nmbench.rank_results returns the tables as a frame.
 
   python -m nmbench.leaderboard results --format=html --out=page
 

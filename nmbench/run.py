@@ -6,16 +6,16 @@ Stored runs are not trained again. --force trains them again; --retry_failed tra
 or a time limit. Ctrl-C and SIGTERM (which Slurm sends) stop the command: finished runs are stored, and unfinished runs write
 a checkpoint. Run the same command again to resume. On the same kind of processor, a resumed run ends with exactly the
 parameters of an uninterrupted one. Checkpoints are also written every --checkpoint_minutes, so a killed process loses only
-the steps since the last one.
+the steps since the last one. In Python, nmbench.train does the same.
 
 Exit code 0: all runs have status ok; 1: a run diverged or failed; 2: bad input; 130 and 143: stopped by a signal.
 """
 
 from __future__ import annotations
 
-import sys
-
-from nmbench.contracts import plugin_files, plugins
+from nmbench.contracts import plugins
+from nmbench.experiments import train
+from nmbench.experiments.request import Request
 from nmbench.support import cli, devices, interrupts, loggers, terminal
 from nmbench.support.errors import NmbenchError
 
@@ -62,93 +62,48 @@ cli.boolean(FLAGS, "resolve_only", False, "print the resolved experiment and sto
 
 
 def main() -> int:
-    with interrupts.watch_signals() as watch:
-        return _run(watch)
+    with interrupts.watch_signals():
+        return _run()
 
 
-def _run(watch: interrupts.SignalWatch) -> int:
-    # Check these flags before JAX starts; `request` uses them later.
-    for name in ("model", "task"):
-        cli.required(FLAGS, name)
-    parse_hparams(FLAGS.hparams)
-    if FLAGS.tune and FLAGS.learning_rate is not None:
-        raise NmbenchError("--tune chooses the learning rate; give only one of --tune and --learning_rate")
-    if FLAGS.first_seed + FLAGS.seeds > 1 << 31:
-        raise NmbenchError("seeds must be below 2147483648; choose a smaller --first_seed")
+def _run() -> int:
+    asked = request(FLAGS)
+    seeds = train.check_options(asked, FLAGS.seeds, FLAGS.first_seed, FLAGS.tune, FLAGS.checkpoint_minutes)
     logged = loggers.parse(FLAGS.log)
-    if not 0 <= FLAGS.checkpoint_minutes < float("inf"):
-        raise NmbenchError(f"--checkpoint_minutes must be 0 or more, got {FLAGS.checkpoint_minutes}")
     devices.start(FLAGS.devices)
     plugins.load_all(FLAGS.plugin)
 
-    from nmbench.experiments import resolution, running, tuning
+    from nmbench.experiments import session
     from nmbench.report import leaderboard
     from nmbench.results.store import Store
-    from nmbench.support.progress import Progress
-    from nmbench.training.checkpoints import Checkpoints
 
-    asked = request(FLAGS)
-    experiment = resolution.resolve(asked)
-    seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
-    if FLAGS.tune:
-        tuning.check(experiment)
-        tuning.check_seeds(seeds, experiment)
-    store = Store(FLAGS.results_dir)
-    if not FLAGS.resolve_only:
-        store.prepare()
-    print(describe(experiment), file=sys.stderr)
     if FLAGS.resolve_only:
+        session.say_on_stderr(session.describe(session.resolve(asked, seeds, FLAGS.tune)))
         return 0
-    steps = experiment.steps
-    checkpoints = Checkpoints(store.checkpoints, minutes=FLAGS.checkpoint_minutes, watch=watch)
-    if FLAGS.tune:
-        groups = tuning.plan(experiment, store, checkpoints, force=FLAGS.force)
-        say_resumed("tuning run", groups, steps)
-        with Progress("tuning", steps, first_step(groups)) as progress:
-            choice = tuning.tune(
-                experiment,
-                store,
-                force=FLAGS.force,
-                report=progress,
-                checkpoints=checkpoints,
-                planned=groups or None,
-                say=lambda line: print(line, file=sys.stderr),
-            )
-        print(describe_tuning(choice), file=sys.stderr)
-        experiment = resolution.resolve(asked, choice)
-    plan = running.plan(experiment, seeds, store, checkpoints, force=FLAGS.force, retry_failed=FLAGS.retry_failed)
-    if plan.stored:
-        print(
-            f"{len(plan.stored)} of {len(seeds)} runs are already in {store.runs} (--force trains them again)",
-            file=sys.stderr,
-        )
-    say_resumed("run", plan.groups, steps)
-    left = len(plan.missing)
-    label = f"{asked.model}, {left} seed{'' if left == 1 else 's'}"
-    with Progress(label, steps if left else 0, first_step(plan.groups)) as progress:
-        log_to = loggers.Loggers(logged, store.root / "logs")
-        rows = running.run_seeds(
-            experiment, seeds, store, report=progress, loggers=log_to, checkpoints=checkpoints, planned=plan
-        )
+    store = Store(FLAGS.results_dir)
+    rows = session.train_rows(
+        asked,
+        seeds,
+        store,
+        tune=FLAGS.tune,
+        force=FLAGS.force,
+        retry_failed=FLAGS.retry_failed,
+        log=logged,
+        checkpoint_minutes=FLAGS.checkpoint_minutes,
+        say=session.say_on_stderr,
+    )
     if FLAGS.collect:
         everything = store.collect()
         mine = rows[0]
         same = ("task", "protocol", "departures", "params_target", "task_version", "testset_sha256")
         shown = [row for row in everything if all(row[name] == mine[name] for name in same)]
         print(leaderboard.of_rows(shown, terminal.width()))
-        print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
-    lost = [row for row in rows if row["status"] != "ok"]
-    for row in lost:
-        print(f"seed {row['seed']}: {row['status']}: {row['error']}", file=sys.stderr)
-    if any(row["status"] == "diverged" for row in lost):
-        print(after_divergence(experiment), file=sys.stderr)
-    return 1 if lost else 0
+        session.say_on_stderr(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}")
+    return 0 if all(row["status"] == "ok" for row in rows) else 1
 
 
-def request(flags):
-    """The `nmbench.experiments.request.Request` that these parsed flags of the command make."""
-    from nmbench.experiments.request import Request
-
+def request(flags) -> Request:
+    """The request that these parsed flags of the command make."""
     return Request(
         model=cli.required(flags, "model"),
         task=cli.required(flags, "task"),
@@ -161,56 +116,6 @@ def request(flags):
         allow_budget_miss=flags.allow_budget_miss,
         devices=flags.devices,
         remat=flags.remat,
-    )
-
-
-def say_resumed(what: str, groups, steps: int) -> None:
-    """Print one line for each group of runs that resumes from a checkpoint."""
-    for group in groups:
-        if group.step:
-            many = "s" if len(group.indices) > 1 else ""
-            print(f"{len(group.indices)} {what}{many} resumed at step {group.step} of {steps}", file=sys.stderr)
-
-
-def first_step(groups) -> int:
-    """The step at which the progress bar starts: that of the first group."""
-    return groups[0].step if groups else 0
-
-
-def describe(experiment) -> str:
-    """One line that describes the experiment: model, task, protocol, size and learning rate."""
-    size, rate = experiment.sizing, experiment.learning_rate
-    hparams = ", ".join(f"{name}={value}" for name, value in size.hparams.items())
-    target = "" if size.target is None else f" (budget {size.target}, {size.deviation:+.1%})"
-    return (
-        f"{experiment.baseline.name} on {experiment.task.name}, protocol {experiment.protocol.name}: {size.actual} "
-        f"parameters{target}, {hparams}; learning rate {rate.value:g} ({rate.record.get('source', '')})"
-    )
-
-
-def after_divergence(experiment) -> str:
-    """One line on what to do about runs that diverged."""
-    name, plugin = experiment.baseline.name, plugin_files.flag(experiment.baseline.path)
-    tune = ", or --tune" if experiment.protocol.learning_rate_grid else ""
-    return (
-        f"if runs diverge, try a lower learning rate than {experiment.learning_rate.value:g} (--learning_rate{tune}); "
-        f"python -m nmbench.check --model={name}{plugin} checks the model"
-    )
-
-
-def describe_tuning(choice) -> str:
-    """One line with the validation loss (geometric mean) and the failures of each learning rate, and the chosen one."""
-    from nmbench.contracts import tuning_record
-
-    record = choice.record
-    means = tuning_record.mean_logs(record["validation_losses"])
-    listed = ", ".join(
-        f"{rate:g}: {10**mean:.3g}" + (f" ({failed} of {len(record['seeds'])} failed)" if failed else "")
-        for rate, mean, failed in zip(record["grid"], means, record["failed"], strict=True)
-    )
-    return (
-        f"tuning, validation loss (geometric mean) by learning rate: {listed}; "
-        f"chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
     )
 
 

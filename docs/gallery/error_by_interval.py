@@ -13,14 +13,14 @@ import pathlib
 import matplotlib.pyplot as plt
 import numpy as np
 
+import nmbench
 from nmbench.contracts.catalog import TASKS
-from nmbench.results import csv_files
 
-rows = csv_files.read_csv(pathlib.Path(__file__).parents[2] / "results" / "board" / "mwg_rank3.csv")
+rows = nmbench.read_results(pathlib.Path(__file__).parents[2] / "results" / "board" / "mwg_rank3.csv")
+rows = rows[rows.status == "ok"]
 seeds = collections.defaultdict(list)
-for row in rows:
-    if row["task"] == "mwg_rank3" and row["protocol"] == "matched" and row["status"] == "ok":
-        seeds[row["model"]].append(json.loads(row["conditions_json"])["mse"])
+for model, conditions in zip(rows.model, rows.conditions_json, strict=True):
+    seeds[model].append(json.loads(conditions)["mse"])
 errors = {
     model: {interval: np.median([by_interval[interval] for by_interval in found]) for interval in found[0]}
     for model, found in seeds.items()

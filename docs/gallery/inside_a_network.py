@@ -1,23 +1,18 @@
 # %% [markdown]
 # # Look inside a trained network
 #
-# `analysis.load` loads the network of a run. `analysis.record` returns its states on any trials, under the names in the
-# model's equations: for an NM-RNN the state `x`, the neuromodulatory state `z`, the gates `s` and the output `y`.
+# `nmbench.load_network` loads the network of a run. `analysis.record` returns its states on any trials, under the names in
+# the model's equations: for an NM-RNN the state `x`, the neuromodulatory state `z`, the gates `s` and the output `y`.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
 
+import nmbench
 from nmbench import analysis
-from nmbench.experiments import resolution, running
-from nmbench.experiments.request import Request
-from nmbench.results.store import Store
 
-store = Store("results")
-store.prepare()
-experiment = resolution.resolve(Request(model="nmrnn", task="mwg_rank3", steps=250, learning_rate=0.01))
-(row,) = running.run_seeds(experiment, [0], store)
-network = analysis.load("results", row["run_id"])
+rows = nmbench.train("nmrnn", "mwg_rank3", steps=250, seeds=1, learning_rate=0.01)
+network = nmbench.load_network(rows.run_id[0])
 states = analysis.record(network)
 print({name: values.shape for name, values in states.items()})  # [steps, trials, features]
 

@@ -1,6 +1,6 @@
 """Analysis of trained networks, for any model.
 
-  network = analysis.load("results", run_id)                      a trained network
+  network = nmbench.load_network(run_id)                          a trained network
   states = analysis.record(network)                               states and outputs, name to [T, B, features]
   analysis.principal_components(states["x"], 3)                   components and explained variance
   analysis.fixed_points(network, {"sensory": np.zeros(3)})        fixed and slow points under a constant input
@@ -11,7 +11,7 @@ By default, the state that a model carries is recorded. An observer (`register_o
 model's equations.
 
 May import: experiments and the rooms below it. The module `observers` imports only `nmbench.support.errors`, so that models
-can import it. Public: `observers` and the names below, which load on first use.
+can import it. Public: `loading`, `observers` and the names below, which load on first use.
 """
 
 import importlib
@@ -29,14 +29,13 @@ _PUBLIC = {
     "find_fixed_points": "fixed_point_search",
     "fixed_points": "fixed_point_search",
     "hold_gate": "ablation",
-    "load": "loading",
     "participation_ratio": "rank",
     "principal_components": "components",
     "record": "states",
     "register_observer": "observers",
 }
 
-__all__ = ["observers", *_PUBLIC]
+__all__ = ["loading", "observers", *_PUBLIC]
 
 
 def __getattr__(name: str):

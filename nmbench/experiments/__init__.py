@@ -8,6 +8,7 @@ __all__ = [
     "configuration",
     "experiment",
     "loading",
+    "plugin_loading",
     "recording",
     "reproduction",
     "request",
@@ -15,6 +16,8 @@ __all__ = [
     "resuming",
     "row_commands",
     "running",
+    "session",
     "sizing",
+    "train",
     "tuning",
 ]

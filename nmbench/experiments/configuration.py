@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nmbench.contracts.task import LOSSES, SQUARED_ERROR
-from nmbench.experiments.request import Request
+from nmbench.experiments.request import LARGEST, Request
 from nmbench.results import schema
 from nmbench.results.config_json import flatten
 from nmbench.support.errors import NmbenchError
@@ -31,7 +31,6 @@ FINGERPRINTS = (
     "jax_settings",
     "loss",
 )
-LARGEST_SEED = (1 << 31) - 1
 # Larger integers overflow in JAX and in sizes.
 LARGEST_INTEGER = (1 << 63) - 1
 
@@ -252,7 +251,7 @@ def _check(entries: Mapping[str, Any]) -> None:
     if not entries["learning_rate"] > 0:
         fail("learning_rate")
     for name in ("seed", "data_seed"):
-        if not 0 <= entries[name] <= LARGEST_SEED:
+        if not 0 <= entries[name] <= LARGEST:
             fail(name)
 
 

@@ -106,7 +106,7 @@ def _check_registered(row: Mapping[str, Any]) -> None:
         if name not in registry:
             raise NmbenchError(
                 f"{row['run_id']}: its {registry.kind} {name!r}{origins[registry.kind]} is not registered here; name its "
-                f"file with --plugin=FILE.py, in Python with nmbench.contracts.plugins.load('FILE.py')"
+                f"file with --plugin=FILE.py, in Python with nmbench.load_plugin('FILE.py')"
             )
 
 
@@ -131,7 +131,7 @@ def find_row(
     """The row that `text` names, and its run folder if there is one.
 
     Args:
-      text: a run id, `FILE.csv:N` (row N; the first after the header is 1) or `FILE.csv#RUN_ID`.
+      text: a run id, a run folder, `FILE.csv:N` (row N; the first after the header is 1) or `FILE.csv#RUN_ID`.
       paths: results CSVs or folders in which to look for a run id and for the run folder.
       results_dir: results folder; a run id is looked up in it only if `paths` is empty.
 
@@ -148,10 +148,15 @@ def find_row(
         else:
             row = rows[number - 1]
         return row, run_folder(row["run_id"], [named[1], *paths, results_dir])
-    if text.endswith(".csv") or os.path.isdir(text):
-        raise NmbenchError(f"{text} is not one row; write FILE.csv:N for row N of a CSV, FILE.csv#RUN_ID, or a run id")
+    folder = pathlib.Path(os.path.expanduser(text))
+    if (folder / store.ROW).is_file():
+        return next(store.iterate(text)), folder
+    if text.endswith(".csv") or folder.is_dir():
+        raise NmbenchError(
+            f"{text} is not one row; write FILE.csv:N for row N of a CSV, FILE.csv#RUN_ID, a run id or a run folder"
+        )
     if not schema.RUN_ID.fullmatch(text):
-        raise NmbenchError(f"{text!r} is neither a run id nor FILE.csv:N nor FILE.csv#RUN_ID")
+        raise NmbenchError(f"{text!r} is neither a run id nor a run folder nor FILE.csv:N nor FILE.csv#RUN_ID")
     searched = list(paths) or [results_dir]
     rows = [row for path in searched for row in store.iterate(path)]
     return _row_by_id(rows, text, ", ".join(searched)), run_folder(text, searched)

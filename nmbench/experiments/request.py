@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
 from nmbench.support.errors import NmbenchError
 
+# Whole numbers of a request, and the smallest value of each. None may exceed `LARGEST`: JAX counts with 32 bits.
+_LEAST = {"budget": 1, "steps": 1, "data_seed": 0, "devices": 1}
+LARGEST = (1 << 31) - 1
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
     """A user's request for runs of one experiment; None stands for the default.
+
+    Numbers of NumPy become those of Python. A value of a wrong type, or a number out of range, is an `NmbenchError`.
 
     Attributes:
       model, task: registered names.
@@ -38,6 +46,23 @@ class Request:
     devices: int | None = None
     remat: bool = False
 
+    def __post_init__(self):
+        for name in ("model", "task", "protocol"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "protocol" and value is None):
+                raise NmbenchError(f"--{name} must be a registered name, as text; got {_shown(value)}")
+        if not isinstance(self.hparams, Mapping) or not all(isinstance(name, str) for name in self.hparams):
+            raise NmbenchError(f"--hparams must be a dict, such as {{'N': 18}}; got {_shown(self.hparams)}")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, whole_number(name, value, least, LARGEST))
+        rate = self.learning_rate
+        if rate is not None:
+            if not is_number(rate) or not (rate > 0 and math.isfinite(rate)):
+                raise NmbenchError(f"--learning_rate must be a positive number, got {_shown(rate)}")
+            object.__setattr__(self, "learning_rate", float(rate))
+
     def to_argv(self) -> list[str]:
         """Flags of `nmbench run` for all values that differ from the default.
 
@@ -60,6 +85,29 @@ class Request:
             *(f"--{name}={value}" for name, value in values.items() if value is not None),
             *(f"--{name}" for name, on in switches.items() if on),
         ]
+
+
+def whole_number(name: str, value: Any, least: int, most: int, hint: str = "") -> int:
+    """The value of an argument as an `int`.
+
+    Raises:
+      NmbenchError: it is not a whole number from `least` to `most`; the message ends in `hint`.
+    """
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        whole = int(value)
+        if least <= whole <= most:
+            return whole
+    raise NmbenchError(f"--{name} must be a whole number from {least} to {most}, got {_shown(value)}{hint}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a real number of Python or NumPy, and no boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _flag_value(name: str, value: Any) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from nmbench.contracts import fingerprints
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.model import Baseline
@@ -56,7 +54,7 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
         n_test=test_set.n,
         validation_sha256={name: task.frozen(name).sha256 for name in sorted({p.validation for p in phases})},
         training_sha256={name: task.training[name].fingerprint() for name in sorted({p.data for p in phases})},
-        model_sha256=fingerprints.of_module(baseline.path),
+        model_sha256=_fingerprint(baseline),
     )
 
 
@@ -113,21 +111,25 @@ def default_learning_rate(
     return LearningRate(float(record["chosen"]), tuning_runs, {**record, "source": "shipped tuning record"})
 
 
+def _fingerprint(baseline: Baseline) -> str:
+    try:
+        return fingerprints.of_module(baseline.path)
+    except OSError as error:  # registered in a cell of a notebook, or the file is gone
+        raise NmbenchError(
+            f"the model {baseline.name!r} is not in a file, so its rows could not name its code; write it to a file and "
+            f"name that with --plugin=FILE.py, in Python nmbench.train(..., plugin='FILE.py')"
+        ) from error
+
+
 def _given(request: Request) -> LearningRate | None:
     rate = request.learning_rate
-    if rate is None:
-        return None
-    if not (rate > 0 and np.isfinite(rate)):
-        raise NmbenchError(f"--learning_rate must be positive, got {rate}")
-    return LearningRate(rate, 0, {"source": "given"})
+    return None if rate is None else LearningRate(rate, 0, {"source": "given"})
 
 
 def _size(request: Request, baseline: Baseline, task: Task, protocol: Protocol) -> sizing.Sizing:
     defaults = baseline.defaults(task.name, protocol.name)
     given = _as_defaults(baseline.check_hparams(request.hparams), defaults)
     hparams, free = {**defaults, **given}, baseline.free_size
-    if request.budget is not None and request.budget < 1:
-        raise NmbenchError(f"--budget must be at least 1, got {request.budget}")
     published = protocol.sizes == "published" and free in hparams and request.budget is None
     counter = resolve_cache.parameter_counter(baseline, task.spec, hparams)
     if free in given or published:

@@ -116,9 +116,9 @@ def networks(runs: Sequence[FinishedRun]) -> list[Network]:
 @functools.cache
 def _load(results: str, run_id: str) -> Network:
     """The network of a run, read once per process. A run id identifies the contents of a run folder."""
-    from nmbench.analysis import load
+    from nmbench.analysis.loading import load_network
 
-    return load(results, run_id)
+    return load_network(run_id, results)
 
 
 def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +12,7 @@ import numpy as np
 
 from nmbench.results import config_json, experiment_rows, significance, statistics
 from nmbench.results.experiment_rows import ExperimentRows, Source, TableKey
+from nmbench.results.frames import Results
 from nmbench.results.ranking import registered_task
 from nmbench.support.errors import NmbenchError
 
@@ -25,7 +25,7 @@ COLUMNS = {
     "task": "registered name",
     "protocol": "name of the training protocol, with departures from it in brackets if A and B share them",
     "budget": "parameter budget; missing if sizes were given",
-    "file_a": "the baseline: the first file",
+    "file_a": "the baseline: the first file, or frame 1",
     "file_b": "the file that is compared with it; the same file if there is only one",
     "model_a": "model of A, with its configuration in brackets if there are several; missing if only in B",
     "model_b": "model of B",
@@ -52,10 +52,10 @@ COLUMNS = {
 }
 
 
-def compare_results(
-    paths: str | os.PathLike | Sequence[str | os.PathLike], task: str | None = None, protocol: str | None = None
-) -> pandas.DataFrame:
+def compare_results(results: Results, task: str | None = None, protocol: str | None = None) -> pandas.DataFrame:
     """Compare results files with the first one, or the models of a single file with each other.
+
+    The command `compare` prints this frame.
 
     With several files, there is one line per other file, task, protocol, budget and model, and one per configuration if a
     file has several configurations of the model. With one file, there is one line per pair of models (or configurations)
@@ -66,7 +66,7 @@ def compare_results(
     intervals are computed. The same files give the same frame.
 
     Args:
-      paths: results CSVs or results folders, the baseline first.
+      results: results CSVs, results folders or frames of `read_results`, the baseline first. A frame counts as one file.
       task, protocol: restrict the comparison to these.
 
     Returns:
@@ -78,10 +78,7 @@ def compare_results(
     """
     import pandas
 
-    names = [os.fspath(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
-    if not names:
-        raise NmbenchError("name at least one results CSV or results folder")
-    sources = experiment_rows.read_all(names, task, protocol)
+    sources = experiment_rows.read_all(results, task, protocol)
     pairs = _pairs_within(sources[0]) if len(sources) == 1 else _pairs_between(sources)
     if len(pairs) > MOST_LINES:
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")

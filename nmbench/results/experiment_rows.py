@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nmbench.results import config_json, store
+from nmbench.results import config_json, frames, store
+from nmbench.results.frames import Results
 from nmbench.results.schema import BY_NAME, METRIC_PREFIX
 from nmbench.results.statistics import Sample, sample
 from nmbench.support.errors import NmbenchError, did_you_mean
@@ -107,22 +108,18 @@ class Source:
 
 
 def read(path: str, task: str | None = None, protocol: str | None = None) -> Source:
-    """Experiments of a results CSV or results folder, restricted to `task` and `protocol` if given.
-
-    Raises:
-      NmbenchError: the path cannot be read, a number is too large, rows of a task were evaluated differently, or an
-        experiment has two different results for one seed.
-    """
+    """Experiments of one results CSV or results folder; see `read_all`."""
     return gather(path, store.iterate(path), task, protocol)
 
 
-def read_all(paths: Sequence[str], task: str | None = None, protocol: str | None = None) -> list[Source]:
-    """Experiments of several results CSVs or results folders, restricted to `task` and `protocol` if given.
+def read_all(results: Results, task: str | None = None, protocol: str | None = None) -> list[Source]:
+    """Experiments of results CSVs, results folders and frames, restricted to `task` and `protocol` if given.
 
     Raises:
-      NmbenchError: for the reasons of `read`, also across files; or there are no rows (of this task and protocol).
+      NmbenchError: a path cannot be read, a number is too large, rows of a task were evaluated differently, an experiment
+        has two different results for one seed in one file, or there are no rows (of this task and protocol).
     """
-    sources = [read(path, task, protocol) for path in paths]
+    sources = [gather(name, rows, task, protocol) for name, rows in frames.named_rows(results)]
     for field, wanted, present in (
         ("task", task, {t for s in sources for t in s.tasks}),
         ("protocol", protocol, {p for s in sources for p in s.protocols}),
@@ -130,13 +127,19 @@ def read_all(paths: Sequence[str], task: str | None = None, protocol: str | None
         if wanted is not None and wanted not in present:
             raise NmbenchError(f"no rows with {field} {wanted!r}{did_you_mean(wanted, present)}")
     if not any(source.experiments for source in sources):
-        raise NmbenchError(f"no rows in {', '.join(paths)}" + (" with this task and protocol" if task or protocol else ""))
+        names = ", ".join(source.path for source in sources)
+        raise NmbenchError(f"no rows in {names}" + (" with this task and protocol" if task or protocol else ""))
     check_evaluations(sources)
     return sources
 
 
 def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None, protocol: str | None = None) -> Source:
-    """Like `read`, for rows in memory. path: their name in messages."""
+    """Experiments of these rows, restricted to `task` and `protocol` if given; `path` is their name in messages.
+
+    Raises:
+      NmbenchError: a number is too large, rows of a task were evaluated differently, or an experiment has two different
+        results for one seed.
+    """
     groups: dict[tuple[TableKey, str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     evaluated: dict[str, EvaluatedRow] = {}
     n_test: dict[str, int] = {}

@@ -69,12 +69,13 @@ class Store:
                 with tempfile.TemporaryFile(dir=folder) as file:
                     file.write(bytes(1 << 16))  # detects a full disk before training
                     file.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a null byte is a ValueError
             for folder in made:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, ValueError):
                     folder.rmdir()
             raise NmbenchError(
-                f"--results_dir={self.root} cannot be written ({error.strerror or error}); choose a folder you may write to"
+                f"--results_dir={self.root} cannot be written ({getattr(error, 'strerror', None) or error}); choose a "
+                f"folder you may write to"
             ) from error
         self._clean()
 
@@ -255,7 +256,7 @@ class Store:
 
 
 def read(path_text: str) -> list[dict[str, Any]]:
-    """Rows of a results CSV, or of the run folders of a results folder, or of its CSVs if it has no run folders.
+    """Rows of a results CSV, of one run folder, or of the run folders of a results folder, or its CSVs if it has none.
 
     Raises:
       NmbenchError: the path does not exist, contains no runs and no CSV, or has invalid contents.
@@ -270,6 +271,10 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
         raise NmbenchError(f"no such file or folder: {path}")
     if not path.is_dir():
         yield from csv_files.iterate_csv(path)
+        return
+    if (path / ROW).is_file():
+        row = Store(path).read_run(path)
+        yield from () if row is None else (row,)
         return
     folders = Store(path).folders()
     tables = [] if folders else sorted(path.glob("*.csv"))

@@ -18,6 +18,7 @@ from nmbench.support.errors import NmbenchError
 
 LONGEST_FLAG = 100
 MOST_SEEDS = 100_000
+SEEDS_HINT = "--seeds is how many, and --first_seed the first: --first_seed=1 --seeds=3 trains the seeds 1, 2 and 3"
 
 _SHARED = {
     "model": "name of a model that `nmbench list` shows",
@@ -83,8 +84,7 @@ def integer(
 
 def seeds(values: flags.FlagValues) -> None:
     """Define --seeds and --first_seed."""
-    hint = "--seeds is how many, and --first_seed the first: --first_seed=1 --seeds=3 trains the seeds 1, 2 and 3"
-    integer(values, "seeds", 10, "number of seeds", lower=1, upper=MOST_SEEDS, hint=hint)
+    integer(values, "seeds", 10, "number of seeds", lower=1, upper=MOST_SEEDS, hint=SEEDS_HINT)
     integer(values, "first_seed", 0, "first seed")
 
 

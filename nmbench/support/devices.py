@@ -1,4 +1,4 @@
-"""Prepare JAX before its first import: one host device per core, one thread per device, compiled programs cached on disk.
+"""Prepare JAX before it starts: one host device per core, one thread per device, compiled programs cached on disk.
 
 Seeds are divided among devices. A device with one thread reproduces its results exactly.
 """
@@ -54,18 +54,19 @@ def environment() -> dict[str, str]:
 def prepare(devices: int | None = None) -> None:
     """Set XLA_FLAGS for `devices` host devices (default: one per core), and cache compiled programs on disk.
 
-    Flags that the user has set are not changed. If JAX has been imported before, nothing is set.
+    Flags that the user has set are not changed. If JAX has started its devices before, nothing is set.
 
     Raises:
-      NmbenchError: more than eight devices per core, or JAX has been imported before and has fewer devices than `devices`.
+      NmbenchError: more than eight devices per core, or JAX has started before and has fewer devices than `devices`.
     """
     wanted = devices or cores()
     if wanted > 8 * cores():
         raise NmbenchError(f"--devices={wanted} is far more than this machine's {cores()} cores; use at most {8 * cores()}")
-    if "jax" in sys.modules:
+    if started():
         if devices and len(sys.modules["jax"].devices()) < devices:
             raise NmbenchError(
-                "JAX was imported before nmbench could set the number of devices; set XLA_FLAGS before you import JAX"
+                "JAX has started before nmbench could set the number of devices; start Python again, and call nmbench "
+                "before you use JAX"
             )
         return
     flags = os.environ.get("XLA_FLAGS", "")
@@ -74,6 +75,20 @@ def prepare(devices: int | None = None) -> None:
             flags = f"{flags} --{name}={value}".strip()
     os.environ["XLA_FLAGS"] = flags
     keep_compiled()
+
+
+def started() -> bool:
+    """Whether JAX has started its devices, so that their number cannot change in this process."""
+    if "jax" not in sys.modules:
+        return False
+    config, name = sys.modules["jax"].config, "jax_num_cpu_devices"
+    before = getattr(config, name)
+    try:
+        config.update(name, before + 1)  # JAX refuses any change once it has started
+    except RuntimeError:
+        return True
+    config.update(name, before)
+    return False
 
 
 def start(devices: int | None = None) -> None:
@@ -121,6 +136,9 @@ def keep_compiled() -> None:
     if os.access(folder, os.W_OK):
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+        if "jax" in sys.modules and (config := sys.modules["jax"].config).jax_compilation_cache_dir is None:
+            config.update("jax_compilation_cache_dir", str(folder))  # JAX reads the variables when it is imported
+            config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def processor() -> str:

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with loss and remaining time in a terminal, otherwise a line every half minute."""
+"""Progress on stderr: a bar with loss and remaining time in a terminal or a notebook, else a line every half minute."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Progress:
     def __init__(self, label: str, steps: int, first: int = 0):
         self._label, self._steps, self._first, self._began = label, steps, first, time.monotonic()
         self._said = self._began
-        # disable=None: no bar unless stderr is a terminal. In a terminal of 0 columns, which some containers report, tqdm
-        # would draw nothing.
+        # disable=None: no bar unless stderr is a terminal; a notebook shows it too. In a terminal of 0 columns, which some
+        # containers report, tqdm would draw nothing.
         self._bar = tqdm.tqdm(
             total=steps,
             initial=first,
             desc=label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 3]}...",
-            disable=None if steps else True,
+            disable=(False if _in_notebook() else None) if steps else True,
             leave=False,
             bar_format=_FORMAT,
             ncols=min(_columns() or WIDEST, WIDEST),
@@ -66,6 +66,11 @@ def about(seconds: float) -> str:
         return f"about {max(5, 5 * round(seconds / 5))} s left"
     minutes = seconds / 60
     return f"about {minutes / 60:.1f} h left" if minutes >= 90 else f"about {round(minutes)} min left"
+
+
+def _in_notebook() -> bool:
+    """Whether stderr is shown below a cell of a notebook."""
+    return type(sys.stderr).__module__.startswith("ipykernel.")
 
 
 def _columns() -> int:

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+import nmbench
 from nmbench import analysis
 from nmbench.contracts import fingerprints
 from nmbench.contracts.catalog import TASKS
@@ -33,7 +34,7 @@ def run(tmp_path_factory, toy_maker):
 
 def test_a_loaded_network_has_the_score_of_its_row(run):
     folder, row = run
-    network = analysis.load(str(folder), row["run_id"])
+    network = nmbench.load_network(row["run_id"], folder)
     assert network.task is not None and network.hparams["K"] == 2
     arrays = network.task.frozen("test").arrays
     outputs = network.apply(network.task.unpack(arrays).inputs)
@@ -46,24 +47,24 @@ def test_a_loaded_network_has_the_score_of_its_row(run):
 def test_a_changed_model_is_loaded_only_if_its_score_is_the_same(run, tmp_path, monkeypatch):
     folder, row = run
     monkeypatch.setattr(fingerprints, "of_module", lambda path: "0" * 64)
-    assert analysis.load(str(folder), row["run_id"]).row == row
+    assert nmbench.load_network(row["run_id"], folder).row == row
     shutil.copytree(folder, tmp_path / "results")
     file = tmp_path / "results" / "runs" / row["run_id"] / PARAMS
-    params = analysis.load(str(folder), row["run_id"]).params
+    params = nmbench.load_network(row["run_id"], folder).params
     ((module, leaves),) = params.items()
     parameter_files.save_params(file, {module: {**leaves, "C": np.asarray(leaves["C"]) + 1}})
     with pytest.raises(NmbenchError, match="source of the model nmrnn has changed.* and it now reaches .* instead of "):
-        analysis.load(str(tmp_path / "results"), row["run_id"])
+        nmbench.load_network(row["run_id"], tmp_path / "results")
 
 
 def test_runs_without_a_network_are_refused(run, tmp_path):
     folder, row = run
     with pytest.raises(NmbenchError, match="no run 'nmrnn.toy.matched.s1.000000000000'"):
-        analysis.load(str(folder), "nmrnn.toy.matched.s1.000000000000")
+        nmbench.load_network("nmrnn.toy.matched.s1.000000000000", folder)
     with pytest.raises(NmbenchError, match="no such file or folder"):
-        analysis.load(str(tmp_path / "none"), row["run_id"])
+        nmbench.load_network(row["run_id"], tmp_path / "none")
     shutil.copytree(folder, tmp_path / "results")
     (tmp_path / "results" / "runs" / row["run_id"] / PARAMS).unlink()
     with pytest.raises(NmbenchError, match="the parameters of nmrnn.toy.matched.* are not here") as caught:
-        analysis.load(str(tmp_path / "results"), row["run_id"])
+        nmbench.load_network(row["run_id"], tmp_path / "results")
     assert "\n" not in str(caught.value)

@@ -150,7 +150,7 @@ def forget() -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A results folder with a short run, and reference.csv with made-up rows of the Element Finder."""
+    """A results folder with a short run, and board/ with made-up rows of the Element Finder."""
     folder = tmp_path_factory.mktemp("prepared")
     with contextlib.chdir(folder):
         Reader().command("python -m nmbench.run --model=rnn --task=element_finder --seeds=1", trains=True)
@@ -162,7 +162,8 @@ def prepared(tmp_path_factory):
         for model, value, budget in (("lstm", 0.1, 500), ("lstm", 0.2, 1000), ("rnn", 9.0, 500))
         for seed in range(6)
     ]
-    (folder / "results" / "reference.csv").write_text(csv_files.to_csv(rows))
+    (folder / "results" / "board").mkdir()
+    (folder / "results" / "board" / "element_finder.csv").write_text(csv_files.to_csv(rows))
     return folder / "results"
 
 
@@ -175,7 +176,7 @@ def follow(tmp_path, monkeypatch, prepared):
         folder.mkdir()
         (folder / "examples").symlink_to(ROOT / "examples")
         shutil.copytree(prepared, folder / "results")
-        shutil.copy(prepared / "reference.csv", folder / "budgets.csv")
+        shutil.copy(prepared / "board" / "element_finder.csv", folder / "budgets.csv")
         monkeypatch.chdir(folder)
         forget()
         with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):

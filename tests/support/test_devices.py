@@ -40,3 +40,20 @@ def test_a_value_that_jax_refuses_is_named():
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "JAX refuses a setting of the environment: " in done.stderr and "JAX_ENABLE_X64" in done.stderr
+
+
+def test_devices_are_prepared_until_jax_starts(tmp_path):
+    """Importing JAX does not start it, so a notebook may import it before nmbench."""
+    program = """
+import jax
+from nmbench.support import devices
+devices.start(3)
+assert len(jax.devices()) == 3 and devices.started() and jax.config.jax_compilation_cache_dir
+devices.start()
+devices.start(4)
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    message = "NmbenchError: JAX has started before nmbench could set the number of devices"
+    assert message in done.stderr and "AssertionError" not in done.stderr, done.stderr
