@@ -38,16 +38,26 @@ def order(table: Table) -> str:
         return ""
     if len(ranked) == 1:
         return f"Only `{ranked[0].label}` has rows."
+    ties = sorted({letter for entry in ranked for letter in entry.group})
+    groups = [[entry.label for entry in ranked if letter in entry.group] for letter in ties]
+    tied = any(len(group) > 1 for group in groups)
+    better = {entry.label: _beaten(entry, ranked, table.higher_is_better) for entry in ranked}
+    in_order = all(
+        better[entry.label] == tuple(other.label for other in ranked[i + 1 :] if other.label not in entry.tied)
+        for i, entry in enumerate(ranked)
+    )
     sentences = []
-    for ahead, members in itertools.groupby(ranked, lambda entry: _beaten(entry, ranked, table.higher_is_better)):
-        names = [entry.label for entry in members]
-        if ahead:
-            whom = "all others" if len(ahead) + len(names) == len(ranked) else enumerated(ahead)
-            sentences.append(f"{enumerated(names)} {'is' if len(names) == 1 else 'are'} ahead of {whom}.")
-    for letter in sorted({letter for entry in ranked for letter in entry.group}):
-        equal = [entry.label for entry in ranked if letter in entry.group]
-        if len(equal) > 1:
-            sentences.append(f"{enumerated(equal)} cannot be told apart.")
+    if in_order and len(ranked) > 4:
+        names = ", ".join(f"`{entry.label}`" for entry in ranked)
+        unless = ", unless two cannot be told apart" if tied else ""
+        sentences.append(f"the order is {names}: each is ahead of all that follow{unless}.")
+    else:
+        for ahead, members in itertools.groupby(ranked, lambda entry: better[entry.label]):
+            names = [entry.label for entry in members]
+            if ahead:
+                whom = "all others" if len(ahead) + len(names) == len(ranked) else enumerated(ahead)
+                sentences.append(f"{enumerated(names)} {'is' if len(names) == 1 else 'are'} ahead of {whom}.")
+    sentences += [f"{enumerated(equal)} cannot be told apart." for equal in groups if len(equal) > 1]
     numbers = sorted({len(entry.run_ids) for entry in ranked})
     seeds = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     return f"With {seeds} seeds of each model, {' '.join(sentences)}"

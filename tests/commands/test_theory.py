@@ -48,7 +48,7 @@ def test_random_networks(nmbench, tmp_path):
         (["--seed=4294967296"], "--seed can be at most 4294967295"),
         (["--run="], "--run is empty"),
         (["--run=nmrnn_linear.mwg_rank1.matched.s0.000000000000"], "no such file or folder"),
-        (["--run=x y"], "neither a run id nor FILE.csv:N nor FILE.csv#RUN_ID"),
+        (["--run=x y"], "neither a run id nor a run folder nor FILE.csv:N nor FILE.csv#RUN_ID"),
         (["--run=missing.csv:1"], "missing.csv"),
         (["--plot=theory.txt"], "must end in .png or .svg or .pdf"),
         (["--plot=missing/theory.png"], "there is no folder missing"),

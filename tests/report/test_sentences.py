@@ -51,6 +51,11 @@ ORDERS = {
         {"gru": 1.0, "lstm": 1.0, "rnn": 1.0},
         "With 8 seeds of each model, `gru`, `lstm` and `rnn` cannot be told apart.",
     ),
+    "many": (
+        {"gru": 0.01, "lstm": 0.1, "nmrnn": 1.0, "rnn": 1.0, "lrrnn": 10.0},
+        "With 8 seeds of each model, the order is `gru`, `lstm`, `nmrnn`, `rnn`, `lrrnn`: each is ahead of all that follow, "
+        "unless two cannot be told apart. `nmrnn` and `rnn` cannot be told apart.",
+    ),
     # The neighbours cannot be told apart, but the first and the last can.
     "a chain": (
         {"gru": 1.0, "lstm": 1.11, "rnn": 1.24},
