@@ -131,12 +131,14 @@ def test_conformance_classes_have_one_test_per_rule(toy_task, plugin, tmp_path):
             unittest.TestSuite([Sets("test_t10_protocols")]).run(unittest.TestResult())
 
 
-# The smoke rules are left out: test_smoke.py trains all models and tasks.
+# Models with feedback, gates, complex numbers and layers. The others differ in their equations, which tests/baselines
+# compares with loops, and in their sizes, which the golden file has. The smoke rules are left out: test_smoke.py trains
+# models and tasks.
 @pytest.mark.slow
-def test_all_built_in_models_and_tasks_pass(nmbench):
-    for entry in BASELINES.entries():
+def test_built_in_models_and_tasks_pass(nmbench):
+    for name in ("nmrnn", "lstm", "lru", "min_gru"):
         rules = ",".join(rule.id for rule in conformance.MODEL_RULES if rule.id != "M16-smoke")
-        code, out, err = nmbench("check", f"--model={entry.name}", f"--rules={rules}")
+        code, out, err = nmbench("check", f"--model={name}", f"--rules={rules}")
         assert (code, err) == (0, "") and "15 rules: 15 passed" in out, out
     rules = ",".join(rule.id for rule in conformance.TASK_RULES if rule.id != "T16-smoke")
     code, out, err = nmbench("check", *(f"--task={entry.name}" for entry in TASKS.entries()), f"--rules={rules}")

@@ -59,6 +59,7 @@ def test_ctrl_c_keeps_finished_runs_and_the_next_call_continues(tmp_path):
     assert len(list((tmp_path / "out" / "runs").iterdir())) == 1
     code, _, err = finish(start(*base, "--steps=10", "--seeds=2", cwd=tmp_path))
     assert code == 0 and "1 of 2 runs are already in" in err
+    assert " left, loss " not in err  # no progress bar without a terminal
     assert [row["seed"] for row in csv_files.read_csv(tmp_path / "out" / "results.csv")] == [0, 1]
 
 
@@ -77,7 +78,7 @@ def test_memory_does_not_grow_with_steps_and_stays_below_the_limit(tmp_path):
 
 
 @pytest.mark.slow
-def test_progress_is_shown_only_on_a_terminal(tmp_path):
+def test_progress_is_shown_on_a_terminal(tmp_path):
     base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--seeds=1", "--steps=5000", "--hparams=N=3"]
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (24, 120))
@@ -98,8 +99,6 @@ def test_progress_is_shown_only_on_a_terminal(tmp_path):
     text = shown.decode()
     bar = r"rnn, 1 seed +\d+%\|.*\| \d\d:\d\d left, loss [\d.]+ \(best [\d.]+\)"
     assert re.search(bar, text), text
-    code, _, err = finish(start(*base, "--steps=500", "--results_dir=b", cwd=tmp_path))
-    assert code == 0 and " left, loss " not in err
 
 
 def values_of(folder):
@@ -109,7 +108,7 @@ def values_of(folder):
 @pytest.mark.slow
 def test_one_and_eight_devices_give_the_same_results(tmp_path):
     """On simulated host devices, the values of each of five seeds are equal to the last bit."""
-    base = ["nmbench.run", "--model=nmrnn", "--task=element_finder", "--protocol=smoke", "--seeds=5"]
+    base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--protocol=smoke", "--seeds=5", "--hparams=N=3"]
     processes = [start(*base, f"--devices={n}", f"--results_dir=out{n}", cwd=tmp_path) for n in (1, 8)]
     for process in processes:
         code, _, err = finish(process)
@@ -133,9 +132,3 @@ def test_compiled_programs_are_kept_and_give_the_same_results(tmp_path, monkeypa
     assert finish(start(*base, "--results_dir=second", cwd=tmp_path))[0] == 0
     assert {p: p.read_bytes() for p in tmp_path.glob("cache/nmbench/compiled-*/jit__chunk-*-cache")} == kept
     assert values_of(tmp_path / "first") == values_of(tmp_path / "second")
-    # The command also works if the cache folder cannot be created: here a file is in its place.
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    code, _, err = finish(start(*base, "--results_dir=third", cwd=tmp_path))
-    assert code == 0 and "Traceback" not in err
-    assert values_of(tmp_path / "third") == values_of(tmp_path / "first")

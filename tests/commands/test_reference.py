@@ -9,7 +9,7 @@ import pytest
 
 from nmbench.contracts import tuning_record
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.experiments import resolution
+from nmbench.experiments import loading, resolution
 from nmbench.experiments.request import Request
 from nmbench.paper import runs
 from nmbench.paper.figures import gallery
@@ -17,8 +17,9 @@ from nmbench.paper.ledger import page, publication, summary
 from nmbench.paper.ledger.evidence import Evidence
 from nmbench.paper.ledger.verdicts import Verdict
 from nmbench.report import captions, leaderboard
-from nmbench.results import schema, store
+from nmbench.results import csv_files, packs, per_trial, schema, store
 from nmbench.results.overall import overall_rankings
+from nmbench.training.prediction import predictor
 from support.rows import tables_of
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -67,6 +68,20 @@ def test_run_resolves_to_the_configurations_of_the_reference_rows():
         request = Request(model=row["model"], task=row["task"], protocol=row["protocol"], learning_rate=given)
         then, now = json.loads(row["config_json"]), resolution.resolve(request).configuration(row["seed"]).to_dict()
         assert then == json.loads(schema.canonical_json(now))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(BOARD.glob("*.safetensors")), ids=lambda p: p.stem)
+def test_the_packed_parameters_have_the_values_of_their_rows(path):
+    predictors = {}
+    for row in csv_files.read_csv(path.with_suffix(".csv")):
+        run = loading.load_row(row, packs.run_folder(path, row["run_id"]))
+        task = run.experiment.task
+        if row["model"] not in predictors:
+            predictors[row["model"]] = predictor(run.experiment.model, task, task.frozen("test"))
+        found = task.evaluate(predictors[row["model"]](run.params()), task.frozen("test").arrays)
+        assert found["values"][row["metric"]] == pytest.approx(row["value"], rel=1e-3, abs=1e-7), row["run_id"]
+        per_trial.check(run.folder, row)
 
 
 def test_the_leaderboard_file_is_current():

@@ -110,9 +110,6 @@ def test_another_range_of_seeds_resumes_the_shared_seeds(tmp_path, cut_short, un
     # Curves are not compared: the order of summation of the mean training loss depends on the seeds trained together.
     assert found[shared[0]][:3] == uninterrupted[shared[0]][:3]
     assert [".s0." in p.name for p in checkpoints(tmp_path / "out")] == [True]
-    # --force starts from the beginning.
-    code, _, err = finish(start(*BASE, "--steps=12000", "--seeds=1", "--force", "--results_dir=out", cwd=tmp_path))
-    assert code == 0 and "resumed" not in err and checkpoints(tmp_path / "out") == []
 
 
 def spoil(path, how):

@@ -224,8 +224,9 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
                                 "--protocol=smoke", "--results_dir=out", cwd=tmp_path))  # fmt: skip
     assert code == 0 and "2 of 2 runs are already in" in err
 
-    # Interrupt two more experiments in the middle of training, then continue them.
-    more = [a.replace("smoke", "matched") for a in argv] + ["--steps=8000", "--checkpoint_minutes=0", "--seeds=1"]
+    # Interrupt another experiment in the middle of training, then continue it.
+    more = [a.replace("smoke", "matched").replace("rnn,lstm", "rnn") for a in argv]
+    more += ["--steps=8000", "--checkpoint_minutes=0", "--seeds=1"]
     process = start(*more, cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not checkpoints(tmp_path / "out") and time.monotonic() < deadline:
@@ -234,16 +235,16 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
     code, out, err = finish(process)
     assert code == 130 and out == ""
     assert (
-        err.splitlines()[-1] == "nmbench.sweep: interrupted; 0 of 2 experiments done; run the same command again to continue"
+        err.splitlines()[-1] == "nmbench.sweep: interrupted; 0 of 1 experiments done; run the same command again to continue"
     )
-    assert len(checkpoints(tmp_path / "out")) in (1, 2)  # one worker may not have started training
+    assert len(checkpoints(tmp_path / "out")) == 1
     code, out, err = finish(start(*more, cwd=tmp_path))
-    assert code == 0 and "2 of 2 experiments to train, 2 runs" in err
+    assert code == 0 and "1 of 1 experiments to train, 1 runs" in err
     logs = [p.read_text() for p in (tmp_path / "out" / "logs" / "sweep").glob("*.matched.*.log")]
-    assert len(logs) == 2 and any(re.search(r"1 run resumed at step \d+ of 8000", log) for log in logs)
+    assert len(logs) == 1 and re.search(r"1 run resumed at step \d+ of 8000", logs[0])
     assert checkpoints(tmp_path / "out") == []
     rows = [json.loads(p.read_text()) for p in (tmp_path / "out" / "runs").glob("*.matched.*/row.json")]
-    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert [row["status"] for row in rows] == ["ok"]
 
 
 @pytest.mark.slow

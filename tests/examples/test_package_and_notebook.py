@@ -8,7 +8,6 @@ import shutil
 import site
 import subprocess
 import sys
-import venv
 
 import pytest
 
@@ -21,7 +20,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def test_an_installed_package_registers_its_model_and_task(tmp_path):
     """After the installation, nmbench finds the model and the task by name, without --plugin; before it, it does not."""
-    venv.create(tmp_path / "fresh", with_pip=True)
+    uv = pathlib.Path(sys.executable).parent / "uv"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "fresh"], check=True)
     (packages,) = (tmp_path / "fresh").glob("lib/python*/site-packages")
     dependencies = [p for p in site.getsitepackages() if p.endswith("site-packages")]
     beside = [p for p in sys.path if p.endswith("site-packages") and p not in dependencies]
@@ -39,7 +39,8 @@ def test_an_installed_package_registers_its_model_and_task(tmp_path):
     assert "unknown model 'gated_leak'" in run("nmbench.describe", "gated_leak", expected=2).replace(
         "task or model", "model"
     )
-    run("pip", "install", "--quiet", "--no-deps", str(source))
+    python = tmp_path / "fresh" / "bin" / "python"
+    subprocess.run([uv, "pip", "install", "--quiet", "--no-deps", "--python", python, source], check=True)
     listed = run("nmbench.list")
     assert re.search(r"^gated_leak .*nmbench-example", listed, re.M) and re.search(
         r"^running_mean .*nmbench-example", listed, re.M

@@ -13,7 +13,7 @@ from support.processes import users_environment
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
-SMALL = ["--model=nmrnn", "--task=element_finder", "--steps=20", "--seeds=2", "--results_dir=out"]
+SMALL = ["--model=rnn", "--task=element_finder", "--steps=20", "--seeds=2", "--results_dir=out"]
 # uv takes seconds where pip takes half a minute; README's commands, which .ci/run executes, use pip.
 UV = pathlib.Path(sys.executable).parent / "uv"
 WHERE = "import nmbench.tasks, nmbench.baselines as b; print(b.__file__)"
@@ -74,7 +74,7 @@ def sweeps(python, cwd, *start):
 
 def trains(python, cwd):
     assert run(python, "-m", "nmbench.freeze", "--task=element_finder", "--check", cwd=cwd).count("identical") == 2
-    assert "nmrnn" in run(python, "-m", "nmbench.run", *SMALL, cwd=cwd)
+    assert "rnn" in run(python, "-m", "nmbench.run", *SMALL, cwd=cwd)
     assert (cwd / "out" / "results.csv").is_file()
 
 

@@ -27,7 +27,7 @@ COUNTS = {
     "run folders": 200,
     "predictions": 200,
     "parameters": 150,
-    "shipped tuning records": 100,
+    "shipped tuning records": 150,
     "tuning records of a results folder": 100,
     "flags": 250,
     "hparams": 150,

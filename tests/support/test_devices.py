@@ -15,6 +15,15 @@ def test_a_usual_environment_is_accepted():
     devices.check()
 
 
+def test_a_cache_folder_that_cannot_be_created_does_not_matter(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.delenv("JAX_ENABLE_COMPILATION_CACHE", raising=False)
+    devices.keep_compiled()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [(jax.disable_jit(), "JAX_DISABLE_JIT is set"), (jax.numpy_dtype_promotion("strict"), "JAX_NUMPY_DTYPE_PROMOTION must")],
