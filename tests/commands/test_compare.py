@@ -107,6 +107,7 @@ def test_help_imports_nothing_heavy(tmp_path):
     assert done.stdout.startswith("usage: nmbench.compare A.csv [B.csv ...]")
 
 
+@pytest.mark.slow
 def test_the_command_compares_from_any_folder(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "nmbench.compare", REFERENCE]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -109,6 +109,7 @@ def contributed_model() -> str:
     return re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S).group(1)
 
 
+@pytest.mark.slow
 def test_the_model_of_contributing_runs_as_a_plugin_and_enters_the_leaderboard(nmbench, tmp_path):
     source = contributed_model()
     assert len(source.splitlines()) <= 40

@@ -57,6 +57,7 @@ def test_the_run_id_changes_with_training_data_and_validation_sets(toy_task, reg
     assert resolve().run_id(0) != first.run_id(0)
 
 
+@pytest.mark.slow
 def test_stages_are_evaluated_on_the_test_set_and_recorded(toy_task, register, tmp_path):
     metric = dataclasses.replace(toy_task.metrics[0], stages=("early", "never"))
     other = dataclasses.replace(metric, name="unstaged", stages=())

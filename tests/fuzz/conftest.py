@@ -22,6 +22,7 @@ def guard(tmp_path_factory, toy_sets, toy_maker):
     task = toy_maker(toy_sets)
     with pytest.MonkeyPatch.context() as patch, TASKS.restored(), BASELINES.restored():
         patch.setenv("HOME", str(root / "home"))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))  # compiled programs, which are not watched
         patch.chdir(root / "work")
         TASKS.register("toy", task, origin="tests/support/toys.py:1", tags=("testing",), summary=task.summary)
         yield Guard(root)

@@ -172,6 +172,7 @@ def test_ladders_of_few_models_do_not_exclude_others_from_the_overall_ranking(ro
     assert overall.left_out == {} and overall.unused == (("x", 500), ("x", 1000), ("x", 2000))
 
 
+@pytest.mark.slow
 def test_the_page_draws_the_ladder_and_has_its_table(made):
     rows = {r["run_id"]: r for r in made}
     tables = tables_of(made)

@@ -119,6 +119,7 @@ def logged(tmp_path_factory, toy_maker):
     return Logged(experiment, store, rows, err.getvalue(), recorded, failing)
 
 
+@pytest.mark.slow
 def test_event_files_hold_curve_configuration_and_outcome(logged):
     store, rows = logged.store, logged.rows
     assert sorted(os.listdir(store.root / "logs")) == sorted(row["run_id"] for row in rows)

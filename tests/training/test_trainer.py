@@ -237,6 +237,7 @@ def test_best_parameters_are_those_of_the_lowest_validation_loss(toy_task):
     np.testing.assert_allclose(again, min(losses), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_second_phase_continues_the_curve_of_the_first(toy_task):
     first, second = Phase(steps=20), Phase(steps=10, relative_rate=0.1)
     with jax.enable_x64(True):
@@ -264,6 +265,7 @@ def test_runaway_loss_counts_as_diverged(toy_task):
     assert trained.diverged_at == 1
 
 
+@pytest.mark.slow
 def test_training_data_depends_on_its_own_seed_only(toy_task):
     """The keys of a sampler change with the step and the data seed, but not with the run."""
 
