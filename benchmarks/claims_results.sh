@@ -33,6 +33,10 @@ for rate in 1e-3 1e-1; do
 done
 # The claim about retraining needs full training, but only of the NM-RNN.
 "$python" -m nmbench.run --results_dir="$long" --model=nmrnn --task=multitask --seeds=4
+# Run folders of the board, for the figures.
+for task in element_finder mwg_rank3; do
+  "$python" benchmarks/pack.py results/board_runs/$task --unpack=results/board/$task
+done
 rm -rf results/claims/figures
 mkdir -p results/claims/figures
 cp "$folder/results.csv" results/claims/rows.csv
@@ -42,9 +46,6 @@ cp "$long/results.csv" results/claims/long_rows.csv
 draw() { "$python" -m nmbench.figures --out=results/claims/figures --formats=png "$@" || [ $? = 1 ]; }
 draw --results=results/board --only=5B,intervals
 draw --results=results/claims/rows.csv --only=percent
-for task in element_finder mwg_rank3; do
-  "$python" benchmarks/pack.py results/board_runs/$task --unpack=results/board/$task
-done
 draw --results=results/board_runs/element_finder --only=S5,S6,5C
 draw --results=results/board_runs/mwg_rank3 --only=S1,S2,ablation
 draw --results="$long" --only=S3,S4

@@ -43,14 +43,14 @@ def train(
 ) -> pandas.DataFrame:
     """Train a model on a task with several seeds, evaluate it on the frozen test set and store the rows.
 
-    The arguments are the flags of `python -m nmbench.run`, which does the same. Everything is checked before the training.
-    Runs that are stored already are read and not trained again. An interrupted call continues where it stopped when it is
-    repeated.
+    The arguments are the flags of `python -m nmbench.run`, which also prints the leaderboard. Everything is checked before
+    the training. Runs that are stored already are read and not trained again. An interrupted call continues where it
+    stopped when it is repeated.
 
     Args:
       model, task: registered names.
       seeds, first_seed: number of seeds, and the first.
-      budget: number of learned parameters; by default the task's.
+      budget: number of learned parameters; by default the task's, or the published sizes if the protocol uses them.
       hparams: hyperparameters of the model by name.
       protocol: name of the training protocol; by default the task's first.
       steps: training steps instead of the protocol's.
@@ -58,12 +58,12 @@ def train(
       tune: first choose the learning rate, on validation data.
       data_seed: seed of the training data.
       allow_budget_miss: accept a model more than 5% off its budget.
-      force: train stored runs again, from the beginning.
+      force: train stored runs again, from the beginning; with `tune` also the tuning runs.
       retry_failed: train runs with status failed or timeout again.
       results_dir: results folder, with run folders in `runs/` and their rows in `results.csv`.
       plugin: Python file, or several, that register your own models or tasks; see `load_plugin`.
-      devices: JAX devices, among which the seeds are divided; by default one per core. If JAX has started before, those
-        that there are.
+      devices: JAX devices, among which the seeds are divided; by default one per core. If JAX has computed before, those
+        that it has.
       remat: recompute activations for the gradient instead of storing them.
       log: "tensorboard", "wandb" or both, separated by a comma.
       checkpoint_minutes: minutes between checkpoints of runs in training.

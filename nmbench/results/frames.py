@@ -43,7 +43,7 @@ def read_results(paths: Paths = "results") -> pandas.DataFrame:
 
 
 def named_rows(results: Results) -> list[tuple[str, Iterable[dict[str, Any]]]]:
-    """The name of each file, folder or frame, and its rows. A frame has the name "frame N".
+    """Pairs (name, rows) of files, folders and frames. A frame that is the N-th item has the name "frame N".
 
     Raises:
       NmbenchError: nothing is given, or something else. The rows raise it if they cannot be read or are not valid.

@@ -28,9 +28,9 @@ def rank_results(results: Results = "results", task: str | None = None, protocol
     - `rank`: 1 + the number of models that are significantly better; missing for a reference.
     - `group`: letters; models that share a letter cannot be told apart. `tied` names them.
     - `model`, and `label`, which also tells configurations of one model apart.
-    - `median`, `median_low`, `median_high`: median of the primary metric over seeds with its interval, of the kind
-      `median_interval`: "95%", or "range" for fewer than six seeds. `score`, `mean` and `success_rate` (the share of seeds
-      that solved the task) have such bounds too.
+    - `median`, `median_low`, `median_high`: median of the primary metric over seeds and its bounds; `median_interval` says
+      what they are: "95%", or "range" for fewer than six seeds. `score`, `mean` (the geometric mean of errors; see
+      `geometric`) and `success_rate` (the share of seeds that solved the task) have bounds too.
     - `seeds`, `lost`, `solved`: numbers of seeds, of those that diverged or failed, and of those that solved the task.
 
     `python -m nmbench.leaderboard --format=csv` prints the same columns.
