@@ -111,6 +111,7 @@ class LinearCore(hk.RNNCore):
         return state["a"][:, :1], state
 
 
+@pytest.mark.slow
 def test_fixed_points_of_an_rnn_core_of_haiku():
     with BASELINES.restored():
         register_baseline("linear_core", free_size="N")(LinearCore)

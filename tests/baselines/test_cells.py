@@ -124,6 +124,7 @@ def test_cell_equals_a_numpy_loop_in_float32(name, loop, hparams):
     check_float32(name, loop, hparams, 5e-6)
 
 
+@pytest.mark.slow
 def test_equations_1_to_3_of_the_supplement_are_one_configuration():
     """Eqs. 1-3 as printed: no leak in x, 1/N before W_x = L S R^T with R = L, everything linear, feedback without a bias."""
     baseline = BASELINES.get("nmrnn_linear")

@@ -193,6 +193,7 @@ def test_eigenvalues_of_the_lru_start_uniform_on_a_ring():
     assert all(np.isfinite(value).all() for value in p.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "hparams", "stddevs"),
     [
@@ -212,6 +213,7 @@ def test_initial_standard_deviations(name, hparams, stddevs):
         np.testing.assert_allclose(values.std(), stddev, rtol=5 / np.sqrt(2 * values.size), err_msg=parameter)
 
 
+@pytest.mark.slow
 def test_special_initial_values():
     """The GRU starts with orthogonal blocks, the minGRU with uniform weights, the gated RNN with a gate of 1/tau."""
     p = initialised("gru", N=7)

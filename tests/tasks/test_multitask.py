@@ -148,6 +148,7 @@ def test_reference_rows(task):
     assert values["best constant"]["mse"] == pytest.approx(task.metrics[2].floor, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_retraining_trains_only_part_of_every_model(task):
     for entry in BASELINES.entries():
         for protocol in task.protocols:
