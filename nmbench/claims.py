@@ -1,7 +1,7 @@
 """Print the ledger: each claim of the publication, the values measured for it, and the verdict.
 
   python -m nmbench.claims                                          reads results/
-  python -m nmbench.claims results/board my_results         reads several CSVs and results folders
+  python -m nmbench.claims results/board my_results                 reads several CSVs and results folders
   python -m nmbench.claims results --format=html --out=claims.html  writes a page (needs nmbench[report])
 
 Each claim is tested as published (protocol `paper`) and, except for claims on the authors' code, under equal conditions

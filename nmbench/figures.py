@@ -21,7 +21,7 @@ from nmbench.support import cli, devices, interrupts
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags()
-cli.string(FLAGS, "results", "results", "results folder, with runs/; or a results CSV")
+cli.string(FLAGS, "results", "results", "results folder, with runs/; or a results CSV, or a folder of CSVs")
 cli.string(FLAGS, "out", None, "folder for the figures; created if needed")
 cli.string(FLAGS, "only", "", "names of figures, such as S1,5B; all if empty")
 cli.string(FLAGS, "formats", "", "formats of the files, such as png,svg; png, svg and pdf if empty")

@@ -71,7 +71,7 @@ class Recipe:
             "protocol": None if self.protocol == protocols[0] else self.protocol,
             "steps": self.steps,
             "seeds": need.seeds,
-            "results_dir": None if self.results == "results" or os.path.isfile(_expanded(self.results)) else self.results,
+            "results_dir": None if self.results == "results" or _has_rows_only(self.results) else self.results,
         }
         given = [shlex.quote(f"--{name}={value}") for name, value in flags.items() if value is not None]
         return " ".join(["python -m nmbench.run", *given])
@@ -203,10 +203,16 @@ def curve(run: FinishedRun) -> np.ndarray:
 
 def check_results(results: str, train: bool) -> None:
     """Raise `NmbenchError` unless the results folder or CSV exists, or the folder will be made by training."""
-    if train and os.path.isfile(_expanded(results)):
-        raise NmbenchError(f"--results={results} is a file; with --train, give a results folder")
+    if train and _has_rows_only(results):
+        raise NmbenchError(f"--results={results} has rows only; with --train, give a results folder")
     if not train and not os.path.exists(_expanded(results)):
         raise NmbenchError(f"there is no results folder {results}; --train=short creates it and trains the missing runs")
+
+
+def _has_rows_only(results: str) -> bool:
+    """Whether this is a CSV, or a folder with CSVs and without run folders."""
+    path = pathlib.Path(_expanded(results))
+    return path.is_file() or (any(path.glob("*.csv")) and not Store(path).folders())
 
 
 def _expanded(path: str) -> str:

@@ -279,7 +279,11 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     folders = Store(path).folders()
     tables = [] if folders else sorted(path.glob("*.csv"))
     if not folders and not tables:
-        raise NmbenchError(f"{path} has no runs and no CSV; train models with python -m nmbench.run --results_dir={path}")
+        below = sorted({str(table.parent) for table in path.glob("*/*.csv")})
+        found = f"name {' or '.join(below[:3])}, which have CSVs, or " if below else ""
+        raise NmbenchError(
+            f"{path} has no runs and no CSV; {found}train models with python -m nmbench.run --results_dir={path}"
+        )
     yield from Store(path).iterate()
     for table in tables:
         yield from csv_files.iterate_csv(table)

@@ -201,7 +201,8 @@ def test_every_figure_is_drawn(nmbench, monkeypatch, tmp_path):
         (["--out=o", "--protocol=macthed"], "has no protocol 'macthed'; did you mean 'matched'"),
         (["--out=o", "--train=long"], "--train"),
         (["--out=o", "--formats=jpg"], "there is no format 'jpg'"),
-        (["--out=o", f"--results={__file__}", "--train=short"], "is a file; with --train, give a results folder"),
+        (["--out=o", f"--results={__file__}", "--train=short"], "has rows only; with --train, give a results folder"),
+        (["--out=o", "--results=tables", "--train=smoke"], "--results=tables has rows only"),
         (["--out=o", "--seeds=0"], "seeds"),
         (["--out=/proc/o"], "--out=/proc/o cannot be written"),
     ],
@@ -209,9 +210,11 @@ def test_every_figure_is_drawn(nmbench, monkeypatch, tmp_path):
 def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "rows.csv").write_text("")
     code, out, err = nmbench("figures", *flags)
     assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
-    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["results", "rows.csv", "tables"]
 
 
 def test_the_longest_training_with_enough_seeds_is_chosen(monkeypatch):

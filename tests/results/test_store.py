@@ -119,6 +119,9 @@ def test_reading_files_and_folders(folder, tmp_path):
     only_csv.mkdir()
     (folder / "results.csv").rename(only_csv / "other.csv")
     assert len(store.read(str(only_csv))) == 1
+    # A clone has the published rows in folders below results/.
+    with pytest.raises(NmbenchError, match=f"name {only_csv}, which have CSVs, or train"):
+        store.read(str(tmp_path))
     with pytest.raises(NmbenchError, match="no such file or folder"):
         store.read(str(tmp_path / "nowhere"))
 
