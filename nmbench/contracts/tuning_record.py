@@ -3,7 +3,7 @@
 The rule: the learning rate with the lowest mean logarithm of the validation loss over the tuning seeds. Losses spread over
 orders of magnitude, so their plain mean would be decided by the worst seed. A diverged run counts as the largest loss of any
 tuning run. If the lowest or the highest learning rate wins, the next one of the series 1, 3, 10, ... beyond it is tried too,
-at most `MOST_BEYOND` on each side of the protocol's grid.
+at most `MOST_BEYOND` on each side of the protocol's grid. If every run diverged, lower learning rates are tried.
 
 A stored record is data from elsewhere: `check` computes the choice again.
 """
@@ -63,12 +63,15 @@ def failures(losses: Losses) -> list[int]:
 def next_rate(grid: Sequence[float], rates: Sequence[float], losses: Losses) -> float | None:
     """The learning rate to try next because the lowest or the highest of `rates` wins; None if there is none.
 
+    If every run diverged, the lowest counts as the winner.
+
     Args:
       grid: the protocol's grid, ascending.
       rates: all learning rates tried so far, ascending.
       losses: their losses.
     """
-    chosen = choose(rates, losses)
+    diverged = all(loss is None for row in losses for loss in row)
+    chosen = rates[0] if diverged else choose(rates, losses)
     if chosen == rates[0]:
         below = [rate for rate in _SERIES if rate < rates[0] * (1 - 1e-9)]
         return below[-1] if below and sum(rate < grid[0] for rate in rates) < MOST_BEYOND else None

@@ -118,7 +118,8 @@ def tune(
             found.setdefault(run.learning_rate, []).append(outcomes[i])
         groups, new = None, _beyond(experiment, found)
         for rate in new:
-            say(f"tuning: the {'lowest' if rate < min(found) else 'highest'} learning rate wins, so {rate:g} is tried too")
+            wins = f"the {'lowest' if rate < min(found) else 'highest'} learning rate wins"
+            say(f"tuning: {'every run diverged' if _all_diverged(found) else wins}, so {rate:g} is tried too")
     record = {**summarise(experiment, found), "train_s": round(seconds, 1)}
     store.save_tuning(name, record)
     for run in _runs(experiment, sorted(found)):
@@ -189,14 +190,19 @@ def _beyond(experiment: Experiment, found: Outcomes) -> list[float]:
     """The learning rate that extends the grid, in a list; [] if the grid is complete."""
     rates = sorted(found)
     losses = [[loss for loss, _ in found[rate]] for rate in rates]
-    try:
-        rate = tuning_record.next_rate(sorted(experiment.protocol.learning_rate_grid), rates, losses)
-    except ValueError:
+    rate = tuning_record.next_rate(sorted(experiment.protocol.learning_rate_grid), rates, losses)
+    if rate is not None:
+        return [rate]
+    if _all_diverged(found):
         raise NmbenchError(
             f"{experiment.baseline.name} diverged on {experiment.task.name} at every learning rate of {rates}; a lower one "
             f"may work: --learning_rate={rates[0] / 10:g}"
-        ) from None
-    return [] if rate is None else [rate]
+        )
+    return []
+
+
+def _all_diverged(found: Outcomes) -> bool:
+    return all(loss is None for runs in found.values() for loss, _ in runs)
 
 
 def summarise(experiment: Experiment, found: Outcomes) -> dict[str, Any]:

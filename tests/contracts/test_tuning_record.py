@@ -69,6 +69,11 @@ def test_the_grid_is_extended_where_its_end_wins(grid, rates, best, expected):
     assert tuning_record.next_rate(grid, rates, losses) == expected
 
 
+def test_lower_learning_rates_are_tried_if_every_run_diverged():
+    assert tuning_record.next_rate([1e-2, 1e-1], [1e-2, 1e-1], [[None], [None]]) == 3e-3
+    assert tuning_record.next_rate([1e-2], [1e-3, 3e-3, 1e-2], [[None]] * 3) is None
+
+
 def test_failed_runs_by_hand():
     """The first learning rate is the best: 1 * 2 * 3 * 40 < 5 ** 4. The lower median of its losses is 2."""
     losses = [[1.0, 2.0, 3.0, 40.0], [None, 1000.0, 21.0, 20.0], [5.0, 5.0, 5.0, 5.0]]

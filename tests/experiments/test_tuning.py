@@ -75,8 +75,17 @@ def test_stored_runs_resume_and_force_starts_again(toy_task, store):
     assert tuning.stored(experiment, store).value == json.loads(next(store.tuning.glob("*")).read_text())["chosen"]
 
 
+def test_if_every_run_diverges_lower_learning_rates_are_tried(toy_task, store, monkeypatch):
+    with_grid(toy_task, monkeypatch, (1e30,))
+    lines = []
+    choice = tuning.tune(resolve(steps=2), store, say=lines.append)
+    assert lines[0] == "tuning: every run diverged, so 300 is tried too"
+    assert choice.value in (100, 300) and choice.record["grid"][-1] == 1e30
+
+
 def test_a_model_that_always_diverges_gives_one_line(toy_task, store, monkeypatch):
     with_grid(toy_task, monkeypatch, (1e30,))
+    monkeypatch.setattr(tuning_record, "MOST_BEYOND", 0)
     message = r"^rnn diverged on toy at every learning rate of \[1e\+30\]; a lower one may work: --learning_rate=1e\+29$"
     with pytest.raises(NmbenchError, match=message):
         tuning.tune(resolve(steps=10), store)
