@@ -1,4 +1,4 @@
-"""A panel of the opening picture: errors on a logarithmic axis, percentages from chance to 100, better values on the right."""
+"""A panel of the opening picture: logarithmic errors, percentages from chance to 100, better values on the right."""
 
 import pytest
 from matplotlib.figure import Figure
