@@ -79,10 +79,7 @@ def make_sources(out: pathlib.Path, nogallery: bool, say) -> pathlib.Path:
     model_pages.make(sources, found)
     say("pages of models")
     copies.make(sources, sources / PICTURES)
-    if nogallery:
-        text.page(sources / "gallery" / "index.md", ["# Gallery", "This build left out the gallery."])
-    else:
-        gallery.make(DOCS / "gallery", sources, sources / PICTURES, out / "gallery_runs", say)
+    gallery.make(DOCS / "gallery", sources, sources / PICTURES, out / "gallery_runs", say, run=not nogallery)
     return sources
 
 

@@ -6,17 +6,14 @@
 A marker is `<!-- table: NAME -->` or `<!-- text: NAME -->`; what it encloses ends with `<!-- end -->`. Tables and sentences
 about tasks are those of protocol `matched` in results/board/.
 
-  table: TASK            the table of a task
+  table: TASK            the table of a task with few columns, what solves it, references, which models are ahead of which
   table: overall         the ranking over all tasks
-  text: TASK             how many seeds solve a task, and which models are ahead of which
   text: TASK:learned     how many seeds have learned the trained intervals (Measure-Wait-Go)
   text: TASK:forgetting  what retraining does to the old tasks (multitask)
   text: claims           a bullet for each claim, as in results/claims/CLAIMS.md
   text: claim:NAME       the sentences of one claim
 
-The tables are as printed by
-
-  python -m nmbench.leaderboard results/board --protocol=matched --format=markdown
+`python -m nmbench.leaderboard results/board --protocol=matched --format=markdown` prints the tables with all columns.
 """
 
 import pathlib
@@ -29,9 +26,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from maker.results import PROTOCOL, main_tables  # noqa: E402
 from nmbench.paper.ledger import summary  # noqa: E402
-from nmbench.report import leaderboard, sentences  # noqa: E402
+from nmbench.report import leaderboard, overview, sentences, tables  # noqa: E402
+from nmbench.report.text import column_number, interval, one_decimal  # noqa: E402
 from nmbench.results import experiment_rows, ranking  # noqa: E402
 from nmbench.results.overall import overall_rankings  # noqa: E402
+from nmbench.results.ranking import Table  # noqa: E402
 
 README = ROOT / "README.md"
 BOARD = ROOT / "results" / "board"
@@ -49,16 +48,14 @@ def blocks() -> dict[tuple[str, str], str]:
     source = experiment_rows.read(str(BOARD), protocol=PROTOCOL)
     every = ranking.rank_tables([source])
     ranked = main_tables(every)
-    found = {("table", table.task): leaderboard.render([table], [], "markdown") for table in ranked}
+    found = {("table", table.task): compact(table) for table in ranked}
     if overall := overall_rankings(every):
-        found["table", "overall"] = leaderboard.render([], overall, "markdown")
-    # A heading comes first, then the table; more tables and notes follow.
-    found = {key: text.split("\n\n")[1] for key, text in found.items()}
+        # A heading comes first, then the table; more tables and notes follow.
+        found["table", "overall"] = leaderboard.render([], overall, "markdown").split("\n\n")[1]
     for table in ranked:
-        if table.protocol != PROTOCOL:
-            found["table", table.task] += f"\n\nProtocol: {table.protocol}."
-    for table in ranked:
-        found["text", table.task] = f"{sentences.solved(table)} {sentences.order(table)}".strip()
+        protocol = "" if table.protocol == PROTOCOL else f"Protocol: {table.protocol}."
+        parts = (protocol, sentences.solved(table), sentences.references(table), sentences.order(table))
+        found["table", table.task] += f"\n\n{_wrapped(' '.join(filter(None, parts)))}"
         if table.task in FORGETTING:
             found["text", f"{table.task}:forgetting"] = sentences.medians(table, *FORGETTING[table.task])
         task = ranking.registered_task(table.task, source.evaluated[table.task].evaluation)
@@ -71,6 +68,27 @@ def blocks() -> dict[tuple[str, str], str]:
     if claims:
         found["text", "claims"] = "\n".join(f"- **{name}**: {text}" for name, text in claims.items())
     return {key: _wrapped(text) if key[0] == "text" else text for key, text in found.items()}
+
+
+def compact(table: Table) -> str:
+    """The models of a table in Markdown, with few columns."""
+    entries = overview.competitors(table)
+    show = column_number(n for e in entries for n in (e.median.value, e.median.low, e.median.high))
+    headers = ["rank", "model", "params", "seeds", "median", "95%", "score"] + ["solved"] * (table.threshold is not None)
+    rows = [
+        [
+            str(e.rank),
+            e.label,
+            str(e.params),
+            str(len(e.run_ids)),
+            show(e.median.value),
+            interval(e.median, show),
+            one_decimal(e.score.value),
+            *([] if table.threshold is None else [f"{e.solved}/{len(e.run_ids)}"]),
+        ]
+        for e in entries
+    ]
+    return tables.markdown_table(tables.TextTable(headers, rows))
 
 
 def _wrapped(text: str) -> str:
@@ -90,7 +108,7 @@ def _wrapped(text: str) -> str:
 def update(text: str) -> str:
     """The text with current blocks between its markers. Raises `KeyError` for a marker with an unknown name."""
     found = blocks()
-    return _MARKED.sub(lambda match: f"{match[1]}\n{found[match[2], match[3]]}\n\n{match[4]}", text)
+    return _MARKED.sub(lambda match: f"{match[1]}{found[match[2], match[3]]}\n{match[4]}", text)
 
 
 def main(argv: list[str]) -> int:

@@ -70,12 +70,12 @@ def draw(tables: list[Table], path: pathlib.Path) -> None:
 
 
 def _panel(axis, table: Table, styles) -> None:
-    overview.draw(axis, table, styles, scores=False, ink="black")
+    overview.draw(axis, table, styles, ink="black")
     axis.tick_params(labelsize=8)
     axis.tick_params(axis="y", labelsize=9)
     departures = table.protocol.removeprefix(results.PROTOCOL)
     axis.set_title(f"{table.task}{departures}", fontsize=10 if not departures else 8.5, loc="left", fontweight="bold")
-    axis.set_xlabel(f"{table.metric} ({'higher' if table.higher_is_better else 'lower'} is better)", fontsize=8)
+    axis.xaxis.label.set_fontsize(8)
 
 
 def main(argv: list[str]) -> int:

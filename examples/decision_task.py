@@ -29,8 +29,8 @@ SETS = {"validation": (20261201, 200), "test": (20261202, 500)}  # seed and numb
 def _batch(evidence, labels) -> Batch:
     """Inputs, targets and mask from evidence `[T, B, classes]` and labels `[B]`, of NumPy or JAX."""
     go = (np.arange(STEPS) >= GO).astype(np.float32).reshape(STEPS, 1, 1)
-    every_step = labels[None, :] + np.zeros((STEPS, 1), np.int32)
-    return Batch({"go": 0 * evidence[..., :1] + go, "sensory": evidence}, one_hot(every_step, CLASSES), go)
+    right = labels[None, :] + np.zeros((STEPS, 1), np.int32)  # the right class at every step, [T, B]
+    return Batch({"go": 0 * evidence[..., :1] + go, "sensory": evidence}, right, go)
 
 
 def sample(key, batch_size: int) -> Batch:
@@ -108,9 +108,9 @@ register_task(
         Protocol(name="smoke", phases=(Phase(steps=20, batch_size=16),), validate_every=10, summary="Twenty steps."),
     ),
     references={  # logits
-        "chance (equal logits)": lambda arrays: np.zeros_like(unpack(arrays).targets),
+        "chance (equal logits)": lambda arrays: np.zeros(arrays["evidence"].shape),
         "sum of all evidence so far": lambda arrays: np.cumsum(unpack(arrays).inputs["sensory"], axis=0),
         "evidence of the last step": lambda arrays: unpack(arrays).inputs["sensory"],
-        "perfect": lambda arrays: 1e3 * unpack(arrays).targets,
+        "perfect": lambda arrays: 1e3 * one_hot(unpack(arrays).targets, CLASSES),
     },
 )

@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    torch.set_num_threads(1)  # the matrices are so small that threads would mostly wait for each other
     torch.manual_seed(args.seed)
     train, validation, test = (load(args.data / f"{name}.npz") for name in ("train", "validation", "test"))
     network = Network(train["inputs_sensory"].shape[2], train["targets"].shape[2])

@@ -37,10 +37,13 @@ def cells(source: str) -> list[Cell]:
     return found
 
 
-def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, work: pathlib.Path, say: Say) -> None:
+def make(
+    scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, work: pathlib.Path, say: Say, *, run: bool = True
+) -> None:
     """Run all scripts in the folder `work` and write a page for each; `say` is called with a line after each.
 
-    The scripts share `work`, so a network that one has trained need not be trained again by the next.
+    The scripts share `work`, so a network that one has trained need not be trained again by the next. Without `run`, the
+    pages have the text and the code only.
     """
     import matplotlib
 
@@ -54,7 +57,7 @@ def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, wo
     for name in names:
         source = scripts / f"{name}.py"
         with contextlib.chdir(work):
-            parts, first = _run(name, source, pictures, plt)
+            parts, first = _page(name, source, pictures, plt, run)
         parts.append(f"This page is made by `docs/gallery/{name}.py`. The build of this site runs the script.")
         text.page(folder / "gallery" / f"{name}.md", parts)
         title = next(line for line in parts[0].splitlines() if line.startswith("# ")).removeprefix("# ")
@@ -71,8 +74,8 @@ def make(scripts: pathlib.Path, folder: pathlib.Path, pictures: pathlib.Path, wo
     text.page(folder / "gallery" / "index.md", parts)
 
 
-def _run(name: str, source: pathlib.Path, pictures: pathlib.Path, plt) -> tuple[list[str], str]:
-    """Parts of the page of a script, and the name of its first picture."""
+def _page(name: str, source: pathlib.Path, pictures: pathlib.Path, plt, run: bool) -> tuple[list[str], str]:
+    """Parts of the page of a script, and the name of its first picture, "" without one."""
     namespace = {"__name__": "__main__", "__file__": str(source)}
     parts: list[str] = []
     first = ""
@@ -80,10 +83,12 @@ def _run(name: str, source: pathlib.Path, pictures: pathlib.Path, plt) -> tuple[
         if cell.markdown:
             parts.append(cell.source)
             continue
+        parts.append(f"```python\n{cell.source}\n```")
+        if not run:
+            continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(cell.source, f"{source.name}, cell {number}", "exec"), namespace)
-        parts.append(f"```python\n{cell.source}\n```")
         if printed.getvalue().strip():
             parts.append(f"```text\n{printed.getvalue().rstrip()}\n```")
         for figure in map(plt.figure, plt.get_fignums()):

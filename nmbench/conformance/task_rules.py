@@ -324,17 +324,14 @@ def _fits(task: Task, batch: Batch, trials: int, where: str) -> Iterator[RuleFin
         task.spec.validate_inputs(batch.inputs)
         task.spec.validate_outputs(batch.targets, trials)
     except NmbenchError as error:
-        labels = "; for the loss cross_entropy, nmbench.one_hot(labels, classes) makes targets" * (
-            task.loss == CROSS_ENTROPY
-        )
-        yield RuleFinding(f"{where}: {error}", f"use axes [T, B, channels] and the channels of the spec{labels}")
+        yield RuleFinding(f"{where}: {error}", "use axes [T, B, channels] and the channels of the spec")
         return
     if task.loss == CROSS_ENTROPY and not (
         np.isin(batch.targets, (0, 1)).all() and (np.sum(batch.targets, axis=2) <= 1).all()
     ):
         yield RuleFinding(
             f"{where}: the targets are not 1 for one class and 0 for the others, which the loss cross_entropy needs",
-            "make them from the index of the right class: nmbench.one_hot(labels [T, B], classes)",
+            "give the index of the right class, integers [T, B]",
         )
     for name, part in (("inputs", batch.inputs), ("targets", batch.targets)):
         if not all(np.isfinite(leaf).all() for leaf in tree.flatten(part)):

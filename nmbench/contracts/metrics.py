@@ -104,12 +104,13 @@ def accuracy(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
 
     Args:
       predictions: logits of the classes, `[T, B, O]`.
-      arrays: "targets" `[T, B, O]`, 1 for the right class and 0 elsewhere, and "mask", broadcastable to `[T, B, O]`.
+      arrays: "targets", integers `[T, B]` (-1 where no class is right) or `[T, B, O]`, 1 for the right class and 0
+        elsewhere, and "mask", broadcastable to `[T, B, O]`.
 
     Returns:
       `[B]`, float64, from 0 to 1.
     """
-    right, weights = _right_class(arrays)
+    right, weights = _right_class(arrays, np.shape(predictions)[2])
     hit = np.argmax(predictions, axis=2) == right
     return (weights * hit).sum(axis=0) / weights.sum(axis=0)
 
@@ -119,16 +120,17 @@ def cross_entropy(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
 
     Args and returned array as for `accuracy`, in nats. Equal logits give log(O).
     """
-    right, weights = _right_class(arrays)
+    right, weights = _right_class(arrays, np.shape(predictions)[2])
     logits = np.asarray(predictions, np.float64)
     logits = logits - logits.max(axis=2, keepdims=True)  # so that no exponential overflows
     chosen = np.take_along_axis(logits, right[..., None], axis=2)[..., 0]
     return (weights * (np.log(np.exp(logits).sum(axis=2)) - chosen)).sum(axis=0) / weights.sum(axis=0)
 
 
-def _right_class(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
+def _right_class(arrays: Arrays, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Index of the right class and weight of each step, `[T, B]` each; the weight is 0 where no class is right."""
-    targets = np.asarray(arrays["targets"], np.float64)
+    given = np.asarray(arrays["targets"])
+    targets = np.asarray(one_hot(given, classes) if given.ndim == 2 else given, np.float64)
     weights = targets * np.broadcast_to(np.asarray(arrays["mask"], np.float64), targets.shape)
     return np.argmax(targets, axis=2), weights.sum(axis=2)
 

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nmbench.contracts import class_targets
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.input_weights import InputWeights
 from nmbench.contracts.model import INPUT_WEIGHTS, Baseline
@@ -112,6 +113,6 @@ def register_task(name: str, **attributes: Any) -> Task:
     """
     origin, path = call_site()
     attributes.setdefault("sets_folder", pathlib.Path(path).resolve().parent / "testsets")
-    task = Task(name=name, path=path, **attributes)
+    task = class_targets.converted(Task(name=name, path=path, **attributes))
     TASKS.register(name, task, origin=origin, tags=task.tags, summary=task.summary)
     return task

@@ -85,6 +85,10 @@ class Registry(Generic[T]):
             )
         self._entries[name] = RegistryEntry(name, origin, tuple(tags), summary, value=value)
 
+    def forget(self, name: str) -> None:
+        """Remove the entry called `name`, so that the file that registered it can be executed again."""
+        self._entries.pop(name, None)
+
     def check_name(self, name: str) -> None:
         """Raise `NmbenchError` if `name` is malformed."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):

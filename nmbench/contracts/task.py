@@ -32,8 +32,9 @@ class Batch(NamedTuple):
 
     Attributes:
       inputs: a dict, nested as in the task's spec, leaves `[T, B, channels]`.
-      targets: `[T, B, O]`; for the loss "cross_entropy" 1 for the right class and 0 elsewhere (see `nmbench.one_hot`).
-      mask: weights of the errors in the loss and in error metrics; broadcastable to the targets.
+      targets: `[T, B, O]`. For the loss "cross_entropy" the right classes, integers `[T, B]` from 0 to O - 1, and -1 where
+        no class is right; or `[T, B, O]`, 1 for the right class and 0 elsewhere, which `register_task` makes of integers.
+      mask: weights of the errors in the loss and in error metrics; broadcastable to `[T, B, O]`.
     """
 
     inputs: Any

@@ -55,7 +55,7 @@ def _forget(file: pathlib.Path) -> None:
     for registry in (TASKS, BASELINES):
         for entry in registry.entries():
             if entry.value is not None and pathlib.Path(entry.value.path) == file:
-                del registry._entries[entry.name]
+                registry.forget(entry.name)
     for name, module in list(sys.modules.items()):
         if name.startswith(PREFIX) and module.__file__ == str(file):
             del sys.modules[name]

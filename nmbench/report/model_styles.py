@@ -3,8 +3,9 @@
 A model that comes with nmbench has a pair of its own, whatever other models are drawn: the models of the publication (tag
 "paper") take the first pairs in alphabetical order, then the others. A model of a plugin takes one of the remaining pairs by
 a hash of its name. If the hashes of two such models in one figure agree, the second one by name takes the next free pair.
-The colours can be told apart by colour-blind readers and have enough contrast on the backgrounds of the page. Models that
-share a colour differ in their markers and in the dashes of their lines.
+Readers with a colour-vision deficiency can tell the colours apart (a test simulates three kinds), also by their lightness,
+and the contrast with the backgrounds of the page is high enough. Models that share a colour differ in their markers and in
+the dashes of their lines.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ COLOURS = (
     ("#bb4a00", "#ff9d5c"),
     ("#00795b", "#45cf9f"),
     ("#9a3f78", "#ec9cca"),
-    ("#846000", "#e6c24c"),
-    ("#1a7890", "#7fd4e6"),
-    ("#6650b8", "#b6a4f5"),
-    ("#4f5965", "#b4bfca"),
+    ("#593501", "#fff04a"),
+    ("#042681", "#d9f2ff"),
+    ("#8453fb", "#8a78ff"),
+    ("#211c22", "#8b8580"),
 )
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.contracts.metrics import scores as to_scores
 from nmbench.report.axes import use_log_scale
 from nmbench.report.text import cut, number, one_decimal
 
@@ -52,52 +51,66 @@ def yardsticks(table: Table) -> list[RankingEntry]:
 
 
 def dashed(table: Table) -> list[RankingEntry]:
-    """The references that a panel of scores shows: not those near the ends of the axis, such as the perfect answer."""
-    return [entry for entry in yardsticks(table) if 2 <= entry.score.value <= 98]
+    """The references that a panel shows: those in or near the range of the seeds, without the perfect answer."""
+    values = [float(value) for entry in competitors(table)[:MOST_LINES] for value in _values(entry)]
+    low, high = min(values) / 3, max(values) * 3
+    return [e for e in yardsticks(table) if low <= e.median.value <= high and e.median.value != table.ceiling]
 
 
-def draw(axis: Any, table: Table, styles: Mapping[str, Style], *, scores: bool, ink: str, muted: str = _MUTED) -> str:
+def draw(
+    axis: Any, table: Table, styles: Mapping[str, Style], *, ink: str, muted: str = _MUTED, scores: bool = False
+) -> str:
     """Draw one line per model: every seed as a dot, the median with its interval, and the letters of its group.
 
-    A thin line joins the letters of models that cannot be told apart. Dashed lines are references.
+    The axis shows the primary metric, with better values on the right. It is logarithmic for errors that differ by more than
+    a factor of 30, because scores would all be close to 100. Otherwise it reaches from chance to the perfect answer. A thin
+    line joins the letters of models that cannot be told apart. Dashed lines are references.
 
     Args:
       axis: axes of matplotlib, in a figure of its own or with others.
       table: one table of a task; only the first 30 models are drawn.
       styles: label to style.
-      scores: draw scores from 0 to 100, with their numbers, instead of the primary metric.
       ink, muted: colours of the numbers and of the letters.
+      scores: write the score of each median beside its line.
 
     Returns:
       A description of the panel.
     """
     entries = competitors(table)[:MOST_LINES]
-    of = lambda entry: entry.score if scores else entry.median
-    seeds = [_score(table, entry.sample.values) if scores else entry.sample.values for entry in entries]
-    everything = [float(value) for values in seeds for value in values]
-    least = use_log_scale(axis, "x", everything) if table.logarithmic and not scores else None
+    everything = [float(value) for entry in entries for value in _values(entry)]
+    least = use_log_scale(axis, "x", everything) if table.logarithmic else None
     at = lambda value: value if least is None else np.maximum(value, least)
-    for line, (entry, values) in enumerate(zip(entries, seeds, strict=True)):
-        look, estimate = styles[entry.label], of(entry)
+    for line, entry in enumerate(entries):
+        look, estimate, values = styles[entry.label], entry.median, _values(entry)
         axis.plot(at(values), [line] * len(values), ".", color=look.colour, alpha=0.4, markersize=5, markeredgewidth=0)
         if estimate.low is not None:
             axis.plot(at(np.array([estimate.low, estimate.high])), [line] * 2, color=look.colour, linewidth=2)
         axis.plot([at(estimate.value)], [line], look.marker, color=look.colour, markersize=6.5, markeredgewidth=0)
         if scores:
-            _beside(axis, line, 32, one_decimal(estimate.value), ink, "right")
-    low, high = at(min(everything)) / 3, at(max(everything)) * 3
-    near = [e for e in yardsticks(table) if low <= e.median.value <= high and e.median.value != table.ceiling]
-    for entry in dashed(table) if scores else near:
-        axis.axvline(of(entry).value, color=muted, alpha=0.7, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
+            _beside(axis, line, 32, one_decimal(entry.score.value), ink, "right")
+    if scores:
+        _beside(axis, -0.85, 32, "score", muted, "right")
+    for entry in dashed(table):
+        axis.axvline(entry.median.value, color=muted, alpha=0.7, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     _groups(axis, [entry.group for entry in entries], 38 if scores else 5, muted)
     axis.set_yticks(range(len(entries)), [cut(entry.label, 24) for entry in entries])
     axis.set_ylim(len(entries) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
     axis.set_axisbelow(True)
-    if scores:
-        axis.set_xlim(-3, 103)
+    axis.set_xlabel(f"{table.metric}{'' if least is None else ', logarithmic'} (better \N{RIGHTWARDS ARROW})")
+    if least is None:
+        ends = (*everything, table.floor, table.ceiling)
+        margin = 0.03 * (max(ends) - min(ends))
+        axis.set_xlim(min(ends) - margin, max(ends) + margin)
+    if not table.higher_is_better:
+        axis.invert_xaxis()
     return ". ".join(_sentence(entry) for entry in entries) + "."
+
+
+def _values(entry: RankingEntry) -> np.ndarray:
+    assert entry.sample is not None
+    return entry.sample.values
 
 
 def _sentence(entry: RankingEntry) -> str:
@@ -105,10 +118,6 @@ def _sentence(entry: RankingEntry) -> str:
     interval = "" if score.low is None or score.high is None else f" ({score.low:.1f} to {score.high:.1f})"
     tied = f", cannot be told apart from {' and '.join(entry.tied)}" if entry.tied else ""
     return f"{entry.label}: rank {entry.rank}, score {score.value:.1f}{interval}, median {number(entry.median.value)}{tied}"
-
-
-def _score(table: Table, values: np.ndarray) -> np.ndarray:
-    return np.asarray(to_scores(values, table.floor, table.ceiling), float)
 
 
 def _groups(axis: Any, groups: Sequence[str], start: float, colour: str) -> None:
@@ -130,6 +139,6 @@ def _groups(axis: Any, groups: Sequence[str], start: float, colour: str) -> None
             _beside(axis, line, points, letter, colour)
 
 
-def _beside(axis: Any, line: int, points: float, text: str, colour: str, side: str = "left") -> None:
+def _beside(axis: Any, line: float, points: float, text: str, colour: str, side: str = "left") -> None:
     where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center_baseline", "ha": side}
     axis.annotate(text, (1, line), (points, 0), fontsize=9 if side == "left" else 10, color=colour, **where)

@@ -21,14 +21,16 @@ def enumerated(names: Iterable[str], last: str = "and") -> str:
 
 
 def solved(table: Table) -> str:
-    """Which models solve the task in how many seeds; "" if the task has no threshold or the table no models."""
-    ranked = _ranked(table)
-    if table.threshold is None or not ranked:
+    """When a seed has solved the task; "" if the task has no threshold."""
+    if table.threshold is None:
         return ""
-    counts = [(entry.solved or 0, len(entry.run_ids)) for entry in ranked]
-    found = _counted(zip((entry.label for entry in ranked), counts, strict=True))
-    bound = "at least" if table.higher_is_better else "at most"
-    return f"The task is solved (`{table.metric}` {bound} {number(table.threshold)}) by {found}."
+    return f"Solved: `{table.metric}` {'at least' if table.higher_is_better else 'at most'} {number(table.threshold)}."
+
+
+def references(table: Table) -> str:
+    """The references of a table, with their values; "" without references."""
+    found = [f"{entry.label} {number(entry.median.value)}" for entry in table.entries if entry.reference]
+    return f"References: {', '.join(found)}." if found else ""
 
 
 def order(table: Table) -> str:
@@ -48,9 +50,8 @@ def order(table: Table) -> str:
     )
     sentences = []
     if in_order and len(ranked) > 4:
-        names = ", ".join(f"`{entry.label}`" for entry in ranked)
         unless = ", unless two cannot be told apart" if tied else ""
-        sentences.append(f"the order is {names}: each is ahead of all that follow{unless}.")
+        sentences.append(f"each is ahead of all below it in the table{unless}.")
     else:
         for ahead, members in itertools.groupby(ranked, lambda entry: better[entry.label]):
             names = [entry.label for entry in members]

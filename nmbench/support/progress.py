@@ -25,8 +25,8 @@ class Progress:
     """
 
     def __init__(self, label: str, steps: int, first: int = 0):
-        self._label, self._steps, self._first, self._began = label, steps, first, time.monotonic()
-        self._said = self._began
+        self._label, self._steps, self._said = label, steps, time.monotonic()
+        self._first: tuple[int, float] | None = None  # step and time of the first report, after the program is compiled
         # disable=None: no bar unless stderr is a terminal; a notebook shows it too. In a terminal of 0 columns, which some
         # containers report, tqdm would draw nothing.
         self._bar = tqdm.tqdm(
@@ -46,16 +46,18 @@ class Progress:
         self._bar.close()
 
     def __call__(self, step: int, losses: np.ndarray) -> None:
+        now = time.monotonic()
+        self._first = self._first or (step, now)
         finite = losses[np.isfinite(losses)]
         loss = f"loss {np.median(finite):.3g} (best {finite.min():.3g})" if finite.size else ""
         if not self._bar.disable:
             if loss:
                 self._bar.set_postfix_str(loss, refresh=False)
             self._bar.update(step - self._bar.n)
-        elif self._steps and time.monotonic() - self._said >= LINE_EVERY_S:
-            self._said = time.monotonic()
-            done = step - self._first
-            left = (self._said - self._began) * (self._steps - step) / done if done > 0 else None
+        elif self._steps and now - self._said >= LINE_EVERY_S:
+            self._said = now
+            done = step - self._first[0]
+            left = (now - self._first[1]) * (self._steps - step) / done if done > 0 else None
             parts = [f"{self._label}: step {step} of {self._steps}", loss, "" if left is None else about(left)]
             print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
 

@@ -73,7 +73,7 @@ def test_a_function_that_returns_a_core_is_shown_the_class_to_write_once(nmbench
     shown = textwrap.dedent(out[out.index("fix:") : out.index("SKIP")].partition("\n")[2])
     assert "class Model(hk.RNNCore):\n    def __init__(self, spec, N: int, layers=1):" in shown
     # The code that it shows is a model.
-    BASELINES._entries.pop("pair")
+    BASELINES.forget("pair")
     for name in [name for name in sys.modules if name.startswith("nmbench_plugin_pair")]:
         del sys.modules[name]
     held = plugin(DEEP.replace('@nmbench.register_baseline("pair", free_size="N")', "") + shown)

@@ -46,7 +46,7 @@ def test_the_command_check_passes_what_new_writes(nmbench, folder, kind):
     assert nmbench("new", kind, f"mine_{kind}")[0] == 0
     for name in [name for name in sys.modules if name.startswith("nmbench_plugin_mine")]:
         del sys.modules[name]  # `new` has loaded the task
-    TASKS._entries.pop(f"mine_{kind}", None)
+    TASKS.forget(f"mine_{kind}")
     code, out, err = nmbench("check", f"--plugin=mine_{kind}.py")
     assert (code, err) == (0, "") and "16 rules: 16 passed" in out, out
 

@@ -103,7 +103,7 @@ def test_the_tables_of_the_readme_are_current(tmp_path, monkeypatch, capsys):
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     text = script.README.read_text(encoding="utf-8")
-    assert text.count("<!-- table: ") + text.count("<!-- text: ") == text.count("<!-- end -->") >= 3
+    assert text.count("<!-- table: ") + text.count("<!-- text: ") == text.count("<!-- end -->") >= 2
     assert script.main(["--check"]) == 0
     stale = tmp_path / "README.md"
     stale.write_text(text.replace("| nmrnn ", "| rnn ", 1), encoding="utf-8")

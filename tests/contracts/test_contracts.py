@@ -72,6 +72,9 @@ def test_accuracy_and_cross_entropy_by_hand():
     np.testing.assert_array_equal(accuracy(predictions, arrays), [0.5, 0.0])
     expected = [(np.log(4 / 3) + np.log(4)) / 2, np.log(4)]
     np.testing.assert_allclose(cross_entropy(predictions, arrays), expected, rtol=1e-12)
+    integers = {"targets": labels, "mask": mask}
+    np.testing.assert_array_equal(accuracy(predictions, integers), [0.5, 0.0])
+    np.testing.assert_allclose(cross_entropy(predictions, integers), expected, rtol=1e-12)
 
 
 def test_scores_run_from_floor_to_ceiling_in_both_directions():

@@ -58,6 +58,16 @@ def test_unknown_names_get_a_suggestion():
         TASKS.get("xyz")
 
 
+def test_a_forgotten_name_can_be_registered_again():
+    registry = Registry("thing", register_name="r", package="nmbench.report", group="none")
+    registry.register("a", 1, origin="x.py:1")
+    registry.forget("a")
+    assert "a" not in registry
+    registry.register("a", 2, origin="x.py:1")
+    assert registry.get("a") == 2
+    registry.forget("b")  # not an error
+
+
 @pytest.mark.parametrize("name", ["", "1a", "a b", "../x", "a" * 65, "<b>", None, "a.b"])
 def test_malformed_names_are_refused(name):
     registry = Registry("thing", register_name="r", package="nmbench.report", group="none")

@@ -8,7 +8,8 @@ Each page runs from top to bottom in a folder of its own, and commands run insid
 - Commands that would train for long are resolved and not trained (`--resolve_only`, `--dry_run`). After `<!-- train -->`,
   `run` trains one or two seeds for ten steps and does not tune.
 - `check` checks one rule; tests/conformance checks all rules on examples. A sweep over everything is planned for less.
-- The folder `results` contains a short run and made-up rows, so that the commands that read results find some.
+- The folder `results` contains a short run and made-up rows, so that the commands that read results find some. For the
+  README, which shows some lines of each output, the rows are the committed ones.
 - Commands of other programs are not run: `OTHERS` lists them with the reason.
 """
 
@@ -33,6 +34,7 @@ from nmbench.support import cli
 from support.rows import make_row
 
 ROOT = pathlib.Path(__file__).parents[2]
+README = ROOT / "README.md"
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if "```" in path.read_text())
 # First words of commands that are not run here, and why.
 OTHERS = {
@@ -91,8 +93,9 @@ def matches(expected: str, printed: str) -> bool:
 class Reader:
     """Somebody who follows a page: runs its blocks in the current folder."""
 
-    def __init__(self):
+    def __init__(self, between: str = "\n"):
         self.names: dict = {"__name__": "page"}
+        self.between = between  # what may lie between two lines of the expected output
 
     def follow(self, block: Block) -> None:
         if block.file:
@@ -107,7 +110,7 @@ class Reader:
         elif block.language == "console":
             for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
                 line, _, expected = part.partition("\n")
-                printed = self.command(line, block.trains)
+                printed, expected = self.command(line, block.trains), f"\n{expected}".replace("\n", self.between)
                 assert matches(expected, printed), f"line {block.line}: {line}\nexpected:\n{expected}\nprinted:\n{printed}"
 
     def command(self, line: str, trains: bool) -> str:
@@ -176,11 +179,13 @@ def follow(tmp_path, monkeypatch, prepared):
         folder.mkdir()
         (folder / "examples").symlink_to(ROOT / "examples")
         shutil.copytree(prepared, folder / "results")
+        if page == README:
+            shutil.copytree(ROOT / "results" / "board", folder / "results" / "board", dirs_exist_ok=True)
         shutil.copy(prepared / "board" / "element_finder.csv", folder / "budgets.csv")
         monkeypatch.chdir(folder)
         forget()
         with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):
-            reader = Reader()
+            reader = Reader("\n...\n" if page == README else "\n")
             for block in blocks(page):
                 try:
                     reader.follow(block)
@@ -193,13 +198,13 @@ def follow(tmp_path, monkeypatch, prepared):
 
 def test_every_block_is_of_a_kind_that_these_tests_run():
     # The two blocks without a language are the commands that .ci/run runs word for word.
-    assert [block.language for block in blocks(ROOT / "README.md")].count("") == 2
+    assert [block.language for block in blocks(README)].count("") == 2
     for page in PAGES:
         assert {block.language.split("}")[0] for block in blocks(page)} <= KINDS, page
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", (ROOT / "README.md", *PAGES), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", (README, *PAGES), ids=lambda page: page.stem)
 def test_the_blocks_of_a_page_run(follow, page):
     follow(page)
 

@@ -117,3 +117,14 @@ def test_broken_links_are_found(tmp_path):
 
 def test_the_picture_of_the_readme_shows_the_committed_rows(capsys):
     assert load("overview").main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_gallery_that_is_not_run_has_all_pages(tmp_path):
+    """`--nogallery` writes text and code, so that links to the pages lead somewhere."""
+    scripts = ROOT / "docs" / "gallery"
+    folders = (tmp_path / "docs", tmp_path / "docs" / "pictures", tmp_path / "runs")
+    load("maker.gallery").make(scripts, *folders, lambda line: None, run=False)
+    for script in scripts.glob("*.py"):
+        page = (tmp_path / "docs" / "gallery" / f"{script.stem}.md").read_text()
+        assert "```python" in page and "![" not in page
+    assert not list(tmp_path.rglob("*.png"))

@@ -22,15 +22,14 @@ def test_names_are_enumerated():
     assert [sentences.enumerated("abc"[:n]) for n in (1, 2, 3)] == ["`a`", "`a` and `b`", "`a`, `b` and `c`"]
 
 
-def test_how_many_seeds_solve_the_task():
-    found = table(nmrnn=[0.5, 0.5, 2.0], lstm=[0.1, None, 0.1, 0.1], rnn=[9.0, 8.0, 9.0], lrrnn=[7.0, 7.0, 7.0])
-    assert sentences.solved(found) == (
-        "The task is solved (`mse` at most 1) by `lstm` in 3 of 4 seeds, `nmrnn` in 2 of 3, `lrrnn` and `rnn` in 0 of 3."
-    )
+def test_what_solves_the_task_and_its_references():
+    found = table(nmrnn=[0.5, 0.5, 2.0])
+    assert sentences.solved(found) == "Solved: `mse` at most 1."
+    assert sentences.references(found) == "References: perfect 0, chance (always 0) 36.63."
     percent = tables_of(make_rows("gru", CONTEXT, [95.0, 40.0]))[0]
-    assert sentences.solved(percent) == "The task is solved (`percent_correct` at least 90) by `gru` in 1 of 2 seeds."
+    assert sentences.solved(percent) == "Solved: `percent_correct` at least 90."
     without = tables_of([make_row(), make_row(seed=1)])[0]  # a task that is not registered
-    assert sentences.solved(without) == ""
+    assert sentences.solved(without) == sentences.references(without) == ""
 
 
 def scaled(factor):
@@ -53,8 +52,8 @@ ORDERS = {
     ),
     "many": (
         {"gru": 0.01, "lstm": 0.1, "nmrnn": 1.0, "rnn": 1.0, "lrrnn": 10.0},
-        "With 8 seeds of each model, the order is `gru`, `lstm`, `nmrnn`, `rnn`, `lrrnn`: each is ahead of all that follow, "
-        "unless two cannot be told apart. `nmrnn` and `rnn` cannot be told apart.",
+        "With 8 seeds of each model, each is ahead of all below it in the table, unless two "
+        "cannot be told apart. `nmrnn` and `rnn` cannot be told apart.",
     ),
     # The neighbours cannot be told apart, but the first and the last can.
     "a chain": (

@@ -11,7 +11,7 @@ from nmbench.report import model_styles, overview
 from nmbench.report.page import board_tables, figures, sections, svg
 from nmbench.report.page.html_tables import Heading, HtmlRow, HtmlTable, estimate_cell, number_cell
 from nmbench.report.page.row_details import Commands, Row
-from nmbench.report.text import one_decimal, size_name, task_name
+from nmbench.report.text import number, one_decimal, size_name, task_name
 from nmbench.results import provenance
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _overview(tables: Sequence[Table], styles: Mapping[str, Style], task_ids: Ma
             left_out = sorted(others - {entry.model for entry in drawn})
             notes = [f"{table.protocol}, {size_name(table.budget)}."]
             for entry in overview.dashed(table):
-                notes.append(f"Dashed: {entry.label}, {one_decimal(entry.score.value)}.")
+                notes.append(f"Dashed: {entry.label}, {number(entry.median.value)}.")
             if len(drawn) > overview.MOST_LINES:
                 notes.append(f"Only the first {overview.MOST_LINES} of {len(drawn)} models are shown.")
             if left_out:

@@ -27,11 +27,10 @@ MOST_LINES = 60  # curves of seeds in one figure
 
 
 def models(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
-    """Scores of all models on one task, with ties (see `nmbench.report.overview.draw`): the figure and its description."""
+    """All models on one task, with ties (see `nmbench.report.overview.draw`): the figure and its description."""
     figure = _figure(21 * min(len(overview.competitors(table)), overview.MOST_LINES) + 48, WIDE)
     axis = figure.subplots()
     said = overview.draw(axis, table, styles, scores=True, ink=INK, muted=MUTED)
-    axis.set_xlabel("score")
     return figure, said
 
 
