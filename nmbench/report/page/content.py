@@ -47,6 +47,7 @@ def gather(
     lines = [
         board_tables.all_row(table, entry, rows, styles, f"#{anchors[id(entry)]}", f"#{task_ids[table.task]}")
         for table, entry in trained
+        if not entry.external  # it has a line already, with the protocol external
     ]
     caption = "One line per model and configuration. Small print: 95% intervals and remarks. Click a heading to sort."
     return {
