@@ -6,4 +6,6 @@ process that `isolation` starts imports the file of a submitted model.
 
 __all__ = [
     "folder",
+    "probe",
+    "verifying",
 ]
