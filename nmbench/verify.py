@@ -38,16 +38,17 @@ def main(folders: list[str]) -> int:
     submission = read_submission(folders[0])
 
     from nmbench.results import verification
-    from nmbench.submissions import probe, verifying
+    from nmbench.submissions import asking, verifying
 
     names = lambda text: [name.strip() for name in text.split(",") if name.strip()]
     chosen = verifying.choose(submission, names(FLAGS.models), names(FLAGS.tasks))
     earlier = verification.read(submission.verification_file)
     outcomes = []
-    for outcome in verifying.verify(submission, chosen, FLAGS.tier, probe.asker(FLAGS.plugin)):
-        outcomes.append(outcome)
-        print(_described(outcome), flush=True)
-        verification.write(submission.verification_file, verifying.records(submission, outcomes, earlier))
+    with asking.this_process() as model:
+        for outcome in verifying.verify(submission, chosen, FLAGS.tier, model):
+            outcomes.append(outcome)
+            print(_described(outcome), flush=True)
+            verification.write(submission.verification_file, verifying.records(submission, outcomes, earlier))
     reached = sum(outcome.tier == FLAGS.tier for outcome in outcomes)
     print(
         f"\n{reached} of {len(outcomes)} experiments are {FLAGS.tier}; {submission.verification_file} says what was compared"

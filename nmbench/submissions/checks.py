@@ -200,7 +200,7 @@ def check_tuning(rows: Rows, records: Sequence[Mapping[str, Any]]) -> Compared:
 
 
 def check_runs(rows: Rows, folders: Mapping[str, pathlib.Path | None]) -> Compared:
-    """Every run has its files: the parameters that its row counts, scores whose mean is its value, a curve as long as training.
+    """Every run has as many parameters as its row says, scores whose mean is its value, and a curve as long as training.
 
     Args:
       rows: the rows.

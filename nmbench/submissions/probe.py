@@ -1,26 +1,24 @@
 """Questions about submitted models. Only `answer` imports their code; for a stranger's model, it runs in another process.
 
-Questions and answers are plain data (JSON); parameters and predictions are safetensors files in a folder that both sides can
+Questions and answers are plain data (JSON); inputs, parameters and predictions are files in a folder that both sides can
 reach. The asking side believes no answer that it can check itself: it scores the predictions, counts the parameters and
 computes the hashes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import tree
+
 from nmbench.contracts import plugins
+from nmbench.contracts.task import Task
 
-PREDICTIONS = "predictions"
-# Asks a question about files in a folder and returns the answer.
-Ask = Callable[[Mapping[str, Any], pathlib.Path], Mapping[str, Any]]
-
-
-def asker(files: Sequence[str] = ()) -> Ask:
-    """Asks in this process, for models whose code is trusted. files: plugins that register them."""
-    return lambda question, folder: answer({**question, "plugins": list(files)}, folder)
+INPUTS, PREDICTIONS = "inputs.npz", "predictions"
 
 
 def answer(question: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
@@ -72,14 +70,15 @@ def _check(question: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _predictions(question: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
-    """Predict the test set with the parameters of each run of one experiment.
+    """Predict outputs for the inputs that `write_inputs` wrote, with the parameters of each run of one experiment.
 
     `question["runs"]` maps the run's folder, in `folder`, to the stages of its parameters ("" for the final ones). The
     predictions `[T, B, O]` are written to RUN/predictions.STAGE.npy.
     """
     import jax
-    import numpy as np
 
+    from nmbench.contracts.frozen_sets import FrozenSet
+    from nmbench.contracts.task import Batch
     from nmbench.experiments import loading
     from nmbench.experiments.configuration import Configuration
     from nmbench.results.store import PARAMS, stage_file
@@ -87,13 +86,23 @@ def _predictions(question: Mapping[str, Any], folder: pathlib.Path) -> dict[str,
     from nmbench.training.prediction import predictor
 
     experiment = loading.resolve_again(Configuration.from_dict(question["configuration"]))
-    predict = predictor(experiment.model, experiment.task, experiment.task.frozen("test"))
+    with np.load(folder / INPUTS, allow_pickle=False) as stored:
+        leaves = [stored[str(i)] for i in range(len(stored.files))]
+    inputs = tree.unflatten_as(experiment.task.spec.inputs, leaves)
+    task = dataclasses.replace(experiment.task, unpack=lambda arrays: Batch(inputs, None, None))
+    predict = predictor(experiment.model, task, FrozenSet("inputs", {}, "", leaves[0].shape[1]))
     like = jax.eval_shape(experiment.model.init, jax.random.key(0))
     for run, stages in question["runs"].items():
         for stage in stages:
             params = load_params(folder / run / (stage_file(stage) if stage else PARAMS), like)
             np.save(folder / run / predictions_file(stage), predict(params), allow_pickle=False)
     return {}
+
+
+def write_inputs(folder: pathlib.Path, task: Task) -> None:
+    """Write the inputs of a task's test set, without its targets, for the question "predictions"."""
+    leaves = tree.flatten(task.unpack(task.frozen("test").arrays).inputs)
+    np.savez(folder / INPUTS, **{str(i): leaf for i, leaf in enumerate(leaves)})  # pyright: ignore[reportArgumentType]
 
 
 def predictions_file(stage: str) -> str:

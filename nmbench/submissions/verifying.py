@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,10 +14,10 @@ from nmbench.experiments import reproduction
 from nmbench.experiments.configuration import Configuration
 from nmbench.results import provenance, verification
 from nmbench.results.verification import RE_SCORED, SELF_REPORTED, TIERS, SubmittedExperiment, VerificationStep
-from nmbench.submissions import about, checks, rescoring
+from nmbench.submissions import about, checks, probe, rescoring
+from nmbench.submissions.asking import Respondent
 from nmbench.submissions.checks import Compared, Rows
 from nmbench.submissions.folder import Submission, runs_of
-from nmbench.submissions.probe import Ask
 from nmbench.support.errors import NmbenchError
 
 # Verdicts of a rule of `nmbench check` with which a model is accepted.
@@ -69,7 +68,7 @@ def choose(
 
 
 def verify(
-    submission: Submission, experiments: Mapping[SubmittedExperiment, Rows], tier: str, ask: Ask
+    submission: Submission, experiments: Mapping[SubmittedExperiment, Rows], tier: str, model: Respondent
 ) -> Iterator[VerifiedExperiment]:
     """Verify experiments up to tier self-reported or re-scored; yields each outcome as soon as it is known.
 
@@ -77,31 +76,33 @@ def verify(
       submission: the submission.
       experiments: from `choose`.
       tier: one of `TIERS`; tier re-trained is left to `nmbench.submissions.retraining`.
-      ask: how to ask the submitted models.
+      model: whom to ask about the submitted models.
     """
     for experiment, rows in experiments.items():
         steps: list[VerificationStep] = []
-        for name, check in _checks(submission, rows, tier, ask):
+        for name, check in _checks(submission, rows, tier, model):
             steps.append(_step(experiment, name, check))
             if not steps[-1].passed:
                 break
         yield VerifiedExperiment(experiment=experiment, rows=rows, steps=tuple(steps))
 
 
-def _checks(submission: Submission, rows: Rows, tier: str, ask: Ask) -> Iterator[tuple[str, Callable[[], Compared]]]:
+def _checks(
+    submission: Submission, rows: Rows, tier: str, model: Respondent
+) -> Iterator[tuple[str, Callable[[], Compared]]]:
     """(tier, check) of each step, in order. A check is made only if all before it have passed."""
     yield SELF_REPORTED, lambda: checks.check_seeds(rows)
-    yield SELF_REPORTED, lambda: checks.check_configurations(rows, _model_sha256(submission, rows, ask))
+    yield SELF_REPORTED, lambda: checks.check_configurations(rows, _model_sha256(submission, rows, model))
     yield SELF_REPORTED, lambda: checks.check_sizes(rows)
     yield SELF_REPORTED, lambda: checks.check_tuning(rows, list(submission.tuning.values()) if submission.about else [])
-    yield SELF_REPORTED, lambda: check_model(rows, ask)
+    yield SELF_REPORTED, lambda: check_model(rows, model)
     folders = runs_of(submission, rows)
     try:
         yield SELF_REPORTED, lambda: checks.check_runs(rows, folders)
         if submission.about:  # the tests of nmbench check its own models
-            yield SELF_REPORTED, lambda: check_contract(rows, ask)
+            yield SELF_REPORTED, lambda: check_contract(rows, model)
         if tier != SELF_REPORTED:
-            yield RE_SCORED, lambda: check_scores(rows, folders, ask)
+            yield RE_SCORED, lambda: check_scores(rows, folders, model)
     finally:
         for folder in filter(None, folders.values()):
             shutil.rmtree(folder, ignore_errors=True)
@@ -118,7 +119,7 @@ def _step(experiment: SubmittedExperiment, tier: str, check: Callable[[], Compar
     )
 
 
-def _model_sha256(submission: Submission, rows: Rows, ask: Ask) -> str:
+def _model_sha256(submission: Submission, rows: Rows, model: Respondent) -> str:
     """Fingerprint of the model's source: of the submitted file, of the installed package, or of nmbench's own model."""
     if submission.plugin is not None:
         return checks.fingerprint(submission.plugin)
@@ -128,13 +129,13 @@ def _model_sha256(submission: Submission, rows: Rows, ask: Ask) -> str:
             raise NmbenchError(
                 f"the installed package {name} is not version {version} with the submitted files; install that"
             )
-        return _resolved(rows, ask)["configuration"]["model_sha256"]
+        return _resolved(rows, model)["configuration"]["model_sha256"]
     return checks.fingerprint(pathlib.Path(BASELINES.get(rows[0]["model"]).path))
 
 
-def check_model(rows: Rows, ask: Ask) -> Compared:
+def check_model(rows: Rows, model: Respondent) -> Compared:
     """The model accepts its hyperparameters, and with them has the configuration and the size that the rows say."""
-    row, found = rows[0], _resolved(rows, ask)
+    row, found = rows[0], _resolved(rows, model)
     given = Configuration.from_json(row["config_json"])
     for name, (then, now) in given.differences(Configuration.from_dict(found["configuration"])).items():
         raise NmbenchError(f"the model gives {name} {str(now)[:40]}, but its rows say {str(then)[:40]}")
@@ -145,10 +146,9 @@ def check_model(rows: Rows, ask: Ask) -> Compared:
     return Compared("the model gives the configuration and the number of parameters of the rows")
 
 
-def _resolved(rows: Rows, ask: Ask) -> dict[str, Any]:
+def _resolved(rows: Rows, model: Respondent) -> dict[str, Any]:
     given = Configuration.from_json(rows[0]["config_json"])
-    with tempfile.TemporaryDirectory(prefix="nmbench-") as folder:
-        answer = ask({"ask": "configurations", "configurations": [given.to_dict()]}, pathlib.Path(folder))
+    answer = model.ask({"ask": "configurations", "configurations": [given.to_dict()]})
     try:
         (found,) = answer["resolved"]
         Configuration.from_dict(found["configuration"])
@@ -157,11 +157,9 @@ def _resolved(rows: Rows, ask: Ask) -> dict[str, Any]:
         raise NmbenchError("the model's process gave no configuration") from None
 
 
-def check_contract(rows: Rows, ask: Ask) -> Compared:
+def check_contract(rows: Rows, model: Respondent) -> Compared:
     """The model passes the rules of `nmbench check` on its task: it is causal, its trials are independent, and so on."""
-    with tempfile.TemporaryDirectory(prefix="nmbench-") as folder:
-        question = {"ask": "check", "model": rows[0]["model"], "tasks": [rows[0]["task"]]}
-        answer = ask(question, pathlib.Path(folder))
+    answer = model.ask({"ask": "check", "model": rows[0]["model"], "tasks": [rows[0]["task"]]})
     try:
         outcomes = [(str(one["id"])[:40], str(one["verdict"]), str(one["seen"])[:300]) for one in answer["rules"]]
     except (KeyError, TypeError):
@@ -174,36 +172,40 @@ def check_contract(rows: Rows, ask: Ask) -> Compared:
     return Compared(f"{len(outcomes)} rules of nmbench check")
 
 
-def check_scores(rows: Rows, folders: Mapping[str, pathlib.Path | None], ask: Ask) -> Compared:
+def check_scores(rows: Rows, folders: Mapping[str, pathlib.Path | None], model: Respondent) -> Compared:
     """The stored parameters give the stored scores: the model predicts the test set, and the predictions are scored here."""
-    task = checks.task_of(rows)
-    chosen = [row for row in rows if row["status"] == "ok"]
-    worst = 0.0
-    with tempfile.TemporaryDirectory(prefix="nmbench-") as text:
-        scratch = pathlib.Path(text)
-        stages: dict[str, list[str]] = {}
-        for row in chosen:
-            folder, run_id = folders[row["run_id"]], row["run_id"]
-            assert folder is not None  # checked before
-            (scratch / run_id).mkdir()
-            found = sorted(folder.glob("params*.safetensors"))
-            for file in found:
-                shutil.copy(file, scratch / run_id)
-            stages[run_id] = [file.name.removesuffix(".safetensors").partition(".")[2] for file in found]
+    task, worst = checks.task_of(rows), 0.0
+    chosen = {row["run_id"]: row for row in rows if row["status"] == "ok"}
+    stages: dict[str, list[str]] = {}
+    probe.write_inputs(model.files, task)
+    for run_id in chosen:
+        folder = _present(folders[run_id])
+        (model.files / run_id).mkdir()
+        found = sorted(folder.glob("params*.safetensors"))
+        for file in found:
+            shutil.copy(file, model.files / run_id)
+        stages[run_id] = [file.name.removesuffix(".safetensors").partition(".")[2] for file in found]
+    try:
         if chosen:
-            configuration = Configuration.from_json(chosen[0]["config_json"]).to_dict()
-            ask({"ask": "predictions", "configuration": configuration, "runs": stages}, scratch)
-        for row in chosen:
-            folder = folders[row["run_id"]]
-            assert folder is not None
-            predictions = rescoring.read_predictions(scratch / row["run_id"], task, stages[row["run_id"]])
-            worst = max(worst, rescoring.rescore(task, row, folder, predictions))
-    runs = f"{len(chosen)} run{'' if len(chosen) == 1 else 's'}"
+            configuration = Configuration.from_json(rows[0]["config_json"]).to_dict()
+            model.ask({"ask": "predictions", "configuration": configuration, "runs": stages})
+        for run_id, row in chosen.items():
+            predictions = rescoring.read_predictions(model.files / run_id, task, stages[run_id])
+            worst = max(worst, rescoring.rescore(task, row, _present(folders[run_id]), predictions))
+    finally:
+        for run_id in chosen:
+            shutil.rmtree(model.files / run_id, ignore_errors=True)
     return Compared(
-        f"{runs}: scores of {rows[0]['n_test']} test trials, computed from the parameters, and the stored ones",
+        f"{rows[0]['n_test']} scores of trials of each of {len(chosen)} runs: computed from the parameters, and stored",
         worst,
         rescoring.TOLERANCE,
     )
+
+
+def _present(folder: pathlib.Path | None) -> pathlib.Path:
+    """The folder of a run whose files were checked before."""
+    assert folder is not None
+    return folder
 
 
 def records(
