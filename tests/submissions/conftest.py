@@ -1,6 +1,5 @@
 """A small model, trained on the toy task, as a submission that a test may damage."""
 
-import dataclasses
 import pathlib
 import shutil
 from typing import NamedTuple
@@ -12,39 +11,10 @@ from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments.train import train
 from nmbench.submissions import asking, board_seeds, folder, making, verifying
+from support.submissions import LEAKY, register_toy
 
 SEEDS = 4
 QUICK_RULES = ("M01", "M02", "M03", "M07")
-LEAKY = '''
-import jax
-import jax.numpy as jnp
-import nmbench
-
-
-@nmbench.register_baseline("leaky", free_size="N")
-class Leaky(nmbench.Core):
-    """x_t = x_{t-1} + tanh(W x_{t-1} + b) / 10 + B u_t;  y_t = C x_t."""
-
-    def __init__(self, spec, N: int):
-        super().__init__(spec)
-        self.W = self.learned("W", (N, N), 1 / N**0.5)
-        self.B = self.learned("B", (N, spec.input_size), 1.0)
-        self.b = self.learned("b", (N, 1), 0.1)
-        self.C = self.learned("C", (spec.output_size, N), 1 / N**0.5)
-        self.N = N
-
-    def input_map(self, inputs):
-        return self.B @ self.concat(inputs)
-
-    def initial_state(self, batch_size):
-        return jnp.zeros((self.N, batch_size))
-
-    def step(self, x, u):
-        return x + jnp.tanh(self.W @ x + self.b) / 10 + u
-
-    def readout(self, x):
-        return self.C @ x
-'''
 ABOUT = {"name": "Leaky", "authors": ["A. Person"], "citation": "none", "licence": "MIT", "description": "A leaky network."}
 
 
@@ -53,15 +23,6 @@ class Made(NamedTuple):
 
     plugin: pathlib.Path
     results: pathlib.Path
-
-
-def register_toy(make, folder, **changes):
-    """The toy task with a grid of learning rates that tuning does not extend."""
-    task = make(folder, **changes)
-    grid = dataclasses.replace(task.protocols[0], learning_rate_grid=(1e-2, 1e-1, 1.0))
-    task = dataclasses.replace(task, protocols=(grid, task.protocols[1]))
-    TASKS.register("toy", task, origin="tests/support/toys.py:1")
-    return task
 
 
 @pytest.fixture(scope="session")
