@@ -97,7 +97,7 @@ def all_row(
 
 def tier_cell(entry: RankingEntry, link: str) -> TableCell:
     """The tier of an entry, linked to what was compared; link: that of the entry's details."""
-    return cell(entry.tier or "not verified", link=f"{link}-verification" if entry.tier else "")
+    return cell(entry.tier or "none", link=f"{link}-verification" if entry.tier else "")
 
 
 def _facts(table: Table, entry: RankingEntry, rows: Mapping[str, Row]) -> list[TableCell]:
