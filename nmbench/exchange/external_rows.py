@@ -32,7 +32,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Submission:
+class ExternalModel:
     """A model trained elsewhere and its predictions on the test set of a task.
 
     Attributes:
@@ -89,8 +89,8 @@ def read_submission(
     origin: str = "",
     validation_predictions: str | None = None,
     allow_budget_miss: bool = False,
-) -> Submission:
-    """Check a submission and read its prediction files; see `Submission` for the arguments.
+) -> ExternalModel:
+    """Check a submission and read its prediction files; see `ExternalModel` for the arguments.
 
     Raises:
       NmbenchError: an unknown task, an invalid argument or an invalid file.
@@ -114,7 +114,7 @@ def read_submission(
     validation = None
     if validation_predictions is not None:
         validation = read_predictions(validation_predictions, on("validation"), "validation_predictions")
-    submission = Submission(
+    submission = ExternalModel(
         task=found,
         model=model,
         params=params,
@@ -132,7 +132,7 @@ def read_submission(
     return submission
 
 
-def conflicting_run(submission: Submission, store: Store) -> str | None:
+def conflicting_run(submission: ExternalModel, store: Store) -> str | None:
     """Run id of a row with the same model, size, budget and seed but other predictions, or None."""
     mine, run_id = _without_predictions(submission.config()), submission.run_id()
     for row in store.rows():
@@ -143,7 +143,7 @@ def conflicting_run(submission: Submission, store: Store) -> str | None:
     return None
 
 
-def make_row(submission: Submission) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def make_row(submission: ExternalModel) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The result row of a submission, and its metrics per trial: metric to float64 `[B]`.
 
     Raises:
@@ -267,7 +267,7 @@ def _hint(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _validation_loss(submission: Submission) -> float | None:
+def _validation_loss(submission: ExternalModel) -> float | None:
     """Masked mean squared error on the validation set, None without predictions on it."""
     if submission.validation_predictions is None:
         return None
