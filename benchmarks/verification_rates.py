@@ -5,7 +5,7 @@ python benchmarks/verification_rates.py --repetitions=2000
 Every experiment of the rows with 30 or more seeds gives a pool: the natural logarithms of its errors. A simulated submission
 has 30 values and is retrained with k seeds. Values are drawn from the pool, with replacement, plus noise of 0.02 so that no
 two are equal. Retrained values are drawn independently of the submitted ones, as if rounding made another run of each seed.
-Nothing is taken for granted about seeds of equal number. Each table is printed in Markdown; docs/verification.md explains them.
+Nothing is taken for granted about seeds of equal number. The tables are in Markdown; docs/verification.md explains them.
 
   honest         both are drawn from one pool
   halved         the submitted errors are divided by two (or four)
@@ -30,7 +30,11 @@ FLAGS = cli.new_flags()
 cli.integer(FLAGS, "repetitions", 2000, "simulated submissions per number", 1)
 cli.integer(FLAGS, "seed", 0, "seed of the simulation", 0)
 RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
-ROWS = (RESULTS / "board" / "element_finder.csv", RESULTS / "board_parts" / "mwg_rank3.csv", RESULTS / "board" / "mwg_rank3.csv")
+ROWS = (
+    RESULTS / "board" / "element_finder.csv",
+    RESULTS / "board_parts" / "mwg_rank3.csv",
+    RESULTS / "board" / "mwg_rank3.csv",
+)
 SUBMITTED, RETRAINED = 30, (3, 5, 10, 15, 30)
 NOISE = 0.02
 FRAUDS = ("honest", "halved", "quartered", "best of 60", "better model")
@@ -100,7 +104,13 @@ def main(paths: list[str]) -> int:
     print()
     k = distribution_test.SEEDS
     lines = [
-        (task, model, f"{np.std(found[task, model]):.2f}", f"{values[0]:.3f}", *("" if v is None else f"{v:.2f}" for v in values[1:]))
+        (
+            task,
+            model,
+            f"{np.std(found[task, model]):.2f}",
+            f"{values[0]:.3f}",
+            *("" if v is None else f"{v:.2f}" for v in values[1:]),
+        )
         for (task, model), values in sorted(rates[k].items(), key=lambda one: (one[0][0], np.std(found[one[0]])))
     ]
     print(tabulate.tabulate(lines, ("task", "model", "spread", *HEADERS), "github", disable_numparse=True))

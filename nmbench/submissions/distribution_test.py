@@ -1,7 +1,7 @@
 """Are retrained seeds worse than the submitted ones? A rank test for machines on which values are not equal to the bit.
 
-On another kind of processor, training rounds differently, and the difference grows until a retrained seed is no closer to the
-submitted run of the same seed than to another one. Then only the distributions can be compared: the values of the k
+On another kind of processor, training rounds differently, and the difference grows until a retrained seed is no closer to
+the submitted run of the same seed than to another one. Then only the distributions can be compared: the values of the k
 retrained seeds with those of all n submitted seeds. A submission that is honest and one that is worse than claimed differ in
 one direction, so the test is one-sided.
 

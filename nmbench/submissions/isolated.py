@@ -1,6 +1,6 @@
 """The program that `isolation` starts in a process of its own: it answers one question about a stranger's model.
 
-  python -m nmbench.submissions.isolated PLACE LIMITS
+  python -m nmbench.submissions.isolated PLACE FOLDER LIMITS
 
 It limits itself first, and only then imports the model's file: the kernel's limits on memory, time and file sizes, and an
 audit hook, through which Python reports what the process is about to do. The hook refuses processes, sockets, and files
@@ -14,31 +14,58 @@ import json
 import os
 import pathlib
 import sys
+import types
 from collections.abc import Mapping
 from typing import Any
 
 from nmbench.support.errors import NmbenchError
 
 # Audit events that are refused, whatever they are about.
-REFUSED = ("socket.", "subprocess.", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "os.kill")
+REFUSED = (
+    "socket.",
+    "subprocess.",
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.system",
+    "os.kill",
+)
 REFUSED += ("ftplib.", "http.", "smtplib.", "urllib.", "webbrowser.", "pty.", "winreg.", "sys.addaudithook")
 # Events that change files, by the number of paths among their arguments.
 _CHANGES = {"os.remove": 1, "os.rmdir": 1, "os.mkdir": 1, "os.truncate": 1, "os.chmod": 1, "os.chown": 1, "os.utime": 1}
 _CHANGES |= {"os.rename": 2, "os.link": 2, "os.symlink": 2, "shutil.rmtree": 1, "shutil.move": 2}
-_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc/cpuinfo", "/proc/meminfo", "/sys", "/dev", "/opt", "/nix", "/System", "/Library")
+_SYSTEM = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/etc",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/sys",
+    "/dev",
+    "/opt",
+    "/nix",
+    "/System",
+    "/Library",
+)
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def main(place_text: str, limits_text: str) -> int:
-    place, limits = pathlib.Path(place_text), json.loads(limits_text)
+def main(place_text: str, folder_text: str, limits_text: str) -> int:
+    place, folder, limits = pathlib.Path(place_text), pathlib.Path(folder_text), json.loads(limits_text)
     from nmbench.submissions import isolation
 
     question = json.loads((place / isolation.QUESTION).read_text(encoding="utf-8"))
     limit_resources(limits)
     hide_test_sets()
-    watch(place, limits["hidden"])
+    if question["ask"] == isolation.PREDICTIONS:
+        give_inputs(folder / isolation.INPUTS)
+    watch((place, folder), limits["hidden"])
     try:
-        result: dict[str, Any] = {"answer": _answer(question, place / isolation.FILES)}
+        result: dict[str, Any] = {"answer": _answer(question, folder)}
     except NmbenchError as error:
         result = {"error": str(error)}
     except MemoryError:
@@ -46,7 +73,6 @@ def main(place_text: str, limits_text: str) -> int:
     except Exception as error:
         result = {"error": f"{type(error).__name__}: {error}"}
     (place / isolation.ANSWER).write_text(json.dumps(result), encoding="utf-8")
-    sys.stdout.flush()
     os._exit(0)  # whatever the model registered to run at exit does not run
 
 
@@ -93,11 +119,31 @@ def hide_test_sets() -> None:
     metrics.Metric.check = lambda self, arrays, trials: None
 
 
-def watch(place: pathlib.Path, hidden: list[str]) -> None:
+def give_inputs(path: pathlib.Path) -> None:
+    """Let the model predict from the inputs in this file, which are those of the test set, without the targets."""
+    import numpy as np
+    import tree
+
+    from nmbench.contracts.task import Batch
+    from nmbench.training import prediction
+
+    predictor = prediction.predictor
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+
+    def from_inputs(model, task, frozen):
+        leaf = lambda path, _: arrays["/".join(map(str, path))]
+        inputs = tree.map_structure_with_path(leaf, task.spec.zeros(1))
+        return predictor(model, types.SimpleNamespace(unpack=lambda _: Batch(inputs, None, None)), frozen)  # pyright: ignore
+
+    prediction.predictor = from_inputs
+
+
+def watch(places: tuple[pathlib.Path, ...], hidden: list[str]) -> None:
     """Install the audit hook. It cannot be removed."""
-    writable = _within((place,))
+    writable = _within(places)
     # Of other processes, /proc would show the variables, which may hold secrets.
-    readable = _within((place, sys.prefix, sys.base_prefix, *_SYSTEM, f"/proc/{os.getpid()}", *sys.path[1:]))
+    readable = _within((*places, sys.prefix, sys.base_prefix, *_SYSTEM, f"/proc/{os.getpid()}", *sys.path[1:]))
     is_hidden = _within(tuple(hidden))
     full_path, join, working = os.path.realpath, os.path.join, os.getcwd()
 

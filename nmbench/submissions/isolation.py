@@ -4,7 +4,7 @@ The process gets no secrets (its environment is a short list of variables), an e
 afterwards, limits on time, memory and file sizes, and a copy of nmbench without the test sets. On Linux, where the kernel
 allows user namespaces, it also has no network, sees no other processes, and finds empty folders in the place of the test
 sets and of the submission. `isolated` is the program that runs there. It answers with data (JSON and arrays), which the
-asking side checks; what it prints is shown only in messages. docs/verification.md says what this defends and what it does not.
+asking side checks; what it prints is shown only in messages. docs/verification.md says what this defends and what not.
 """
 
 from __future__ import annotations
@@ -20,22 +20,28 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import tree
+
 import nmbench
+from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.frozen_sets import npz_bytes
+from nmbench.submissions import model_source
 from nmbench.support import devices, files
 from nmbench.support.errors import NmbenchError, printable
 
-QUESTION, ANSWER, OUTPUT, FILES = "question.json", "answer.json", "output.txt", "files"
+QUESTION, ANSWER, OUTPUT, INPUTS = "question.json", "answer.json", "output.txt", "inputs.npz"
+PREDICTIONS = "predictions"  # the question for which the process gets the inputs of the test set
 # The variables that the process may see: those that Python and JAX need, and those that change rounding.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "XLA_FLAGS")
 ENVIRONMENT_PREFIXES = ("JAX_PLATFORMS", "JAX_ENABLE_X64", "JAX_DEFAULT_", "OPENBLAS_")
 LARGEST_ANSWER = 1 << 24  # bytes
 _LONGEST_MESSAGE = 600  # characters
 # The inner namespace owns no mounts, so the process cannot undo those of the outer one.
-_HIDE = 'n=$1; shift; while [ $n -gt 0 ]; do mount -t tmpfs none "$1" || exit 97; shift; n=$((n - 1)); done; exec unshare -U "$@"'
+_HIDE = 'for i in $(seq $1); do shift; mount -t tmpfs none "$1" || exit 97; done; shift; exec unshare --user "$@"'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,70 +61,68 @@ class Limits:
     processor_s: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Reply:
-    """What came back.
+class IsolatedModel:
+    """Asks a stranger's model; an `Ask` of `nmbench.submissions.probe`. Made by `isolated`.
 
     Attributes:
-      answer: plain data, made by the stranger's process: check it.
-      namespaces: whether the process had no network and could not see the hidden folders. Otherwise only Python's audit
-        hook stood in its way.
-      duration_s: seconds of wall time.
+      namespaces: whether the process has no network and cannot see the hidden folders. Otherwise only Python's audit hook
+        stands in its way.
     """
 
-    answer: dict[str, Any]
-    namespaces: bool
-    duration_s: float
+    def __init__(self, place: pathlib.Path, plugins: Sequence[str], hidden: Sequence[pathlib.Path], limits: Limits):
+        self._place, self._plugins, self._hidden, self._limits = place, list(plugins), list(hidden), limits
+        self.namespaces = namespaces()
+
+    def __call__(self, question: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
+        """The answer to a question about files in `folder`. It is made by the stranger's code, so check it.
+
+        Raises:
+          NmbenchError: there is no answer; the process broke a limit, died, or did something that is not allowed.
+        """
+        place, folder = self._place, folder.resolve()
+        hide = [one.resolve() for one in (*_frozen_sets(), *self._hidden) if one.is_dir()]
+        if question["ask"] == PREDICTIONS:
+            (folder / INPUTS).write_bytes(npz_bytes(_test_inputs(question["configuration"]["task"])))
+        text = json.dumps({**question, "plugins": self._plugins}, allow_nan=False)
+        (place / QUESTION).write_text(text, encoding="utf-8")
+        (place / ANSWER).unlink(missing_ok=True)
+        limits = json.dumps(_limits(self._limits, hide))
+        program = [sys.executable, "-s", "-m", "nmbench.submissions.isolated", str(place), str(folder), limits]
+        code = _run(_in_namespaces(program, hide) if self.namespaces else program, place, folder, self._limits.seconds)
+        (folder / INPUTS).unlink(missing_ok=True)
+        found = _read_answer(place / ANSWER)
+        if code is None or code == -signal.SIGXCPU or code == 128 + signal.SIGXCPU:
+            raise NmbenchError(f"the model took longer than {self._limits.seconds:g} s, the limit")
+        if said := _shown(found.get("error", ""), place):
+            raise NmbenchError(said)
+        if code != 0 or not isinstance(found.get("answer"), dict):
+            raise NmbenchError(f"the process of the model ended with code {code}{_last_line(place / OUTPUT)}")
+        return found["answer"]
 
 
 @contextlib.contextmanager
-def workplace() -> Iterator[pathlib.Path]:
-    """A temporary folder for one or more questions: files for the process, and files from it, are in `FILES` inside it."""
-    with tempfile.TemporaryDirectory(prefix="nmbench-isolated-", ignore_cleanup_errors=True) as folder:
-        place = pathlib.Path(folder).resolve()
-        for name in ("home", FILES, "code"):
-            (place / name).mkdir()
-        _copy_code(place / "code")
-        yield place
-
-
-def ask(
-    question: Mapping[str, Any],
-    place: pathlib.Path,
-    *,
+def isolated(
+    plugin: pathlib.Path | None,
     hidden: Sequence[pathlib.Path] = (),
-    limits: Limits = Limits(),  # noqa: B008, it is frozen
-) -> Reply:
-    """Ask the process a question of `nmbench.submissions.probe`.
+    limits: Limits = Limits(),
+) -> Iterator[IsolatedModel]:
+    """A way to ask the model that a file registers, or an installed package or nmbench itself if `plugin` is None.
 
     Args:
-      question: plain data; "plugins" are the names of files in the folder `FILES` of the workplace.
-      place: the folder of `workplace`.
-      hidden: folders that the process must not find, besides the frozen sets; where namespaces are allowed, they are empty.
-      limits: what it may use.
-
-    Raises:
-      NmbenchError: the question has no answer; the process broke a limit, died, or did something that is not allowed.
+      plugin: the model's file; the process gets a copy.
+      hidden: folders that the process must not find, besides the frozen sets: those of the submission.
+      limits: what the process may use, for each question.
     """
-    began = time.perf_counter()
-    (place / QUESTION).write_text(json.dumps(question, allow_nan=False), encoding="utf-8")
-    (place / ANSWER).unlink(missing_ok=True)
-    hide = [folder.resolve() for folder in (*_frozen_sets(), *hidden) if folder.is_dir()]
-    inside = namespaces()
-    program = [sys.executable, "-s", "-B", "-m", "nmbench.submissions.isolated", str(place), json.dumps(_limits(limits, hide))]
-    command = _in_namespaces(program, hide) if inside else program
-    code = _run(command, place, limits.seconds)
-    answer = _read_answer(place / ANSWER)
-    said = printable(str(answer.get("error", "")))[:_LONGEST_MESSAGE]
-    if code is None:
-        raise NmbenchError(f"the model took longer than {limits.seconds:g} s, the limit; see --time_limit")
-    if code == -signal.SIGXCPU:
-        raise NmbenchError("the model used more processor time than allowed; see --time_limit")
-    if said:
-        raise NmbenchError(said)
-    if code != 0 or "answer" not in answer or not isinstance(answer["answer"], dict):
-        raise NmbenchError(f"the process of the model ended with code {code}{_last_line(place / OUTPUT)}")
-    return Reply(answer["answer"], inside, time.perf_counter() - began)
+    with tempfile.TemporaryDirectory(prefix="nmbench-isolated-", ignore_cleanup_errors=True) as text:
+        place = pathlib.Path(text).resolve()
+        for name in ("home", "code", "model"):
+            (place / name).mkdir()
+        _copy_code(place / "code")
+        if plugin is not None:
+            model_source.check(plugin)
+            shutil.copy(plugin, place / "model" / plugin.name)
+        files = [str(place / "model" / plugin.name)] if plugin is not None else []
+        yield IsolatedModel(place, files, hidden, limits)
 
 
 @functools.cache
@@ -139,12 +143,12 @@ def _in_namespaces(program: Sequence[str], hide: Sequence[pathlib.Path]) -> list
     return ["unshare", *new, "sh", "-c", _HIDE, "sh", str(len(hide)), *map(str, hide), *program]
 
 
-def _run(command: Sequence[str], place: pathlib.Path, seconds: float) -> int | None:
+def _run(command: Sequence[str], place: pathlib.Path, folder: pathlib.Path, seconds: float) -> int | None:
     """Exit code of a command that is stopped, with all its children, after `seconds`; None if it was."""
     with open(place / OUTPUT, "wb") as output:
         process = subprocess.Popen(
             command,
-            cwd=place / FILES,
+            cwd=folder,
             env=_environment(place),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -185,6 +189,11 @@ def _read_answer(path: pathlib.Path) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
+def _shown(text: Any, place: pathlib.Path) -> str:
+    """A message of the process in one line, without the temporary folder of the model's file."""
+    return printable(" ".join(str(text).replace(f"{place / 'model'}{os.sep}", "").split()))[:_LONGEST_MESSAGE]
+
+
 def _last_line(path: pathlib.Path) -> str:
     """ ": LINE", the last line that the process printed; "" if there is none."""
     try:
@@ -194,6 +203,13 @@ def _last_line(path: pathlib.Path) -> str:
     except OSError:
         return ""
     return f": {printable(lines[-1])[:_LONGEST_MESSAGE]}" if lines else ""
+
+
+def _test_inputs(name: str) -> dict[str, np.ndarray]:
+    """The inputs of the test set of a task by their path, "a/b"; leaves `[T, B, C]`."""
+    task = TASKS.get(name)
+    inputs = task.unpack(task.frozen("test").arrays).inputs
+    return {"/".join(map(str, path)): np.asarray(leaf) for path, leaf in tree.flatten_with_path(inputs)}
 
 
 def _package() -> pathlib.Path:
