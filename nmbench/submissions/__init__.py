@@ -5,5 +5,7 @@ process that `isolation` starts imports the file of a submitted model.
 """
 
 __all__ = [
+    "asking",
     "folder",
+    "verifying",
 ]
