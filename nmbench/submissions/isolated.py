@@ -14,7 +14,6 @@ import json
 import os
 import pathlib
 import sys
-import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,8 +60,6 @@ def main(place_text: str, folder_text: str, limits_text: str) -> int:
     question = json.loads((place / isolation.QUESTION).read_text(encoding="utf-8"))
     limit_resources(limits)
     hide_test_sets()
-    if question["ask"] == isolation.PREDICTIONS:
-        give_inputs(folder / isolation.INPUTS)
     watch((place, folder), limits["hidden"])
     try:
         result: dict[str, Any] = {"answer": _answer(question, folder)}
@@ -117,26 +114,6 @@ def hide_test_sets() -> None:
     frozen_sets.load = without_test
     # A validation set may have no trial in the subset of a metric. Nothing is scored in this process.
     metrics.Metric.check = lambda self, arrays, trials: None
-
-
-def give_inputs(path: pathlib.Path) -> None:
-    """Let the model predict from the inputs in this file, which are those of the test set, without the targets."""
-    import numpy as np
-    import tree
-
-    from nmbench.contracts.task import Batch
-    from nmbench.training import prediction
-
-    predictor = prediction.predictor
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
-
-    def from_inputs(model, task, frozen):
-        leaf = lambda path, _: arrays["/".join(map(str, path))]
-        inputs = tree.map_structure_with_path(leaf, task.spec.zeros(1))
-        return predictor(model, types.SimpleNamespace(unpack=lambda _: Batch(inputs, None, None)), frozen)  # pyright: ignore
-
-    prediction.predictor = from_inputs
 
 
 def watch(places: tuple[pathlib.Path, ...], hidden: list[str]) -> None:

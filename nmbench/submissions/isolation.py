@@ -23,18 +23,19 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import tree
-
 import nmbench
-from nmbench.contracts.catalog import TASKS
-from nmbench.contracts.frozen_sets import npz_bytes
 from nmbench.submissions import model_source
+from nmbench.submissions.asking import Respondent
 from nmbench.support import devices, files
 from nmbench.support.errors import NmbenchError, printable
 
-QUESTION, ANSWER, OUTPUT, INPUTS = "question.json", "answer.json", "output.txt", "inputs.npz"
-PREDICTIONS = "predictions"  # the question for which the process gets the inputs of the test set
+QUESTION, ANSWER, OUTPUT = "question.json", "answer.json", "output.txt"
+PREDICTIONS = "predictions"  # the question that comes with files
+# By whether there are namespaces.
+PROTECTIONS = {
+    True: "a process of its own, without network, secrets and test sets",
+    False: "a process of its own, without secrets and test sets; this system offers no network namespace",
+}
 # The variables that the process may see: those that Python and JAX need, and those that change rounding.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "XLA_FLAGS")
 ENVIRONMENT_PREFIXES = ("JAX_PLATFORMS", "JAX_ENABLE_X64", "JAX_DEFAULT_", "OPENBLAS_")
@@ -61,38 +62,52 @@ class Limits:
     processor_s: int | None = None
 
 
-class IsolatedModel:
-    """Asks a stranger's model; an `Ask` of `nmbench.submissions.probe`. Made by `isolated`.
+@contextlib.contextmanager
+def own_process(
+    plugin: pathlib.Path | None, hidden: Sequence[pathlib.Path] = (), limits: Limits = Limits()
+) -> Iterator[Respondent]:
+    """A process of its own answers each question, for the model of a file, or of an installed package if `plugin` is None.
 
-    Attributes:
-      namespaces: whether the process has no network and cannot see the hidden folders. Otherwise only Python's audit hook
-        stands in its way.
+    Args:
+      plugin: the model's file; the process gets a copy.
+      hidden: folders that the process must not find, besides the frozen sets: those of the submission.
+      limits: what the process may use, for each question.
+
+    Raises:
+      NmbenchError: the file does what a model has no reason to do (`model_source`). Asking raises it if there is no answer,
+        because the process broke a limit, died, or did something that is not allowed.
     """
+    if plugin is not None:
+        model_source.check(plugin)
+    hide = [one.resolve() for one in (*_frozen_sets(), *hidden) if one.is_dir()]
+    with _temporary_folder() as exchanged:
+        yield Respondent(exchanged, lambda asked: _ask(asked, plugin, exchanged, hide, limits), PROTECTIONS[namespaces()])
 
-    def __init__(self, place: pathlib.Path, plugins: Sequence[str], hidden: Sequence[pathlib.Path], limits: Limits):
-        self._place, self._plugins, self._hidden, self._limits = place, list(plugins), list(hidden), limits
-        self.namespaces = namespaces()
 
-    def __call__(self, question: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
-        """The answer to a question about files in `folder`. It is made by the stranger's code, so check it.
-
-        Raises:
-          NmbenchError: there is no answer; the process broke a limit, died, or did something that is not allowed.
-        """
-        place, folder = self._place, folder.resolve()
-        hide = [one.resolve() for one in (*_frozen_sets(), *self._hidden) if one.is_dir()]
-        if question["ask"] == PREDICTIONS:
-            (folder / INPUTS).write_bytes(npz_bytes(_test_inputs(question["configuration"]["task"])))
-        text = json.dumps({**question, "plugins": self._plugins}, allow_nan=False)
+def _ask(
+    question: Mapping[str, Any],
+    plugin: pathlib.Path | None,
+    exchanged: pathlib.Path,
+    hide: Sequence[pathlib.Path],
+    limits: Limits,
+) -> dict[str, Any]:
+    # Nothing is left from one process to the next: neither test inputs nor submitted parameters for the one that trains.
+    if question["ask"] != PREDICTIONS:
+        _empty(exchanged)
+    with _temporary_folder() as place:
+        for name in ("home", "code", "model"):
+            (place / name).mkdir()
+        _copy_code(place / "code")
+        copies = [] if plugin is None else [str(shutil.copy(plugin, place / "model" / plugin.name))]
+        text = json.dumps({**question, "plugins": copies}, allow_nan=False)
         (place / QUESTION).write_text(text, encoding="utf-8")
-        (place / ANSWER).unlink(missing_ok=True)
-        limits = json.dumps(_limits(self._limits, hide))
-        program = [sys.executable, "-s", "-m", "nmbench.submissions.isolated", str(place), str(folder), limits]
-        code = _run(_in_namespaces(program, hide) if self.namespaces else program, place, folder, self._limits.seconds)
-        (folder / INPUTS).unlink(missing_ok=True)
+        program = [sys.executable, "-s", "-m", "nmbench.submissions.isolated", str(place), str(exchanged)]
+        program.append(json.dumps(_limits(limits, hide)))
+        code = _run(_in_namespaces(program, hide) if namespaces() else program, place, exchanged, limits.seconds)
+        _refuse_links(exchanged)
         found = _read_answer(place / ANSWER)
-        if code is None or code == -signal.SIGXCPU or code == 128 + signal.SIGXCPU:
-            raise NmbenchError(f"the model took longer than {self._limits.seconds:g} s, the limit")
+        if code in (None, -signal.SIGXCPU, 128 + signal.SIGXCPU):
+            raise NmbenchError(f"the model took longer than {limits.seconds:g} s, the limit; --time_limit sets it")
         if said := _shown(found.get("error", ""), place):
             raise NmbenchError(said)
         if code != 0 or not isinstance(found.get("answer"), dict):
@@ -101,28 +116,22 @@ class IsolatedModel:
 
 
 @contextlib.contextmanager
-def isolated(
-    plugin: pathlib.Path | None,
-    hidden: Sequence[pathlib.Path] = (),
-    limits: Limits = Limits(),
-) -> Iterator[IsolatedModel]:
-    """A way to ask the model that a file registers, or an installed package or nmbench itself if `plugin` is None.
-
-    Args:
-      plugin: the model's file; the process gets a copy.
-      hidden: folders that the process must not find, besides the frozen sets: those of the submission.
-      limits: what the process may use, for each question.
-    """
+def _temporary_folder() -> Iterator[pathlib.Path]:
     with tempfile.TemporaryDirectory(prefix="nmbench-isolated-", ignore_cleanup_errors=True) as text:
-        place = pathlib.Path(text).resolve()
-        for name in ("home", "code", "model"):
-            (place / name).mkdir()
-        _copy_code(place / "code")
-        if plugin is not None:
-            model_source.check(plugin)
-            shutil.copy(plugin, place / "model" / plugin.name)
-        files = [str(place / "model" / plugin.name)] if plugin is not None else []
-        yield IsolatedModel(place, files, hidden, limits)
+        yield pathlib.Path(text).resolve()
+
+
+def _empty(folder: pathlib.Path) -> None:
+    for path in folder.iterdir():
+        files.remove(path)
+
+
+def _refuse_links(folder: pathlib.Path) -> None:
+    """Raise `NmbenchError` if the process left anything but folders and regular files: a link could lead anywhere."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            files.remove(path)
+            raise NmbenchError(f"the process of the model made {path.name[:80]!r}, which is no regular file")
 
 
 @functools.cache
@@ -143,12 +152,12 @@ def _in_namespaces(program: Sequence[str], hide: Sequence[pathlib.Path]) -> list
     return ["unshare", *new, "sh", "-c", _HIDE, "sh", str(len(hide)), *map(str, hide), *program]
 
 
-def _run(command: Sequence[str], place: pathlib.Path, folder: pathlib.Path, seconds: float) -> int | None:
+def _run(command: Sequence[str], place: pathlib.Path, exchanged: pathlib.Path, seconds: float) -> int | None:
     """Exit code of a command that is stopped, with all its children, after `seconds`; None if it was."""
     with open(place / OUTPUT, "wb") as output:
         process = subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=exchanged,
             env=_environment(place),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -203,13 +212,6 @@ def _last_line(path: pathlib.Path) -> str:
     except OSError:
         return ""
     return f": {printable(lines[-1])[:_LONGEST_MESSAGE]}" if lines else ""
-
-
-def _test_inputs(name: str) -> dict[str, np.ndarray]:
-    """The inputs of the test set of a task by their path, "a/b"; leaves `[T, B, C]`."""
-    task = TASKS.get(name)
-    inputs = task.unpack(task.frozen("test").arrays).inputs
-    return {"/".join(map(str, path)): np.asarray(leaf) for path, leaf in tree.flatten_with_path(inputs)}
 
 
 def _package() -> pathlib.Path:

@@ -17,10 +17,8 @@ import dataclasses
 import hashlib
 import math
 import pathlib
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,29 +26,43 @@ from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.task import Task
 from nmbench.experiments import reproduction
 from nmbench.experiments.configuration import Configuration
-from nmbench.experiments.reproduction import Reproduction
-from nmbench.results.verification import RE_TRAINED, SubmittedExperiment, VerificationStep
-from nmbench.submissions import distribution_test, rescoring, training_starts
-from nmbench.submissions.probe import Ask
+from nmbench.results.verification import SubmittedExperiment
+from nmbench.submissions import distribution_test, probe, rescoring, training_starts
+from nmbench.submissions.asking import Respondent
+from nmbench.submissions.checks import Compared, Rows
 from nmbench.submissions.retraining_probe import run_folder
 from nmbench.support.errors import NmbenchError
 
 EXACT, DISTRIBUTION = "exact", "distribution"
 
 
-def draw_seeds(content_sha256: str, experiment: SubmittedExperiment, n: int, k: int, salt: str = "") -> list[int]:
-    """`k` of the seeds 0 to n - 1, sorted: those with the smallest sha256 of content, experiment, salt and seed.
+class Draw(NamedTuple):
+    """How seeds are drawn.
+
+    Attributes:
+      k: number of seeds; all seeds of an experiment if it has no more.
+      salt: any text. A verifier who suspects that a submission was changed until it drew convenient seeds chooses another.
+    """
+
+    k: int = distribution_test.SEEDS
+    salt: str = ""
+
+
+DEFAULT_DRAW = Draw()
+
+
+def draw_seeds(content_sha256: str, experiment: SubmittedExperiment, n: int, draw: Draw = DEFAULT_DRAW) -> list[int]:
+    """Some of the seeds 0 to n - 1, sorted: those with the smallest sha256 of content, experiment, salt and seed.
 
     Args:
       content_sha256: hash of the submission.
       experiment: every experiment of a submission has its own seeds.
       n: number of submitted seeds.
-      k: number of seeds to draw; all seeds if it is `n` or more.
-      salt: any text. A verifier who suspects that a submission was changed until it drew convenient seeds chooses another.
+      draw: how many, and the salt.
     """
-    prefix = "\n".join([content_sha256, *map(str, experiment[:4]), salt])
+    prefix = "\n".join([content_sha256, *map(str, experiment), draw.salt])
     order = sorted(range(n), key=lambda seed: hashlib.sha256(f"{prefix}\n{seed}".encode()).digest())
-    return sorted(order[:k])
+    return sorted(order[: draw.k])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,122 +110,100 @@ def compare(
     return Outcome(p > distribution_test.FALSE_ALARM, DISTRIBUTION, equal, (), p)
 
 
-def retrain(
-    experiment: SubmittedExperiment,
-    rows: Sequence[Mapping[str, Any]],
-    curves: Mapping[int, np.ndarray],
-    ask: Ask,
-    content_sha256: str,
-    *,
-    k: int = distribution_test.SEEDS,
-    salt: str = "",
-) -> Iterator[VerificationStep]:
-    """Retrain an experiment whose rows reached tier re-scored; yields the steps for its record.
+def check_starts(rows: Rows, curves: Mapping[int, np.ndarray], model: Respondent) -> Compared:
+    """The training curve of each seed begins as this seed begins here; see `training_starts`.
 
     Args:
-      experiment: the experiment.
-      rows: all its rows, with the seeds 0 to n - 1 in this order.
+      rows: all rows of an experiment, with the seeds 0 to n - 1.
       curves: seed to training curve `[P, 3]` (`nmbench.results.curves`), for the runs that have one.
-      ask: how to ask the model (`isolation.isolated`).
-      content_sha256: hash of the submission.
-      k: number of seeds to retrain.
-      salt: see `draw_seeds`.
+      model: whom to ask.
 
     Raises:
-      NmbenchError: the model's process failed or broke a limit, or its files are not what they should be.
+      NmbenchError: too many curves begin differently, or the model's process gave no answer.
     """
-    task = TASKS.get(experiment.task)
-    if curves:
-        yield _check_starts(experiment, rows, curves, ask)
-    seeds = draw_seeds(content_sha256, experiment, len(rows), k, salt)
-    yield _check_values(experiment, task, rows, seeds, ask, salt)
-
-
-def _check_starts(
-    experiment: SubmittedExperiment, rows: Sequence[Mapping[str, Any]], curves: Mapping[int, np.ndarray], ask: Ask
-) -> VerificationStep:
-    began, seeds = time.perf_counter(), [row["seed"] for row in rows]
-    with tempfile.TemporaryDirectory(prefix="nmbench-") as folder:
-        answer = ask(_question("starts", rows, seeds=seeds), pathlib.Path(folder))
-    found = _losses(answer.get("starts"), len(seeds))
+    seeds = [row["seed"] for row in rows]
+    found = _losses(model.ask(_question("starts", rows, seeds=seeds)).get("starts"), len(seeds))
     submitted = np.array([curves[seed][0, 1:] if seed in curves else [math.nan] * 2 for seed in seeds])
     outcome = training_starts.compare(submitted, found[:, 0], found[:, 1])
     strangers = [s for s, steady, own in zip(seeds, outcome.steady, outcome.recognised, strict=True) if steady and not own]
-    return VerificationStep(
-        experiment=experiment,
-        tier=RE_TRAINED,
-        compared=f"{outcome.judged} of {len(seeds)} seeds: start of the submitted training curve and of the same seed here",
-        passed=outcome.passed,
-        difference=1 - outcome.matches / outcome.judged if outcome.judged else None,
-        tolerance=round(1 - training_starts.RECOGNISED, 6),
-        details={"judged": outcome.judged, "recognised": outcome.matches, "not_recognised": strangers},
-        duration_s=round(time.perf_counter() - began, 1),
+    if not outcome.passed:
+        raise NmbenchError(
+            f"the training curves of {len(strangers)} of {outcome.judged} seeds do not begin like these seeds (first: "
+            f"{', '.join(map(str, strangers[:5]))}); they were trained with other seeds, settings, data or code"
+        )
+    return Compared(
+        f"starts of the training curves of {outcome.judged} of {len(seeds)} seeds, and of the same seeds here; unlike",
+        1 - outcome.matches / outcome.judged if outcome.judged else None,
+        round(1 - training_starts.RECOGNISED, 6),
+        {"judged": outcome.judged, "recognised": outcome.matches, "not_recognised": strangers},
     )
 
 
-def _check_values(
-    experiment: SubmittedExperiment,
-    task: Task,
-    rows: Sequence[Mapping[str, Any]],
-    seeds: Sequence[int],
-    ask: Ask,
-    salt: str,
-) -> VerificationStep:
-    began, by_seed = time.perf_counter(), {row["seed"]: row for row in rows}
-    retrained = _retrained_values(task, rows, seeds, ask)
+def check_values(rows: Rows, seeds: Sequence[int], model: Respondent) -> Compared:
+    """Seeds that are trained again give the values of their rows, or values as good as those of the rows.
+
+    Args:
+      rows: all rows of an experiment, with the seeds 0 to n - 1, which reached tier re-scored.
+      seeds: the seeds to train, from `draw_seeds`.
+      model: whom to ask.
+
+    Raises:
+      NmbenchError: the values are not equal where they must be, or worse than the test allows; or the model's process gave
+        no answer.
+    """
+    task, by_seed = TASKS.get(rows[0]["task"]), {row["seed"]: row for row in rows}
+    retrained = _retrained_values(task, rows, seeds, model)
     submitted = {seed: row["value"] if row["status"] == "ok" else None for seed, row in by_seed.items()}
     differs = {seed: reproduction.surroundings(by_seed[seed]) for seed in seeds}
     machines = {seed: tuple((name, then) for name, (then, _) in found.items()) for seed, found in differs.items()}
     outcome = compare(submitted, retrained, machines, (), task.primary.higher_is_better)
-    pairs = [Reproduction(submitted[seed], retrained[seed], 0.0) for seed in seeds]
-    return VerificationStep(
-        experiment=experiment,
-        tier=RE_TRAINED,
-        compared=_sentence(outcome, len(seeds), len(rows)),
-        passed=outcome.passed,
-        difference=max(pair.difference for pair in pairs) if outcome.method == EXACT else None,
-        tolerance=0.0 if outcome.method == EXACT else None,
-        details={
+    shown = lambda seed: f"{reproduction.number(retrained[seed])}, not {reproduction.number(submitted[seed])}"
+    if outcome.unequal:
+        raise NmbenchError(
+            f"{len(outcome.unequal)} of {len(seeds)} retrained seeds have other values than their rows, on a machine that "
+            f"computes alike: seed {outcome.unequal[0]} has {shown(outcome.unequal[0])}"
+        )
+    if not outcome.passed:
+        raise NmbenchError(
+            f"{len(seeds)} retrained seeds are worse than those of the rows (rank test, p = {outcome.p:.2g}, limit "
+            f"{distribution_test.FALSE_ALARM:g}); seed {seeds[0]} has {shown(seeds[0])}"
+        )
+    exact = outcome.method == EXACT
+    how = "equal to the bit" if exact else f"not worse than all {len(rows)}, by a rank test (p = {outcome.p:.2g})"
+    pairs = [reproduction.Reproduction(submitted[seed], retrained[seed], 0.0) for seed in seeds]
+    return Compared(
+        f"values of {len(seeds)} of {len(rows)} seeds, trained again: {how}",
+        max(pair.difference for pair in pairs) if exact else None,
+        0.0 if exact else None,
+        {
             "method": outcome.method,
             "values": {str(seed): [submitted[seed], retrained[seed]] for seed in seeds},
             "equal": list(outcome.equal),
-            "unequal": list(outcome.unequal),
             "p": outcome.p,
             "level": distribution_test.FALSE_ALARM,
             "least_p": distribution_test.least_p(len(rows), len(seeds)),
             "differs": sorted({name for found in differs.values() for name in found}),
-            "salt": salt,
-            "namespaces": getattr(ask, "namespaces", None),
+            "protection": model.protection,
         },
-        duration_s=round(time.perf_counter() - began, 1),
     )
 
 
-def _retrained_values(
-    task: Task, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], ask: Ask
-) -> dict[int, float | None]:
+def _retrained_values(task: Task, rows: Rows, seeds: Sequence[int], model: Respondent) -> dict[int, float | None]:
     """The primary metric of each retrained seed; None if it diverged.
 
     One process trains. Another, which has the inputs of the test set but not the targets, predicts; this one scores.
     """
-    with tempfile.TemporaryDirectory(prefix="nmbench-") as text:
-        folder = pathlib.Path(text)
-        answer = ask(_question("retrained", rows, seeds=list(seeds)), folder)
-        stages = dict(zip(seeds, _stages(answer.get("runs"), len(seeds), task), strict=True))
-        runs = {run_folder(seed): found for seed, found in stages.items() if found}
-        if runs:
-            ask(_question("predictions", rows, runs=runs), folder)
-        return {seed: _value(task, folder / run_folder(seed), stages[seed]) for seed in seeds}
+    answer = model.ask(_question("retrained", rows, seeds=list(seeds)))
+    stages = dict(zip(seeds, _stages(answer.get("runs"), len(seeds), task), strict=True))
+    runs = {run_folder(seed): found for seed, found in stages.items() if found}
+    if runs:
+        probe.write_inputs(model.files, task)
+        model.ask(_question("predictions", rows, runs=runs))
+    return {seed: _value(task, model.files / run_folder(seed), stages[seed]) for seed in seeds}
 
 
-def _question(ask: str, rows: Sequence[Mapping[str, Any]], **entries: Any) -> dict[str, Any]:
+def _question(ask: str, rows: Rows, **entries: Any) -> dict[str, Any]:
     return {"ask": ask, "configuration": Configuration.from_json(rows[0]["config_json"]).to_dict(), **entries}
-
-
-def _sentence(outcome: Outcome, k: int, n: int) -> str:
-    if outcome.method == EXACT:
-        return f"{k} of {n} seeds, trained again: their values and those of the rows, to the bit"
-    return f"{k} of {n} seeds, trained again: their values and those of all rows, by a rank test (p {outcome.p:.3g})"
 
 
 def _value(task: Task, folder: pathlib.Path, stages: Sequence[str]) -> float | None:
