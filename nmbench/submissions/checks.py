@@ -53,7 +53,8 @@ def check_seeds(rows: Rows) -> Compared:
         missing = next((i for i, seed in enumerate(seeds) if seed != i), 0)
         raise NmbenchError(f"seed {missing} is missing; seeds must be 0, 1, 2 and so on, so that none can be left out")
     if len(seeds) < wanted:
-        raise NmbenchError(f"{len(seeds)} seeds, but the board asks for {wanted}: train them with --seeds={wanted}")
+        number = f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"
+        raise NmbenchError(f"{number}, but the board asks for {wanted}: train them with --seeds={wanted}")
     for row in rows:
         if row["status"] in schema.LOST:
             raise NmbenchError(f"run {row['run_id']} has status {row['status']}; train it again with --retry_failed")
