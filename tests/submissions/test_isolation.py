@@ -26,9 +26,9 @@ def ask(request, tmp_path, monkeypatch):
 
     def run(code: str, **limits) -> str:
         (tmp_path / "model.py").write_text(code)
-        with isolation.own_process(tmp_path / "model.py", [tmp_path], Limits(**{"seconds": 120, **limits})) as model:
-            with pytest.raises(NmbenchError) as error:
-                model.ask({"ask": "check", "model": "none", "tasks": []})
+        plugin, limited = tmp_path / "model.py", Limits(**{"seconds": 120, **limits})
+        with isolation.own_process(plugin, [tmp_path], limited) as model, pytest.raises(NmbenchError) as error:
+            model.ask({"ask": "check", "model": "none", "tasks": []})
         return str(error.value)
 
     return run
