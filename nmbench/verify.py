@@ -25,12 +25,17 @@ FLAGS = cli.new_flags("plugin")
 cli.choice(FLAGS, "tier", "re-scored", ["self-reported", "re-scored", "re-trained"], "the tier to reach")
 cli.string(FLAGS, "models", "", "verify only these models, such as gru,lstm")
 cli.string(FLAGS, "tasks", "", "verify only these tasks")
+cli.integer(FLAGS, "seeds", 10, "seeds per experiment that tier re-trained draws", lower=1, upper=cli.MOST_SEEDS)
+cli.string(FLAGS, "salt", "", "any text; another text draws other seeds")
+cli.number(FLAGS, "time_limit", 3600.0, "seconds that a submitted model may take for one question")
 
 
 def main(folders: list[str]) -> int:
     from nmbench.submissions.folder import read_submission
     from nmbench.support.errors import NmbenchError
 
+    if not 0 < FLAGS.time_limit < float("inf"):
+        raise NmbenchError(f"--time_limit must be a number of seconds above 0, got {FLAGS.time_limit:g}")
     if len(folders) != 1:
         raise NmbenchError("name one folder: a submission, or results/board")
     devices.start(None)
@@ -38,14 +43,19 @@ def main(folders: list[str]) -> int:
     submission = read_submission(folders[0])
 
     from nmbench.results import verification
-    from nmbench.submissions import asking, verifying
+    from nmbench.submissions import asking, isolation, verifying
+    from nmbench.submissions.retraining import Draw
 
     names = lambda text: [name.strip() for name in text.split(",") if name.strip()]
     chosen = verifying.choose(submission, names(FLAGS.models), names(FLAGS.tasks))
     earlier = verification.read(submission.verification_file)
     outcomes = []
-    with asking.this_process() as model:
-        for outcome in verifying.verify(submission, chosen, FLAGS.tier, model):
+    limits = isolation.Limits(seconds=FLAGS.time_limit)
+    trusted = submission.about is None
+    asked = asking.this_process() if trusted else isolation.own_process(submission.plugin, [submission.folder], limits)
+    with asked as model:
+        print(f"protection from the model's code: {model.protection}\n", flush=True)
+        for outcome in verifying.verify(submission, chosen, FLAGS.tier, model, Draw(FLAGS.seeds, FLAGS.salt)):
             outcomes.append(outcome)
             print(_described(outcome), flush=True)
             verification.write(submission.verification_file, verifying.records(submission, outcomes, earlier))

@@ -17,10 +17,12 @@ class Respondent(NamedTuple):
     Attributes:
       files: folder for the files of questions and answers.
       ask: function from a question to its answer; see `nmbench.submissions.probe`.
+      protection: what stands between the model's code and this machine.
     """
 
     files: pathlib.Path
     ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    protection: str = "none, the code is trusted"
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import tree
 
 from nmbench.contracts import plugins
 from nmbench.contracts.task import Task
+from nmbench.submissions import retraining_probe
 
 INPUTS, PREDICTIONS = "inputs.npz", "predictions"
 
@@ -114,4 +115,6 @@ QUESTIONS: dict[str, Callable[[Mapping[str, Any], pathlib.Path], dict[str, Any]]
     "configurations": _configurations,
     "check": _check,
     "predictions": _predictions,
+    "retrained": retraining_probe.retrained,
+    "starts": retraining_probe.starts,
 }

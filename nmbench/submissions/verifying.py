@@ -12,12 +12,13 @@ from typing import Any
 from nmbench.contracts.catalog import BASELINES
 from nmbench.experiments import reproduction
 from nmbench.experiments.configuration import Configuration
-from nmbench.results import provenance, verification
-from nmbench.results.verification import RE_SCORED, SELF_REPORTED, TIERS, SubmittedExperiment, VerificationStep
-from nmbench.submissions import about, checks, probe, rescoring
+from nmbench.results import curves, provenance, verification
+from nmbench.results.verification import RE_SCORED, RE_TRAINED, SELF_REPORTED, TIERS, SubmittedExperiment, VerificationStep
+from nmbench.submissions import about, checks, probe, rescoring, retraining
 from nmbench.submissions.asking import Respondent
 from nmbench.submissions.checks import Compared, Rows
-from nmbench.submissions.folder import Submission, runs_of
+from nmbench.submissions.folder import Submission, experiment_of, runs_of
+from nmbench.submissions.retraining import DEFAULT_DRAW, Draw
 from nmbench.support.errors import NmbenchError
 
 # Verdicts of a rule of `nmbench check` with which a model is accepted.
@@ -68,19 +69,24 @@ def choose(
 
 
 def verify(
-    submission: Submission, experiments: Mapping[SubmittedExperiment, Rows], tier: str, model: Respondent
+    submission: Submission,
+    experiments: Mapping[SubmittedExperiment, Rows],
+    tier: str,
+    model: Respondent,
+    draw: Draw = DEFAULT_DRAW,
 ) -> Iterator[VerifiedExperiment]:
-    """Verify experiments up to tier self-reported or re-scored; yields each outcome as soon as it is known.
+    """Verify experiments up to a tier; yields each outcome as soon as it is known.
 
     Args:
       submission: the submission.
       experiments: from `choose`.
-      tier: one of `TIERS`; tier re-trained is left to `nmbench.submissions.retraining`.
+      tier: one of `TIERS`.
       model: whom to ask about the submitted models.
+      draw: how many seeds tier re-trained draws, and with which salt.
     """
     for experiment, rows in experiments.items():
         steps: list[VerificationStep] = []
-        for name, check in _checks(submission, rows, tier, model):
+        for name, check in _checks(submission, rows, tier, model, draw):
             steps.append(_step(experiment, name, check))
             if not steps[-1].passed:
                 break
@@ -88,7 +94,7 @@ def verify(
 
 
 def _checks(
-    submission: Submission, rows: Rows, tier: str, model: Respondent
+    submission: Submission, rows: Rows, tier: str, model: Respondent, draw: Draw
 ) -> Iterator[tuple[str, Callable[[], Compared]]]:
     """(tier, check) of each step, in order. A check is made only if all before it have passed."""
     yield SELF_REPORTED, lambda: checks.check_seeds(rows)
@@ -103,6 +109,12 @@ def _checks(
             yield SELF_REPORTED, lambda: check_contract(rows, model)
         if tier != SELF_REPORTED:
             yield RE_SCORED, lambda: check_scores(rows, folders, model)
+        if tier == RE_TRAINED:
+            trained = [row for row in rows if row["status"] == "ok"]
+            found = {row["seed"]: curves.read_curve(_present(folders[row["run_id"]])) for row in trained}
+            seeds = retraining.draw_seeds(submission.content_sha256, experiment_of(rows[0]), len(rows), draw)
+            yield RE_TRAINED, lambda: retraining.check_starts(rows, found, model)
+            yield RE_TRAINED, lambda: retraining.check_values(rows, seeds, model)
     finally:
         for folder in filter(None, folders.values()):
             shutil.rmtree(folder, ignore_errors=True)
