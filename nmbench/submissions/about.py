@@ -31,11 +31,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nmbench.contracts.catalog import BASELINES
+from nmbench.results import store
 from nmbench.results.schema import CONTROL
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
-FILE = "submission.toml"
+FILE = store.SUBMISSION
 LARGEST_FILE = 1 << 16  # bytes
 LONGEST = {"name": 100, "citation": 1000, "licence": 100, "description": 4000, "contact": 200}
 MOST_MODELS, MOST_AUTHORS, LONGEST_AUTHOR = 20, 100, 200

@@ -153,9 +153,13 @@ def test_records_count_only_for_unchanged_rows(submitted, verify):
     assert folder.read_submission(submitted).content_sha256 == submission.content_sha256 == record.content_sha256
     rows = list(store.iterate(str(submitted)))
     found = verification.Verifications([submitted])
-    assert found.tier(rows) == "self-reported" and found.of(rows[0]).surroundings["jax_version"] == rows[0]["jax_version"]
+    assert [found.tier(row) for row in rows] == ["self-reported"] * 4 and found.of(rows[0]).surroundings[
+        "jax_version"
+    ] == rows[0]["jax_version"]
     edited = {**rows[0], "train_s": rows[0]["train_s"] + 1}
-    assert found.of(edited) is None and found.tier([edited, rows[1]]) == ""
+    assert found.of(edited) is None and found.tier(edited) == ""
+    assert verification.lowest(["re-trained", "self-reported"]) == "self-reported"
+    assert verification.lowest(["re-trained", ""]) == verification.lowest([]) == ""
 
 
 def test_a_lower_tier_keeps_a_higher_record_and_a_failure_removes_it(submitted, verify):
