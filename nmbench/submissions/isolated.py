@@ -35,21 +35,8 @@ REFUSED += ("ftplib.", "http.", "smtplib.", "urllib.", "webbrowser.", "pty.", "w
 # Events that change files, by the number of paths among their arguments.
 _CHANGES = {"os.remove": 1, "os.rmdir": 1, "os.mkdir": 1, "os.truncate": 1, "os.chmod": 1, "os.chown": 1, "os.utime": 1}
 _CHANGES |= {"os.rename": 2, "os.link": 2, "os.symlink": 2, "shutil.rmtree": 1, "shutil.move": 2}
-_SYSTEM = (
-    "/usr",
-    "/lib",
-    "/lib64",
-    "/bin",
-    "/etc",
-    "/proc/cpuinfo",
-    "/proc/meminfo",
-    "/sys",
-    "/dev",
-    "/opt",
-    "/nix",
-    "/System",
-    "/Library",
-)
+_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/sys", "/dev", "/opt", "/nix", "/System", "/Library")
+_SYSTEM += ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/kernel")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 

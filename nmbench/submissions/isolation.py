@@ -51,13 +51,13 @@ class Limits:
 
     Attributes:
       seconds: wall time.
-      memory_mb: address space. JAX reserves a few times what it uses: training on the Element Finder takes 3 GB.
+      memory_mb: address space, of which JAX reserves more than it uses: 2 GB to train on the Element Finder on a CPU.
       file_mb: size of each file that it writes.
       processor_s: processor time of all cores together; by default `seconds` for each core.
     """
 
     seconds: float = 3600.0
-    memory_mb: int = 16_384
+    memory_mb: int = 8_192
     file_mb: int = 2_048
     processor_s: int | None = None
 
