@@ -49,6 +49,13 @@ cli.boolean(FLAGS, "wide", False, "also show means, extremes, intervals of score
 cli.boolean(FLAGS, "with_external", False, "show models trained outside nmbench beside the others too, without a rank")
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
+cli.choice(
+    FLAGS,
+    "tier",
+    None,
+    ["self-reported", "re-scored", "re-trained"],
+    "only results that nmbench.verify has found to be of this tier, or a higher one",
+)
 cli.string(
     FLAGS,
     "plot",
@@ -73,7 +80,6 @@ cli.string(FLAGS, "out", None, "file to write instead of printing; for html, the
 
 def main(paths: list[str]) -> int:
     from nmbench.report import files, leaderboard
-    from nmbench.results import experiment_rows, ranking
     from nmbench.results.overall import overall_rankings
 
     paths = paths or ["results"]
@@ -82,7 +88,7 @@ def main(paths: list[str]) -> int:
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
     plugins.load_all(FLAGS.plugin)
     pictures = _check_pictures()
-    tables = ranking.rank_tables(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
+    tables = _tables(paths)
     ladders = _ladders(tables)
     rankings = [] if FLAGS.tables in ("tasks", "ladders") else overall_rankings(tables)
     if FLAGS.tables == "overall" and not rankings:
@@ -102,6 +108,13 @@ def main(paths: list[str]) -> int:
     else:
         files.write(out, f"{text}\n")
     return 0
+
+
+def _tables(paths: list[str]) -> list[ranking.Table]:
+    from nmbench.results import experiment_rows, ranking
+
+    sources = experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol)
+    return ranking.rank_tables(experiment_rows.of_tier(sources, FLAGS.tier) if FLAGS.tier else sources)
 
 
 def _check_pictures() -> dict[str, pathlib.Path]:
@@ -151,7 +164,6 @@ def _draw(paths: dict[str, pathlib.Path], tables: list[ranking.Table], found: li
 
 def write_page(paths: list[str]) -> int:
     from nmbench.report import page
-    from nmbench.results import experiment_rows, ranking
     from nmbench.results.overall import overall_rankings
     from nmbench.support import devices
 
@@ -165,7 +177,7 @@ def write_page(paths: list[str]) -> int:
     pictures = _check_pictures()
     devices.start(1)
     plugins.load_all(FLAGS.plugin)
-    tables = ranking.rank_tables(experiment_rows.read_all(paths, FLAGS.task, FLAGS.protocol))
+    tables = _tables(paths)
     ladders, rankings = _ladders(tables), overall_rankings(tables)
     tables = _with_external(tables, paths)
     page.check_size(tables)

@@ -14,32 +14,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nmbench
-from nmbench.results import experiment_rows, ranking, store, verification
+from nmbench.results import experiment_rows, ranking, store
 from nmbench.results.csv_files import write_lines
 from nmbench.results.ranking_frame import entry_line
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 MANIFEST = "manifest.json"
-# Columns of `leaderboard --format=csv`, followed by two of the rows.
+# Columns of `leaderboard --format=csv`, followed by one of the rows.
 _FROM_TABLES = ("task", "task_version", "testset_sha256", "protocol", "budget", "rank", "group", "label", "model", "params")
 _FROM_TABLES += ("seeds", "lost", "metric", "median", "median_low", "median_high", "median_interval")
-_FROM_TABLES += ("score", "score_low", "score_high", "solved", "learning_rate", "tuning_trials")
-COLUMNS = (*_FROM_TABLES, "tier", "commits")
+_FROM_TABLES += ("score", "score_low", "score_high", "solved", "learning_rate", "tuning_trials", "tier")
+COLUMNS = (*_FROM_TABLES, "commits")
 
 
 def tables_of(paths: Sequence[str]) -> dict[str, str]:
     """The tables of these results as CSV, by name of the file. References are left out.
 
-    The column `tier` is the tier that all rows of an entry have reached (`nmbench.results.verification`), empty if a row has
-    none. `commits` are the commits with which the rows were trained.
+    The column `commits` has the commits with which the rows of an entry were trained.
 
     Raises:
       NmbenchError: the results cannot be read or compared.
     """
     tables = ranking.rank_tables(experiment_rows.read_all(paths))
     rows = {row["run_id"]: row for path in paths for row in store.iterate(path)}
-    verified = verification.Verifications([verification.folder_of(path) for path in paths])
     lines: dict[str, list[dict[str, Any]]] = {}
     for table in tables:
         for entry in table.entries:
@@ -47,7 +45,7 @@ def tables_of(paths: Sequence[str]) -> dict[str, str]:
                 of_entry = [rows[run_id] for run_id in entry.run_ids]
                 line = {name: entry_line(table, entry, ())[name] for name in _FROM_TABLES}
                 commits = " ".join(sorted({row["git_sha"] or "unknown" for row in of_entry}))
-                lines.setdefault(table.task, []).append({**line, "tier": verified.tier(of_entry), "commits": commits})
+                lines.setdefault(table.task, []).append({**line, "commits": commits})
     return {f"{task}.csv": write_lines(COLUMNS, found) for task, found in lines.items()}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.metrics import scores
-from nmbench.results import experiment_rows, significance, statistics, tuned_intervals
+from nmbench.results import experiment_rows, significance, statistics, tuned_intervals, verification
 from nmbench.results.experiment_rows import Evaluation, ExperimentRows, Source
 from nmbench.results.resampling import median
 from nmbench.results.schema import EXTERNAL
@@ -62,6 +62,7 @@ class RankingEntry:
       learning_rate, tuning_trials: as in the row; None if missing.
       tuning: resampled choices of the learning rate; None without tuning.
       run_ids: run ids in the order of the seeds.
+      tier: the lowest tier of verification of its runs (`nmbench.results.verification`), "" if a run was not verified.
     """
 
     label: str
@@ -90,6 +91,7 @@ class RankingEntry:
     tuning_trials: int | None = None
     tuning: TuningDraws | None = None
     run_ids: tuple[str, ...] = ()
+    tier: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -309,6 +311,7 @@ def _entry(
         tuning_trials=experiment.tuning_trials,
         tuning=choices,
         run_ids=experiment.run_ids,
+        tier=verification.lowest(experiment.tiers),
     )
 
 

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nmbench.results import schema
+from nmbench.results import schema, store
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
@@ -146,42 +146,49 @@ def write(path: pathlib.Path, records: Iterable[VerificationRecord]) -> None:
 
 
 class Verifications:
-    """The records that lie beside results CSVs and in results folders. Use `of` to look up rows.
+    """The records beside results.
 
     Args:
-      paths: as given to `nmbench leaderboard`: CSVs and folders; see `nmbench.results.store.folders_of`.
+      paths: results CSVs, results folders, submissions, and folders of submissions.
 
     Raises:
-      NmbenchError: a file is not a verification file.
+      NmbenchError: a file beside them is not a verification file.
     """
 
-    def __init__(self, folders: Iterable[pathlib.Path] = ()):
+    def __init__(self, paths: Iterable[str | os.PathLike] = ()):
         self._by_run: dict[str, list[VerificationRecord]] = {}
-        for folder in dict.fromkeys(folders):
-            for record in read(folder / FILE):
-                for run_id in record.runs:
-                    self._by_run.setdefault(run_id, []).append(record)
+        folders = dict.fromkeys(folder for path in paths for folder in _folders(pathlib.Path(os.path.expanduser(path))))
+        for record in (record for folder in folders for record in read(folder / FILE)):
+            for run_id in record.runs:
+                self._by_run.setdefault(run_id, []).append(record)
 
     def of(self, row: Mapping[str, Any]) -> VerificationRecord | None:
         """The record of the highest tier that covers this row; None if there is none."""
         found = [record for record in self._by_run.get(row["run_id"], ()) if record.covers(row)]
         return max(found, key=lambda record: TIERS.index(record.tier), default=None)
 
-    def tier(self, rows: Iterable[Mapping[str, Any]]) -> str:
-        """The tier that all of these rows have reached; "" if a row has no record."""
-        found = [self.of(row) for row in rows]
-        if not found or None in found:
-            return ""
-        return min((record.tier for record in found if record), key=TIERS.index)
+    def tier(self, row: Mapping[str, Any]) -> str:
+        """The tier of a row; "" if it has no record."""
+        record = self.of(row) if self._by_run else None
+        return "" if record is None else record.tier
 
     def __bool__(self) -> bool:
         return bool(self._by_run)
 
 
-def folder_of(path: str | os.PathLike) -> pathlib.Path:
-    """The folder in which a verification file of these results would be."""
-    expanded = pathlib.Path(os.path.expanduser(path))
-    return expanded if expanded.is_dir() else expanded.parent
+def lowest(tiers: Iterable[str]) -> str:
+    """The lowest of some tiers; "" if one of them is "", or if there are none."""
+    return min(tiers, key=rank, default="")
+
+
+def rank(tier: str) -> int:
+    """0 for "", 1 for the lowest tier, and so on."""
+    return 1 + TIERS.index(tier) if tier else 0
+
+
+def _folders(path: pathlib.Path) -> list[pathlib.Path]:
+    """The folders in which a verification file of these results can be."""
+    return [path, *(table.parent for table in store.csvs_in(path))] if path.is_dir() else [path.parent]
 
 
 def _record(entries: Mapping[str, Any]) -> VerificationRecord:

@@ -5,5 +5,9 @@ process that `isolation` starts imports the file of a submitted model.
 """
 
 __all__ = [
+    "about",
+    "asking",
     "folder",
+    "making",
+    "verifying",
 ]

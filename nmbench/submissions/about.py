@@ -27,22 +27,32 @@ import json
 import pathlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nmbench.contracts.catalog import BASELINES
+from nmbench.results import store
 from nmbench.results.schema import CONTROL
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
-FILE = "submission.toml"
+FILE = store.SUBMISSION
 LARGEST_FILE = 1 << 16  # bytes
 LONGEST = {"name": 100, "citation": 1000, "licence": 100, "description": 4000, "contact": 200}
 MOST_MODELS, MOST_AUTHORS, LONGEST_AUTHOR = 20, 100, 200
 MODEL_FILE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\.py")
 _PACKAGE, _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}"), re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!\-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_REQUIRED = ("name", "models", "authors", "citation", "licence", "description")
+# What the submitter fills in.
+HINTS = {
+    "name": 'title, such as "Low-rank GRU"',
+    "authors": 'such as ["Ada Lovelace", "Alan Turing"]',
+    "citation": "of the model",
+    "licence": 'of your code, such as "MIT"',
+    "description": "what the model is, in a few sentences",
+    "contact": "optional: an address for questions, which will be public",
+}
+REQUIRED = ("name", "models", "authors", "citation", "licence", "description")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,12 +85,12 @@ class About:
 
     def to_toml(self) -> str:
         """Text of the file."""
-        lines = [f"{name} = {_toml(getattr(self, name))}" for name in (*_REQUIRED, "contact") if getattr(self, name)]
+        lines = [f"{name} = {toml(getattr(self, name))}" for name in (*REQUIRED, "contact") if getattr(self, name)]
         if self.package is None:
-            code = ["[model_file]", f"path = {_toml(self.model_file)}"]
+            code = ["[model_file]", f"path = {toml(self.model_file)}"]
         else:
-            code = ["[package]", f"name = {_toml(self.package[0])}", f"version = {_toml(self.package[1])}"]
-        return "\n".join([*lines, "", *code, f"sha256 = {_toml(self.sha256)}", ""])
+            code = ["[package]", f"name = {toml(self.package[0])}", f"version = {toml(self.package[1])}"]
+        return "\n".join([*lines, "", *code, f"sha256 = {toml(self.sha256)}", ""])
 
 
 def read(path: pathlib.Path) -> About:
@@ -104,13 +114,13 @@ def read_toml(path: pathlib.Path) -> dict[str, Any]:
 
 def from_dict(entries: Mapping[str, Any], where: str) -> About:
     """Check parsed entries; `where` is their name in messages. Raises `NmbenchError`."""
-    unknown = sorted(entries.keys() - {*_REQUIRED, "contact", "model_file", "package"})
+    unknown = sorted(entries.keys() - {*REQUIRED, "contact", "model_file", "package"})
     if unknown:
         raise NmbenchError(
-            f"{where}: unknown entry {unknown[0][:40]!r}; the entries are {', '.join(_REQUIRED)}, contact, "
+            f"{where}: unknown entry {unknown[0][:40]!r}; the entries are {', '.join(REQUIRED)}, contact, "
             f"and [model_file] or [package]"
         )
-    missing = [name for name in _REQUIRED if not entries.get(name)]
+    missing = [name for name in REQUIRED if not entries.get(name)]
     if missing:
         raise NmbenchError(f"{where}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     for name, longest in LONGEST.items():
@@ -183,6 +193,6 @@ def _texts(value: Any, most: int, longest: int, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _toml(value: str | tuple[str, ...]) -> str:
+def toml(value: str | Sequence[str]) -> str:
     """A TOML value. JSON's escapes are among those of TOML's basic strings."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return json.dumps(value if isinstance(value, str) else list(value), ensure_ascii=False)
