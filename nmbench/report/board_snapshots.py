@@ -10,7 +10,7 @@ import datetime
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import nmbench
@@ -111,12 +111,20 @@ def history(folder: pathlib.Path, model: str) -> list[Mapping[str, str]]:
     Raises:
       NmbenchError: from `check`.
     """
-    lines: list[Mapping[str, str]] = []
+    lines = [line for line in _lines(folder) if line["model"] == model]
+    return sorted(lines, key=lambda line: [line[n] for n in ("task", "protocol", "budget", "label", "date")])
+
+
+def models(folder: pathlib.Path) -> list[str]:
+    """The models of all snapshots, in alphabetical order; raises the errors of `check`."""
+    return sorted({line["model"] for line in _lines(folder)})
+
+
+def _lines(folder: pathlib.Path) -> Iterator[Mapping[str, str]]:
     for date, one in check(folder).items():
         for name in one["files"]:
             with open(folder / date / name, encoding="utf-8", newline="") as file:
-                lines += [{"date": date, **line} for line in csv.DictReader(file) if line["model"] == model]
-    return sorted(lines, key=lambda line: [line[n] for n in ("task", "protocol", "budget", "label", "date")])
+                yield from ({"date": date, **line} for line in csv.DictReader(file))
 
 
 def check_date(text: str) -> None:
