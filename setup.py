@@ -20,5 +20,6 @@ setup(
         "nmbench.baselines": ["tuned/*.json"],
         "nmbench.paper.ledger": ["templates/*"],
         "nmbench.report.page": ["templates/*"],
+        "nmbench.submissions": ["*.toml"],
     },
 )

@@ -22,6 +22,8 @@ COMMANDS = {
     "new": "model|task NAME",
     "check": "",
     "validate": "FILE.csv|FOLDER ...",
+    "submit": "",
+    "verify": "FOLDER",
     "freeze": "",
     "export": "",
     "score": "",

@@ -65,3 +65,22 @@ def toy_task(tmp_path, toy_maker):
     with TASKS.restored(), BASELINES.restored():
         TASKS.register("toy", task, origin="tests/support/toys.py:1", tags=("testing",), summary=task.summary)
         yield task
+
+
+@pytest.fixture
+def nmbench(capsys):
+    """A function that calls a command with the arguments that a user would type; returns (exit code, stdout, stderr)."""
+    import importlib
+
+    from nmbench import __main__
+    from nmbench.contracts.catalog import BASELINES, TASKS
+    from nmbench.support import cli
+
+    def call(name, *argv):
+        module = importlib.import_module(f"nmbench.{name}")
+        code = cli.call(module.main, module.FLAGS, module.__doc__, f"nmbench.{name}", __main__.COMMANDS[name], list(argv))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    with TASKS.restored(), BASELINES.restored():
+        yield call

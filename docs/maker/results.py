@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Sequence
 
 from maker import text
-from nmbench.contracts.catalog import TASKS
-from nmbench.report import leaderboard, overview
+from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.report import board_snapshots, leaderboard, overview
 from nmbench.report.text import interval, number, one_decimal, size_name
 from nmbench.results import experiment_rows, ranking
 from nmbench.results.overall import OverallRanking, overall_rankings
@@ -16,6 +16,7 @@ from nmbench.results.ranking import RankingEntry, Table
 from nmbench.support.errors import NmbenchError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SNAPSHOTS = ROOT / "results" / "snapshots"
 PROTOCOL = "matched"
 
 
@@ -102,6 +103,36 @@ def of_model(results: Results, name: str) -> str:
     return text.table(headers, rows)
 
 
+def history(name: str, folder: pathlib.Path | None = None, root: str = "../") -> list[str]:
+    """The medians of a model in the snapshots of the board, below a heading; [] if it is in none.
+
+    root: path from the page to the root of the site.
+    """
+    lines = board_snapshots.history(folder or SNAPSHOTS, name)
+    if not lines:
+        return []
+    rows = []
+    for line in lines:
+        task, low, high = line["task"], line["median_low"], line["median_high"]
+        spread = f"{number(float(low))} .. {number(float(high))}" if low and high else ""
+        where = [line["protocol"], f"budget {line['budget']}" if line["budget"] else "given sizes"]
+        where += [line["label"]] if line["label"] != name else []
+        rows.append(
+            [
+                line["date"].replace("-", "\N{NON-BREAKING HYPHEN}"),
+                (f"[{text.escape(task)}]({root}tasks/{task}.md)" if task in TASKS else text.escape(task))
+                + f" v{line['task_version']}",
+                text.escape(", ".join(where)),
+                line["seeds"],
+                f"{text.escape(line['metric'])} {number(float(line['median']))}",
+                spread + (" (range)" if spread and line["median_interval"] == "range" else ""),
+                line["tier"] or "not verified",
+            ]
+        )
+    headers = ("snapshot", "task", "protocol", "seeds", "median", "95%", "verified")
+    return ["## History", f"Medians by [snapshot of the board]({root}rules.md#snapshots).", text.table(headers, rows)]
+
+
 def make(folder: pathlib.Path, results: Results) -> None:
     """Write the page of results: overall rankings, all tables, and how to read them."""
     parts = [
@@ -123,4 +154,9 @@ def make(folder: pathlib.Path, results: Results) -> None:
         ]
     else:
         parts.append(nothing(results))
+    # Models of nmbench have pages with their history; those of submissions do not.
+    for name in board_snapshots.models(SNAPSHOTS):
+        if name not in BASELINES:
+            heading, *rest = history(name, root="")
+            parts += [f"{heading} of {text.escape(name)}", *rest]
     text.page(folder / "results.md", parts)

@@ -42,6 +42,11 @@ LEGEND = (
     "floor. Lines in brackets are references, which need no training.",
 )
 
+TIERS = (
+    "tier: what nmbench verify checked of all seeds: self-reported (files and configurations), re-scored (the stored "
+    "parameters give the scores), re-trained (seeds drawn by the verifier were trained again); empty: not verified."
+)
+
 
 def of_rows(rows: Sequence[Mapping[str, Any]], columns: int | None = None) -> str:
     """Tables of these rows for a terminal, with ladders if there are several budgets. columns: see `render`."""
@@ -94,8 +99,12 @@ def _section(table: Table, form: str, wide: bool) -> Section:
     )
     headers = ["rank", "model", "group", "params", "seeds", "median", "95%", "score", "beats next"]
     headers += ["s/seed"] if table.threshold is None else ["solved", "s/seed"]
+    verified = any(entry.tier for entry in table.entries)
+    headers += ["tier"] if verified else []
     show = column_number(value for entry in table.entries for value in _with_bounds(entry.median))
-    shown = [TextTable(headers, [_ranks(entry, table, show) for entry in table.entries])]
+    shown = [
+        TextTable(headers, [[*_ranks(entry, table, show), *([entry.tier] if verified else [])] for entry in table.entries])
+    ]
     if wide:
         mean = "geometric mean" if table.logarithmic else "mean"
         details = ["model", mean, "95%", "best", "worst", "score 95%", "solved 95%", "last step"]
@@ -122,6 +131,7 @@ def _ranks(entry: RankingEntry, table: Table, show: Callable[[float], str]) -> l
     seeds = "" if entry.sample is None else str(len(entry.sample)) + (f" ({entry.lost} lost)" if entry.lost else "")
     solved = [] if table.threshold is None else ["" if entry.solved is None else f"{entry.solved}/{len(entry.run_ids)}"]
     deviation = "" if entry.deviation is None else f" ({entry.deviation:+.1%})"
+    deviation += ", declared" if entry.declared else ""
     return [
         "" if entry.rank is None else str(entry.rank),
         _name(entry),
@@ -161,7 +171,7 @@ def _name(entry: RankingEntry) -> str:
 
 def _notes(table: Table, wide: bool) -> list[str]:
     how = (
-        "trained outside nmbench; the submitter counted the parameters"
+        "trained outside nmbench"
         if table.protocol == EXTERNAL
         else "parameters selected on validation loss" + ("; last step: median without selection" if wide else "")
     )
@@ -173,7 +183,16 @@ def _notes(table: Table, wide: bool) -> list[str]:
         notes.append(
             f"solved: seeds with {table.metric} {'>=' if table.higher_is_better else '<='} {number(table.threshold)}."
         )
-    ranked = sum(not entry.reference for entry in table.entries)
+    if any(entry.external for entry in table.entries):
+        notes.append(
+            "(external): trained outside nmbench, with steps and tuning that it does not know; they have no rank, and beats "
+            "next skips them."
+        )
+    if any(entry.declared for entry in table.entries):
+        notes.append("declared: nmbench did not count these parameters; score --params_file does.")
+    if any(entry.tier for entry in table.entries):
+        notes.append(TIERS)
+    ranked = sum(not (entry.reference or entry.external) for entry in table.entries)
     if ranked > 1 and (table.least_p is None or table.least_p >= ALPHA):
         notes.append(
             "With so few seeds, even the largest difference is not significant: all models have rank 1. Train more seeds."

@@ -18,7 +18,7 @@ FORMATS = ("terminal", "markdown", "csv", "latex")
 WIDTH = 120  # of a terminal
 LONGEST_CELL = 40  # longer cells are wrapped in a terminal
 # Headings of columns that are aligned left by default.
-TEXT_COLUMNS = frozenset({"model", "A", "B", "group", "95%", "score 95%", "solved 95%", "verdict"})
+TEXT_COLUMNS = frozenset({"model", "A", "B", "group", "95%", "score 95%", "solved 95%", "tier", "verdict"})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,4 +23,5 @@ __all__ = [
     "statistics",
     "store",
     "tuned_intervals",
+    "verification",
 ]

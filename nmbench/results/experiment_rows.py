@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nmbench.results import config_json, frames, store
+from nmbench.results import config_json, frames, store, verification
 from nmbench.results.frames import Results
-from nmbench.results.schema import BY_NAME, METRIC_PREFIX
+from nmbench.results.schema import BY_NAME, METRIC_PREFIX, is_declared
 from nmbench.results.statistics import Sample, sample
+from nmbench.results.verification import Verifications
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 # Sums of larger values would overflow, and larger integers do not fit a data frame.
@@ -62,12 +64,14 @@ class ExperimentRows:
       metric: name of the primary metric.
       run_ids: `S` run ids.
       params: number of learned parameters.
+      declared: whether this number is only declared, for at least one seed (`schema.is_declared`).
       deviation: (params - budget) / budget; None if sizes were given.
       learning_rate, tuning_trials: None if missing.
       tuning: the tuning record as JSON, None if the learning rate was not tuned.
       train_s: `[S]` seconds of training, NaN if missing.
       last: `[S]` primary metric after the last step, NaN if missing.
       others: the task's other metrics, name to `[S]`, NaN if missing.
+      tiers: the tier of verification of each run (`nmbench.results.verification`), "" for none.
     """
 
     table: TableKey
@@ -78,6 +82,7 @@ class ExperimentRows:
     metric: str
     run_ids: tuple[str, ...]
     params: int
+    declared: bool
     deviation: float | None
     learning_rate: float | None
     tuning_trials: int | None
@@ -85,6 +90,7 @@ class ExperimentRows:
     train_s: np.ndarray
     last: np.ndarray
     others: Mapping[str, np.ndarray]
+    tiers: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Source:
 
 def read(path: str, task: str | None = None, protocol: str | None = None) -> Source:
     """Experiments of one results CSV or results folder; see `read_all`."""
-    return gather(path, store.iterate(path), task, protocol)
+    return gather(path, store.iterate(path), task, protocol, Verifications([path]))
 
 
 def read_all(results: Results, task: str | None = None, protocol: str | None = None) -> list[Source]:
@@ -119,7 +125,9 @@ def read_all(results: Results, task: str | None = None, protocol: str | None = N
       NmbenchError: a path cannot be read, a number is too large, rows of a task were evaluated differently, an experiment
         has two different results for one seed in one file, or there are no rows (of this task and protocol).
     """
-    sources = [gather(name, rows, task, protocol) for name, rows in frames.named_rows(results)]
+    named = frames.named_rows(results)
+    verified = Verifications(name for name, _ in named if os.path.exists(os.path.expanduser(name)))
+    sources = [gather(name, rows, task, protocol, verified) for name, rows in named]
     for field, wanted, present in (
         ("task", task, {t for s in sources for t in s.tasks}),
         ("protocol", protocol, {p for s in sources for p in s.protocols}),
@@ -133,8 +141,16 @@ def read_all(results: Results, task: str | None = None, protocol: str | None = N
     return sources
 
 
-def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None, protocol: str | None = None) -> Source:
+def gather(
+    path: str,
+    rows: Iterable[Mapping[str, Any]],
+    task: str | None = None,
+    protocol: str | None = None,
+    verified: Verifications | None = None,
+) -> Source:
     """Experiments of these rows, restricted to `task` and `protocol` if given; `path` is their name in messages.
+
+    verified: the records of verification from which their tiers are taken.
 
     Raises:
       NmbenchError: a number is too large, rows of a task were evaluated differently, or an experiment has two different
@@ -160,7 +176,9 @@ def gather(path: str, rows: Iterable[Mapping[str, Any]], task: str | None = None
         table = row["task"], recipe(row), row["params_target"] or 0
         seeds = groups[table, row["model"], configs.of(row["config_json"], row["seed"])]
         kept = {name: row[name] for name in _KEPT}
+        kept["declared"] = is_declared(row)
         kept["tuning_json"] = texts.setdefault(row["tuning_json"], row["tuning_json"])
+        kept["tier"] = verified.tier(row) if verified else ""
         kept |= {name: row[name] for name in row.keys() - BY_NAME.keys() if row[name] is not None}
         before = seeds.setdefault(row["seed"], kept)
         if any(before[name] != kept[name] for name in _RESULT):
@@ -194,6 +212,7 @@ def _experiment(
         metric=evaluation.metric,
         run_ids=tuple(row["run_id"] for row in rows),
         params=rows[0]["params_actual"],
+        declared=any(row["declared"] for row in rows),
         deviation=rows[0]["params_dev"],
         learning_rate=rows[0]["learning_rate"],
         tuning_trials=rows[0]["tuning_trials"],
@@ -201,6 +220,7 @@ def _experiment(
         train_s=_column(rows, "train_s"),
         last=_column(rows, "last_value"),
         others={name.removeprefix(METRIC_PREFIX): _column(rows, name) for name in names},
+        tiers=tuple(row["tier"] for row in rows),
     )
 
 
@@ -212,6 +232,22 @@ def _check_sizes(path: str, row: Mapping[str, Any]) -> None:
     for name, largest in LARGEST.items():
         if row[name] is not None and abs(row[name]) > largest:
             raise NmbenchError(f"{path}: {row['run_id']} has a {name} beyond +-{largest:.3g}, which cannot be compared")
+
+
+def of_tier(sources: Sequence[Source], tier: str) -> list[Source]:
+    """The same sources without the experiments that have not reached this tier of verification, or a higher one.
+
+    Raises:
+      NmbenchError: no experiment has reached it.
+    """
+    least = verification.rank(tier)
+    reached = lambda one: verification.rank(verification.lowest(one.tiers)) >= least
+    left = [
+        dataclasses.replace(source, experiments=[one for one in source.experiments if reached(one)]) for source in sources
+    ]
+    if not any(source.experiments for source in left):
+        raise NmbenchError(f"no rows are {tier}; python -m nmbench.verify verifies submissions and the board")
+    return left
 
 
 def check_evaluations(sources: Sequence[Source]) -> None:
@@ -257,6 +293,7 @@ def _merged(parts: list[ExperimentRows]) -> ExperimentRows:
     pick = lambda arrays: np.concatenate(list(arrays))[index]
     missing = lambda part: np.full(len(part.sample), math.nan)
     ids = [name for part in parts for name in part.run_ids]
+    tiers = [tier for part in parts for tier in part.tiers]
     return dataclasses.replace(
         last,
         sample=dataclasses.replace(
@@ -266,6 +303,7 @@ def _merged(parts: list[ExperimentRows]) -> ExperimentRows:
             lost=pick(part.sample.lost for part in parts),
         ),
         run_ids=tuple(ids[i] for i in index),
+        tiers=tuple(tiers[i] for i in index),
         train_s=pick(part.train_s for part in parts),
         last=pick(part.last for part in parts),
         others={

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
 _WHOLE = ("task_version", "budget", "rank", "params", "seeds", "lost", "solved", "tuning_trials", "n_test")
 _BOOLEAN = ("reference", "higher_is_better", "geometric")
-_TEXT = ("task", "protocol", "group", "label", "model", "tied", "metric", "median_interval", "testset_sha256", "run_ids")
+_TEXT = (
+    "task",
+    "protocol",
+    "group",
+    "label",
+    "model",
+    "tied",
+    "metric",
+    "median_interval",
+    "testset_sha256",
+    "run_ids",
+    "tier",
+)
 
 
 def rank_results(results: Results = "results", task: str | None = None, protocol: str | None = None) -> pandas.DataFrame:
@@ -32,6 +44,7 @@ def rank_results(results: Results = "results", task: str | None = None, protocol
       what they are: "95%", or "range" for fewer than six seeds. `score`, `mean` (the geometric mean of errors; see
       `geometric`) and `success_rate` (the share of seeds that solved the task) have bounds too.
     - `seeds`, `lost`, `solved`: numbers of seeds, of those that diverged or failed, and of those that solved the task.
+    - `tier`: how the rows were verified: "self-reported", "re-scored", "re-trained", or "" if they were not.
 
     `python -m nmbench.leaderboard --format=csv` prints the same columns.
 
@@ -95,6 +108,7 @@ def entry_line(table: Table, entry: RankingEntry, metrics: Sequence[str]) -> dic
         "learning_rate": entry.learning_rate,
         "tuning_trials": entry.tuning_trials,
         "chosen_again": None if entry.tuning is None else entry.tuning.stability,
+        "tier": entry.tier,
         "floor": table.floor,
         "ceiling": table.ceiling,
         "n_test": table.n_test,

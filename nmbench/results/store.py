@@ -28,6 +28,8 @@ from nmbench.support.errors import NmbenchError, printable
 
 _OLD = "-old"
 ROW, PARAMS, PER_TRIAL, CURVE = "row.json", "params.safetensors", "per_trial.npz", "curve.csv"
+# Marks a folder as a submission (`nmbench.submissions`).
+SUBMISSION = "submission.toml"
 
 
 def stage_file(stage: str) -> str:
@@ -256,7 +258,7 @@ class Store:
 
 
 def read(path_text: str) -> list[dict[str, Any]]:
-    """Rows of a results CSV, of one run folder, or of the run folders of a results folder, or its CSVs if it has none.
+    """Rows of a results CSV, of one run folder, or of a results folder: of its run folders, or else of its CSVs (`csvs_in`).
 
     Raises:
       NmbenchError: the path does not exist, contains no runs and no CSV, or has invalid contents.
@@ -277,7 +279,7 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
         yield from () if row is None else (row,)
         return
     folders = Store(path).folders()
-    tables = [] if folders else sorted(path.glob("*.csv"))
+    tables = [] if folders else csvs_in(path)
     if not folders and not tables:
         below = sorted({str(table.parent) for table in path.glob("*/*.csv")})
         found = f"name {' or '.join(below[:3])}, which have CSVs, or " if below else ""
@@ -287,6 +289,12 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     yield from Store(path).iterate()
     for table in tables:
         yield from csv_files.iterate_csv(table)
+
+
+def csvs_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The CSVs of a folder, or if it has none, those of the submissions in it."""
+    below = (table for table in folder.glob("*/*.csv") if (table.parent / SUBMISSION).is_file())
+    return sorted(folder.glob("*.csv")) or sorted(below)
 
 
 @functools.cache  # a command may read a results folder more than once

@@ -96,7 +96,7 @@ def boolean(values: flags.FlagValues, name: str, default: bool, help_: str) -> N
     flags.DEFINE_boolean(name, default, help_, flag_values=values)
 
 
-def choice(values: flags.FlagValues, name: str, default: str, options: list[str], help_: str) -> None:
+def choice(values: flags.FlagValues, name: str, default: str | None, options: list[str], help_: str) -> None:
     flags.DEFINE_enum(name, default, options, help_, flag_values=values)
 
 

@@ -1,6 +1,5 @@
 """The shipped results: tuning records follow the declared grids, and the published tables agree with the shipped rows."""
 
-import dataclasses
 import functools
 import importlib.util
 import json
@@ -11,7 +10,7 @@ import pytest
 
 from nmbench.contracts import tuning_record
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.experiments import loading, resolution
+from nmbench.experiments import resolution
 from nmbench.experiments.request import Request
 from nmbench.paper import runs
 from nmbench.paper.figures import gallery
@@ -19,10 +18,9 @@ from nmbench.paper.ledger import page, publication, summary
 from nmbench.paper.ledger.evidence import Evidence
 from nmbench.paper.ledger.verdicts import Verdict
 from nmbench.report import captions, leaderboard
-from nmbench.results import csv_files, packs, per_trial, schema, store
+from nmbench.results import experiment_rows, ranking, schema, store, verification
 from nmbench.results.overall import overall_rankings
-from nmbench.training.prediction import predictor
-from support.rows import tables_of
+from nmbench.submissions import asking, folder, verifying
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Claims whose networks have not been trained yet.
@@ -78,22 +76,24 @@ def test_run_resolves_to_the_configurations_of_the_reference_rows():
 
 @pytest.mark.exact  # compiled as users compile it, which is faster here
 @pytest.mark.parametrize("path", sorted(BOARD.glob("*.safetensors")), ids=lambda p: p.stem)
-def test_the_packed_parameters_have_the_values_of_their_rows(path):
-    runs, predictors = {}, {}
-    for row in csv_files.read_csv(path.with_suffix(".csv")):
-        model, folder = row["model"], packs.run_folder(path, row["run_id"])
-        if model not in runs:
-            runs[model] = loading.load_row(row, folder)
-            task = runs[model].experiment.task
-            predictors[model] = predictor(runs[model].experiment.model, task, task.frozen("test"))
-        run = dataclasses.replace(runs[model], row=row, folder=folder)
-        found = task.evaluate(predictors[model](run.params()), task.frozen("test").arrays)
-        assert found["values"][row["metric"]] == pytest.approx(row["value"], rel=1e-3, abs=1e-7), row["run_id"]
-        per_trial.check(run.folder, row)
+def test_the_board_is_re_scored(path):
+    """The rows of each task with parameters pass the first two tiers of `nmbench verify`."""
+    board = folder.read_submission(BOARD)
+    experiments = {experiment: rows for experiment, rows in board.experiments().items() if experiment.task == path.stem}
+    assert experiments
+    with asking.this_process() as models:
+        for outcome in verifying.verify(board, experiments, verification.RE_SCORED, models):
+            assert outcome.tier == verification.RE_SCORED, f"{outcome.experiment}: {outcome.problem}"
+
+
+def test_the_records_of_the_board_are_those_of_its_rows():
+    hashes = {row["run_id"]: verification.row_hash(row) for row in store.read(str(BOARD))}
+    for record in verification.read(BOARD / verification.FILE):
+        assert record.runs.items() <= hashes.items(), f"{record.experiment}: verify results/board again"
 
 
 def test_the_leaderboard_file_is_current():
-    tables = tables_of(published())
+    tables = ranking.rank_tables(experiment_rows.read_all([str(BOARD), str(CLAIMS / "rows.csv")]))
     text = leaderboard.render(tables, overall_rankings(tables), "markdown", wide=True)
     assert text in (ROOT / "results" / "LEADERBOARD.md").read_text()
 

@@ -16,7 +16,10 @@ import threading
 import pytest
 
 from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.report import board_snapshots
+from support.claimed import write_csv
 from support.processes import users_environment
+from support.rows import make_row
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -128,3 +131,27 @@ def test_a_gallery_that_is_not_run_has_all_pages(tmp_path):
         page = (tmp_path / "docs" / "gallery" / f"{script.stem}.md").read_text()
         assert "```python" in page and "![" not in page
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_the_page_of_a_model_shows_its_history(tmp_path):
+    results = load("maker.results")
+    rows = [make_row("gru", seed, value, run_id=f"g{seed}") for seed, value in enumerate((1.0, 1.25))]
+    for date, shown in (("2026-01-31", rows[:1]), ("2026-02-28", rows)):
+        board = write_csv(tmp_path / "made_up.csv", shown)
+        board_snapshots.write(tmp_path / "snapshots", date, [board])
+    heading, _, table = results.history("gru", tmp_path / "snapshots")
+    first, second = table.splitlines()[2:]
+    assert heading == "## History" and first.startswith("| 2026‑01‑31 | made\\_up v1 | matched, budget 500 | 1 | mse 1 |")
+    assert second.startswith("| 2026‑02‑28 |") and "| mse 1.125 | 1 .. 1.25 (range) | not verified |" in second
+    assert results.history("lstm", tmp_path / "snapshots") == []
+
+
+def test_the_page_of_results_shows_the_history_of_models_without_a_page(tmp_path, monkeypatch):
+    results = load("maker.results")
+    rows = [make_row(name, 0, 1.0, run_id=name) for name in ("gru", "submitted_model")]
+    board_snapshots.write(tmp_path / "snapshots", "2026-01-31", [write_csv(tmp_path / "made_up.csv", rows)])
+    monkeypatch.setattr(results, "SNAPSHOTS", tmp_path / "snapshots")
+    results.make(tmp_path, results.Results([], [], "", []))
+    page = (tmp_path / "results.md").read_text()
+    assert "## History of submitted\\_model" in page and "of gru" not in page
+    assert "(rules.md#snapshots)" in page and "| 2026‑01‑31 | made\\_up v1 | matched, budget 500 | 1 | mse 1 |" in page

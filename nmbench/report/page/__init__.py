@@ -22,6 +22,7 @@ from nmbench.report.page import svg
 from nmbench.report.page.content import gather
 from nmbench.report.page.row_details import Commands
 from nmbench.results import store
+from nmbench.results.verification import Verifications
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def write(
     """
     wanted = {run_id for table in tables for entry in table.entries for run_id in entry.run_ids}
     rows = {row["run_id"]: row for path in paths for row in store.iterate(path) if row["run_id"] in wanted}
-    text = render(gather(tables, rankings, rows, paths, commands, report), site)
+    text = render(gather(tables, rankings, rows, paths, commands, report, Verifications(paths)), site)
     index = folder / INDEX
     try:
         folder.mkdir(parents=True, exist_ok=True)

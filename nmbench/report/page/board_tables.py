@@ -24,6 +24,7 @@ from nmbench.report.page.html_tables import (
     number_column,
 )
 from nmbench.report.text import interval, one_decimal, percent, size_name
+from nmbench.results import verification
 
 if TYPE_CHECKING:
     from nmbench.report.model_styles import Style
@@ -34,15 +35,28 @@ MARKS = {"o": "circle", "s": "square", "D": "diamond", "^": "up", "v": "down", "
 
 MODEL = Heading("Model", False, "registered name, with differing settings in brackets")
 RANK = Heading(
-    "Rank", True, "1 + the number of models that are significantly better; models that share a letter cannot be told apart"
+    "Rank",
+    True,
+    "1 + the number of models that are significantly better; models that share a letter cannot be told apart; no rank: "
+    "trained outside nmbench",
 )
 SCORE = Heading("Score", True, "score of the median, 0 at chance and 100 at a perfect answer, with its 95% interval")
 SOLVED = Heading("Solved", True, "number of seeds that reach the task's threshold, with the 95% interval of their share")
-PARAMETERS = Heading("Parameters", True, "number of learned parameters, with its deviation from the budget")
+PARAMETERS = Heading(
+    "Parameters",
+    True,
+    "number of learned parameters, with its deviation from the budget; declared: nmbench did not count them",
+)
 SEEDS = Heading("Seeds", True, "number of seeds")
 STEPS = Heading("Steps", True, "number of training steps")
 RATE = Heading("Learning rate", True, "the learning rate and whether it was tuned; phases may use a multiple of it")
 TIME = Heading("Time", True, "median seconds of training per seed", minor=True)
+TIER = Heading(
+    "Tier",
+    False,
+    "self-reported: files and configurations were checked; re-scored: the stored parameters give the scores; re-trained: "
+    "seeds drawn by the verifier were trained again",
+)
 ALL = (
     MODEL,
     Heading("Task", False, "registered name"),
@@ -68,17 +82,29 @@ def model_cell(label: str, styles: Mapping[str, Style], link: str = "") -> Table
 
 
 def all_row(
-    table: Table, entry: RankingEntry, rows: Mapping[str, Row], styles: Mapping[str, Style], link: str, task_link: str
+    table: Table,
+    entry: RankingEntry,
+    rows: Mapping[str, Row],
+    styles: Mapping[str, Style],
+    link: str,
+    task_link: str,
+    with_tier: bool,
 ) -> HtmlRow:
-    """The line of an entry in the table of all results."""
+    """The line of an entry in the table of all results. with_tier: whether the table has a column for tiers."""
     protocol, _, departures = table.protocol.partition(" (")
     cells = [
         model_cell(entry.label, styles, link),
         cell(table.task, link=task_link),
         cell(protocol, small=departures.removesuffix(")")),
         *_facts(table, entry, rows),
+        *([tier_cell(entry, link)] if with_tier else []),
     ]
-    return HtmlRow(cells, table.task, table.protocol)
+    return HtmlRow(cells, table.task, table.protocol, verification.rank(entry.tier))
+
+
+def tier_cell(entry: RankingEntry, link: str) -> TableCell:
+    """The tier of an entry, linked to what was compared; link: that of the entry's details."""
+    return cell(entry.tier or "none", link=f"{link}-verification" if entry.tier else "")
 
 
 def _facts(table: Table, entry: RankingEntry, rows: Mapping[str, Row]) -> list[TableCell]:
@@ -89,6 +115,7 @@ def _facts(table: Table, entry: RankingEntry, rows: Mapping[str, Row]) -> list[T
         solved = cell(f"{entry.solved}/{seeds}", entry.solved / seeds, interval(entry.success, percent, " – "))
     sizes = [f"budget {table.budget}"] if table.budget else ["given size"]
     sizes += [] if entry.deviation is None else [f"{entry.deviation:+.1%}"]
+    sizes += ["declared"] if entry.declared else []
     trials = entry.tuning_trials
     tuned = "" if trials is None else f"tuned, {trials} runs" if trials else "not tuned"
     return [
@@ -104,7 +131,12 @@ def _facts(table: Table, entry: RankingEntry, rows: Mapping[str, Row]) -> list[T
 
 
 def ranking_table(
-    table: Table, key: str, rows: Mapping[str, Row], styles: Mapping[str, Style], anchors: Mapping[int, str]
+    table: Table,
+    key: str,
+    rows: Mapping[str, Row],
+    styles: Mapping[str, Style],
+    anchors: Mapping[int, str],
+    with_tier: bool,
 ) -> HtmlTable:
     """The models of a table in order of rank. anchors: id of each entry object to the HTML id of its details."""
     entries = competitors(table)
@@ -113,7 +145,9 @@ def ranking_table(
     lines = []
     for entry, median, mean in zip(entries, medians, means, strict=True):
         rank, *others = _facts(table, entry, rows)
-        lines.append(HtmlRow([model_cell(entry.label, styles, f"#{anchors[id(entry)]}"), rank, median, mean, *others]))
+        link = f"#{anchors[id(entry)]}"
+        tier = [tier_cell(entry, link)] if with_tier else []
+        lines.append(HtmlRow([model_cell(entry.label, styles, link), rank, median, mean, *others, *tier]))
     arrow = "↑" if table.higher_is_better else "↓"
     mean = "Geometric mean" if table.logarithmic else "Mean"
     headings = [
@@ -122,6 +156,7 @@ def ranking_table(
         Heading(f"Median {table.metric} {arrow}", True, "median over seeds, with its 95% interval"),
         Heading(mean, True, "mean over seeds, with its 95% interval; ranks compare means", minor=True),
         *ALL[4:],
+        *([TIER] if with_tier else []),
     ]
     caption = f"{table.protocol}, {size_name(table.budget)}. Small print: 95% intervals and remarks."
     return HtmlTable(key, caption, headings, lines)

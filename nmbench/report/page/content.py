@@ -12,12 +12,13 @@ from nmbench.report.page import board_tables, figures, sections, svg
 from nmbench.report.page.html_tables import Heading, HtmlRow, HtmlTable, estimate_cell, number_cell
 from nmbench.report.page.row_details import Commands, Row
 from nmbench.report.text import number, one_decimal, size_name, task_name
-from nmbench.results import provenance
+from nmbench.results import provenance, verification
 
 if TYPE_CHECKING:
     from nmbench.report.model_styles import Style
     from nmbench.results.overall import OverallRanking
     from nmbench.results.ranking import Table
+    from nmbench.results.verification import Verifications
 
 # Names that can be part of an HTML id and of a link.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_\-]*")
@@ -30,6 +31,7 @@ def gather(
     paths: Sequence[str],
     commands: Commands,
     report: Callable[[str], None],
+    verified: Verifications,
 ) -> dict[str, Any]:
     """All data for the template. rows: run id to row. `nmbench.report.page.write` describes the other arguments."""
     trained = [(table, entry) for table in tables for entry in overview.competitors(table)]
@@ -39,21 +41,25 @@ def gather(
         by_task[table.task].append(table)
     task_ids = {task: f"task-{task if _PLAIN.fullmatch(task) else i}" for i, task in enumerate(by_task, start=1)}
     styles = model_styles.styles({entry.label: entry.model for _, entry in trained})
-    sources = sections.Sources(rows, paths, commands, styles, anchors)
+    with_tier = any(entry.tier for _, entry in trained)
+    sources = sections.Sources(rows, paths, commands, styles, anchors, verified, with_tier)
     made = []
     for task, members in by_task.items():
         report(task)
         made.append(sections.section(task, members, task_ids[task], sources))
     lines = [
-        board_tables.all_row(table, entry, rows, styles, f"#{anchors[id(entry)]}", f"#{task_ids[table.task]}")
+        board_tables.all_row(table, entry, rows, styles, f"#{anchors[id(entry)]}", f"#{task_ids[table.task]}", with_tier)
         for table, entry in trained
+        if not entry.external  # it has a line already, with the protocol external
     ]
+    headings = [*board_tables.ALL, *([board_tables.TIER] if with_tier else [])]
     caption = "One line per model and configuration. Small print: 95% intervals and remarks. Click a heading to sort."
     return {
         "made": provenance.utc_now().replace("T", " ").replace("+00:00", " UTC"),
         "n_rows": len(rows),
         "n_models": len({entry.model for _, entry in trained}),
-        "all": HtmlTable("all-caption", caption, board_tables.ALL, lines, id="all"),
+        "all": HtmlTable("all-caption", caption, headings, lines, id="all"),
+        "tiers": list(enumerate(verification.TIERS, start=1)) if with_tier else [],
         "overview": _overview(tables, styles, task_ids),
         "tasks": list(by_task),
         "protocols": sorted({table.protocol for table in tables}),

@@ -48,11 +48,12 @@ class Heading:
 
 @dataclasses.dataclass(frozen=True)
 class HtmlRow:
-    """A line of a table. task, protocol: values for filters; "" for none."""
+    """A line of a table. task, protocol: values for filters; "" for none. tier: its rank, see `verification.rank`."""
 
     cells: Sequence[TableCell]
     task: str = ""
     protocol: str = ""
+    tier: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nmbench.report.text import column_number, number_or_blank
-from nmbench.results import schema
+from nmbench.results import schema, verification
 
 if TYPE_CHECKING:
     from nmbench.results.ranking import RankingEntry
+    from nmbench.results.verification import Verifications
 
 Row = Mapping[str, Any]
 
@@ -54,13 +56,14 @@ class Command(Protocol):
 Commands = Callable[[Row], Command]
 
 
-def row_details(entry: RankingEntry, rows: Mapping[str, Row], commands: Commands) -> dict[str, Any]:
+def row_details(entry: RankingEntry, rows: Mapping[str, Row], commands: Commands, verified: Verifications) -> dict[str, Any]:
     """Values that all rows of an entry share, and the differing values of each seed.
 
     Args:
       entry: entry of a table, not a reference.
       rows: run id to row.
       commands: function from a row to its command.
+      verified: the records of verification.
     """
     members = [rows[run_id] for run_id in entry.run_ids]
     found = [commands(row) for row in members]
@@ -80,6 +83,7 @@ def row_details(entry: RankingEntry, rows: Mapping[str, Row], commands: Commands
         "shared": [(name, schema.BY_NAME[name].meaning, _text(members[0][name])) for name in shared],
         "varying": varying,
         "config": settings,
+        "verification": _verification(entry, members, verified) if entry.tier else None,
         "rows": [
             {
                 "seed": row["seed"],
@@ -94,6 +98,35 @@ def row_details(entry: RankingEntry, rows: Mapping[str, Row], commands: Commands
             }
             for row, command in zip(members, found, strict=True)
         ],
+    }
+
+
+def _verification(entry: RankingEntry, members: Sequence[Row], verified: Verifications) -> dict[str, Any]:
+    """What was verified of an entry: that of the record with the lowest tier, and all records for download."""
+    records = list({id(found): found for row in members if (found := verified.of(row)) is not None}.values())
+    record = min(records, key=lambda one: verification.rank(one.tier))
+    machine = record.surroundings
+    text = json.dumps([one.to_dict() for one in records], indent=1, ensure_ascii=False)
+    return {
+        "tier": entry.tier,
+        "when": record.verified_utc.replace("T", " ").replace("+00:00", " UTC"),
+        "machine": ", ".join(
+            f"{name} {_text(machine[column])}" if name else _text(machine[column])
+            for name, column in (("", "processor"), ("nmbench", "nmbench_version"), ("jax", "jax_version"))
+            if machine.get(column)
+        ),
+        "duration": f"{record.duration_s:.0f} s",
+        "steps": [
+            {
+                "tier": step.tier,
+                "compared": step.compared,
+                "difference": "" if step.difference is None else f"{step.difference:.2g}",
+                "tolerance": "" if step.tolerance is None else f"{step.tolerance:g}",
+            }
+            for step in record.steps
+        ],
+        "name": f"verification.{entry.model}.json",
+        "address": f"data:application/json;charset=utf-8,{urllib.parse.quote(text)}",
     }
 
 

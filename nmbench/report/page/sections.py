@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nmbench.contracts.task import Task
     from nmbench.report.model_styles import Style
     from nmbench.results.ranking import Table
+    from nmbench.results.verification import Verifications
 
 MOST_CURVES = 12  # models per table whose training curves are drawn
 
@@ -41,6 +42,8 @@ class Sources:
       commands: function from a row to the command that repeats its run.
       styles: label of an entry to style.
       anchors: id of each entry object to the HTML id of its details.
+      verified: the records of verification beside these results.
+      with_tier: whether any entry of the page has a tier.
     """
 
     rows: Mapping[str, Row]
@@ -48,6 +51,8 @@ class Sources:
     commands: Commands
     styles: Mapping[str, Style]
     anchors: Mapping[int, str]
+    verified: Verifications
+    with_tier: bool
 
 
 def section(name: str, tables: Sequence[Table], anchor: str, sources: Sources) -> dict[str, Any]:
@@ -65,7 +70,7 @@ def section(name: str, tables: Sequence[Table], anchor: str, sources: Sources) -
     trained = [run for table in tables for entry in table.entries for run in entry.run_ids if rows[run]["train_steps"]]
     folders = run_folders(sources.paths, trained)
     entries = [(table, entry) for table in tables for entry in overview.competitors(table)]
-    details = {id(entry): row_details(entry, rows, sources.commands) for _, entry in entries}
+    details = {id(entry): row_details(entry, rows, sources.commands, sources.verified) for _, entry in entries}
     groups: dict[str, list[Table]] = defaultdict(list)
     for table in tables:
         groups[table.protocol].append(table)
@@ -192,7 +197,7 @@ def _table(
         plots.append(svg.plot(figures.scores(table, styles), f"{key}-scores", "Score and size", caption))
     return {
         "size": size_name(table.budget),
-        "ranking": board_tables.ranking_table(table, f"{key}-ranking", rows, styles, sources.anchors),
+        "ranking": board_tables.ranking_table(table, f"{key}-ranking", rows, styles, sources.anchors, sources.with_tier),
         "others": board_tables.other_metrics(table, f"{key}-others", styles),
         "download": board_tables.download(table),
         "commands": board_tables.commands(table, details),

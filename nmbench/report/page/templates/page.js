@@ -39,7 +39,8 @@
       const content = row.textContent.toLowerCase();
       const keep = words.every((word) => content.includes(word))
         && (!field("task").value || row.dataset.task === field("task").value)
-        && (!field("protocol").value || row.dataset.protocol === field("protocol").value);
+        && (!field("protocol").value || row.dataset.protocol === field("protocol").value)
+        && Number(row.dataset.tier) >= Number(field("tier")?.value || 0);
       row.hidden = !keep;
       shown += keep;
     }

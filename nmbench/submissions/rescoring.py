@@ -1,0 +1,119 @@
+"""Tier re-scored: score predictions again, and compare with the stored scores of trials and with the values of the row.
+
+The predictions come from stored parameters. On one kind of processor they are the same to the bit; elsewhere rounding
+differs and changes a score slightly. `difference` is therefore taken over all trials together, and its tolerance is
+`TOLERANCE`: 0.001. Rows trained on an Intel processor and scored on one by AMD differed by less than 1e-6; the parameters of
+another seed give differences near 1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nmbench.contracts.task import Task
+from nmbench.exchange import external_rows
+from nmbench.experiments import reproduction
+from nmbench.results import schema
+from nmbench.results.store import PER_TRIAL
+from nmbench.submissions import probe
+from nmbench.support.errors import NmbenchError
+
+TOLERANCE = reproduction.SCORED_ELSEWHERE
+# Mean scores below this share of the metric's range are rounding errors.
+_SMALLEST = 1e-9
+
+
+def difference(found: np.ndarray, stored: np.ndarray, least: float) -> float:
+    """sum |found - stored| / max(sum |found|, sum |stored|) over trials: 0 if they are equal, about 1 if they are unrelated.
+
+    Args:
+      found, stored: `[B]`. Trials that both sides leave out (NaN) do not count.
+      least: the smallest mean score that matters; the divisor is at least `B` times as large.
+    """
+    left_out = np.isnan(found) & np.isnan(stored)
+    found, stored = found[~left_out].astype(np.float64), stored[~left_out].astype(np.float64)
+    if not np.isfinite(found).all() or not np.isfinite(stored).all():
+        return 1.0
+    largest = max(np.abs(found).sum(), np.abs(stored).sum(), least * len(found))
+    return float(np.abs(found - stored).sum() / largest) if largest else 0.0
+
+
+def rescore(task: Task, row: Mapping[str, Any], folder: pathlib.Path, predictions: Mapping[str, np.ndarray]) -> float:
+    """Compare the scores of predictions with those of a run and of its row; returns the largest difference.
+
+    Args:
+      task: the task.
+      row: a row with status ok.
+      folder: run folder with the stored scores of trials.
+      predictions: stage of training to `[T, B, O]` on the test set; "" for the final one.
+
+    Raises:
+      NmbenchError: a difference is above the tolerance; the message names the column or the scores of trials.
+    """
+    arrays = task.frozen("test").arrays
+    earlier = {stage: array for stage, array in predictions.items() if stage}
+    judged = task.evaluate(predictions[""], arrays, earlier)
+    worst = 0.0
+    extents = {metric.name: abs(metric.floor - metric.ceiling) for metric in task.metrics}
+
+    def compare(what: str, found: Any, stored: Any, least: float) -> None:
+        nonlocal worst
+        new, old = (np.atleast_1d(np.asarray(one, np.float64)) for one in (found, stored))
+        seen = difference(new, old, least) if new.shape == old.shape else 1.0
+        worst = max(worst, seen)
+        if not seen <= TOLERANCE:
+            raise NmbenchError(
+                f"run {row['run_id']}: its parameters give {_shown(new)} for {what}, but it says {_shown(old)} (difference "
+                f"{seen:.3g}, tolerance {TOLERANCE:g}); they are not the parameters of this row, or its scores were edited"
+            )
+
+    name = task.primary.name
+    least = _SMALLEST * extents[name]
+    compare("the scores of trials", judged["per_trial"][name], stored_scores(folder, row), least)
+    compare("column 'value'", judged["values"][name], row["value"], least)
+    for name, value in judged["values"].items():
+        if name != task.primary.name:
+            # Another metric may count trials, and rounding may decide one of them the other way.
+            stored = row.get(schema.metric_column(name))
+            least = extents[name.partition(".")[0]]
+            compare(f"column {schema.metric_column(name)!r}", value, math.nan if stored is None else stored, least)
+    return worst
+
+
+def stored_scores(folder: pathlib.Path, row: Mapping[str, Any]) -> np.ndarray:
+    """The stored primary metric of every test trial, float64 `[B]`; raises `NmbenchError`."""
+    try:
+        with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
+            scores = np.asarray(stored[row["metric"]], np.float64)
+    except (OSError, ValueError, KeyError) as error:
+        raise NmbenchError(f"run {row['run_id']}: its scores of trials cannot be read ({error})") from None
+    if scores.shape != (row["n_test"],):
+        raise NmbenchError(f"run {row['run_id']}: {scores.shape} scores of trials for {row['n_test']} test trials")
+    return scores
+
+
+def read_predictions(folder: pathlib.Path, task: Task, stages: list[str]) -> dict[str, np.ndarray]:
+    """The predictions that `probe` wrote into a folder, by stage; raises `NmbenchError` if they are not valid."""
+    shape = (task.spec.steps, task.frozen("test").n, task.spec.output_size)
+    path = lambda stage: str(folder / probe.predictions_file(stage))
+    return {stage: external_rows.read_predictions(path(stage), shape) for stage in stages}
+
+
+def conditions_differ(task: Task, row: Mapping[str, Any], scores: np.ndarray) -> bool:
+    """Whether the row's values by condition are not the means of the stored scores of trials."""
+    metric = task.primary
+    found = metric.by_condition(scores, task.frozen("test").arrays)
+    stored = json.loads(row["conditions_json"]).get(metric.name, {})
+    return found.keys() != stored.keys() or not all(
+        np.isclose(stored[name], value, rtol=1e-4, atol=1e-12) for name, value in found.items()
+    )
+
+
+def _shown(values: np.ndarray) -> str:
+    return f"{values[0]:.6g}" if values.size == 1 else f"a mean of {np.nanmean(values):.6g}"
