@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("data"))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("predictions.npz"))
+    parser.add_argument("--learned", type=pathlib.Path, default=pathlib.Path("learned.npz"))
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -67,12 +68,10 @@ def main() -> None:
     network.load_state_dict(kept)
     with torch.no_grad():
         np.savez(args.out, predictions=network(test["inputs_sensory"]).numpy())
-    params = sum(p.numel() for p in learned)
-    print(
-        f"python -m nmbench.score --task=element_finder --predictions={args.out} --model=torch_lstm --params={params}",
-        end="",
-    )
-    print(f" --seed={args.seed} --origin='PyTorch {torch.__version__}, {args.steps} steps'")
+    # Only what was learned, so that nmbench can count it.
+    np.savez(args.learned, **{name: p.detach().numpy() for name, p in network.named_parameters() if p.requires_grad})
+    print(f"python -m nmbench.score --task=element_finder --predictions={args.out} --model=torch_lstm", end="")
+    print(f" --params_file={args.learned} --seed={args.seed} --origin='PyTorch {torch.__version__}, {args.steps} steps'")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ This writes page/index.html, a page that needs no other file and no network (nee
 of models by task, and shows all tables, which can be saved as CSV, plots of all seeds, errors by condition, example trials,
 provenance, and the commands that reproduce each table and row. For results folders with run folders it also shows training
 curves and outputs of the trained networks.
+
+Models trained outside nmbench (see nmbench.score) have a table of their own. --with_external also shows them, without a
+rank, in the tables of the same task and budget.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ cli.choice(
     "tasks that models share. csv contains one kind, by default tasks",
 )
 cli.boolean(FLAGS, "wide", False, "also show means, extremes, intervals of scores and learning rates; csv always does")
+cli.boolean(FLAGS, "with_external", False, "show models trained outside nmbench beside the others too, without a rank")
 cli.string(FLAGS, "task", None, "only this task")
 cli.string(FLAGS, "protocol", None, "only this protocol")
 cli.choice(
@@ -89,6 +93,7 @@ def main(paths: list[str]) -> int:
     rankings = [] if FLAGS.tables in ("tasks", "ladders") else overall_rankings(tables)
     if FLAGS.tables == "overall" and not rankings:
         raise NmbenchError("no overall ranking: no two models share results of two tasks or more under one protocol")
+    tables = _with_external(tables, paths)
     text = leaderboard.render(
         tables if FLAGS.tables in ("all", "tasks") else [],
         rankings,
@@ -122,6 +127,16 @@ def _check_pictures() -> dict[str, pathlib.Path]:
         for path in paths.values():
             trials.check_picture(path)
     return paths
+
+
+def _with_external(tables: list[ranking.Table], paths: list[str]) -> list[ranking.Table]:
+    """The tables, with models trained outside nmbench beside others if the flags request it."""
+    if not FLAGS.with_external:
+        return tables
+    from nmbench.results import experiment_rows, ranking, schema
+
+    external = ranking.rank_tables(experiment_rows.read_all(paths, FLAGS.task, schema.EXTERNAL))
+    return ranking.with_external(tables, external)
 
 
 def _ladders(tables: list[ranking.Table]) -> list[ladders.Ladder]:
@@ -163,7 +178,8 @@ def write_page(paths: list[str]) -> int:
     devices.start(1)
     plugins.load_all(FLAGS.plugin)
     tables = _tables(paths)
-    ladders = _ladders(tables)
+    ladders, rankings = _ladders(tables), overall_rankings(tables)
+    tables = _with_external(tables, paths)
     page.check_size(tables)
     _draw(pictures, tables, ladders)
 
@@ -171,7 +187,7 @@ def write_page(paths: list[str]) -> int:
 
     say = lambda task: print(f"drawing {task}", file=sys.stderr)
     commands = RowCommands([os.path.basename(plugin) for plugin in FLAGS.plugin])
-    index = page.write(folder, tables, overall_rankings(tables), paths, commands.of, say, site)
+    index = page.write(folder, tables, rankings, paths, commands.of, say, site)
     print(f"{index}: {index.stat().st_size / 1000:.0f} kB")
     return 0
 

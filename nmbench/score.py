@@ -1,10 +1,12 @@
 """Score predictions of a model trained in any framework on a task's test set, store the row and print the leaderboard.
 
   python -m nmbench.export --task=element_finder --out=data
-  python -m nmbench.score --task=element_finder --predictions=predictions.npz --model=my_lstm --params=491
+  python -m nmbench.score --task=element_finder --predictions=predictions.npz --model=my_lstm --params_file=learned.npz
 
-The file contains an array `predictions` [T, B, O] for all trials of data/test.npz, in order. The row has the protocol
-"external" and ranks in a separate table, because nmbench did not train the model. If these predictions already have a row in
+The file of predictions contains an array `predictions` [T, B, O] for all trials of data/test.npz, in order. --params_file
+contains the learned arrays, by name, so that nmbench can count the parameters. Without it, give --params=N; the row then
+says that the size is declared. The row has the protocol "external" and ranks in a separate table, because nmbench did not
+train the model; `leaderboard --with_external` shows it beside other models too. If these predictions already have a row in
 the results folder, it is kept; --force replaces it.
 """
 
@@ -20,7 +22,8 @@ FLAGS = cli.new_flags("task", "results_dir", "plugin")
 cli.string(FLAGS, "predictions", None, "predictions on the test set: a .npz with the array `predictions`, or a .npy")
 cli.string(FLAGS, "validation_predictions", None, "predictions on the validation set, to record the validation loss")
 cli.string(FLAGS, "model", None, "name of your model for the tables; it must differ from all registered models")
-cli.integer(FLAGS, "params", None, "number of learned parameters of your model", lower=1)
+cli.integer(FLAGS, "params", None, "number of learned parameters of your model; not needed with --params_file", lower=1)
+cli.string(FLAGS, "params_file", None, "learned parameters of your model, a .safetensors or .npz file: nmbench counts them")
 cli.integer(FLAGS, "budget", None, "budget of learned parameters; default: the task's", lower=1)
 cli.integer(FLAGS, "seed", 0, "seed of the run; it distinguishes runs of one model")
 cli.string(FLAGS, "origin", None, "source of the model in one line: framework, repository, commit")
@@ -32,7 +35,6 @@ def main() -> int:
     task = cli.required(FLAGS, "task")
     predictions = _given("predictions", "FILE.npz, your predictions on the test set")
     model = _given("model", "NAME, a name for your model")
-    params = _given("params", "N, its number of learned parameters")
     devices.start(1)
     plugins.load_all(FLAGS.plugin)
 
@@ -40,21 +42,22 @@ def main() -> int:
     from nmbench.report import leaderboard
     from nmbench.results.store import Store
 
-    submission = external_rows.read_submission(
+    run = external_rows.read_run(
         task,
         model,
-        params,
+        FLAGS.params,
         predictions,
+        params_file=FLAGS.params_file,
         budget=FLAGS.budget,
         seed=FLAGS.seed,
         origin=FLAGS.origin or "",
         validation_predictions=FLAGS.validation_predictions,
         allow_budget_miss=FLAGS.allow_budget_miss,
     )
-    row, per_trial = external_rows.make_row(submission)
+    row, per_trial = external_rows.make_row(run)
     store = Store(FLAGS.results_dir)
     store.prepare()
-    other = external_rows.conflicting_run(submission, store)
+    other = external_rows.conflicting_run(run, store)
     if other is not None:
         raise NmbenchError(
             f"other predictions of {model} with seed {FLAGS.seed} are already in {store.runs / other}; give this run "

@@ -55,6 +55,7 @@ def _page(model: Baseline, origin: str, found: results.Results) -> list[str]:
         *_parameters(model),
         "## Results",
         results.of_model(found, model.name),
+        *results.history(model.name),
         "## Commands",
         f"```text\npython -m nmbench.describe {model.name}\n"
         f"python -m nmbench.run --model={model.name} --task=element_finder --tune\n```",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from maker import text
 from nmbench.contracts.catalog import TASKS
-from nmbench.report import leaderboard, overview
+from nmbench.report import board_snapshots, leaderboard, overview
 from nmbench.report.text import interval, number, one_decimal, size_name
 from nmbench.results import experiment_rows, ranking
 from nmbench.results.overall import OverallRanking, overall_rankings
@@ -16,6 +16,7 @@ from nmbench.results.ranking import RankingEntry, Table
 from nmbench.support.errors import NmbenchError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SNAPSHOTS = ROOT / "results" / "snapshots"
 PROTOCOL = "matched"
 
 
@@ -100,6 +101,33 @@ def of_model(results: Results, name: str) -> str:
         )
     headers = ("task", "protocol", "size", "configuration", "rank", "seeds", "median", "95%", "score", "learning rate")
     return text.table(headers, rows)
+
+
+def history(name: str, folder: pathlib.Path = SNAPSHOTS) -> list[str]:
+    """The medians of a model in the snapshots of the board, below a heading; [] if it is in none."""
+    lines = board_snapshots.history(folder, name)
+    if not lines:
+        return []
+    rows = []
+    for line in lines:
+        task, low, high = line["task"], line["median_low"], line["median_high"]
+        spread = f"{number(float(low))} .. {number(float(high))}" if low and high else ""
+        where = [line["protocol"], f"budget {line['budget']}" if line["budget"] else "given sizes"]
+        where += [line["label"]] if line["label"] != name else []
+        rows.append(
+            [
+                line["date"].replace("-", "\N{NON-BREAKING HYPHEN}"),
+                (f"[{text.escape(task)}](../tasks/{task}.md)" if task in TASKS else text.escape(task))
+                + f" v{line['task_version']}",
+                text.escape(", ".join(where)),
+                line["seeds"],
+                f"{text.escape(line['metric'])} {number(float(line['median']))}",
+                spread + (" (range)" if spread and line["median_interval"] == "range" else ""),
+                line["tier"] or "not verified",
+            ]
+        )
+    headers = ("snapshot", "task", "protocol", "seeds", "median", "95%", "verified")
+    return ["## History", "Medians by [snapshot of the board](../rules.md#snapshots).", text.table(headers, rows)]
 
 
 def make(folder: pathlib.Path, results: Results) -> None:

@@ -124,6 +124,7 @@ def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
             "command": (
                 f"python -m nmbench.score --task={task.name} --predictions=predictions.npz --model=NAME --params=N --seed=0"
             ),
+            "counted": "--params_file=FILE, a .safetensors or .npz of the learned arrays, instead of --params=N",
         },
     }
 
@@ -167,7 +168,8 @@ def readme(description: Mapping[str, Any]) -> str:
         f"```python\nnumpy.savez('predictions.npz', {KEY}=predictions)\n```",
         f"```\n{d['score']['command']}\n```",
         f"NAME is a name for your model. N is its number of learned parameters, which must be within 5% of the budget "
-        f"({d['default_budget']}, or the value of --budget).",
+        f"({d['default_budget']}, or the value of --budget). The row then says that the size is declared. To have it "
+        f"counted, give {d['score']['counted']}.",
     ]
     return "\n\n".join(lines) + "\n"
 

@@ -18,6 +18,8 @@ import numpy as np
 from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.task import Task
+from nmbench.exchange import parameter_files
+from nmbench.exchange.array_headers import read_header
 from nmbench.experiments import sizing
 from nmbench.results import provenance, schema
 from nmbench.results.columns import evaluation_columns, task_columns
@@ -28,17 +30,17 @@ KEY = "predictions"
 LARGEST_COUNT = 10**12
 LARGEST_SEED = 2**31 - 1
 LONGEST_ORIGIN = 200
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExternalModel:
-    """A model trained elsewhere and its predictions on the test set of a task.
+class ExternalRun:
+    """A run of a model trained elsewhere: its predictions on the test set of a task.
 
     Attributes:
       task: the task.
       model: name of the model in tables.
-      params: number of learned parameters, as counted by the submitter.
+      params: number of learned parameters.
+      counted: whether nmbench counted them in a file. Otherwise the number is declared by who trained the model.
       budget: budget of learned parameters.
       seed: distinguishes runs of one model.
       origin: source of the model in one line, or "".
@@ -49,6 +51,7 @@ class ExternalModel:
     task: Task
     model: str
     params: int
+    counted: bool = False
     budget: int
     seed: int
     origin: str
@@ -78,28 +81,34 @@ class ExternalModel:
         return f"{self.model}.{self.task.name}.{schema.EXTERNAL}.s{self.seed}.{key}"
 
 
-def read_submission(
+def read_run(
     task: str,
     model: str,
-    params: int,
+    params: int | None,
     predictions: str,
     *,
+    params_file: str | None = None,
     budget: int | None = None,
     seed: int = 0,
     origin: str = "",
     validation_predictions: str | None = None,
     allow_budget_miss: bool = False,
-) -> ExternalModel:
-    """Check a submission and read its prediction files; see `ExternalModel` for the arguments.
+) -> ExternalRun:
+    """Check the values of flags and read the files of predictions; see `ExternalRun` for the arguments.
+
+    Args:
+      params: None for the number in `params_file`.
+      params_file: file of the learned parameters (`parameter_files.count`), to count them. Without it, they are declared.
 
     Raises:
-      NmbenchError: an unknown task, an invalid argument or an invalid file.
+      NmbenchError: an unknown task, an invalid argument, an invalid file, or a file that holds another number of parameters.
     """
     found = TASKS.get(task)
     BASELINES.check_name(model)
     if model in BASELINES:
         raise NmbenchError(f"--model={model} is a model of nmbench; give yours another name, such as --model=my_{model}")
     budget = found.default_budget if budget is None else budget
+    params = _size(params, params_file)
     for flag, value, largest in (
         ("params", params, LARGEST_COUNT),
         ("budget", budget, LARGEST_COUNT),
@@ -114,27 +123,28 @@ def read_submission(
     validation = None
     if validation_predictions is not None:
         validation = read_predictions(validation_predictions, on("validation"), "validation_predictions")
-    submission = ExternalModel(
+    run = ExternalRun(
         task=found,
         model=model,
         params=params,
+        counted=params_file is not None,
         budget=budget,
         seed=seed,
         origin=origin.strip(),
         predictions=read_predictions(predictions, on("test"), "predictions"),
         validation_predictions=validation,
     )
-    if abs(submission.deviation) > sizing.TOLERANCE and not allow_budget_miss:
+    if abs(run.deviation) > sizing.TOLERANCE and not allow_budget_miss:
         raise NmbenchError(
-            f"{params} parameters are {submission.deviation:+.1%} off the budget of {budget}, more than the "
+            f"{params} parameters are {run.deviation:+.1%} off the budget of {budget}, more than the "
             f"{sizing.TOLERANCE:.0%} allowed; give another --budget, or pass --allow_budget_miss"
         )
-    return submission
+    return run
 
 
-def conflicting_run(submission: ExternalModel, store: Store) -> str | None:
+def conflicting_run(run: ExternalRun, store: Store) -> str | None:
     """Run id of a row with the same model, size, budget and seed but other predictions, or None."""
-    mine, run_id = _without_predictions(submission.config()), submission.run_id()
+    mine, run_id = _without_predictions(run.config()), run.run_id()
     for row in store.rows():
         if row["protocol"] == schema.EXTERNAL and row["run_id"] != run_id:
             config = json.loads(row["config_json"])
@@ -143,32 +153,32 @@ def conflicting_run(submission: ExternalModel, store: Store) -> str | None:
     return None
 
 
-def make_row(submission: ExternalModel) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The result row of a submission, and its metrics per trial: metric to float64 `[B]`.
+def make_row(run: ExternalRun) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The result row of a run, and its metrics per trial: metric to float64 `[B]`.
 
     Raises:
       NmbenchError: a metric is not finite.
     """
-    task, began = submission.task, time.perf_counter()
+    task, began = run.task, time.perf_counter()
     frozen = task.frozen("test")
-    judged = task.evaluate(submission.predictions, frozen.arrays)
+    judged = task.evaluate(run.predictions, frozen.arrays)
     for name, value in judged["values"].items():
         if not np.isfinite(value):
             raise NmbenchError(f"metric {name!r} of these predictions is {value}; the predictions may be too large")
     row: dict[str, Any] = dict.fromkeys((c.name for c in schema.COLUMNS), None)
     row.update(
         schema_version=schema.SCHEMA_VERSION,
-        run_id=submission.run_id(),
+        run_id=run.run_id(),
         status="ok",
-        model=submission.model,
-        model_origin=f"external: {submission.origin or 'not given'}",
+        model=run.model,
+        model_origin=schema.external_origin(run.counted, run.origin),
         protocol=schema.EXTERNAL,
-        config_json=schema.canonical_json(submission.config()),
-        params_target=submission.budget,
-        params_actual=submission.params,
-        params_dev=submission.deviation,
-        seed=submission.seed,
-        validation_loss=_validation_loss(submission),
+        config_json=schema.canonical_json(run.config()),
+        params_target=run.budget,
+        params_actual=run.params,
+        params_dev=run.deviation,
+        seed=run.seed,
+        validation_loss=_validation_loss(run),
         eval_s=round(time.perf_counter() - began, 3),
         peak_rss_mb=provenance.peak_rss_mb(),
         started_utc=provenance.utc_now(),
@@ -238,12 +248,7 @@ def _read(file: BinaryIO, shape: tuple[int, ...], where: str) -> np.ndarray:
 
 def _read_array(file: IO[bytes], shape: tuple[int, ...], where: str) -> np.ndarray:
     """Read a .npy file as float32. Its header is checked first, so that no memory is allocated for a wrong shape."""
-    version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise NmbenchError(f"{where}: .npy format {version} is not a format of plain arrays of numbers")
-    found, _, dtype = _HEADERS[version](file)
-    if dtype.hasobject:
-        raise NmbenchError(f"{where} holds pickled Python objects, which are not read; save a plain array of float32")
+    found, dtype = read_header(file, where)
     if dtype.kind not in "fiu":
         raise NmbenchError(f"{where}: predictions have dtype {dtype}; they must be real numbers, preferably float32")
     if found != shape:
@@ -267,14 +272,29 @@ def _hint(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _validation_loss(submission: ExternalModel) -> float | None:
+def _validation_loss(run: ExternalRun) -> float | None:
     """Masked mean squared error on the validation set, None without predictions on it."""
-    if submission.validation_predictions is None:
+    if run.validation_predictions is None:
         return None
-    batch = submission.task.unpack(submission.task.frozen("validation").arrays)
+    batch = run.task.unpack(run.task.frozen("validation").arrays)
     weights = np.broadcast_to(np.asarray(batch.mask, np.float64), batch.targets.shape)
-    error = submission.validation_predictions.astype(np.float64) - batch.targets
+    error = run.validation_predictions.astype(np.float64) - batch.targets
     return float((weights * error**2).sum() / weights.sum())
+
+
+def _size(params: int | None, params_file: str | None) -> int:
+    """The number of learned parameters, which a given file must hold."""
+    if params_file is None:
+        if params is None:
+            raise NmbenchError("the number of learned parameters is missing; give --params=N, or --params_file=FILE")
+        return params
+    found = parameter_files.count(params_file)
+    if params not in (None, found.numbers):
+        raise NmbenchError(
+            f"--params={_short(params)}, but {params_file} holds {found.numbers} numbers in {found.arrays} arrays of "
+            f"floats; every learned number counts, and the file must hold the learned arrays only"
+        )
+    return found.numbers
 
 
 def _without_predictions(config: Mapping[str, Any]) -> dict[str, Any]:

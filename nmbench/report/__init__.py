@@ -1,10 +1,11 @@
-"""Reports: tables, ladders, comparisons, sentences, pictures of trials, captions and the leaderboard page.
+"""Reports: tables, ladders, comparisons, sentences, pictures of trials, captions, snapshots and the leaderboard page.
 
 Imports `training`, `results`, `contracts` and `support`, and names no model or task. Other rooms may import the listed
 modules.
 """
 
 __all__ = [
+    "board_snapshots",
     "captions",
     "comparison",
     "files",

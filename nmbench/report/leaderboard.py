@@ -131,6 +131,7 @@ def _ranks(entry: RankingEntry, table: Table, show: Callable[[float], str]) -> l
     seeds = "" if entry.sample is None else str(len(entry.sample)) + (f" ({entry.lost} lost)" if entry.lost else "")
     solved = [] if table.threshold is None else ["" if entry.solved is None else f"{entry.solved}/{len(entry.run_ids)}"]
     deviation = "" if entry.deviation is None else f" ({entry.deviation:+.1%})"
+    deviation += ", declared" if entry.declared else ""
     return [
         "" if entry.rank is None else str(entry.rank),
         _name(entry),
@@ -170,7 +171,7 @@ def _name(entry: RankingEntry) -> str:
 
 def _notes(table: Table, wide: bool) -> list[str]:
     how = (
-        "trained outside nmbench; the submitter counted the parameters"
+        "trained outside nmbench"
         if table.protocol == EXTERNAL
         else "parameters selected on validation loss" + ("; last step: median without selection" if wide else "")
     )
@@ -184,7 +185,14 @@ def _notes(table: Table, wide: bool) -> list[str]:
         )
     if any(entry.tier for entry in table.entries):
         notes.append(TIERS)
-    ranked = sum(not entry.reference for entry in table.entries)
+    if any(entry.external for entry in table.entries):
+        notes.append(
+            "(external): trained outside nmbench, with steps and tuning that it does not know; they have no rank, and beats "
+            "next skips them."
+        )
+    if any(entry.declared for entry in table.entries):
+        notes.append("declared: nmbench did not count these parameters; score --params_file does.")
+    ranked = sum(not (entry.reference or entry.external) for entry in table.entries)
     if ranked > 1 and (table.least_p is None or table.least_p >= ALPHA):
         notes.append(
             "With so few seeds, even the largest difference is not significant: all models have rank 1. Train more seeds."

@@ -104,7 +104,8 @@ def _sentence(entry: RankingEntry) -> str:
     score = entry.score
     interval = "" if score.low is None or score.high is None else f" ({score.low:.1f} to {score.high:.1f})"
     tied = f", cannot be told apart from {' and '.join(entry.tied)}" if entry.tied else ""
-    return f"{entry.label}: rank {entry.rank}, score {score.value:.1f}{interval}, median {number(entry.median.value)}{tied}"
+    rank = "no rank" if entry.rank is None else f"rank {entry.rank}"
+    return f"{entry.label}: {rank}, score {score.value:.1f}{interval}, median {number(entry.median.value)}{tied}"
 
 
 def _score(table: Table, values: np.ndarray) -> np.ndarray:

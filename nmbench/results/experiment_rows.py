@@ -16,7 +16,7 @@ import numpy as np
 
 from nmbench.results import config_json, frames, store, verification
 from nmbench.results.frames import Results
-from nmbench.results.schema import BY_NAME, METRIC_PREFIX
+from nmbench.results.schema import BY_NAME, METRIC_PREFIX, is_declared
 from nmbench.results.statistics import Sample, sample
 from nmbench.results.verification import Verifications
 from nmbench.support.errors import NmbenchError, did_you_mean
@@ -64,6 +64,7 @@ class ExperimentRows:
       metric: name of the primary metric.
       run_ids: `S` run ids.
       params: number of learned parameters.
+      declared: whether this number is only declared, for at least one seed (`schema.is_declared`).
       deviation: (params - budget) / budget; None if sizes were given.
       learning_rate, tuning_trials: None if missing.
       tuning: the tuning record as JSON, None if the learning rate was not tuned.
@@ -81,6 +82,7 @@ class ExperimentRows:
     metric: str
     run_ids: tuple[str, ...]
     params: int
+    declared: bool
     deviation: float | None
     learning_rate: float | None
     tuning_trials: int | None
@@ -174,6 +176,7 @@ def gather(
         table = row["task"], recipe(row), row["params_target"] or 0
         seeds = groups[table, row["model"], configs.of(row["config_json"], row["seed"])]
         kept = {name: row[name] for name in _KEPT}
+        kept["declared"] = is_declared(row)
         kept["tuning_json"] = texts.setdefault(row["tuning_json"], row["tuning_json"])
         kept["tier"] = verified.tier(row) if verified else ""
         kept |= {name: row[name] for name in row.keys() - BY_NAME.keys() if row[name] is not None}
@@ -209,6 +212,7 @@ def _experiment(
         metric=evaluation.metric,
         run_ids=tuple(row["run_id"] for row in rows),
         params=rows[0]["params_actual"],
+        declared=any(row["declared"] for row in rows),
         deviation=rows[0]["params_dev"],
         learning_rate=rows[0]["learning_rate"],
         tuning_trials=rows[0]["tuning_trials"],

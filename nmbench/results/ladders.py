@@ -112,7 +112,7 @@ def _ladder(tables: Sequence[Table]) -> Ladder:
         for entry in table.entries:
             if config_json.is_numbered(entry.label):
                 left_out.add(entry.label)
-            elif not entry.reference and table.budget is not None:
+            elif not (entry.reference or entry.external) and table.budget is not None:
                 points[entry.label].append(Point(table.budget, entry, _reached(entry, table)))
     budgets = [table.budget for table in tables if table.budget is not None]
     curves = [_curve(label, members, budgets) for label, members in points.items()]

@@ -19,6 +19,7 @@ from nmbench.contracts.metrics import scores
 from nmbench.results import experiment_rows, significance, statistics, tuned_intervals, verification
 from nmbench.results.experiment_rows import Evaluation, ExperimentRows, Source
 from nmbench.results.resampling import median
+from nmbench.results.schema import EXTERNAL
 from nmbench.results.statistics import Estimate, Sample
 from nmbench.results.tuned_intervals import TuningDraws
 from nmbench.support.errors import NmbenchError
@@ -43,6 +44,8 @@ class RankingEntry:
       group: letters; models that share a letter cannot be told apart, other models can (`significance.letters`).
       tied: labels of the models that cannot be told apart from this one, in the order of the table.
       params: number of learned parameters.
+      declared: whether this number is only declared, for a model trained elsewhere (`schema.is_declared`).
+      external: whether this is a model trained elsewhere in the table of a protocol; it has no rank (`with_external`).
       deviation: (params - budget) / budget; None if sizes were given.
       sample: primary metric per seed; the floor for a lost seed.
       lost: number of seeds that diverged, failed or timed out.
@@ -70,6 +73,8 @@ class RankingEntry:
     group: str = ""
     tied: tuple[str, ...] = ()
     params: int | None = None
+    declared: bool = False
+    external: bool = False
     deviation: float | None = None
     sample: Sample | None = None
     lost: int = 0
@@ -165,10 +170,47 @@ def rank_tables(sources: Sequence[Source]) -> list[Table]:
             logarithmic=statistics.compares_logarithms(evaluation.higher_is_better, evaluation.ceiling),
             least_p=_least_p([experiment.sample for experiment in groups[key]]),
             metrics=_in_order({metric for entry in entries for metric in entry.others}, task),
-            entries=tuple(_with_references(entries, references[name], evaluation.higher_is_better)),
+            entries=tuple(_inserted(entries, references[name], evaluation.higher_is_better)),
         )
         made.append(table)
     return made
+
+
+def with_external(tables: Sequence[Table], external: Sequence[Table]) -> list[Table]:
+    """The tables, with models trained elsewhere beside those of the same task and budget.
+
+    These models have no rank, because nmbench knows neither their steps nor their tuning. Each stands before the first entry
+    that is worse. Tables of rows that depart from their protocol do not change, nor do external tables.
+
+    Args:
+      tables: from `rank_tables`. Compute ladders and overall rankings before; they must not contain models without ranks.
+      external: from `rank_tables`, of rows with the protocol "external".
+
+    Raises:
+      NmbenchError: no table has the task, the test set and the budget of an external table.
+    """
+    beside: dict[tuple, list[RankingEntry]] = defaultdict(list)
+    for table in external:
+        for entry in table.entries:
+            if not entry.reference:
+                unranked = {"rank": None, "group": "", "tied": (), "beats_next": None, "external": True}
+                label = f"{entry.label} ({EXTERNAL})"
+                beside[_evaluated(table)].append(dataclasses.replace(entry, label=label, **unranked))
+    made, found = [], False
+    for table in tables:
+        added = beside[_evaluated(table)] if table.protocol != EXTERNAL and " (" not in table.protocol else []
+        found = found or bool(added)
+        # Every entry is a new object: the page tells entries apart by identity.
+        entries = _inserted(table.entries, [dataclasses.replace(entry) for entry in added], table.higher_is_better)
+        made.append(dataclasses.replace(table, entries=tuple(entries)))
+    if not found:
+        names = "; ".join(f"{t.task} v{t.task_version}, budget {t.budget or 'none'}" for t in external)
+        raise NmbenchError(f"no other rows have the task and budget of the models trained elsewhere ({names})")
+    return made
+
+
+def _evaluated(table: Table) -> tuple:
+    return table.task, table.budget, table.task_version, table.testset_sha256, table.metric
 
 
 def registered_task(name: str, evaluation: Evaluation) -> Task | None:
@@ -252,6 +294,7 @@ def _entry(
         group=group,
         tied=tied,
         params=experiment.params,
+        declared=experiment.declared,
         deviation=experiment.deviation,
         sample=sample,
         lost=int(np.count_nonzero(sample.lost)),
@@ -292,13 +335,11 @@ def _references(task: Task | None) -> list[RankingEntry]:
     return made
 
 
-def _with_references(
-    entries: list[RankingEntry], references: list[RankingEntry], higher_is_better: bool
-) -> list[RankingEntry]:
-    """Insert each reference before the first entry that is worse, better references first."""
+def _inserted(entries: Sequence[RankingEntry], added: list[RankingEntry], higher_is_better: bool) -> list[RankingEntry]:
+    """Insert each entry without a rank before the first entry that is worse, better ones first."""
     sign = -1 if higher_is_better else 1
     together = list(entries)
-    for reference in sorted(references, key=lambda r: (sign * r.median.value, r.label)):
-        worse = (i for i, e in enumerate(together) if sign * e.median.value > sign * reference.median.value)
-        together.insert(next(worse, len(together)), reference)
+    for one in sorted(added, key=lambda entry: (sign * entry.median.value, entry.label)):
+        worse = (i for i, e in enumerate(together) if sign * e.median.value > sign * one.median.value)
+        together.insert(next(worse, len(together)), one)
     return together

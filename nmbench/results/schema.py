@@ -63,7 +63,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("testset_sha256", "sha256", "hash of the frozen test set"),
     Column("n_test", "int", "number of test trials"),
     Column("model", "str", "registered name of the model"),
-    Column("model_origin", "str", "file and line that registered the model; 'external: ...' for one trained elsewhere"),
+    Column(
+        "model_origin",
+        "str",
+        "file and line that registered the model; 'external, size counted: ...' or 'external, size declared: ...' for one "
+        "trained elsewhere",
+    ),
     Column("protocol", "str", f"name of the training protocol; {EXTERNAL} for models trained elsewhere"),
     Column("config_json", "json", "everything that determines the run"),
     Column("params_target", "int", "parameter budget; empty if sizes were given", True),
@@ -112,6 +117,20 @@ COLUMNS: tuple[Column, ...] = (
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 _NEEDED_IF_OK = tuple(column for column in COLUMNS if column.nullable == "unless_ok")
+
+
+_COUNTED = f"{EXTERNAL}, size counted: "
+_DECLARED = f"{EXTERNAL}, size declared: "
+
+
+def external_origin(counted: bool, origin: str) -> str:
+    """The column `model_origin` of a model trained elsewhere. counted: whether nmbench counted its parameters in a file."""
+    return f"{_COUNTED if counted else _DECLARED}{origin or 'not given'}"
+
+
+def is_declared(row: Mapping[str, Any]) -> bool:
+    """Whether the number of parameters in a row is only declared: nmbench neither built the model nor counted a file."""
+    return row["protocol"] == EXTERNAL and not row["model_origin"].startswith(_COUNTED)
 
 
 def metric_column(name: str) -> str:

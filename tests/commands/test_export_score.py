@@ -14,7 +14,8 @@ from nmbench.exchange import exported_sets
 from nmbench.results import csv_files, schema
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
-from support.rows import tables_of
+from support.claimed import write_csv
+from support.rows import make_row, tables_of
 
 NAMES = [e.name for e in TASKS.entries()]
 SHAPE = (5, 12, 1)  # [T, B, O] of the toy task
@@ -102,7 +103,9 @@ def test_exported_targets_as_predictions_score_the_ceiling(nmbench, exported, tm
     assert code == 0, err
     (row,) = csv_files.read_csv(tmp_path / "r" / "results.csv")
     assert (row["value"], row["score"], row["validation_loss"]) == (task.primary.ceiling, 100.0, 0.0)
-    assert row["protocol"] == "external" and row["model_origin"] == "external: a test" and row["params_dev"] == 0
+    assert (
+        row["protocol"] == "external" and row["model_origin"] == "external, size declared: a test" and row["params_dev"] == 0
+    )
     assert row["testset_sha256"] == task.frozen("test").sha256 and row["n_test"] == task.frozen("test").n
     assert f"{task.name} v{task.version}, protocol external, budget {task.default_budget}" in out and "oracle" in out
     # A metric can use only part of the trials, so the other metrics need not be at their ceilings.
@@ -243,11 +246,59 @@ def test_an_existing_row_is_skipped_unless_forced(score, toy_task, tmp_path):
     code, _, err = score(targets(toy_task), "--force", "--origin=now with a remark")
     assert code == 0, err
     (file,) = (tmp_path / "results").rglob("row.json")
-    assert json.loads(file.read_text())["model_origin"] == "external: now with a remark"
+    assert json.loads(file.read_text())["model_origin"] == "external, size declared: now with a remark"
     # Other predictions of the same seed are refused, since the seed would count twice.
     code, out, err = score(targets(toy_task) + 1, "--force")
     assert (code, out) == (2, "") and err.count("\n") == 1 and "other predictions of mine with seed 0 are already in" in err
     assert len(list((tmp_path / "results").rglob("row.json"))) == 1
+
+
+def test_a_size_is_counted_in_a_file_or_declared(score, toy_task, nmbench, tmp_path):
+    learned = tmp_path / "learned.npz"
+    np.savez(learned, W=np.zeros((9, 11), np.float32), b=np.zeros((), np.float64), steps=np.arange(7))
+    assert score(targets(toy_task), f"--params_file={learned}", model="counted")[0] == 0
+    assert score(targets(toy_task), model="told")[0] == 0
+    origins = {row["model"]: row["model_origin"] for row in csv_files.read_csv(tmp_path / "results" / "results.csv")}
+    assert origins == {"counted": "external, size counted: not given", "told": "external, size declared: not given"}
+    _, out, _ = nmbench("leaderboard", str(tmp_path / "results"))
+    sizes = {line.split()[1]: line for line in out.splitlines() if "(+0.0%)" in line}
+    assert "declared" in sizes["told"] and "declared" not in sizes["counted"]
+    # The number need not be given twice, but it must not contradict the file.
+    base = ["--task=toy", f"--predictions={tmp_path / 'p.npz'}", "--model=counted", f"--results_dir={tmp_path / 'results'}"]
+    code, _, err = nmbench("score", *base, f"--params_file={learned}")
+    assert code == 0 and "these predictions are already in" in err
+    code, out, err = nmbench("score", *base, f"--params_file={learned}", "--params=99")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert f"--params=99, but {learned} holds 100 numbers in 2 arrays of floats" in err
+
+
+def test_models_trained_elsewhere_stand_beside_others_on_request(score, toy_task, nmbench, tmp_path):
+    truth = targets(toy_task)
+    for seed in range(2):
+        assert score(truth + 0.5, f"--seed={seed}")[0] == 0
+    facts = {"task": "toy", "testset_sha256": toy_task.frozen("test").sha256, "n_test": 12, "floor": 1.0}
+    facts |= {"params_target": 100, "params_actual": 100, "params_dev": 0.0}
+    write_csv(tmp_path / "ours.csv", [make_row(name, 0, value, **facts) for name, value in (("a", 0.125), ("b", 0.5))])
+    both = [str(tmp_path / "ours.csv"), str(tmp_path / "results")]
+    _, plain, _ = nmbench("leaderboard", *both)
+    code, out, err = nmbench("leaderboard", *both, "--with_external", "--protocol=matched")
+    assert code == 0, err
+    # Its error of 0.25 lies between 0.125 and 0.5. It has no rank, and it changes no rank.
+    lines = [line for line in out.splitlines() if "%)" in line]
+    assert [line.split()[:2] for line in lines] == [["1", "a"], ["mine", "(external)"], ["1", "b"]]
+    assert "declared" in lines[1] and "trained outside nmbench, with steps and tuning that it does not know" in out
+    assert "(external)" not in plain and "protocol external" in plain
+    code, out, err = nmbench("leaderboard", *both, "--with_external", "--format=html", f"--out={tmp_path / 'page'}")
+    assert code == 0, err
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert page.count("mine (external)") >= 2 and "budget 100, +0.0%, declared" in page
+    code, out, err = nmbench("leaderboard", both[0], "--with_external")
+    assert (code, out) == (2, "") and "no rows with protocol 'external'" in err
+    code, out, err = nmbench("leaderboard", both[1], "--with_external")
+    assert (code, out) == (
+        2,
+        "",
+    ) and "no other rows have the task and budget of the models trained elsewhere (toy v1, " in err
 
 
 def test_validation_predictions_give_the_validation_loss(score, toy_task, tmp_path):
@@ -305,6 +356,7 @@ BAD_SCORES = {
     "a name with a path": (["--model=../x"], "'../x' cannot name a model"),
     "a long name": ([f"--model={'x' * 65}"], "cannot name a model"),
     "a name that is no text": (["--model=\udcff"], "cannot name a model"),
+    "no file of parameters": (["--params_file=missing.npz"], "--params_file=missing.npz: no such file; save the learned"),
     "no parameters": (["--params=0"], "--params"),
     "negative parameters": (["--params=-5"], "--params"),
     "parameters in words": (["--params=many"], "--params"),

@@ -16,7 +16,10 @@ import threading
 import pytest
 
 from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.report import board_snapshots
+from support.claimed import write_csv
 from support.processes import users_environment
+from support.rows import make_row
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -117,3 +120,16 @@ def test_broken_links_are_found(tmp_path):
 
 def test_the_picture_of_the_readme_shows_the_committed_rows(capsys):
     assert load("overview").main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_the_page_of_a_model_shows_its_history(tmp_path):
+    results = load("maker.results")
+    rows = [make_row("gru", seed, value, run_id=f"g{seed}") for seed, value in enumerate((1.0, 1.25))]
+    for date, shown in (("2026-01-31", rows[:1]), ("2026-02-28", rows)):
+        board = write_csv(tmp_path / "made_up.csv", shown)
+        board_snapshots.write(tmp_path / "snapshots", date, [board])
+    heading, _, table = results.history("gru", tmp_path / "snapshots")
+    first, second = table.splitlines()[2:]
+    assert heading == "## History" and first.startswith("| 2026‑01‑31 | made\\_up v1 | matched, budget 500 | 1 | mse 1 |")
+    assert second.startswith("| 2026‑02‑28 |") and "| mse 1.125 | 1 .. 1.25 (range) | not verified |" in second
+    assert results.history("lstm", tmp_path / "snapshots") == []

@@ -122,10 +122,10 @@ def test_the_validation_loss_is_weighted_by_the_mask():
     task = TASKS.get("element_finder")
     batch = task.unpack(task.frozen("validation").arrays)
     off = np.asarray(batch.targets + np.where(batch.mask > 0, 3, 100), np.float32)
-    submission = external_rows.ExternalModel(
+    run = external_rows.ExternalRun(
         task=task, model="m", params=1, budget=1, seed=0, origin="", predictions=off, validation_predictions=off
     )
-    assert external_rows._validation_loss(submission) == pytest.approx(9, rel=1e-6)
+    assert external_rows._validation_loss(run) == pytest.approx(9, rel=1e-6)
 
 
 def test_a_task_cannot_have_a_protocol_named_external(toy_task):

@@ -35,11 +35,18 @@ MARKS = {"o": "circle", "s": "square", "D": "diamond", "^": "up", "v": "down", "
 
 MODEL = Heading("Model", False, "registered name, with differing settings in brackets")
 RANK = Heading(
-    "Rank", True, "1 + the number of models that are significantly better; models that share a letter cannot be told apart"
+    "Rank",
+    True,
+    "1 + the number of models that are significantly better; models that share a letter cannot be told apart; no rank: "
+    "trained outside nmbench",
 )
 SCORE = Heading("Score", True, "score of the median, 0 at chance and 100 at a perfect answer, with its 95% interval")
 SOLVED = Heading("Solved", True, "number of seeds that reach the task's threshold, with the 95% interval of their share")
-PARAMETERS = Heading("Parameters", True, "number of learned parameters, with its deviation from the budget")
+PARAMETERS = Heading(
+    "Parameters",
+    True,
+    "number of learned parameters, with its deviation from the budget; declared: nmbench did not count them",
+)
 SEEDS = Heading("Seeds", True, "number of seeds")
 STEPS = Heading("Steps", True, "number of training steps")
 RATE = Heading("Learning rate", True, "the learning rate and whether it was tuned; phases may use a multiple of it")
@@ -108,6 +115,7 @@ def _facts(table: Table, entry: RankingEntry, rows: Mapping[str, Row]) -> list[T
         solved = cell(f"{entry.solved}/{seeds}", entry.solved / seeds, interval(entry.success, percent, " – "))
     sizes = [f"budget {table.budget}"] if table.budget else ["given size"]
     sizes += [] if entry.deviation is None else [f"{entry.deviation:+.1%}"]
+    sizes += ["declared"] if entry.declared else []
     trials = entry.tuning_trials
     tuned = "" if trials is None else f"tuned, {trials} runs" if trials else "not tuned"
     return [

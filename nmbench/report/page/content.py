@@ -50,6 +50,7 @@ def gather(
     lines = [
         board_tables.all_row(table, entry, rows, styles, f"#{anchors[id(entry)]}", f"#{task_ids[table.task]}", with_tier)
         for table, entry in trained
+        if not entry.external  # it has a line already, with the protocol external
     ]
     headings = [*board_tables.ALL, *([board_tables.TIER] if with_tier else [])]
     caption = "One line per model and configuration. Small print: 95% intervals and remarks. Click a heading to sort."
