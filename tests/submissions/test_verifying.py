@@ -187,12 +187,10 @@ def test_the_difference_of_scores():
 
 
 def test_the_board_asks_for_so_many_seeds():
-    assert [board_seeds.wanted(task) for task in ("element_finder", "mwg_rank3", "multitask", "delay_pro")] == [
-        30,
-        30,
-        10,
-        20,
-    ]
+    tasks = ("element_finder", "mwg_rank3", "multitask", "delay_pro")
+    assert [board_seeds.wanted(task) for task in tasks] == [30, 30, 10, 20]
+    text = " ".join((pathlib.Path(__file__).parents[2] / "docs" / "submit.md").read_text().split())
+    assert "30 on `element_finder` and `mwg_rank3`, 10 on `multitask`, 20 on all other tasks" in text
 
 
 TOY_TASK = """
