@@ -23,7 +23,7 @@ from nmbench.support import cli, devices
 
 FLAGS = cli.new_flags("plugin")
 cli.choice(FLAGS, "tier", "re-scored", ["self-reported", "re-scored", "re-trained"], "the tier to reach")
-cli.string(FLAGS, "models", "", "verify only these models, such as gru,lstm")
+cli.string(FLAGS, "models", "", "verify only these models, separated by commas")
 cli.string(FLAGS, "tasks", "", "verify only these tasks")
 cli.integer(FLAGS, "seeds", 10, "seeds per experiment that tier re-trained draws", lower=1, upper=cli.MOST_SEEDS)
 cli.string(FLAGS, "salt", "", "any text; another text draws other seeds")

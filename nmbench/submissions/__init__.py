@@ -7,7 +7,10 @@ process that `isolation` starts imports the file of a submitted model.
 __all__ = [
     "about",
     "asking",
+    "distribution_test",
     "folder",
+    "isolation",
     "making",
+    "retraining",
     "verifying",
 ]

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# An honest experiment fails with at most this probability.
-FALSE_ALARM = 0.01
+# An honest experiment fails with at most this probability: below 0.01, which leaves room for the other check of the tier.
+FALSE_ALARM = 0.0075
 # Retrained seeds per experiment, unless the verifier asks for another number.
 SEEDS = 10
 
@@ -42,6 +42,12 @@ def p_value(submitted: Sequence[float | None], retrained: Sequence[float | None]
     doubled = _doubled_ranks([*submitted, *retrained], higher_is_better)
     tails = _tails(tuple(sorted(doubled.tolist())), len(retrained))
     return float(tails[int(doubled[len(submitted) :].sum())])
+
+
+def level(n: int, k: int) -> float:
+    """The probability that k honest seeds of n submitted ones fail: the largest p that counts as a failure."""
+    tails = _tails(tuple(range(2, 2 * (n + k) + 1, 2)), k)
+    return float(tails[tails <= FALSE_ALARM].max())
 
 
 def least_p(n: int, k: int) -> float:

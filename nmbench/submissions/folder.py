@@ -155,6 +155,9 @@ def _files_of(folder: pathlib.Path) -> dict[str, int]:
     """
     if not folder.is_dir():
         raise NmbenchError(f"{folder} is no folder; name the folder of a submission, or of the board")
+    inside = sorted(path.parent for path in folder.glob(f"*/{about_files.FILE}"))
+    if inside:
+        raise NmbenchError(f"{folder} holds submissions; name one of them, such as {inside[0]}")
     found: dict[str, int] = {}
     places = [("", folder), (f"{TUNING}/", folder / TUNING)]
     for prefix, place in places:

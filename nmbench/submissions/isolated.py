@@ -95,8 +95,8 @@ def hide_test_sets() -> None:
         if split != "test":
             return load(folder, task, version, split, flags)
         entry = frozen_sets.read_manifest(folder)[frozen_sets.key(task, version, split)]
-        stand_in = load(folder, task, version, "validation", flags)
-        return frozen_sets.FrozenSet(split, stand_in.arrays, entry["sha256"], entry["n"])
+        replacement = load(folder, task, version, "validation", flags)
+        return frozen_sets.FrozenSet(split, replacement.arrays, entry["sha256"], entry["n"])
 
     frozen_sets.load = without_test
     # A validation set may have no trial in the subset of a metric. Nothing is scored in this process.

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from support.processes import users_environment
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -86,8 +88,8 @@ def test_a_week_of_the_board(tmp_path):
     """The scheduled job at its quickest tier, in a clone: every week has an experiment, and this one verifies."""
     place = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", "--shared", str(ROOT), str(place)], check=True, timeout=60)
-    environment = {**os.environ, "PYTHON": sys.executable, "TIER": "self-reported", "WEEK": "3", "OUT": str(tmp_path)}
-    environment.pop("PYTHONPATH", None)
+    environment = {**users_environment(), "PYTHON": sys.executable, "TIER": "self-reported", "WEEK": "3"}
+    environment |= {"OUT": str(tmp_path), "PYTHONPATH": str(place)}
     command = ["bash", ".ci/retrain_board"]
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -149,4 +149,4 @@ def test_the_page_links_what_was_verified(nmbench, board, tmp_path):
     page = (tmp_path / "page" / "index.html").read_text()
     assert code == 0 and 'data-tier="1"' in page and '<a href="#entry-1-verification">self-reported</a>' in page
     assert '<option value="2">re-scored or higher</option>' in page and '<div id="entry-1-verification">' in page
-    assert "<td>4 seeds, 0 to 3</td>" in page and 'download="verification.leaky.json"' in page
+    assert '<td class="prose">4 seeds, 0 to 3</td>' in page and 'download="verification.leaky.json"' in page

@@ -14,6 +14,17 @@ def test_three_worst_of_six():
     assert distribution_test.least_p(3, 3) == pytest.approx(1 / 20)
 
 
+@pytest.mark.parametrize("k", [3, 10, 30])
+def test_an_honest_experiment_fails_less_than_once_in_a_hundred(k):
+    """The share of random ranks that fail is the level, and below 0.0075."""
+    random, failed = np.random.default_rng(k), 0
+    level = distribution_test.level(30, k)
+    for _ in range(4000):
+        ranks = random.permutation(30 + k).astype(float).tolist()
+        failed += distribution_test.p_value(ranks[:30], ranks[30:], False) <= distribution_test.FALSE_ALARM
+    assert 0.006 < level <= 0.0075 and abs(failed / 4000 - level) < 4 * (level / 4000) ** 0.5
+
+
 def test_the_test_is_one_sided():
     assert distribution_test.p_value([4.0, 5.0, 6.0], [1.0, 2.0, 3.0], False) == pytest.approx(1.0)
     assert distribution_test.p_value([4.0, 5.0, 6.0], [1.0, 2.0, 3.0], True) == pytest.approx(1 / 20)

@@ -59,6 +59,11 @@ def test_other_files_and_links_are_refused(submitted):
     assert "contains more, which is a folder or a link" in refused(submitted)
 
 
+def test_a_folder_of_submissions_is_no_submission(submitted):
+    assert refused(submitted.parent) == f"{submitted.parent} holds submissions; name one of them, such as {submitted}"
+    assert "is no folder" in refused(submitted / "absent")
+
+
 def test_large_files_are_refused(submitted, monkeypatch):
     monkeypatch.setitem(folder.LARGEST, ".csv", 100)
     assert "bytes; 100 are the most" in refused(submitted)

@@ -3,14 +3,17 @@
 import dataclasses
 import hashlib
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
 from nmbench.contracts.catalog import TASKS
 from nmbench.results import store, verification
-from nmbench.submissions import asking, board_seeds, folder, rescoring, verifying
+from nmbench.submissions import asking, board_seeds, folder, isolation, rescoring, verifying
 from nmbench.support.errors import NmbenchError
+from support import toys
 from support.submissions import LEAKY, arrays_of, change_values, reconfigure, register_toy, repack, rewrite, rows_of
 
 
@@ -184,9 +187,35 @@ def test_the_difference_of_scores():
 
 
 def test_the_board_asks_for_so_many_seeds():
-    assert [board_seeds.wanted(task) for task in ("element_finder", "mwg_rank3", "multitask", "delay_pro")] == [
-        30,
-        30,
-        10,
-        20,
-    ]
+    tasks = ("element_finder", "mwg_rank3", "multitask", "delay_pro")
+    assert [board_seeds.wanted(task) for task in tasks] == [30, 30, 10, 20]
+    text = " ".join((pathlib.Path(__file__).parents[2] / "docs" / "submit.md").read_text().split())
+    assert "30 on `element_finder` and `mwg_rank3`, 10 on `multitask`, 20 on all other tasks" in text
+
+
+TOY_TASK = """
+import dataclasses, pathlib
+from nmbench import register_task
+from nmbench.tasks._toys import make_toy_task
+
+task = make_toy_task(pathlib.Path(__file__).parent / "toy_sets")
+grid = dataclasses.replace(task.protocols[0], learning_rate_grid=(1e-2, 1e-1, 1.0))
+given = {field.name: getattr(task, field.name) for field in dataclasses.fields(task) if field.name not in ("name", "path")}
+register_task("toy", **{**given, "protocols": (grid, task.protocols[1])})
+"""
+
+
+@pytest.mark.release
+def test_a_submission_is_re_trained_in_a_process_of_its_own(submitted, monkeypatch):
+    copy = isolation._copy_code
+
+    def copy_with_toy(to):
+        copy(to)
+        (to / "tasks" / "toy_task.py").write_text(TOY_TASK)
+        shutil.copy(pathlib.Path(toys.__file__), to / "tasks" / "_toys.py")
+
+    monkeypatch.setattr(isolation, "_copy_code", copy_with_toy)
+    submission = folder.read_submission(submitted)
+    with isolation.own_process(submission.plugin, [submission.folder]) as model:
+        (outcome,) = verifying.verify(submission, submission.experiments(), "re-trained", model)
+    assert (outcome.tier, outcome.problem) == ("re-trained", "")
