@@ -250,8 +250,13 @@ def _check_curve(row: Row, curve: np.ndarray) -> None:
         raise NmbenchError(
             f"run {row['run_id']}: its training curve ends at step {steps[-1]:.0f}, but its row says {row['train_steps']}"
         )
+    phases = [phase["steps"] for phase in Configuration.from_json(row["config_json"]).phases]
+    # A phase may select the parameters with which it starts; the curve does not have their loss in this phase.
+    starts = {0, *itertools.accumulate(phases[:-1])}
     selected = losses[steps == row["selected_step"]]
-    if row["selected_step"] and not (len(selected) and np.isclose(selected[0], row["validation_loss"], rtol=1e-5)):
+    if row["selected_step"] not in starts and not (
+        len(selected) and np.isclose(selected[0], row["validation_loss"], rtol=1e-5)
+    ):
         raise NmbenchError(f"run {row['run_id']}: its training curve does not have its validation loss at the selected step")
 
 

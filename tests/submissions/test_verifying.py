@@ -60,6 +60,11 @@ def test_edited_values_by_condition_are_noticed(submitted, verify):
     assert "column 'conditions_json'" in verify(submitted).problem
 
 
+def test_an_edited_validation_loss_is_noticed(submitted, verify):
+    rewrite(submitted, [{**row, "validation_loss": row["validation_loss"] / 2} for row in rows_of(submitted)])
+    assert "its training curve does not have its validation loss at the selected step" in verify(submitted).problem
+
+
 def test_seeds_that_were_left_out_are_noticed(submitted, verify):
     rows = rows_of(submitted)
     left = rows.pop(1)["run_id"]
