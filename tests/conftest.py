@@ -34,6 +34,14 @@ def pytest_configure(config):
         devices.own_flags.add(OLDER_EMITTER)
 
 
+# Slow tests that mostly wait for other processes: they start first, beside the others.
+WAITING = ("test_slurm", "test_site", "test_resume", "test_sweep", "test_processes")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: WAITING.index(item.path.stem) if item.path.stem in WAITING else len(WAITING))
+
+
 @pytest.fixture(scope="session")
 def toy_maker():
     """`make_toy_task`, for fixtures of wider scope than `toy_task`."""

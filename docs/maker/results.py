@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Sequence
 
 from maker import text
-from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.report import board_snapshots, leaderboard, overview
 from nmbench.report.text import interval, number, one_decimal, size_name
 from nmbench.results import experiment_rows, ranking
@@ -103,9 +103,12 @@ def of_model(results: Results, name: str) -> str:
     return text.table(headers, rows)
 
 
-def history(name: str, folder: pathlib.Path = SNAPSHOTS) -> list[str]:
-    """The medians of a model in the snapshots of the board, below a heading; [] if it is in none."""
-    lines = board_snapshots.history(folder, name)
+def history(name: str, folder: pathlib.Path | None = None, root: str = "../") -> list[str]:
+    """The medians of a model in the snapshots of the board, below a heading; [] if it is in none.
+
+    root: path from the page to the root of the site.
+    """
+    lines = board_snapshots.history(folder or SNAPSHOTS, name)
     if not lines:
         return []
     rows = []
@@ -117,7 +120,7 @@ def history(name: str, folder: pathlib.Path = SNAPSHOTS) -> list[str]:
         rows.append(
             [
                 line["date"].replace("-", "\N{NON-BREAKING HYPHEN}"),
-                (f"[{text.escape(task)}](../tasks/{task}.md)" if task in TASKS else text.escape(task))
+                (f"[{text.escape(task)}]({root}tasks/{task}.md)" if task in TASKS else text.escape(task))
                 + f" v{line['task_version']}",
                 text.escape(", ".join(where)),
                 line["seeds"],
@@ -127,7 +130,7 @@ def history(name: str, folder: pathlib.Path = SNAPSHOTS) -> list[str]:
             ]
         )
     headers = ("snapshot", "task", "protocol", "seeds", "median", "95%", "verified")
-    return ["## History", "Medians by [snapshot of the board](../rules.md#snapshots).", text.table(headers, rows)]
+    return ["## History", f"Medians by [snapshot of the board]({root}rules.md#snapshots).", text.table(headers, rows)]
 
 
 def make(folder: pathlib.Path, results: Results) -> None:
@@ -151,4 +154,9 @@ def make(folder: pathlib.Path, results: Results) -> None:
         ]
     else:
         parts.append(nothing(results))
+    # Models of nmbench have pages with their history; those of submissions do not.
+    for name in board_snapshots.models(SNAPSHOTS):
+        if name not in BASELINES:
+            heading, *rest = history(name, root="")
+            parts += [f"{heading} of {text.escape(name)}", *rest]
     text.page(folder / "results.md", parts)

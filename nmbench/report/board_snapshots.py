@@ -10,7 +10,7 @@ import datetime
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import nmbench
@@ -21,18 +21,17 @@ from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 MANIFEST = "manifest.json"
-# Columns of `leaderboard --format=csv`, followed by two of the rows.
+# Columns of `leaderboard --format=csv`, followed by one of the rows.
 _FROM_TABLES = ("task", "task_version", "testset_sha256", "protocol", "budget", "rank", "group", "label", "model", "params")
 _FROM_TABLES += ("seeds", "lost", "metric", "median", "median_low", "median_high", "median_interval")
-_FROM_TABLES += ("score", "score_low", "score_high", "solved", "learning_rate", "tuning_trials")
-COLUMNS = (*_FROM_TABLES, "tier", "commits")
+_FROM_TABLES += ("score", "score_low", "score_high", "solved", "learning_rate", "tuning_trials", "tier")
+COLUMNS = (*_FROM_TABLES, "commits")
 
 
 def tables_of(paths: Sequence[str]) -> dict[str, str]:
     """The tables of these results as CSV, by name of the file. References are left out.
 
-    The column `tier` is the tier that all rows of an entry have reached (`nmbench.results.verification`), empty if a row has
-    none. `commits` are the commits with which the rows were trained.
+    The column `commits` has the commits with which the rows of an entry were trained.
 
     Raises:
       NmbenchError: the results cannot be read or compared.
@@ -46,7 +45,7 @@ def tables_of(paths: Sequence[str]) -> dict[str, str]:
                 of_entry = [rows[run_id] for run_id in entry.run_ids]
                 line = {name: entry_line(table, entry, ())[name] for name in _FROM_TABLES}
                 commits = " ".join(sorted({row["git_sha"] or "unknown" for row in of_entry}))
-                lines.setdefault(table.task, []).append({**line, "tier": entry.tier, "commits": commits})
+                lines.setdefault(table.task, []).append({**line, "commits": commits})
     return {f"{task}.csv": write_lines(COLUMNS, found) for task, found in lines.items()}
 
 
@@ -112,12 +111,20 @@ def history(folder: pathlib.Path, model: str) -> list[Mapping[str, str]]:
     Raises:
       NmbenchError: from `check`.
     """
-    lines: list[Mapping[str, str]] = []
+    lines = [line for line in _lines(folder) if line["model"] == model]
+    return sorted(lines, key=lambda line: [line[n] for n in ("task", "protocol", "budget", "label", "date")])
+
+
+def models(folder: pathlib.Path) -> list[str]:
+    """The models of all snapshots, in alphabetical order; raises the errors of `check`."""
+    return sorted({line["model"] for line in _lines(folder)})
+
+
+def _lines(folder: pathlib.Path) -> Iterator[Mapping[str, str]]:
     for date, one in check(folder).items():
         for name in one["files"]:
             with open(folder / date / name, encoding="utf-8", newline="") as file:
-                lines += [{"date": date, **line} for line in csv.DictReader(file) if line["model"] == model]
-    return sorted(lines, key=lambda line: [line[n] for n in ("task", "protocol", "budget", "label", "date")])
+                yield from ({"date": date, **line} for line in csv.DictReader(file))
 
 
 def check_date(text: str) -> None:

@@ -54,7 +54,7 @@ def test_an_array_needs_a_meaning(monkeypatch):
 def validators(tmp_path_factory):
     """The folder of the programs mlcroissant and cffconvert, in an environment of their own.
 
-    Their dependencies do not fit those of nmbench: cffconvert needs an old jsonschema.
+    They would change the versions of other packages: cffconvert needs jsonschema below version 4.
     """
     folder = tmp_path_factory.mktemp("validators")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)

@@ -15,7 +15,7 @@ def speed(*flags):
     return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_two_styles_of_one_case(tmp_path):
     path = tmp_path / "speed.md"
     styles = ["nmbench", "published"]

@@ -52,6 +52,7 @@ def exported(request, tmp_path_factory):
     return task, folder
 
 
+@pytest.mark.slow
 def test_exported_arrays_and_description_match_the_sets(exported):
     task, folder = exported
     description = json.loads((folder / "task.json").read_text())

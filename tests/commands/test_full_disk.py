@@ -57,7 +57,7 @@ def check_intact_then_run_again(folder, uninterrupted):
     assert checkpoints(folder / "out") == []
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_disk_that_fills_up_during_training_gives_one_line(small_disk, tmp_path, uninterrupted):
     """Stored runs are unchanged, and the same command succeeds after space is freed."""
     folder = small_disk or tmp_path
@@ -77,7 +77,7 @@ def test_a_disk_that_fills_up_during_training_gives_one_line(small_disk, tmp_pat
     check_intact_then_run_again(folder, uninterrupted)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_file_that_grows_too_large_gives_one_line(tmp_path, uninterrupted):
     """The checkpoints are smaller than the limit, so both runs are saved and the next command only stores them."""
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))[0] == 0

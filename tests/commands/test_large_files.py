@@ -57,7 +57,7 @@ def large(tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(
     ("command", "lines"), [("leaderboard", TASKS * MODELS * BUDGETS), ("compare", TASKS * BUDGETS * 66)]
 )

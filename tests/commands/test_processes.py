@@ -63,7 +63,7 @@ def test_ctrl_c_keeps_finished_runs_and_the_next_call_continues(tmp_path):
     assert [row["seed"] for row in csv_files.read_csv(tmp_path / "out" / "results.csv")] == [0, 1]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_memory_does_not_grow_with_steps_and_stays_below_the_limit(tmp_path):
     """Peak memory of ten seeds of nmrnn at 200 and at 1,000 steps."""
     peaks = []
@@ -105,7 +105,7 @@ def values_of(folder):
     return {row["seed"]: (row["value"], row["validation_loss"]) for row in csv_files.read_csv(folder / "results.csv")}
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_one_and_eight_devices_give_the_same_results(tmp_path):
     """On simulated host devices, the values of each of five seeds are equal to the last bit."""
     base = ["nmbench.run", "--model=rnn", "--task=element_finder", "--protocol=smoke", "--seeds=5", "--hparams=N=3"]

@@ -112,6 +112,7 @@ def test_the_tables_of_the_readme_are_current(tmp_path, monkeypatch, capsys):
     assert script.main([]) == 0 and stale.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_the_published_ledger_is_current():
     """The claims that need run folders are left out, because no CSV contains parameters or training curves."""
     rows = [str(BOARD), str(CLAIMS / "rows.csv")]

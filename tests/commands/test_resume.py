@@ -216,7 +216,7 @@ def test_killing_a_writer_leaves_no_incomplete_run(tmp_path):
     assert len(csv_files.read_csv(tmp_path / "out" / "results.csv")) == len(list((tmp_path / "out" / "runs").iterdir()))
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_concurrent_commands_lose_no_run(tmp_path):
     """Of four commands at the same time, two train each seed, and two have --force."""
     commands = [

@@ -75,6 +75,7 @@ def test_the_command_of_a_row_gives_its_run_id(resolved, argv):
     assert resolved(shlex.split(found.command(2, 4))[3:])[0] == [experiment.run_id(seed) for seed in (2, 3, 4, 5)]
 
 
+@pytest.mark.slow
 def test_commands_of_reference_rows_give_the_run_id_or_the_reason(resolved):
     commands, said, seen = RowCommands(), set(), set()
     for row in [*store.read(str(ROOT / "results" / "board")), *store.read(str(ROOT / "results" / "claims" / "rows.csv"))]:

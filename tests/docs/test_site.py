@@ -133,3 +133,14 @@ def test_the_page_of_a_model_shows_its_history(tmp_path):
     assert heading == "## History" and first.startswith("| 2026‑01‑31 | made\\_up v1 | matched, budget 500 | 1 | mse 1 |")
     assert second.startswith("| 2026‑02‑28 |") and "| mse 1.125 | 1 .. 1.25 (range) | not verified |" in second
     assert results.history("lstm", tmp_path / "snapshots") == []
+
+
+def test_the_page_of_results_shows_the_history_of_models_without_a_page(tmp_path, monkeypatch):
+    results = load("maker.results")
+    rows = [make_row(name, 0, 1.0, run_id=name) for name in ("gru", "submitted_model")]
+    board_snapshots.write(tmp_path / "snapshots", "2026-01-31", [write_csv(tmp_path / "made_up.csv", rows)])
+    monkeypatch.setattr(results, "SNAPSHOTS", tmp_path / "snapshots")
+    results.make(tmp_path, results.Results([], [], "", []))
+    page = (tmp_path / "results.md").read_text()
+    assert "## History of submitted\\_model" in page and "of gru" not in page
+    assert "(rules.md#snapshots)" in page and "| 2026‑01‑31 | made\\_up v1 | matched, budget 500 | 1 | mse 1 |" in page

@@ -13,11 +13,10 @@ import pytest
 
 from support.processes import users_environment
 
-pytestmark = pytest.mark.slow
-
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_an_installed_package_registers_its_model_and_task(tmp_path):
     """After the installation, nmbench finds the model and the task by name, without --plugin; before it, it does not."""
     uv = pathlib.Path(sys.executable).parent / "uv"
@@ -49,6 +48,7 @@ def test_an_installed_package_registers_its_model_and_task(tmp_path):
     assert re.search(r"^ +1 +gated_leak ", out, re.M), out
 
 
+@pytest.mark.release
 def test_the_notebooks_run_and_give_the_committed_kinds_of_output(tmp_path, monkeypatch):
     import nbformat
 

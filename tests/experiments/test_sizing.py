@@ -143,7 +143,7 @@ def test_shapes_at_default_budgets_equal_the_golden_file():
             assert sizing.count(traced[key]) == record["total"]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_shapes_at_another_budget_equal_the_golden_file():
     """One budget beside the default; `golden_now` makes the file with all three."""
     golden, now = json.loads(GOLDEN.read_text()), golden_now(BUDGETS[:1])

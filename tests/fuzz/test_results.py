@@ -87,7 +87,7 @@ def test_run_folders(guard, count):
     assert count == FEW or set(codes) == {0, 2}  # both valid and refused cases occur
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_every_bad_value_in_every_kind_of_column(guard, everywhere):
     columns = {"config_json": mangled.JSONS, "value": mangled.NUMBERS, "seed": mangled.NUMBERS, "floor": mangled.NUMBERS}

@@ -10,8 +10,6 @@ import pytest
 
 from support.processes import users_environment
 
-pytestmark = pytest.mark.slow
-
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ["--model=rnn", "--task=element_finder", "--steps=20", "--seeds=2", "--results_dir=out"]
 # uv takes seconds where pip takes half a minute; README's commands, which .ci/run executes, use pip.
@@ -78,12 +76,14 @@ def trains(python, cwd):
     assert (cwd / "out" / "results.csv").is_file()
 
 
+@pytest.mark.slow
 def test_from_the_root_of_a_checkout_without_installing(checkout, python):
     finds(python, checkout, checkout)
     finds(python, checkout.parent, checkout, "beside.py")
     sweeps(python, checkout, "-m", "nmbench.sweep")
 
 
+@pytest.mark.slow
 def test_editable_install(checkout, python, tmp_path):
     install(python, "-e", ".", cwd=checkout)
     finds(python, checkout, checkout)
@@ -92,6 +92,7 @@ def test_editable_install(checkout, python, tmp_path):
     finds(python, tmp_path, checkout, checkout.parent / "beside.py")
 
 
+@pytest.mark.slow
 def test_regular_install(checkout, python, tmp_path):
     install(python, ".", cwd=checkout)
     finds(python, checkout, checkout)
@@ -122,6 +123,7 @@ def wheel(checkout, tmp_path_factory):
     return wheel
 
 
+@pytest.mark.release
 def test_wheel_with_the_lowest_dependencies(wheel, tmp_path):
     """Every dependency in the lowest version that pyproject.toml allows."""
     run(UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "lowest", cwd=tmp_path)
@@ -131,6 +133,7 @@ def test_wheel_with_the_lowest_dependencies(wheel, tmp_path):
     run(python, "-m", "nmbench.leaderboard", "out", "--format=html", "--out=page", cwd=tmp_path)
 
 
+@pytest.mark.release
 def test_wheel_in_an_empty_folder_with_the_newest_dependencies(wheel, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()

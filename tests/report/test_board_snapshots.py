@@ -70,6 +70,7 @@ def test_the_history_of_a_model_is_its_line_in_every_snapshot(board, folder):
     found = board_snapshots.history(folder, "a")
     assert [(line["date"], line["median"]) for line in found] == [("2026-01-31", "1.125"), ("2026-02-01", "0.5")]
     assert [line["date"] for line in board_snapshots.history(folder, "b")] == ["2026-01-31"]
+    assert board_snapshots.models(folder) == ["a", "b"] and board_snapshots.models(folder / "absent") == []
     assert board_snapshots.history(folder, "c") == [] == board_snapshots.history(folder / "absent", "a")
 
 

@@ -105,6 +105,7 @@ class Parsed(html.parser.HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+@pytest.mark.slow
 def test_a_page_of_real_runs_is_complete_and_self_contained(trained, toy_task, tmp_path):
     text = make_page(tmp_path / "out", str(trained.root), write_csv(tmp_path / "more.csv", toy_rows(toy_task)))
     found = Parsed(text)

@@ -267,7 +267,7 @@ def wandb_records(data):
             record = b""
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_wandb_offline_with_the_real_package(tmp_path):
     from wandb.proto import wandb_internal_pb2
 
@@ -303,7 +303,7 @@ def test_wandb_offline_with_the_real_package(tmp_path):
     assert seen == set(rows)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_wandb_environment_rules(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     small = [*RUN[:2], "--protocol=smoke", "--seeds=1"]

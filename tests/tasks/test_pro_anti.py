@@ -234,6 +234,7 @@ def test_no_trial_is_shared_by_two_sets():
     assert len(seen) == drawn == 4 * 4500
 
 
+@pytest.mark.slow
 def test_every_model_resolves_under_every_protocol(task):
     assert [p.name for p in task.protocols] == ["matched", "paper", "smoke"]
     for entry in BASELINES.entries():
