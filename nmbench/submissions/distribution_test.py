@@ -1,9 +1,9 @@
 """Are retrained seeds worse than the submitted ones? A rank test for machines on which values are not equal to the bit.
 
-On another kind of processor, training rounds differently, and the difference grows until a retrained seed is no closer to
-the submitted run of the same seed than to another one. Then only the distributions can be compared: the values of the k
-retrained seeds with those of all n submitted seeds. A submission that is honest and one that is worse than claimed differ in
-one direction, so the test is one-sided.
+On another kind of processor, training rounds differently, and the difference grows until it decides the result. So the test
+does not assume that values of the same seed are related: it compares the values of the k retrained seeds with those of all n
+submitted seeds. Only retrained values that are worse than the submitted ones speak against a submission, so the test is
+one-sided.
 
 The test is the exact rank-sum test (Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1, 1945): all
 n + k values are ranked, the best first, and p is the probability that k values drawn at random from them would have a rank
