@@ -91,7 +91,7 @@ class WandB:
         self._folder = folder
 
     def start(self, run_id: str, config: Mapping[str, Any]) -> None:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]  # the extra "wandb"
 
         default = lambda variable, value: None if os.environ.get(variable) else value
         if not os.environ.get("WANDB_DIR"):
