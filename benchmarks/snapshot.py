@@ -1,7 +1,7 @@
 """Write the tables of the board to results/snapshots/YYYY-MM-DD/, one CSV per task; every release does it once.
 
   python benchmarks/snapshot.py                        # results/board and submissions/*; today's date in UTC
-  python benchmarks/snapshot.py --out=/tmp/snapshots   # for a look; without the committed snapshots
+  python benchmarks/snapshot.py --out=/tmp/snapshots   # a trial; results/snapshots stays unchanged
   python benchmarks/snapshot.py --check                # compare the committed snapshots with their hashes
 
 A snapshot is never changed: the command refuses a date that has one, and any date before it.

@@ -5,13 +5,14 @@
 
 Each tier includes those before it:
 
-  self-reported  the rows are complete (seeds 0 to n-1, as many as the board asks for) and follow their protocol; hashes,
-                 sizes, configurations and run ids are those of the model's file, which passes `nmbench check`
+  self-reported  the rows are complete (seeds 0 to n-1, at least as many as the board asks for) and follow their
+                 protocol; hashes, sizes, configurations and run ids are those of the model's file, which passes
+                 `nmbench check`
   re-scored      the stored parameters give the stored scores of the test trials
-  re-trained     seeds that nobody could choose, drawn from a hash of the folder, are trained again
+  re-trained     seeds that are drawn from a hash of the folder are trained again
 
-The file of a submitted model runs in a process of its own, with limits and without network; the models of nmbench, whose
-rows are on the board, do not need this. `docs/submit.md` has the details.
+The file of a submitted model runs in a process of its own, with limits and, on Linux with user namespaces, without network.
+The models of nmbench, whose rows are on the board, do not need this. docs/verification.md has the details.
 
 Exit code 0: every experiment reached the tier; 1: one did not; 2: bad input.
 """
@@ -61,7 +62,8 @@ def main(folders: list[str]) -> int:
             verification.write(submission.verification_file, verifying.records(submission, outcomes, earlier))
     reached = sum(outcome.tier == FLAGS.tier for outcome in outcomes)
     print(
-        f"\n{reached} of {len(outcomes)} experiments are {FLAGS.tier}; {submission.verification_file} says what was compared"
+        f"\n{reached} of {len(outcomes)} experiments are {FLAGS.tier}; their verification records are in "
+        f"{submission.verification_file}"
     )
     return 0 if reached == len(outcomes) else 1
 

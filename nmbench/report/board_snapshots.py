@@ -96,7 +96,7 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
     for name in sorted(listed.keys() | found.keys()):
         if name not in listed:
             raise NmbenchError(
-                f"{folder / name} is in no snapshot of {MANIFEST}; write snapshots with benchmarks/snapshot.py"
+                f"{folder / name} is not listed in {MANIFEST}; delete it, and write snapshots with benchmarks/snapshot.py"
             )
         if name not in found:
             raise NmbenchError(f"{folder / name} is missing; {remedy}")

@@ -72,7 +72,7 @@ def check_configurations(rows: Rows, model_sha256: str) -> Compared:
     task = task_of(rows)
     if rows[0]["departures"]:
         raise NmbenchError(
-            f"its rows depart from protocol {rows[0]['protocol']} ({rows[0]['departures']}); train without this"
+            f"its rows depart from protocol {rows[0]['protocol']} ({rows[0]['departures']}); train without these departures"
         )
     columns = task_columns(task, task.frozen("test").sha256, task.frozen("test").n)
     for row in rows:
@@ -146,7 +146,9 @@ def check_sizes(rows: Rows) -> Compared:
     if target is None:
         published = task_of(rows).protocol(row["protocol"]).sizes == "published"
         if not published:
-            raise NmbenchError("its sizes were given, without a budget; train without the free size in --hparams")
+            raise NmbenchError(
+                "its size was set with --hparams, so it has no budget; train without the free size in --hparams"
+            )
         return Compared(f"{actual} parameters, published sizes")
     deviation = (actual - target) / target
     for one in rows:

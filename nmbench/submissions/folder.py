@@ -154,7 +154,7 @@ def _files_of(folder: pathlib.Path) -> dict[str, int]:
       NmbenchError: there is no such folder; a file is too large, not a regular file or a symbolic link; there are too many.
     """
     if not folder.is_dir():
-        raise NmbenchError(f"{folder} is no folder; name the folder of a submission, or of the board")
+        raise NmbenchError(f"{folder} is not a folder; name the folder of a submission, or of the board")
     inside = sorted(path.parent for path in folder.glob(f"*/{about_files.FILE}"))
     if inside:
         raise NmbenchError(f"{folder} holds submissions; name one of them, such as {inside[0]}")
@@ -186,7 +186,7 @@ def _check_rows(folder: pathlib.Path, about: About | None, task: str, rows: Sequ
     for row in rows:
         where = f"{folder / task}.csv, run {row['run_id']}"
         if row["task"] != task:
-            raise NmbenchError(f"{where}: it is a row of {row['task']}, and belongs into {row['task']}.csv")
+            raise NmbenchError(f"{where}: it is a row of {row['task']}, and belongs in {row['task']}.csv")
         if row["protocol"] == schema.EXTERNAL:
             raise NmbenchError(f"{where}: nmbench did not train this model, so its row cannot be verified")
         if about and row["model"] not in about.models:

@@ -112,7 +112,7 @@ def watch(places: tuple[pathlib.Path, ...], hidden: list[str]) -> None:
     full_path, join, working = os.path.realpath, os.path.join, os.getcwd()
 
     def refuse(what: str) -> None:
-        raise NmbenchError(f"the model's code {what}, which a submitted model may not")
+        raise NmbenchError(f"the model's code {what}, which is not allowed in a submitted model")
 
     def hook(event: str, arguments: tuple) -> None:
         if event == "open":

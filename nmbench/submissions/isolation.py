@@ -33,8 +33,8 @@ QUESTION, ANSWER, OUTPUT = "question.json", "answer.json", "output.txt"
 PREDICTIONS = "predictions"  # the question that comes with files
 # By whether there are namespaces.
 PROTECTIONS = {
-    True: "a process of its own, without network, secrets and test sets",
-    False: "a process of its own, without secrets and test sets; this system offers no network namespace",
+    True: "a process of its own: no network, no secrets, no test sets",
+    False: "a process of its own: no secrets, no test sets; this system cannot block the NETWORK",
 }
 # The variables that the process may see: those that Python and JAX need, and those that change rounding.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "XLA_FLAGS")

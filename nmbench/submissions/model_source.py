@@ -42,7 +42,7 @@ def check(path: pathlib.Path) -> None:
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NmbenchError(f"{path.name} is not Python: {str(error)[:200]}") from None
     for line, what in sorted(_findings(tree)):
-        raise NmbenchError(f"{path.name}, line {line}: it {what}; a submitted model may not")
+        raise NmbenchError(f"{path.name}, line {line}: it {what}, which is not allowed in a submitted model")
 
 
 def _findings(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Tier re-trained: train seeds that the submitter could not choose from the configuration alone, and compare.
+"""Tier re-trained: train seeds that a hash has drawn, from the configuration alone, and compare.
 
 Two things are compared, for each experiment:
 
@@ -129,10 +129,11 @@ def check_starts(rows: Rows, curves: Mapping[int, np.ndarray], model: Respondent
     if not outcome.passed:
         raise NmbenchError(
             f"the training curves of {len(strangers)} of {outcome.judged} seeds do not begin like these seeds (first: "
-            f"{', '.join(map(str, strangers[:5]))}); they were trained with other seeds, settings, data or code"
+            f"{', '.join(map(str, strangers[:5]))}); that happens if they were trained with other seeds, "
+            "settings, data or code"
         )
     return Compared(
-        f"starts of the training curves of {outcome.judged} of {len(seeds)} seeds, and of the same seeds here; unlike",
+        f"starts of training: {outcome.matches} of {outcome.judged} steady seeds (of {len(seeds)}) recognised; others",
         1 - outcome.matches / outcome.judged if outcome.judged else None,
         round(1 - training_starts.RECOGNISED, 6),
         {"judged": outcome.judged, "recognised": outcome.matches, "not_recognised": strangers},
@@ -165,11 +166,11 @@ def check_values(rows: Rows, seeds: Sequence[int], model: Respondent) -> Compare
         )
     if not outcome.passed:
         raise NmbenchError(
-            f"{len(seeds)} retrained seeds are worse than those of the rows (rank test, p = {outcome.p:.2g}, limit "
-            f"{distribution_test.FALSE_ALARM:g}); seed {seeds[0]} has {shown(seeds[0])}"
+            f"{len(seeds)} retrained seeds are worse than those of the rows (rank test, p = {outcome.p:.2g}, which fails at "
+            f"{distribution_test.FALSE_ALARM:g} or less); seed {seeds[0]} has {shown(seeds[0])}"
         )
     exact = outcome.method == EXACT
-    how = "equal to the bit" if exact else f"not worse than all {len(rows)}, by a rank test (p = {outcome.p:.2g})"
+    how = "equal to the bit" if exact else f"not significantly worse than the rows (rank test, p = {outcome.p:.2g})"
     pairs = [reproduction.Reproduction(submitted[seed], retrained[seed], 0.0) for seed in seeds]
     return Compared(
         f"values of {len(seeds)} of {len(rows)} seeds, trained again: {how}",

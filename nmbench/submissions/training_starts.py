@@ -1,10 +1,10 @@
 """Does the submitted training curve of each seed begin as this seed begins here?
 
 Rounding needs hundreds of steps to turn one run into another. After the first validation interval (250 steps under
-`matched`), the mean training loss and the validation loss of a seed are in most cases still the same to five digits on
+`matched`), the mean training loss and the validation loss of a seed are often still the same to five digits on
 every processor, while those of two different seeds differ in the third. So the first point of a training curve identifies
-its seed, on any machine, at about 1% of the cost of training. Seeds that were chosen among others and renumbered, and curves
-of another model, another learning rate or other data, do not begin like the seeds that they claim to be.
+its seed on any machine, at about 2.5% of the cost of training. Seeds that were chosen among others and renumbered, and
+curves of another model, another learning rate or other data, do not begin like the seeds that they claim to be.
 
 Some seeds lose their identity sooner. They are found by training each seed twice, the second time with a learning rate that
 is larger by a millionth: a seed is *steady* if its two runs stay much closer to each other than to all other seeds. Only

@@ -92,10 +92,10 @@ def test_other_dates_are_refused(board, tmp_path, date):
 CHANGES = {
     "another value": (lambda folder: change(folder / "2026-01-31" / "made_up.csv"), "differs from its hash"),
     "a lost file": (lambda folder: (folder / "2026-01-31" / "made_up.csv").unlink(), "made_up.csv is missing"),
-    "a new file": (lambda folder: (folder / "2026-01-31" / "more.csv").write_text(""), "is in no snapshot"),
-    "a lost manifest": (lambda folder: (folder / "manifest.json").unlink(), "is in no snapshot"),
+    "a new file": (lambda folder: (folder / "2026-01-31" / "more.csv").write_text(""), "is not listed"),
+    "a lost manifest": (lambda folder: (folder / "manifest.json").unlink(), "is not listed"),
     "no manifest": (lambda folder: (folder / "manifest.json").write_text("[]"), "cannot read"),
-    "a forgotten snapshot": (lambda folder: (folder / "manifest.json").write_text(json.dumps({})), "is in no snapshot"),
+    "a forgotten snapshot": (lambda folder: (folder / "manifest.json").write_text(json.dumps({})), "is not listed"),
 }
 
 

@@ -13,7 +13,7 @@ from nmbench.report import ladder_figures, leaderboard
 from nmbench.report.ladder_text import reached_at
 from nmbench.report.model_styles import Style
 from nmbench.report.page import sections
-from nmbench.results import schema
+from nmbench.results import schema, verification
 from nmbench.results.ladders import ladders
 from nmbench.results.overall import overall_rankings
 from support.rows import diverged, make_row, tables_of
@@ -177,7 +177,8 @@ def test_the_page_draws_the_ladder_and_has_its_table(made):
     rows = {r["run_id"]: r for r in made}
     tables = tables_of(made)
     styles = {label: Style(f"#00010{i}", "osD^"[i]) for i, label in enumerate(["back", "up", "lost", "never"])}
-    sources = sections.Sources(rows, [], RowCommands().of, styles, {id(e): "e" for t in tables for e in t.entries})
+    anchors = {id(e): "e" for t in tables for e in t.entries}
+    sources = sections.Sources(rows, [], RowCommands().of, styles, anchors, verification.Verifications([]), with_tier=False)
     (group,) = sections.section("toy", tables, "here", sources)["groups"]
     ladder = group["ladder"]
     assert [p["title"] for p in ladder["plots"]] == ["Score by budget", "mse by budget"]

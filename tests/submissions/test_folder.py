@@ -61,7 +61,7 @@ def test_other_files_and_links_are_refused(submitted):
 
 def test_a_folder_of_submissions_is_no_submission(submitted):
     assert refused(submitted.parent) == f"{submitted.parent} holds submissions; name one of them, such as {submitted}"
-    assert "is no folder" in refused(submitted / "absent")
+    assert "is not a folder" in refused(submitted / "absent")
 
 
 def test_large_files_are_refused(submitted, monkeypatch):
@@ -84,7 +84,7 @@ def test_rows_and_arrays_must_belong_to_the_submission(submitted):
     rewrite(submitted, [{**row, "model_origin": "/home/someone/leaky.py:6"} for row in rows])
     assert "column 'model_origin': it names a folder" in refused(submitted)
     rewrite(submitted, [{**row, "task": "other", "tuning_trials": 0} for row in rows])
-    assert "it is a row of other, and belongs into other.csv" in refused(submitted)
+    assert "it is a row of other, and belongs in other.csv" in refused(submitted)
     (submitted / "toy.csv").unlink()
     assert refused(submitted).endswith("has no results CSV")
 
