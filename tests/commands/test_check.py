@@ -134,7 +134,7 @@ def test_conformance_classes_have_one_test_per_rule(toy_task, plugin, tmp_path):
 # Models with feedback, gates, complex numbers and layers. The others differ in their equations, which tests/baselines
 # compares with loops, and in their sizes, which the golden file has. The smoke rules are left out: test_smoke.py trains
 # models and tasks.
-@pytest.mark.slow
+@pytest.mark.release
 def test_built_in_models_and_tasks_pass(nmbench):
     for name in ("nmrnn", "lstm", "lru", "min_gru"):
         rules = ",".join(rule.id for rule in conformance.MODEL_RULES if rule.id != "M16-smoke")

@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_one_line(tmp_path, cut_short, ho
     assert sorted(p.name for p in store.checkpoints.iterdir()) == [f"{spoilt.name}.unusable", whole.name]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_interrupted_tuning_resumes(tmp_path):
     tune = (*BASE[:-1], "--steps=500", "--seeds=1", "--tune", "--checkpoint_minutes=0")
     assert finish(start(*tune, "--results_dir=whole", cwd=tmp_path))[0] == 0
