@@ -26,9 +26,9 @@ class PlasticRNN(nmbench.Core):
 
     v_t is all inputs together. u_t and x_t are clipped to 0..1; there is one of each per presynaptic unit. Units with an
     even number facilitate, those with an odd number depress. These are the equations of Masse et al. without noise and
-    without Dale's law: they divide units into excitatory and inhibitory ones, here a weight may have any sign. A step is
-    10 ms, as theirs, so that tau is 10 steps as in nmbench's other leaky networks. W, B, b, C, d are learned, the constants
-    are not.
+    without Dale's law: Masse et al. divide units into excitatory and inhibitory ones, here a weight may have any sign. A
+    step is 10 ms, as theirs, so that tau is 10 steps as in nmbench's other leaky networks. W, B, b, C, d are learned, the
+    constants are not.
 
     Initialisation: h_0 = 0.1, x_0 = 1, u_0 = U as published. Masse et al. draw weights from gamma distributions, which suit
     Dale's law only. Here W ~ N(0, 2/N), as suits rectified units, B ~ N(0, 1/P), C ~ N(0, 1/N), b = d = 0. A synapse at

@@ -19,7 +19,7 @@ from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.task import Task
 from nmbench.exchange import parameter_files
-from nmbench.exchange.array_headers import read_header
+from nmbench.exchange.array_files import read_header, reading
 from nmbench.experiments import sizing
 from nmbench.results import provenance, schema
 from nmbench.results.columns import evaluation_columns, task_columns
@@ -205,19 +205,9 @@ def read_predictions(path_text: str, shape: tuple[int, ...], flag: str = KEY) ->
     path = pathlib.Path(os.path.expanduser(path_text))
     where = f"--{flag}={path_text}"
     remedy = f"save the predictions with numpy.savez(FILE, {KEY}=array)"
-    if not os.path.isfile(path):
-        raise NmbenchError(f"{where}: no such file; {remedy}")
-    try:
-        with warnings.catch_warnings(), open(path, "rb") as file:
-            warnings.simplefilter("ignore")  # NumPy's warnings about a file do not help the user
-            array = _read(file, shape, where)
-    except NmbenchError:
-        raise
-    except Exception as error:  # a damaged file can raise anything; the user needs one line
-        reason = str(error).split("\n")[0][:100]
-        raise NmbenchError(
-            f"{where} cannot be read; it is damaged or not a .npz or .npy file ({type(error).__name__}: {reason}); {remedy}"
-        ) from error
+    with reading(path, where, "not a .npz or .npy file", remedy), warnings.catch_warnings(), open(path, "rb") as file:
+        warnings.simplefilter("ignore")  # NumPy's warnings about a file do not help the user
+        array = _read(file, shape, where)
     wrong = np.argwhere(~np.isfinite(array))
     if len(wrong):
         t, b, o = wrong[0]

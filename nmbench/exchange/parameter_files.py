@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import safetensors
 
-from nmbench.exchange.array_headers import read_header
+from nmbench.exchange.array_files import read_header, reading
 from nmbench.support.errors import NmbenchError
 
 _REMEDY = "save the learned arrays, by name, with safetensors or numpy.savez"
@@ -34,17 +34,8 @@ def count(path_text: str) -> Count:
     path, where = pathlib.Path(os.path.expanduser(path_text)), f"--params_file={path_text}"
     if path.suffix not in (".safetensors", ".npz"):
         raise NmbenchError(f"{where} is neither a .safetensors nor a .npz file; {_REMEDY}")
-    if not os.path.isfile(path):
-        raise NmbenchError(f"{where}: no such file; {_REMEDY}")
-    try:
+    with reading(path, where, f"no {path.suffix} file", _REMEDY):
         sizes = _safetensors(path) if path.suffix == ".safetensors" else _npz(path, where)
-    except NmbenchError:
-        raise
-    except Exception as error:  # a damaged file can raise anything; the user needs one line
-        reason = str(error).split("\n")[0][:100]
-        raise NmbenchError(
-            f"{where} cannot be read; it is damaged or no {path.suffix} file ({type(error).__name__}: {reason}); {_REMEDY}"
-        ) from error
     found = [size for size in sizes if size]
     if not found:
         raise NmbenchError(f"{where} has no array of floats; {_REMEDY}")

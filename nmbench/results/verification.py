@@ -4,7 +4,7 @@ The file holds one record for each experiment (model, task, protocol and budget)
 
   self-reported  hashes, sizes, configurations and run ids are those of the model's file
   re-scored      the stored parameters give the stored scores of the trials
-  re-trained     seeds that the submitter could not choose were trained again
+  re-trained     seeds that are drawn from a hash of the submission were trained again
 
 A record lists its runs, each with a hash of its row. It counts for a row only while the row has this hash.
 """

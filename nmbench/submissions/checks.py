@@ -47,7 +47,7 @@ def task_of(rows: Rows) -> Task:
 
 
 def check_seeds(rows: Rows) -> Compared:
-    """The seeds are 0 .. n-1, as many as the board asks for, and every run ended by itself."""
+    """The seeds are 0 .. n-1, at least as many as the board asks for, and every run ended by itself."""
     seeds, wanted = [row["seed"] for row in rows], board_seeds.wanted(rows[0]["task"])
     if seeds != list(range(len(seeds))):
         missing = next((i for i, seed in enumerate(seeds) if seed != i), 0)

@@ -13,7 +13,7 @@ from nmbench.contracts.catalog import BASELINES
 from nmbench.experiments.configuration import Configuration
 from nmbench.results import csv_files, packs, store, verification
 from nmbench.submissions import about as about_files
-from nmbench.submissions import asking, checks, folder, verifying
+from nmbench.submissions import asking, checks, folder, model_source, verifying
 from nmbench.submissions.about import About
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
@@ -120,9 +120,11 @@ def problems(place: pathlib.Path, plugin: pathlib.Path | None) -> list[str]:
     """What keeps a written submission from tier self-reported, one line for each experiment; [] if nothing does.
 
     Raises:
-      NmbenchError: the folder is not a submission.
+      NmbenchError: the folder is not a submission, or the model's file does what a submitted model may not do.
     """
     submission = folder.read_submission(place)
+    if plugin is not None:
+        model_source.check(plugin)
     with asking.this_process([] if plugin is None else [str(plugin)]) as model:
         outcomes = list(verifying.verify(submission, submission.experiments(), verification.SELF_REPORTED, model))
     return [f"{outcome.experiment}: {outcome.problem}" for outcome in outcomes if not outcome.tier]

@@ -78,6 +78,8 @@ def test_submit_refuses_in_one_line(submit, submitter, tmp_path, monkeypatch):
     edit_rows(submitter.results, departures=None)
     submitter.plugin.write_text(submitter.plugin.read_text().replace("/ 10", "/ 11"))
     cases.append((refused(), "was trained with another source of leaky"))
+    submitter.plugin.write_text(submitter.plugin.read_text() + "\nimport os\n")
+    cases.append((refused(), "it imports 'os', which is not among"))
     for (code, out, err), message in cases:
         assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
     assert not list(tmp_path.glob("sent/*"))
