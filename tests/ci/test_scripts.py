@@ -19,12 +19,12 @@ def comment(folder: pathlib.Path, *flags: str) -> str:
 
 
 def test_a_comment_shows_what_was_verified(tmp_path):
-    record = {"model": "stp_rnn", "task": "element_finder", "tier": "re-trained", "duration_s": 95.4}
+    record = {"model": "facilitating_rnn", "task": "element_finder", "tier": "re-trained", "duration_s": 95.4}
     (tmp_path / "mine.json").write_text(json.dumps({"format": 1, "records": [record]}))
     (tmp_path / "mine.log").write_text("ok")
     (tmp_path / "other.log").write_text("FAIL")
     text = comment(tmp_path)
-    assert "| mine | stp_rnn | element_finder | re-trained | 95 |" in text
+    assert "| mine | facilitating_rnn | element_finder | re-trained | 95 |" in text
     assert "| other |  |  | not verified |  |" in text
 
 
