@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the board: results/board/TASK.csv (rows) and TASK.safetensors (parameters and scores per trial), and the tuning records
+# Makes the board: results/board/TASK.csv (rows) and TASK.safetensors (parameters and values per trial), and the tuning records
 # in baselines/tuned/, for all models on the named tasks (default: all nine) under protocol matched, at the tasks' default
 # budgets, with tuned learning rates. Then results/LEADERBOARD.md and results/leaderboard/index.html are made from all rows.
 # Needs nmbench with the extra [report]. Start it again after an interruption: what is stored in results/board_runs, or packed

@@ -8,7 +8,7 @@ Each tier includes those before it:
   self-reported  the rows are complete (seeds 0 to n-1, at least as many as the board asks for) and follow their
                  protocol; hashes, sizes, configurations and run ids are those of the model's file, which passes
                  `nmbench check`
-  re-scored      the stored parameters give the stored scores of the test trials
+  re-scored      the stored parameters give the stored values of the test trials
   re-trained     seeds that are drawn from a hash of the folder are trained again
 
 The file of a submitted model runs in a process of its own, with limits and, on Linux with user namespaces, without network.

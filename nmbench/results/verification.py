@@ -3,7 +3,7 @@
 The file holds one record for each experiment (model, task, protocol and budget), with the highest tier that it reached:
 
   self-reported  hashes, sizes, configurations and run ids are those of the model's file
-  re-scored      the stored parameters give the stored scores of the trials
+  re-scored      the stored parameters give the stored values of the trials
   re-trained     seeds that are drawn from a hash of the submission were trained again
 
 A record lists its runs, each with a hash of its row. It counts for a row only while the row has this hash.

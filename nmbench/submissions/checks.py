@@ -215,22 +215,24 @@ def check_runs(rows: Rows, folders: Mapping[str, pathlib.Path | None]) -> Compar
         if folder is None or not (folder / PARAMS).is_file():
             raise NmbenchError(f"run {row['run_id']} has no parameters; they are written when nmbench trains a model")
         if not (folder / PER_TRIAL).is_file():
-            raise NmbenchError(f"run {row['run_id']} has no scores of trials; train it again with --force")
+            raise NmbenchError(f"run {row['run_id']} has no values of trials; train it again with --force")
         learned = count_learned(folder / PARAMS)
         if learned != row["params_actual"]:
             raise NmbenchError(
                 f"run {row['run_id']} has {learned} learned parameters, but its row says {row['params_actual']}"
             )
-        scores = rescoring.stored_scores(folder, row)
+        scores = rescoring.stored_values(folder, row)
         mean = task.primary.mean(scores, task.frozen("test").arrays)
         seen = abs(mean - row["value"]) / (max(abs(mean), abs(row["value"])) or 1.0)
         if not seen <= per_trial.TOLERANCE:
-            raise NmbenchError(f"run {row['run_id']} has value {row['value']:.6g}, but the mean of its scores is {mean:.6g}")
+            raise NmbenchError(
+                f"run {row['run_id']} has value {row['value']:.6g}, but the mean over its trials is {mean:.6g}"
+            )
         worst = max(worst, seen)
         if rescoring.conditions_differ(task, row, scores):
-            raise NmbenchError(f"run {row['run_id']}, column 'conditions_json': it is not the means of its scores of trials")
+            raise NmbenchError(f"run {row['run_id']}, column 'conditions_json': it is not the means of its values of trials")
         _check_curve(row, curves.read_curve(folder))
-    return Compared("parameters counted; stored scores of trials have the means in the rows", worst, per_trial.TOLERANCE)
+    return Compared("parameters counted; stored values of trials have the means in the rows", worst, per_trial.TOLERANCE)
 
 
 def count_learned(path: pathlib.Path) -> int:

@@ -3,7 +3,7 @@
   submission.toml       see `nmbench.submissions.about`
   my_model.py           the file that registers the models, unless a package does
   TASK.csv              rows, one file per task
-  TASK.safetensors      parameters, scores of trials and training curves of these rows (`nmbench.results.packs`)
+  TASK.safetensors      parameters, values of trials and training curves of these rows (`nmbench.results.packs`)
   tuning/NAME.json      tuning records
   verification.json     written by `nmbench verify` (`nmbench.results.verification`)
 

@@ -1,4 +1,4 @@
-"""Tier re-scored: score predictions again, and compare with the stored scores of trials and with the values of the row.
+"""Tier re-scored: score predictions again, and compare with the stored values of trials and with the values of the row.
 
 The predictions come from stored parameters. On one kind of processor they are the same to the bit; elsewhere rounding
 differs and changes a score slightly. `difference` is therefore taken over all trials together, and its tolerance is
@@ -50,11 +50,11 @@ def rescore(task: Task, row: Mapping[str, Any], folder: pathlib.Path, prediction
     Args:
       task: the task.
       row: a row with status ok.
-      folder: run folder with the stored scores of trials.
+      folder: run folder with the stored values of trials.
       predictions: stage of training to `[T, B, O]` on the test set; "" for the final one.
 
     Raises:
-      NmbenchError: a difference is above the tolerance; the message names the column or the scores of trials.
+      NmbenchError: a difference is above the tolerance; the message names the column or the values of trials.
     """
     arrays = task.frozen("test").arrays
     earlier = {stage: array for stage, array in predictions.items() if stage}
@@ -75,7 +75,7 @@ def rescore(task: Task, row: Mapping[str, Any], folder: pathlib.Path, prediction
 
     name = task.primary.name
     least = _SMALLEST * extents[name]
-    compare("the scores of trials", judged["per_trial"][name], stored_scores(folder, row), least)
+    compare("the values of trials", judged["per_trial"][name], stored_values(folder, row), least)
     compare("column 'value'", judged["values"][name], row["value"], least)
     for name, value in judged["values"].items():
         if name != task.primary.name:
@@ -86,15 +86,15 @@ def rescore(task: Task, row: Mapping[str, Any], folder: pathlib.Path, prediction
     return worst
 
 
-def stored_scores(folder: pathlib.Path, row: Mapping[str, Any]) -> np.ndarray:
+def stored_values(folder: pathlib.Path, row: Mapping[str, Any]) -> np.ndarray:
     """The stored primary metric of every test trial, float64 `[B]`; raises `NmbenchError`."""
     try:
         with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
             scores = np.asarray(stored[row["metric"]], np.float64)
     except (OSError, ValueError, KeyError) as error:
-        raise NmbenchError(f"run {row['run_id']}: its scores of trials cannot be read ({error})") from None
+        raise NmbenchError(f"run {row['run_id']}: its values of trials cannot be read ({error})") from None
     if scores.shape != (row["n_test"],):
-        raise NmbenchError(f"run {row['run_id']}: {scores.shape} scores of trials for {row['n_test']} test trials")
+        raise NmbenchError(f"run {row['run_id']}: {scores.shape} values of trials for {row['n_test']} test trials")
     return scores
 
 
@@ -106,7 +106,7 @@ def read_predictions(folder: pathlib.Path, task: Task, stages: list[str]) -> dic
 
 
 def conditions_differ(task: Task, row: Mapping[str, Any], scores: np.ndarray) -> bool:
-    """Whether the row's values by condition are not the means of the stored scores of trials."""
+    """Whether the row's values by condition are not the means of the stored values of trials."""
     metric = task.primary
     found = metric.by_condition(scores, task.frozen("test").arrays)
     stored = json.loads(row["conditions_json"]).get(metric.name, {})

@@ -185,7 +185,7 @@ def check_contract(rows: Rows, model: Respondent) -> Compared:
 
 
 def check_scores(rows: Rows, folders: Mapping[str, pathlib.Path | None], model: Respondent) -> Compared:
-    """The stored parameters give the stored scores: the model predicts the test set, and the predictions are scored here."""
+    """The stored parameters give the stored values: the model predicts the test set, and the predictions are scored here."""
     task, worst = checks.task_of(rows), 0.0
     chosen = {row["run_id"]: row for row in rows if row["status"] == "ok"}
     stages: dict[str, list[str]] = {}
@@ -208,7 +208,7 @@ def check_scores(rows: Rows, folders: Mapping[str, pathlib.Path | None], model: 
         for run_id in chosen:
             shutil.rmtree(model.files / run_id, ignore_errors=True)
     return Compared(
-        f"{rows[0]['n_test']} scores of trials of each of {len(chosen)} runs: computed from the parameters, and stored",
+        f"{rows[0]['n_test']} values of trials of each of {len(chosen)} runs: computed from the parameters, and stored",
         worst,
         rescoring.TOLERANCE,
     )

@@ -63,7 +63,7 @@ def test_a_disk_that_fills_up_during_training_gives_one_line(small_disk, tmp_pat
     folder = small_disk or tmp_path
     assert finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=folder))[0] == 0
     if small_disk is None:
-        # If the user may not mount: a limit on the size of files, which the file of scores per trial exceeds.
+        # If the user may not mount: a limit on the size of files, which the file of values per trial exceeds.
         process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder, longest_file=70_000)
     else:
         process = start(*BASE, *STEPS, "--results_dir=out", cwd=folder)

@@ -22,7 +22,7 @@ def test_an_honest_submission_is_re_scored(submitted, verify):
     assert (outcome.tier, outcome.problem) == ("re-scored", "")
     assert [step.tier for step in outcome.steps] == ["self-reported"] * 7 + ["re-scored"]
     scored = outcome.steps[-1]
-    assert scored.compared == "12 scores of trials of each of 4 runs: computed from the parameters, and stored"
+    assert scored.compared == "12 values of trials of each of 4 runs: computed from the parameters, and stored"
     assert scored.difference < scored.tolerance / 100  # rounding only
     assert verify(submitted, "self-reported").tier == "self-reported"
 
@@ -46,7 +46,7 @@ def test_parameters_of_another_size_are_noticed(submitted, verify):
     assert "has 160 learned parameters, but its row says 96" in verify(submitted).problem
 
 
-@pytest.mark.parametrize(("trials", "message"), [(False, "but the mean of its scores is"), (True, "its parameters give")])
+@pytest.mark.parametrize(("trials", "message"), [(False, "but the mean over its trials is"), (True, "its parameters give")])
 def test_edited_scores_are_noticed(submitted, verify, trials, message):
     change_values(submitted, 0.5, trials)
     outcome = verify(submitted)

@@ -82,7 +82,7 @@ def reconfigure(place: pathlib.Path, **changes) -> None:
 
 
 def change_values(place: pathlib.Path, factor: float, trials: bool) -> None:
-    """Multiply the values of all rows, with their scores and conditions, and if `trials` the scores of trials."""
+    """Multiply the values of all rows, with their scores and conditions, and if `trials` the values of trials."""
     rows = rows_of(place)
     for row in rows:
         row["value"] *= factor
