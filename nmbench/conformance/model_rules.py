@@ -250,8 +250,9 @@ def budgets(m: ModelUnderTest) -> Iterator[RuleFinding]:
             name, value = next(iter(m.baseline.hparams.items()), ("K", 4))
             yield RuleFinding(
                 f"budget {task.default_budget} of {task.name}: {seen}; at most {sizing.TOLERANCE:.0%} is allowed{suits}",
-                "choose a finer free size, or other defaults of its other hyperparameters; register_baseline(..., "
-                f'settings={{"{task.name}": {{"{name}": {value!r}}}}}) sets them for one task',
+                "let a step of the free size add fewer parameters (leave out a bias, say), or give other hyperparameters "
+                f'other defaults; register_baseline(..., settings={{"{task.name}": {{"{name}": {value!r}}}}}) sets them for '
+                "one task; `nmbench check --task=NAME` looks only at the task that you want",
             )
             break
 

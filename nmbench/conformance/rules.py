@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from nmbench.support.errors import NmbenchError, printable
+from nmbench.support.errors import NmbenchError, first_line, printable
 
 PASS, WARN, FAIL, SKIP = "PASS", "WARN", "FAIL", "SKIP"
 LONGEST = 300
@@ -115,7 +115,7 @@ def judge_one(rule: Rule, subject: Any) -> RuleOutcome:
 def describe_error(error: BaseException) -> str:
     """One line that describes an exception."""
     try:
-        text = str(error) if isinstance(error, NmbenchError) else f"{type(error).__name__}: {error}"
+        text = str(error) if isinstance(error, NmbenchError) else f"{type(error).__name__}: {first_line(error)}"
     except Exception:  # its __str__ can fail as well
         text = f"{type(error).__name__} (no message)"
     text = printable(text.strip().split("\n")[0])

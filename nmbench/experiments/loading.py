@@ -92,13 +92,13 @@ def load_run(text: str, paths: Sequence[str] = (), results_dir: str = "results")
 def load_row(row: Mapping[str, Any], folder: pathlib.Path | None) -> LoadedRun:
     """The run of a row; raises `NmbenchError` as `load_run` does."""
     configuration = configuration_of(row)
-    _check_registered(row)
+    check_registered(row)
     experiment = resolve_again(configuration, json.loads(row["tuning_json"] or "{}"))
     remarks = changes_since(row, configuration, experiment)
     return LoadedRun(row=row, configuration=configuration, experiment=experiment, folder=folder, remarks=tuple(remarks))
 
 
-def _check_registered(row: Mapping[str, Any]) -> None:
+def check_registered(row: Mapping[str, Any]) -> None:
     """Raise `NmbenchError` if the model or the task of a row is not registered here."""
     origins = {"model": f", registered by {row['model_origin']},", "task": ""}
     for registry in (BASELINES, TASKS):

@@ -15,7 +15,7 @@ from nmbench.contracts.model import Baseline, UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned
 from nmbench.contracts.specs import SequenceSpec
 from nmbench.contracts.unroll import hint_at_dict
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, first_line
 
 TOLERANCE = 0.05
 LARGEST_SIZE = 1 << 20
@@ -57,7 +57,7 @@ def shapes_of(init: Callable[[Any], Any], baseline: Baseline, hparams: Mapping[s
     except NmbenchError:
         raise
     except Exception as error:  # a third-party constructor may raise anything; the user needs one line
-        reason = str(error).split("\n")[0]
+        reason = first_line(error)
         raise NmbenchError(
             f"model {baseline.name!r} with {dict(hparams)}: {type(error).__name__}: {reason}{hint_at_dict(error)}"
         ) from error
@@ -173,7 +173,7 @@ def _around(baseline: Baseline, counted: Callable[[int], int], budget: int) -> t
     Raises:
       NmbenchError: no size is accepted, or no size up to `LARGEST_SIZE` reaches the budget.
     """
-    low = _smallest(baseline, counted, budget)
+    low = _smallest(counted)
     high = low if counted(low) >= budget else _guess(counted, low, budget)
     # The guess only saves evaluations; the result does not depend on it.
     if high > low + 1 and counted(high) >= budget and counted(high - 1) < budget:
@@ -223,8 +223,8 @@ def check_deviation(
     other = suiting() or sizing.actual
     raise NmbenchError(
         f"{baseline.name} with {free}={sizing.hparams[free]} has {sizing.actual} parameters, {off:+.1%} off the budget of "
-        f"{sizing.target}, more than the {TOLERANCE:.0%} allowed; choose --budget={other}, fix other sizes with --hparams, "
-        f"or pass --allow_budget_miss"
+        f"{sizing.target}, more than the {TOLERANCE:.0%} allowed; choose --budget={other} (such rows have a table of their "
+        f"own), fix other sizes with --hparams, or pass --allow_budget_miss"
     )
 
 
@@ -241,18 +241,31 @@ def _guess(counted: Callable[[int], int], low: int, budget: int) -> int:
     return low + max(1, min(math.ceil(steps - 1e-9), LARGEST_SIZE - low))
 
 
-def _smallest(baseline: Baseline, counted, budget: int) -> int:
-    """The smallest free size that the model accepts, for example N = K if a model needs N >= K; raises `NmbenchError`."""
-    size, refusal = 1, None
-    while size <= LARGEST_SIZE:
+def _smallest(counted: Callable[[int], int]) -> int:
+    """The smallest free size that the model accepts, for example N = K if a model needs N >= K; raises `NmbenchError`.
+
+    A broken model refuses every size, and each try takes a while: above 8, only powers of two are tried, and then, if one is
+    accepted, the sizes between it and the last one that was refused.
+    """
+    refused, refusal = 0, None
+    for size in (*range(1, 9), 16, 32, 64, 128, 256):
         try:
             counted(size)
         except UnsuitableModelError:
             raise
         except NmbenchError as error:
-            refusal, size = error, size + 1
-            if size > 256:
-                raise refusal from None
+            refused, refusal = size, error
         else:
-            return size
-    raise NmbenchError(f"{baseline.name} accepts no size for a budget of {budget}: {refusal}")
+            break
+    else:
+        assert refusal is not None
+        raise refusal
+    while size - refused > 1:
+        middle = (size + refused) // 2
+        try:
+            counted(middle)
+        except NmbenchError:
+            refused = middle
+        else:
+            size = middle
+    return size

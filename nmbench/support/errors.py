@@ -22,6 +22,12 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message; with the second line if the first ends with a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+
+
 @contextlib.contextmanager
 def one_line(what: str) -> Iterator[None]:
     """Turn any exception that third-party code raises inside the block into an `NmbenchError` of one line.

@@ -14,8 +14,9 @@ import tree
 from nmbench.contracts import fingerprints
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.task import Task
+from nmbench.experiments import loading
 from nmbench.results.store import PARAMS, Store
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, first_line
 
 
 def run_folders(paths: Iterable[str], run_ids: Iterable[str]) -> dict[str, pathlib.Path]:
@@ -46,6 +47,7 @@ def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: Se
     from nmbench.training.parameter_files import load_params
 
     config = json.loads(row["config_json"])
+    loading.check_registered(row)
     baseline = BASELINES.get(row["model"])
     if not (folder / PARAMS).is_file():
         raise NmbenchError(f"the folder of {folder.name} has no {PARAMS}")
@@ -62,7 +64,7 @@ def outputs(task: Task, row: Mapping[str, Any], folder: pathlib.Path, chosen: Se
         # The page does not show paths of the machine that made it.
         raise NmbenchError(str(error).replace(f"{folder}{os.sep}", "")) from error
     except Exception as error:  # a third-party model may raise any exception; the page shows one line
-        reason = str(error).split("\n")[0]
+        reason = first_line(error)
         raise NmbenchError(f"model {row['model']!r} fails: {type(error).__name__}: {reason}") from error
     if not np.isfinite(answered).all():
         raise NmbenchError("its outputs are not finite")

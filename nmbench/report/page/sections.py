@@ -19,7 +19,7 @@ from nmbench.report.page.trial_panels import TrialPanels
 from nmbench.report.text import column_number, number, one_decimal, size_name
 from nmbench.results import ladders
 from nmbench.results.curves import read_curve
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, first_line
 
 if TYPE_CHECKING:
     import pathlib
@@ -129,7 +129,7 @@ def _registered_task(
     except NmbenchError as error:
         reason = str(error)
     except Exception as error:  # a third-party task may raise any exception; the page shows one line
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        reason = f"{type(error).__name__}: {first_line(error)}"
     return task, None, None, f"Its trials cannot be drawn: {reason}."
 
 
