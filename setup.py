@@ -21,5 +21,6 @@ setup(
         "nmbench.paper.ledger": ["templates/*"],
         "nmbench.report.page": ["templates/*"],
         "nmbench.submissions": ["*.toml"],
+        "nmbench.questions": ["*.toml"],
     },
 )

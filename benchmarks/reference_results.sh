@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Makes the board: results/board/TASK.csv (rows) and TASK.safetensors (parameters and values per trial), and the tuning records
-# in baselines/tuned/, for all models on the named tasks (default: all nine) under protocol matched, at the tasks' default
-# budgets, with tuned learning rates. Then results/LEADERBOARD.md and results/leaderboard/index.html are made from all rows.
+# in baselines/tuned/, for all models on the named tasks (default: all that are registered) under protocol matched, at the
+# tasks' default budgets, with tuned learning rates and the numbers of seeds that the board asks for
+# (nmbench/submissions/board_seeds.toml). Then results/LEADERBOARD.md, results/leaderboard/index.html and results/findings/
+# are made from all rows.
 # Needs nmbench with the extra [report]. Start it again after an interruption: what is stored in results/board_runs, or packed
 # in results/board_parts by an earlier call that was not finished, is not trained again. The tasks take from hours to days on
 # two cores; `nmbench.sweep --dry_run` with the same flags estimates them.
@@ -9,13 +11,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 mkdir -p results/board
-[ $# -gt 0 ] || set -- element_finder mwg_rank3 multitask mwg_rank1 mwg_rank3_code delay_pro delay_anti memory_pro memory_anti
+if [ $# = 0 ]; then
+  # Those that the findings and the ledger need most come first.
+  first="element_finder mwg_rank3 multitask"
+  all=$("$python" -c 'from nmbench.contracts.catalog import TASKS; print(*(entry.name for entry in TASKS.entries()))')
+  for task in $first $all; do
+    case " $* " in *" $task "*) ;; *) set -- "$@" "$task" ;; esac
+  done
+fi
 for task in "$@"; do
-  case "$task" in
-    element_finder | mwg_rank3) seeds=30 ;;
-    multitask) seeds=10 ;;
-    *) seeds=20 ;;
-  esac
+  seeds=$("$python" -c 'import sys; from nmbench.submissions import board_seeds; print(board_seeds.wanted(sys.argv[1]))' "$task")
   folder=results/board_runs/$task
   for packed in results/board results/board_parts; do
     [ ! -e $packed/$task.safetensors ] || "$python" benchmarks/pack.py "$folder" --unpack=$packed/$task
@@ -40,3 +45,4 @@ done
   "$python" -m nmbench.leaderboard results/board results/claims/rows.csv --format=markdown --wide
 } > results/LEADERBOARD.md
 "$python" -m nmbench.leaderboard results/board results/claims/rows.csv --format=html --out=results/leaderboard
+"$python" -m nmbench.findings results/board --out=results/findings

@@ -4,8 +4,9 @@
   python docs/build.py                  # the site is docs/_build/html/index.html
   python docs/build.py --nogallery      # without running the scripts of the gallery, for quick looks at the text
 
-The pages of tasks, models, results, claims and commands are computed from the registry and from the committed rows; the
-scripts of docs/gallery are run. Then Sphinx builds the site with warnings as errors, and every internal link is checked.
+The pages of tasks, models, results, findings, claims and commands are computed from the registry and from the committed
+rows; the scripts of docs/gallery are run. Then Sphinx builds the site with warnings as errors, and every internal link is
+checked.
 Links to other sites are not checked, because the machines that build the site have no network. Exit code 1: a warning or a
 broken link.
 """

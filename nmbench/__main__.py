@@ -31,6 +31,7 @@ COMMANDS = {
     "reproduce": "RUN_ID|FILE.csv:N|FILE.csv#RUN_ID [FILE.csv|FOLDER ...]",
     "theory": "",
     "claims": "[FILE.csv|FOLDER ...]",
+    "findings": "[FILE.csv|FOLDER ...]",
 }
 
 

@@ -33,6 +33,7 @@ def make(folder: pathlib.Path, pictures: pathlib.Path) -> None:
     copy("examples/README.md", folder / "examples.md")
     copy("benchmarks/README.md", folder / "benchmarks.md", pictures)
     text.page(folder / "claims.md", _claims(pictures))
+    copy("results/findings/findings.md", folder / "findings.md", pictures)
     text.page(folder / "parts" / "row_columns.md", [_row_columns()])
     text.page(folder / "flags.md", _flags())
 

@@ -140,7 +140,8 @@ def make(folder: pathlib.Path, results: Results) -> None:
         "These tables are computed from the committed rows when the site is built: "
         + ", ".join(f"`{name}`" for name in results.files)
         + '. The <a href="leaderboard/index.html">leaderboard page</a> shows the same rows with every seed, training '
-        "curves, outputs of trained networks and the command of every row.",
+        "curves, outputs of trained networks and the command of every row. [Findings](findings.md) answer questions about "
+        "models from these rows.",
     ]
     if results.tables:
         legend = leaderboard.render(results.tables, [], "markdown").split("\n\n")[-1]

@@ -5,6 +5,7 @@ modules.
 """
 
 __all__ = [
+    "axes",
     "board_snapshots",
     "captions",
     "comparison",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import tempfile
@@ -35,6 +36,29 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
             pass
     except OSError as error:
         raise NmbenchError(f"{where} cannot be written ({error.strerror or error})") from error
+    return path
+
+
+def check_folder(flag: str, path_text: str) -> pathlib.Path:
+    """Check that files can be written into a folder, which need not exist, and return its path; nothing is left behind.
+
+    Raises:
+      NmbenchError: the path is not a folder or cannot be written.
+    """
+    path = pathlib.Path(os.path.expanduser(path_text))
+    made: list[pathlib.Path] = []
+    try:
+        made = [p for p in (path, *path.parents) if not p.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise NmbenchError(f"--{flag}={path_text} cannot be written ({reason}); name a folder you may write to") from error
+    finally:
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
     return path
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nmbench.report import model_styles
+from nmbench.report.captions import Caption
 from nmbench.report.model_styles import Style
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
@@ -42,12 +43,17 @@ def look() -> contextlib.AbstractContextManager:
     return matplotlib.rc_context(_LOOK)
 
 
-def write(path: pathlib.Path, figure: Any) -> None:
-    """Write a figure, without a date, to a .png, .svg or .pdf file; raises `NmbenchError` if it cannot be written."""
+def write(path: pathlib.Path, figure: Any, caption: Caption | None = None) -> None:
+    """Write a figure, without a date, to a .png, .svg or .pdf file; raises `NmbenchError` if it cannot be written.
+
+    caption: its text and its rows become part of the metadata of a .png or .svg file, as `captions.check` reads them.
+    """
     buffer = io.BytesIO()
     form = path.suffix.lower()[1:]
-    undated = {"png": None, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
-    figure.savefig(buffer, format=form, dpi=150, metadata=undated)
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
+    if caption is not None:
+        metadata |= {"Description": caption.text, "Keywords": caption.mark}
+    figure.savefig(buffer, format=form, dpi=150, metadata=metadata)
     try:
         files.replace(path, buffer.getvalue())
     except OSError as error:

@@ -15,6 +15,7 @@ __all__ = [
     "overall",
     "packs",
     "per_trial",
+    "power",
     "provenance",
     "ranking",
     "ranking_frame",

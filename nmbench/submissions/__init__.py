@@ -7,6 +7,7 @@ process that `isolation` starts imports the file of a submitted model.
 __all__ = [
     "about",
     "asking",
+    "board_seeds",
     "distribution_test",
     "folder",
     "isolation",

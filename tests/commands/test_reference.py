@@ -17,6 +17,7 @@ from nmbench.paper.figures import gallery
 from nmbench.paper.ledger import page, publication, summary
 from nmbench.paper.ledger.evidence import Evidence
 from nmbench.paper.ledger.verdicts import Verdict
+from nmbench.questions import catalogue, findings, text
 from nmbench.report import captions, leaderboard
 from nmbench.results import experiment_rows, ranking, schema, store, verification
 from nmbench.results.overall import overall_rankings
@@ -110,6 +111,27 @@ def test_the_tables_of_the_readme_are_current(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "README", stale)
     assert script.main(["--check"]) == 1 and "run python docs/generated_tables.py" in capsys.readouterr().err
     assert script.main([]) == 0 and stale.read_text(encoding="utf-8") == text
+
+
+def test_the_published_findings_are_current():
+    """The page, the CSV and the rows of the pictures follow from the board; `results/README.md` has the command."""
+    folder = ROOT / "results" / "findings"
+    asked = catalogue.read()
+    found = findings.compute(asked, experiment_rows.read_all([str(BOARD)]))
+    shown = captions.check(folder, store.read(str(BOARD)))
+    again = "python -m nmbench.findings results/board --out=results/findings"
+    said = {
+        question.name: shown[name].caption.text
+        for question in asked.questions
+        if (name := text.picture_name(question)) in shown
+    }
+    assert (folder / "findings.md").read_text(encoding="utf-8") == text.markdown(found, asked, again, said, [])
+    assert (folder / "findings.csv").read_text(encoding="utf-8") == text.csv(found)
+    for question in asked.questions:
+        answers = [a for one in found for f in one.findings if f.question == question for a in f.answers if not a.missing]
+        ids = {i for answer in answers for rows in (answer.model, answer.rival) for i in rows.run_ids}
+        picture = shown.get(text.picture_name(question))
+        assert ids == (set(picture.caption.rows) if picture else set())  # the board has no lost runs of these models
 
 
 @pytest.mark.slow

@@ -116,7 +116,9 @@ def test_hparams(guard, count):
 ODD_PATHS = ["a/../b", "file/x", "file", "loop/x", "x" * 300, "y/" * 3000, "out\n\x1b[31m", "-", "é", " "]
 
 
-@pytest.mark.parametrize("command", ["export", "score", "describe", "leaderboard", "validate", "theory", "claims"])
+@pytest.mark.parametrize(
+    "command", ["export", "score", "describe", "leaderboard", "validate", "theory", "claims", "findings"]
+)
 @pytest.mark.parametrize("path", ODD_PATHS)
 def test_odd_paths(guard, path, command):
     """Odd or too long names, files instead of folders, and circular links."""
@@ -133,6 +135,7 @@ def test_odd_paths(guard, path, command):
         "leaderboard": [target],
         "validate": [target],
         "claims": [target, f"--out={folder}/new.md"],
+        "findings": [target, f"--out={folder}/new"],
     }[command]
     code, _, _ = guard.call(command, *argv, may_write=folder)
     assert (folder / "file").read_text() == "text"

@@ -1,0 +1,246 @@
+"""Findings: the answer to every question on every task, computed from rows.
+
+Only rows that rank together on the board count: those of the protocol without departures from it (so with a tuned learning
+rate, if the protocol is tuned), at the task's default budget, on the task's current test set.
+
+A comparison is *ahead* or *behind* if p < 0.05: the unpaired permutation test of the board (`significance.compare`), with
+Holm's correction for all comparisons of the question on the task. Comparisons that cannot be computed yet are members of
+this family with p = 1, so that rows of another model never take a verdict away. Otherwise *no difference found* if the 95%
+interval of the effect lies within `SAME_RATIO` or `SAME_SHARE`, or else *open*.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.task import Task
+from nmbench.questions.catalogue import AskedPair, Catalogue, Question
+from nmbench.results import experiment_rows, power, ranking, significance, statistics
+from nmbench.results.experiment_rows import ExperimentRows, Source
+from nmbench.results.significance import ALPHA, Comparison
+from nmbench.results.statistics import Estimate
+
+# No difference is found if the interval of a ratio of errors lies within 1/2 .. 2, as for the ledger's "on a par", or that
+# of a difference of another metric within 5% of the way from the floor to the ceiling.
+SAME_RATIO = 2.0
+SAME_SHARE = 0.05
+YES, NO, OPEN = "yes", "no", "open"
+
+
+class AnswerKind(enum.Enum):
+    """The verdict of a comparison."""
+
+    AHEAD = "ahead"
+    WORSE = "behind"
+    SAME = "no difference found"
+    OPEN = "open"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A comparison of two models on a task.
+
+    Attributes:
+      asked: the two models.
+      kind: the verdict.
+      missing: those of the two models that have no rows that count.
+      model, rival: their rows; None if missing.
+      comparison: the rival is A and the model is B; None if a model is missing.
+      p: corrected by Holm; None if a model is missing or has one seed.
+      needed: seeds of each model with which an undecided comparison would be decided in 80% of experiments; None if there
+        are more than `power.MOST_SEEDS`, or nothing to compute them from.
+      solved: seeds that solve the task, of the model and of the rival; None if missing or without a threshold.
+    """
+
+    asked: AskedPair
+    kind: AnswerKind
+    missing: tuple[str, ...]
+    model: ExperimentRows | None = None
+    rival: ExperimentRows | None = None
+    comparison: Comparison | None = None
+    p: float | None = None
+    needed: int | None = None
+    solved: tuple[int, int] | None = None
+
+    @property
+    def says(self) -> str:
+        """ "yes", "no" or "open"."""
+        if self.kind is AnswerKind.OPEN:
+            return OPEN
+        enough = (AnswerKind.AHEAD, AnswerKind.SAME) if self.asked.equal_is_enough else (AnswerKind.AHEAD,)
+        return YES if self.kind in enough else NO
+
+    @property
+    def words(self) -> str:
+        """The verdict, and why a comparison is open."""
+        if self.kind is not AnswerKind.OPEN:
+            return self.kind.value
+        if self.missing:
+            return "open: not trained"
+        if self.p is None:
+            return "open: one seed"
+        return f"open: needs about {self.needed} seeds" if self.needed else f"open: needs over {power.MOST_SEEDS} seeds"
+
+    @property
+    def seeds(self) -> tuple[int, int] | None:
+        return None if self.model is None or self.rival is None else (len(self.model.sample), len(self.rival.sample))
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """The answer to a question on a task."""
+
+    question: Question
+    answers: tuple[Answer, ...]
+
+    @property
+    def says(self) -> str:
+        """ "yes", "no" or "open"."""
+        found = {answer.says for answer in self.answers}
+        decides, otherwise = (NO, YES) if self.question.needs == "all" else (YES, NO)
+        return decides if decides in found else OPEN if OPEN in found else otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskFindings:
+    """All findings on a task.
+
+    Attributes:
+      task: the task.
+      protocol: name of the protocol.
+      findings: one for each question, in order.
+      trained: the models of the questions that have rows that count; of several configurations, the one with most seeds.
+      notes: sentences on rows that do not count.
+    """
+
+    task: Task
+    protocol: str
+    findings: tuple[Finding, ...]
+    trained: dict[str, ExperimentRows]
+    notes: tuple[str, ...]
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether effects are ratios of errors; otherwise they are differences."""
+        return statistics.compares_logarithms(self.task.primary.higher_is_better, self.task.primary.ceiling)
+
+    @property
+    def answers(self) -> list[Answer]:
+        return [answer for finding in self.findings for answer in finding.answers]
+
+
+def compute(catalogue: Catalogue, sources: Sequence[Source]) -> list[TaskFindings]:
+    """Findings on all registered tasks that have the catalogue's protocol: tasks with answers first, then by name.
+
+    Raises:
+      NmbenchError: rows of a task were evaluated differently.
+    """
+    experiment_rows.check_evaluations(sources)
+    rows: dict[str, list[ExperimentRows]] = defaultdict(list)
+    for one in experiment_rows.merge(sources):
+        if one.protocol == catalogue.protocol:
+            rows[one.table[0]].append(one)
+    current = {name: ranking.registered_task(name, row.evaluation) for s in sources for name, row in s.evaluated.items()}
+    tasks = [TASKS.get(entry.name) for entry in TASKS.entries()]
+    found = [
+        _on_task(catalogue, task, rows[task.name], current.get(task.name) is not None)
+        for task in tasks
+        if any(protocol.name == catalogue.protocol for protocol in task.protocols)
+    ]
+    return sorted(found, key=lambda one: (all(answer.missing for answer in one.answers), one.task.name))
+
+
+def _on_task(catalogue: Catalogue, task: Task, rows: list[ExperimentRows], current: bool) -> TaskFindings:
+    table = (task.name, catalogue.protocol, task.default_budget)
+    groups: dict[str, list[ExperimentRows]] = defaultdict(list)
+    others: dict[str, list[str]] = defaultdict(list)
+    for one in rows:
+        if one.model not in catalogue.models:
+            continue
+        if current and one.table == table:
+            groups[one.model].append(one)
+        else:
+            others[_reason(one, table, current)].append(one.model)
+    trained = {name: max(groups[name], key=lambda one: len(one.sample)) for name in catalogue.models if name in groups}
+    notes = [
+        f"{name} has {len(members)} configurations; the one with most seeds counts"
+        for name, members in groups.items()
+        if len(members) > 1
+    ]
+    for reason, models in sorted(others.items()):
+        if left := sorted(set(models) - trained.keys()):
+            notes.append(f"rows of {', '.join(left)} do not count: {reason}")
+    findings = tuple(_finding(question, task, trained) for question in catalogue.questions)
+    return TaskFindings(task, catalogue.protocol, findings, trained, tuple(notes))
+
+
+def _reason(one: ExperimentRows, table: experiment_rows.TableKey, current: bool) -> str:
+    """Why rows of the protocol do not count."""
+    if not current:
+        return "their test set is not that of the registered task"
+    if one.table[1] != table[1]:
+        return one.table[1].removeprefix(f"{one.protocol} (").removesuffix(")")
+    return f"budget {one.table[2] or 'not given'}, not {table[2]}"
+
+
+def _finding(question: Question, task: Task, trained: dict[str, ExperimentRows]) -> Finding:
+    pairs = [(trained.get(asked.model), trained.get(asked.rival)) for asked in question.comparisons]
+    found = iter(significance.compare_all([(b.sample, a.sample) for a, b in pairs if a and b]))
+    comparisons = [next(found) if a and b else None for a, b in pairs]
+    known = [None if one is None else one.p for one in comparisons]
+    corrected = significance.holm([1.0 if p is None else p for p in known])
+    answers = [
+        _answer(asked, a, b, comparison, None if p is None else of_family, task, len(pairs))
+        for asked, (a, b), comparison, p, of_family in zip(
+            question.comparisons, pairs, comparisons, known, corrected, strict=True
+        )
+    ]
+    return Finding(question, tuple(answers))
+
+
+def _answer(
+    asked: AskedPair,
+    model: ExperimentRows | None,
+    rival: ExperimentRows | None,
+    comparison: Comparison | None,
+    p: float | None,
+    task: Task,
+    family: int,
+) -> Answer:
+    """The answer of one comparison. p: corrected; family: number of comparisons of the question."""
+    if model is None or rival is None or comparison is None:
+        missing = [name for name, rows in zip(asked[:2], (model, rival)) if rows is None]
+        return Answer(asked, AnswerKind.OPEN, tuple(missing), model, rival)
+    kind = AnswerKind.OPEN
+    if p is not None and p < ALPHA and comparison.favours_b is not None:
+        kind = AnswerKind.AHEAD if comparison.favours_b else AnswerKind.WORSE
+    elif p is not None and _same(comparison.effect, model.sample.logarithmic, task):
+        kind = AnswerKind.SAME
+    decided = kind in (AnswerKind.AHEAD, AnswerKind.WORSE)
+    needed = None if decided or p is None else power.seeds_needed(rival.sample, model.sample, ALPHA / family)
+    threshold, solved = task.primary.threshold, None
+    if threshold is not None:
+        a, b = (int(np.count_nonzero(statistics.reached(rows.sample, threshold))) for rows in (model, rival))
+        solved = (a, b)
+    return Answer(asked, kind, (), model, rival, comparison, p, needed, solved)
+
+
+def _same(effect: Estimate, logarithmic: bool, task: Task) -> bool:
+    if effect.low is None or effect.high is None:
+        return False
+    low, high = same_bounds(logarithmic, task)
+    return low <= effect.low and effect.high <= high
+
+
+def same_bounds(logarithmic: bool, task: Task) -> tuple[float, float]:
+    """The effects that are as good as none: ratios if `logarithmic`, otherwise differences."""
+    if logarithmic:
+        return 1 / SAME_RATIO, SAME_RATIO
+    most = SAME_SHARE * abs(task.primary.ceiling - task.primary.floor)
+    return -most, most

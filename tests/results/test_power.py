@@ -1,0 +1,83 @@
+"""Seeds that two models need: the formula by hand, its limits, and simulations with the permutation test."""
+
+import itertools
+import math
+import pathlib
+
+import numpy as np
+import pytest
+
+from nmbench.results import experiment_rows, power, resampling
+from nmbench.results.statistics import Sample
+
+BOARD = pathlib.Path(__file__).parents[2] / "results" / "board"
+
+
+def sample_of(logs):
+    """A sample of errors with these log10."""
+    logs = np.asarray(logs, float)
+    return Sample(np.arange(len(logs)), 10.0**logs, np.zeros(len(logs), bool), False, True)
+
+
+def rate(random, a, b, seeds, alpha, repetitions):
+    """Share of experiments with this number of seeds in which the permutation test gives p < alpha; a and b draw logs."""
+    pairs = [(a(random, seeds), b(random, seeds)) for _ in range(repetitions)]
+    return np.mean(np.array(resampling.unpaired_ps(pairs)) < alpha)
+
+
+def drawn(pool, shift=0.0):
+    """A function that draws logs from a pool as benchmarks/error_rates.py does, shifted."""
+    return lambda random, n: random.choice(pool, n) + random.normal(0, 0.02, n) + shift
+
+
+def test_by_hand():
+    # Both variances are 2 (of 0, 2 and of 1, 3 with n - 1 = 1); z(0.975) = 1.96 and z(0.8) = 0.8416.
+    a, b = sample_of([0, 2]), sample_of([1, 3])
+    assert power.seeds_needed(a, b, 0.05) == math.ceil((1.959964 + 0.841621) ** 2 * 4 / 1 + 1.959964**2 / 4) == 33
+    assert power.seeds_needed(b, a, 0.05) == 33
+    assert power.seeds_needed(a, b, 0.01) > 33
+    values = Sample(np.arange(2), np.array([0.0, 2.0]), np.zeros(2, bool), True)
+    others = Sample(np.arange(2), np.array([1.0, 3.0]), np.zeros(2, bool), True)
+    assert power.seeds_needed(values, others, 0.05) == 33  # percentages are not logarithms
+
+
+def test_limits():
+    a = sample_of([0, 0.001])
+    # 4 and 4 seeds have 70 divisions, so p is at least 2/70 = 0.029; 3 and 3 seeds have 20.
+    assert power.seeds_needed(a, sample_of([5, 5.001]), 0.05) == 4
+    assert power.seeds_needed(a, sample_of([5, 5.001]), 0.05 / 3) == 5
+    assert power.seeds_needed(sample_of([0, 2]), sample_of([0.05, 2.05]), 0.05) is None  # above 1000
+    assert power.seeds_needed(a, a, 0.05) is None
+
+
+def test_power_is_near_the_goal_for_normal_logs():
+    """The number is right within 20% also for few seeds: with 20% fewer the power is below the goal, with more above it."""
+    spread = 3.0  # of the second model; that of the first is 1
+    normal = lambda mean, sd: lambda random, n: random.normal(mean, sd, n)
+    exact = lambda mean, sd: sample_of([mean - sd / math.sqrt(2), mean + sd / math.sqrt(2)])  # this mean and deviation
+    shift = 1.65 * math.sqrt((1 + spread**2) / 2)
+    needed = power.seeds_needed(exact(0, 1), exact(shift, spread), 0.05)
+    assert needed == 7
+    random = np.random.default_rng(0)
+    few, enough, many = (rate(random, normal(0, 1), normal(shift, spread), n, 0.05, 500) for n in (5, needed, 9))
+    assert few < 0.76 and 0.72 < enough < 0.88 and many > 0.84
+
+
+@pytest.mark.release
+def test_power_is_near_the_goal_for_the_spreads_of_the_board():
+    """Real log errors are skewed; the number is right within 20% for every third pair of models."""
+    experiments = experiment_rows.read(str(BOARD), task="element_finder").experiments
+    pools = [one.sample.compared - one.sample.compared.mean() for one in experiments if len(one.sample) >= 20]
+    random, found = np.random.default_rng(0), []
+    for a, b in list(itertools.combinations(pools, 2))[::3]:
+        for alpha, shift in itertools.product((0.05, 0.05 / 3), (0.3, 0.6)):
+            needed = power.seeds_needed(sample_of(a), sample_of(b + shift), alpha)
+            if needed is None or not 6 <= needed <= 60:
+                continue
+            few, enough, many = (
+                rate(random, drawn(a), drawn(b, shift), n, alpha, 400)
+                for n in (math.floor(0.8 * needed), needed, math.ceil(1.25 * needed))
+            )
+            found.append(enough)
+            assert few < 0.86 and 0.7 < enough < 0.9 and many > 0.75, (needed, few, enough, many)
+    assert len(found) > 10 and np.mean(found) == pytest.approx(0.8, abs=0.03)
