@@ -218,7 +218,7 @@ register_task(
     set_sizes=SET_SIZES,
     unpack=unpack,
     metrics=_metrics(draw_set("test")),
-    default_budget=1000,
+    default_budget=900,
     protocols=(_MATCHED, _SMOKE),
     references=REFERENCES,
     epochs=epochs,
