@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the board: results/board/TASK.csv (rows) and TASK.safetensors (parameters and scores per trial), and the tuning records
-# in baselines/tuned/, for all models on the named tasks (default: all nine) under protocol matched, at the tasks' default
+# in baselines/tuned/, for all models on the named tasks (default: all eleven) under protocol matched, at the tasks' default
 # budgets, with tuned learning rates. Then results/LEADERBOARD.md and results/leaderboard/index.html are made from all rows.
 # Needs nmbench with the extra [report]. Start it again after an interruption: what is stored in results/board_runs, or packed
 # in results/board_parts by an earlier call that was not finished, is not trained again. The tasks take from hours to days on
@@ -9,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 mkdir -p results/board
-[ $# -gt 0 ] || set -- element_finder mwg_rank3 multitask mwg_rank1 mwg_rank3_code delay_pro delay_anti memory_pro memory_anti
+[ $# -gt 0 ] || set -- element_finder mwg_rank3 multitask context_integration flip_flop mwg_rank1 mwg_rank3_code \
+  delay_pro delay_anti memory_pro memory_anti
 for task in "$@"; do
   case "$task" in
     element_finder | mwg_rank3) seeds=30 ;;

@@ -2,25 +2,27 @@
 
 Motion and colour are two streams of 75 steps: a constant coherence, positive for right and negative for left, plus normal
 noise at every step. The context input says for the whole trial which stream is relevant. The network must choose left or
-right at the end. With c the relevant stream, the right choice is that of an ideal observer, who can do no better than to sum:
+right at the end. With c the relevant stream, the right choice is that of an ideal observer, who can do no better than to
+sum:
 
 choice = right if sum_t u_{c,t} > 0, else left
 
-A trial has 5 steps of context only, 75 steps of evidence, and 5 steps of response, in which the answer counts; the choice is
-the larger output at the last step. In training and validation, context and both coherences are random; coherences are uniform
-on -0.1875..0.1875. In test, the relevant coherence takes the published values +-0.009, +-0.036 and +-0.15, and the irrelevant
-coherence these and +-0.3 and +-0.6, all combinations in both contexts. Trials whose irrelevant coherence is stronger than any
-in training are extrapolated, all others trained; no coherence is interpolated, because training has all of its range.
+A trial has 5 steps of context only, 75 steps of evidence, and 5 steps of response, in which the answer counts; the choice
+is the larger output at the last step. In training and validation, context and both coherences are random; coherences are
+uniform on -0.1875..0.1875. In test, the relevant coherence takes the published values +-0.009, +-0.036 and +-0.15, and
+the irrelevant coherence these and +-0.3 and +-0.6, all combinations in both contexts. Trials whose irrelevant coherence
+is stronger than any in training are extrapolated, all others trained; no coherence is interpolated, because training has
+all of its range.
 
-Published (supplement of the paper, model): two streams and two context inputs; 750 ms of evidence; coherences of training and
-test, except 0.3 and 0.6; noise with a standard deviation of 1 in a step of 1 ms. Here a step is the mean of 10 ms, so that
-the noise has a standard deviation of 1/sqrt(10). Not published, filled in: the stronger irrelevant coherences, the steps
-before and after the evidence, evidence in units of 1/64, the loss (published: a squared error of one output) and the ideal
-observer's choice as target (with low coherences, the noise often points to the other side). The noise inside the published
-network is part of a model, not of the task.
+Published (supplement of the paper, model): two streams and two context inputs; 750 ms of evidence; coherences of training
+and test, except 0.3 and 0.6; noise with a standard deviation of 1 in a step of 1 ms. Here a step is the mean of 10 ms, so
+that the noise has a standard deviation of 1/sqrt(10). Not published, filled in: the stronger irrelevant coherences, the
+steps before and after the evidence, evidence in units of 1/64, the loss (published: a squared error of one output) and
+the ideal observer's choice as target (with low coherences, the noise often points to the other side). The noise inside
+the published network is part of a model, not of the task.
 
-The loss is the cross-entropy of two outputs, left and right. A squared error would also demand a fixed size of the output,
-and would punish a network whose output grows with the evidence, as that of a perfect integrator does.
+The loss is the cross-entropy of two outputs, left and right. A squared error would also demand a fixed size of the
+output, and would punish a network whose output grows with the evidence, as that of a perfect integrator does.
 """
 
 from __future__ import annotations
@@ -51,9 +53,10 @@ SET_SIZES = {"validation": 1000, "test": REPEATS * 2 * (2 * len(RELEVANT)) * (2 
 
 
 def sample(key, batch_size: int) -> Batch:
-    """New trials on the device: inputs `{"sensory": [85, B, 2], "context": [85, B, 2]}`, targets `[85, B]`, mask `[85, 1, 1]`.
+    """New trials on the device.
 
-    Targets are 0 for left and 1 for right.
+    Inputs are `{"sensory": [85, B, 2], "context": [85, B, 2]}`, targets `[85, B]`, 0 for left and 1 for right; mask
+    `[85, 1, 1]`.
     """
     for_context, for_coherence, for_noise = jax.random.split(key, 3)
     context = jax.random.randint(for_context, (batch_size,), 0, 2)
@@ -168,7 +171,8 @@ def _logits(right: np.ndarray) -> np.ndarray:
 
 
 def _sum_of_both(arrays: Arrays) -> np.ndarray:
-    return _logits(sum(_totals(arrays)))
+    relevant, irrelevant = _totals(arrays)
+    return _logits(relevant + irrelevant)
 
 
 def _last_steps(arrays: Arrays, steps: int) -> np.ndarray:
@@ -219,13 +223,13 @@ def _metrics(test: Arrays) -> tuple[Metric, ...]:
             floor=float(_accuracy(both, test).mean()),
             ceiling=float(_accuracy(ideal, test).mean()),
             conditions=lambda arrays: _labels(arrays, _coherences(arrays)[0]),
-            condition_name="coherence of the relevant stream",
+            condition_name="relevant coherence",
         ),
         error(
             "error_incongruent",
             _incongruent,
             conditions=lambda arrays: _labels(arrays, _coherences(arrays)[1]),
-            condition_name="coherence of the irrelevant stream",
+            condition_name="irrelevant coherence",
         ),
     )
 
@@ -246,7 +250,7 @@ _SMOKE = Protocol(
 register_task(
     "context_integration",
     version=1,
-    summary="Choose by the sum of one of two noisy streams; a context input says which. Stronger distractors than in training.",
+    summary="Choose by the sum of one of two noisy streams, which a context input names; the other one may be strong.",
     citation="Mante, Sussillo, Shenoy, Newsome (2013). Context-dependent computation by recurrent dynamics in prefrontal "
     "cortex. Nature 503.",
     tags=("decision", "context", "integration"),

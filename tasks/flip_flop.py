@@ -1,20 +1,20 @@
 """Flip-flop: hold three bits, each set by the last pulse in its channel (Sussillo and Barak 2013).
 
-Each of the three input channels has pulses of +1 and -1, equally likely. A pulse sets the bit of its channel, and the output
-of a channel is its bit at every step. With t' the step of the last pulse in channel c up to step t:
+Each of the three input channels has pulses of +1 and -1, equally likely. A pulse sets the bit of its channel, and the
+output of a channel is its bit at every step. With t' the step of the last pulse in channel c up to step t:
 
 y_{c,t} = u_{c,t'}
 
-The held time of a bit is the number of steps since its last pulse. Training and validation: all channels have a pulse at step
-0, and the time from a pulse to the next is uniform on 1..25 steps, so no held time is longer than 24 steps. Test: in each
-trial, one channel is probed. It has pulses as in training until its last one, then none until the end of the trial, for 4 to
-96 steps. The other two channels have pulses as in training up to the end, which must not disturb the held bit. Only the last
-output of the probed channel is judged. Held times of at most 24 steps are trained, all others are extrapolated; no time is
-interpolated, because every time from 0 to 24 occurs in training.
+The held time of a bit is the number of steps since its last pulse. Training and validation: all channels have a pulse at
+step 0, and the time from a pulse to the next is uniform on 1..25 steps, so no held time is longer than 24 steps. Test: in
+each trial, one channel is probed. It has pulses as in training until its last one, then none until the end of the trial,
+for 4 to 96 steps. The other two channels have pulses as in training up to the end, which must not disturb the held bit.
+Only the last output of the probed channel is judged. Held times of at most 24 steps are trained, all others are
+extrapolated; no time is interpolated, because every time from 0 to 24 occurs in training.
 
-Published: three bits, set by pulses of +1 and -1 at random times; outputs that hold the sign of the last pulse; no noise; a
-squared error. Not published, filled in: pulses of one step, the distribution of the times between pulses, a pulse at step 0,
-trials of 100 steps, and the test of long held times.
+Published: three bits, set by pulses of +1 and -1 at random times; outputs that hold the sign of the last pulse; no noise;
+a squared error. Not published, filled in: pulses of one step, the distribution of the times between pulses, a pulse at
+step 0, trials of 100 steps, and the test of long held times.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LEAKS = (5, 10, 20, 30, 50, 100)
 
 
 def draw_set(split: str) -> dict[str, np.ndarray]:
-    """Draw a set: `pulses` int8 `[100, B, 3]`, `probed` int8 `[B]`, a channel, and `held` int8 `[B]`, its held time at the end.
+    """Draw a set: `pulses` int8 `[100, B, 3]`; `probed` int8 `[B]`, a channel; `held` int8 `[B]`, its held time at the end.
 
     The split "train" gives the training trials. In them and in the validation set, any channel is the probed one. It uses a
     RandomState because NumPy guarantees that its stream never changes.
@@ -153,7 +153,7 @@ REFERENCES = {
 
 
 def epochs(arrays: Arrays, trial: int) -> list[tuple[str, int, int]]:
-    """The epochs of a trial in order, as (name, first step, step after the last): until the last pulse to judge, and after."""
+    """The epochs of a trial in order, as (name, first step, step after the last); "hold" is the judged held time."""
     set_at = STEPS - 1 - int(arrays["held"][trial])
     return [(name, first, end) for name, first, end in (("pulses", 0, set_at), ("hold", set_at, STEPS)) if first < end]
 

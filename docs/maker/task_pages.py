@@ -24,8 +24,8 @@ _LOSSES = {
         "$$\nL = \\frac{\\sum_{t,b,o} m_{tbo} (y_{tbo} - \\hat{y}_{tbo})^2}{\\sum_{t,b,o} m_{tbo}}\n$$",
     ),
     CROSS_ENTROPY: (
-        "The outputs are the logits of classes. Training minimises the mean cross-entropy over steps and trials, weighted by "
-        "the mask $m$, where $\\hat{y}$ is 1 for the right class and 0 for the others:",
+        "The outputs are the logits of classes. Training minimises the mean cross-entropy over steps and trials, weighted "
+        "by the mask $m$, where $\\hat{y}$ is 1 for the right class and 0 for the others:",
         "$$\nL = -\\frac{\\sum_{t,b,o} m_{tbo} \\hat{y}_{tbo} \\log(\\exp(y_{tbo}) / \\sum_{k} \\exp(y_{tbk}))}"
         "{\\sum_{t,b,o} m_{tbo} \\hat{y}_{tbo}}\n$$",
     ),

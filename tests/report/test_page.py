@@ -342,7 +342,9 @@ def test_conditions_are_ordered_by_number_and_bad_ones_are_left_out():
         (table,) = tables_of(made)
         return by_condition.conditions(table, {row["run_id"]: row for row in made})
 
-    (by,) = found('{"mse":{"10":1,"9":3.0}}', '{"mse":{"10":3.0,"9":5.0}}', "[1]", '{"mse":2}', '{"mse":{"9":"x","8":1e999}}')
+    (by,) = found(
+        '{"mse":{"10":1,"9":3.0}}', '{"mse":{"10":3.0,"9":5.0}}', "[1]", '{"mse":2}', '{"mse":{"9":"x","8":1e999}}'
+    )
     assert (by.metric, by.what, by.names) == ("mse", "condition", [9.0, 10.0])
     np.testing.assert_array_equal(by.medians["rnn"], [4.0, 2.0])
     assert [by.names for by in found('{"other":{"pro":1.0,"anti":2.0}}')] == [["pro", "anti"]]
@@ -371,7 +373,7 @@ def test_a_task_with_two_conditions_has_both_and_one_metric_for_each():
         return [(by.title, len(by.names)) for by in by_condition.conditions(table, {row["run_id"]: row for row in made})]
 
     assert shown("flip_flop") == [("mse by steps since the last pulse", 15)]
-    of = "accuracy by coherence of the relevant stream", "error_incongruent by coherence of the irrelevant stream"
+    of = "accuracy by relevant coherence", "error_incongruent by irrelevant coherence"
     assert shown("context_integration") == [
         (f"{title} ({stream})", n) for title, n in zip(of, (6, 10), strict=True) for stream in ("colour", "motion")
     ]

@@ -141,7 +141,9 @@ def test_the_sum_of_a_stream_is_never_zero():
     random = np.random.RandomState(3)
     counts = module._counts(np, NOISE * random.standard_normal((75, 2000, 2)))
     assert np.all((2 * counts + 1).sum(axis=0) % 2 == 1)
-    np.testing.assert_array_equal(module._counts(np, np.array([-9.0, -0.001, 0.0, 0.0156, 0.0157, 9.0])), [-128, -1, 0, 0, 1, 127])
+    np.testing.assert_array_equal(
+        module._counts(np, np.array([-9.0, -0.001, 0.0, 0.0156, 0.0157, 9.0])), [-128, -1, 0, 0, 1, 127]
+    )
 
 
 def test_epochs_cover_the_trial(task):

@@ -28,7 +28,9 @@ def test_trials_obey_the_definition(task, sets, split):
     batch = task.unpack(arrays)
     pulses, targets = batch.inputs["sensory"], batch.targets
     assert set(batch.inputs) == {"sensory"} and pulses.shape == targets.shape == (100, len(arrays["probed"]), 3)
-    assert {pulses.dtype, targets.dtype, batch.mask.dtype} == {np.dtype("float32")} and batch.mask.tolist() == [[[1.0]]] * 100
+    assert {pulses.dtype, targets.dtype, batch.mask.dtype} == {np.dtype("float32")} and batch.mask.tolist() == [
+        [[1.0]]
+    ] * 100
     assert set(np.unique(pulses)) == {-1, 0, 1} and np.all(pulses[0] != 0)
     for trial in range(0, pulses.shape[1], 7):
         for channel in range(3):
@@ -56,7 +58,9 @@ def test_pulses_before_the_probe_and_in_other_channels_are_those_of_training(set
     assert np.all(np.abs(found.mean(axis=1) - expected) < 5 * np.sqrt(expected / found.shape[1] + expected / 9000))
     probed = (test["pulses"] != 0)[:, trials, test["probed"]]
     early = probed[:, test["held"] < 30][1:70]
-    assert np.all(np.abs(early.mean(axis=1) - expected[1:70]) < 5 * np.sqrt(expected[1:70] * (1 / early.shape[1] + 1 / 9000)))
+    assert np.all(
+        np.abs(early.mean(axis=1) - expected[1:70]) < 5 * np.sqrt(expected[1:70] * (1 / early.shape[1] + 1 / 9000))
+    )
     assert {(channel, held) for channel, held in zip(test["probed"], test["held"], strict=True)} == {
         (channel, held) for channel in range(3) for held in TRAINED + EXTRAPOLATED
     }
@@ -107,7 +111,10 @@ def test_references_and_floors(task, sets):
     test = sets["test"]
     values = {label: task.evaluate(answer(test), test)["values"] for label, answer in task.references.items()}
     assert (values["always 0"]["mse"], values["perfect"]["mse_extrapolated"]) == (1.0, 0.0)
-    assert (values["forgets after 24 steps"]["mse_extrapolated"], values["forgets after 24 steps"]["mse_trained"]) == (1.0, 0.0)
+    assert (values["forgets after 24 steps"]["mse_extrapolated"], values["forgets after 24 steps"]["mse_trained"]) == (
+        1.0,
+        0.0,
+    )
     floors = {m.name: m.floor for m in task.metrics}
     for name in ("mse_extrapolated", "mse_trained", "mse"):
         assert values["best leaky trace"][name] == pytest.approx(floors[name], abs=1e-8)

@@ -90,27 +90,26 @@ def _of_metric(metric: str, higher: bool, what: str, recorded: Mapping[str, list
         if len(keys) < 2:
             continue
         numbers = _numbers(list(keys.values()))
-        order = list(keys) if numbers is None else sorted(keys, key=lambda key: numbers[keys[key]])
+        at = numbers or {}
+        order = sorted(keys, key=lambda key: at.get(keys[key], 0.0))  # names keep their order
         medians = {
             label: np.array([np.median(by[key]) if by.get(key) else np.nan for key in order])
             for label, by in values.items()
             if any(key in by for key in order)
         }
-        shown = [keys[key] for key in order] if numbers is None else [numbers[keys[key]] for key in order]
+        shown = [keys[key] for key in order] if numbers is None else [at[keys[key]] for key in order]
         made.append(Conditions(metric, higher, what, group, shown, medians))
     return made
 
 
 def _groups(keys: list[str]) -> dict[str, dict[str, str]]:
     """Group to its keys, each with its name in the group; one group "" unless every key is a word and a number."""
-    split = {key: re.fullmatch(r"([A-Za-z]\w*) (\S+)", key) for key in keys}
-    if not all(split.values()) or _numbers([found[2] for found in split.values() if found]) is None:
-        return {"": {key: key for key in keys}}
     groups: dict[str, dict[str, str]] = defaultdict(dict)
-    for key, found in split.items():
-        if found:
+    for key in keys:
+        if found := re.fullmatch(r"([A-Za-z]\w*) (\S+)", key):
             groups[found[1]][key] = found[2]
-    return groups
+    named = [name for group in groups.values() for name in group.values()]
+    return groups if len(named) == len(keys) and _numbers(named) is not None else {"": {key: key for key in keys}}
 
 
 def _numbers(keys: list[str]) -> dict[str, float] | None:
