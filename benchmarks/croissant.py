@@ -42,6 +42,13 @@ MEANINGS = {
     "onset": "[B], first step with the stimulus",
     "offset": "[B], first step after the stimulus; 100 if it stays on",
     "go": "[B], first step of the go epoch",
+    "evidence": "[75, B, 2], evidence of motion and colour; the number k stands for (k + 1/2) / 64",
+    "context": "[B], the relevant stream, 0: motion, 1: colour",
+    "motion": "[B], coherence of motion, positive for right",
+    "colour": "[B], coherence of colour, positive for right",
+    "pulses": "[100, B, 3], pulses of the three channels, -1, 0 or 1",
+    "probed": "[B], the channel whose last output is judged, 0 to 2",
+    "held": "[B], steps since the last pulse in the probed channel, at the last step",
 }
 DESCRIPTION = (
     "Frozen validation and test sets of nmbench, a benchmark for recurrent networks with neuromodulation. A file is a NumPy "

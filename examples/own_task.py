@@ -1,7 +1,8 @@
-"""A task of your own: the flip-flop. The target of each channel is the last pulse in that channel.
+"""A task of your own: hold two bits. The target of each channel is the last pulse in that channel.
 
-From Sussillo and Barak (2013), Opening the black box, Neural Computation 25(3). The frozen sets in testsets/ were made by
-`python -m nmbench.freeze --plugin=examples/own_task.py --task=flip_flop`.
+After Sussillo and Barak (2013), Opening the black box, Neural Computation 25(3), as the built-in task `flip_flop`, which has
+three bits and tests longer held times. The frozen sets in testsets/ were made by
+`python -m nmbench.freeze --plugin=examples/own_task.py --task=two_bit_memory`.
 """
 
 import jax
@@ -69,7 +70,7 @@ SMOKE = Protocol(
 )
 
 register_task(
-    "flip_flop",
+    "two_bit_memory",
     version=1,
     summary="Hold the sign of the last pulse in each of two channels.",
     citation="Sussillo, Barak (2013). Opening the black box. Neural Computation 25(3).",

@@ -2,7 +2,7 @@
 # # Error by condition
 #
 # The column `conditions_json` of a row has every metric for each condition of the task: each interval of
-# Measure-Wait-Go, each query of the Element Finder, each angle of the Pro/Anti tasks. The yardsticks of the task are
+# Measure-Wait-Go, each query of the Element Finder, each coherence of context integration. The yardsticks of the task are
 # evaluated in the same way. This script reads the committed rows, ten seeds of each model.
 
 # %%

@@ -14,10 +14,22 @@ from maker import equations, results, text
 from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.metrics import Metric
 from nmbench.contracts.protocol import Phase, Protocol
-from nmbench.contracts.task import FixedData, Sampler, Task
+from nmbench.contracts.task import CROSS_ENTROPY, SQUARED_ERROR, FixedData, Sampler, Task
 from nmbench.report import trials
 from nmbench.report.text import number, phase_in_words
 
+_LOSSES = {
+    SQUARED_ERROR: (
+        "Training minimises the mean squared error over steps, trials and outputs, weighted by the mask $m$:",
+        "$$\nL = \\frac{\\sum_{t,b,o} m_{tbo} (y_{tbo} - \\hat{y}_{tbo})^2}{\\sum_{t,b,o} m_{tbo}}\n$$",
+    ),
+    CROSS_ENTROPY: (
+        "The outputs are the logits of classes. Training minimises the mean cross-entropy over steps and trials, weighted "
+        "by the mask $m$, where $\\hat{y}$ is 1 for the right class and 0 for the others:",
+        "$$\nL = -\\frac{\\sum_{t,b,o} m_{tbo} \\hat{y}_{tbo} \\log(\\exp(y_{tbo}) / \\sum_{k} \\exp(y_{tbk}))}"
+        "{\\sum_{t,b,o} m_{tbo} \\hat{y}_{tbo}}\n$$",
+    ),
+}
 HOW_TO_DRAW = "The picture shows trials of the test set, inputs above and the target below, with the epochs shaded."
 
 
@@ -56,8 +68,7 @@ def _page(task: Task, origin: str, found: results.Results) -> list[str]:
         HOW_TO_DRAW,
         _channels(task),
         "## Loss and data",
-        "Training minimises the mean squared error over steps, trials and outputs, weighted by the mask $m$:",
-        "$$\nL = \\frac{\\sum_{t,b,o} m_{tbo} (y_{tbo} - \\hat{y}_{tbo})^2}{\\sum_{t,b,o} m_{tbo}}\n$$",
+        *_LOSSES[task.loss],
         "\n".join(_data(task)),
         _sets(task),
         "## Metrics",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,7 +63,7 @@ def plot_trials(task: Task, split: str = "test", trials: int = 4) -> Figure:
     figure = Figure(figsize=(3.0 * len(chosen) + 1.0, 1.2 + 1.5 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(chosen), sharex=True, sharey="row", squeeze=False)
     for column, trial in enumerate(chosen):
-        label = f"\n{conditions[column]}" if conditions[column] else ""
+        label = "\n".join(["", *textwrap.wrap(conditions[column], 44)])
         axes[0, column].set_title(f"{split} trial {trial}{label}", fontsize=9)
         axes[-1, column].set_xlabel("step", fontsize=8)
         for row, signal in enumerate(rows):

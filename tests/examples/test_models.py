@@ -70,7 +70,7 @@ def test_a_model_fits_all_tasks(model, file):
 def test_a_model_trains_tunes_logs_and_is_reproduced(nmbench, tmp_path, model, file):
     plugin = f"--plugin={EXAMPLES / file}.py"
     task = f"--plugin={EXAMPLES / 'own_task'}.py"
-    argv = [plugin, task, f"--model={model}", "--task=flip_flop", "--devices=1", f"--results_dir={tmp_path}/r"]
+    argv = [plugin, task, f"--model={model}", "--task=two_bit_memory", "--devices=1", f"--results_dir={tmp_path}/r"]
     code, _, err = nmbench("run", *argv, "--seeds=1", "--steps=10", "--tune", "--log=tensorboard")
     assert code == 0 and "chosen" in err, err
     (row,) = csv_files.read_csv(tmp_path / "r" / "results.csv")
@@ -83,7 +83,7 @@ def test_a_model_trains_tunes_logs_and_is_reproduced(nmbench, tmp_path, model, f
         assert code == 0 and "reproduced" in out, out + err
 
 
-@pytest.mark.parametrize(("file", "task"), [("own_task", "flip_flop"), ("decision_task", "noisy_choice")])
+@pytest.mark.parametrize(("file", "task"), [("own_task", "two_bit_memory"), ("decision_task", "noisy_choice")])
 def test_the_example_tasks_pass_the_task_rules(file, task):
     rules = [rule for rule in TASK_RULES if rule.id[:3] not in ("T07", "T08", "T16")]
     with TASKS.restored():

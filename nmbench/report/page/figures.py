@@ -209,7 +209,7 @@ def conditions(found: Conditions, table: Table, styles: Mapping[str, Style]) -> 
         sentences.append(f"{label}: {shown}")
     if not numeric:
         axis.set_xticks(x, [cut(str(name), 14) for name in found.names], rotation=20, ha="right", rotation_mode="anchor")
-    axis.set_xlabel(found.what)
+    axis.set_xlabel(found.axis)
     better = "higher" if found.higher_is_better else "lower"
     axis.set_ylabel(f"{found.metric} ({better} is better)")
     axis.grid(axis="y")

@@ -184,14 +184,12 @@ def _table(
         if panels is not None:
             outputs, problems = panels.answers(table, rows, folders, f"{key}-out", styles)
             notes += problems
-    by = by_condition.conditions(table, rows)
-    if by is not None:
-        caption = f"Median over seeds of {by.metric} on the test trials of each {by.what}."
+    for i, by in enumerate(by_condition.conditions(table, rows)):
+        caption = f"Median over seeds of {by.metric} on the test trials of each {by.axis}."
         if len(overview.competitors(table)) > by_condition.MOST_MODELS:
             caption += f" Only the first {by_condition.MOST_MODELS} models are shown."
-        plots.append(
-            svg.plot(figures.conditions(by, table, styles), f"{key}-conditions", f"{by.metric} by {by.what}", caption)
-        )
+        name = f"{key}-conditions" + (f"-{i}" if i else "")
+        plots.append(svg.plot(figures.conditions(by, table, styles), name, by.title, caption))
     if table.budget is None and len({entry.params for entry in table.entries if entry.params is not None}) > 1:
         caption = "Score with its 95% interval: 0 at chance, 100 at a perfect answer."
         plots.append(svg.plot(figures.scores(table, styles), f"{key}-scores", "Score and size", caption))
