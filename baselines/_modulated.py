@@ -1,4 +1,4 @@
-"""Networks that a neuromodulatory network changes in another place than the NM-RNN: `ModulatedCore`, `LowRankModulatedCore`."""
+"""`ModulatedCore`, a network that a neuromodulatory network changes, and `LowRankModulatedCore`, a control of the NM-RNN."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class HyperRnn(Core):
         a = jnp.concatenate([made("a", (2 * K, 1), hk.initializers.Constant(1.0)), jnp.zeros((K, 1), A.dtype)])
         D = made("D", (3 * N, K), lambda shape, dtype: jnp.full(shape, 1 / K, dtype).at[2 * N :].set(0))
         # Scales and bias are a linear function of z: D e = (D A) z + D a, for each of the three parts.
-        parts = lambda columns: jnp.einsum("pnk,pkm->pnm", D.reshape(3, N, K), columns.reshape(3, K, -1)).reshape(3 * N, -1)
+        parts = lambda columns: (D.reshape(3, N, K) @ columns.reshape(3, K, -1)).reshape(3 * N, -1)
         self._scales, self._offset = Weights(parts(A)), parts(a)
         self._h0 = initial_column(self, "h0", N, drawn_start)
         self._z0 = initial_column(self, "z0", M, drawn_start)

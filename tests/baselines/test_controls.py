@@ -13,7 +13,6 @@ from support.cells import (
     SPEC,
     check_float32,
     check_outputs_and_gradient,
-    drawn,
     initialised,
     random_inputs,
     runnable,
@@ -30,6 +29,8 @@ def modulated(recurrence):
     """The loop of a network whose recurrence is a function of the parameters, the state x and the signals s."""
 
     def loop(p, u, c, h):
+        if "L" in p and not h["feedback"]:
+            p = {**p, "L": np.linalg.qr(p["L"])[0]}
         x, z, ys = start(p, "x0", h["N"]), start(p, "z0", h["M"]), []
         for t in range(len(u)):
             drive = p["W_z"] @ np.tanh(z) + p["B_z"] @ np.concatenate([c[t], u[t]])
@@ -37,8 +38,6 @@ def modulated(recurrence):
                 drive = drive + p["B_zx"] @ np.tanh(x) + p["b_zx"][:, 0]
             z = (1 - 1 / h["tau_z"]) * z + drive / h["tau_z"]
             s = sigmoid(p["A_z"] @ z + p["b_z"][:, 0])
-            if "L" in p and not h["feedback"]:
-                p = {**p, "L": np.linalg.qr(p["L"])[0]}  # changes nothing when it is done again, but the signs
             received = recurrence(p, x, s) + p["B_x"] @ u[t]
             x = (1 - 1 / h["tau_x"]) * x + received / h["tau_x"]
             ys.append(readout(p, x))
@@ -92,20 +91,26 @@ def hyper_rnn(p, u, c, h):
     return np.array(ys)
 
 
+def slow(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 FEEDBACK = {"N": 7, "M": 4, "K": 3, "feedback": True, "drawn_start": True, "readout_bias": False, "tau_z": 3.0}
 CASES = [
-    ("nmrnn_additive", additive, {"N": 7, "M": 4, "K": 3}),
     ("nmrnn_additive", additive, FEEDBACK),
-    ("nmrnn_presynaptic", presynaptic, {"N": 7, "M": 4, "K": 3}),
     ("nmrnn_presynaptic", presynaptic, FEEDBACK),
-    ("nmrnn_postsynaptic", postsynaptic, {"N": 7, "M": 4, "K": 3}),
     ("nmrnn_postsynaptic", postsynaptic, FEEDBACK),
-    ("gain_rnn", gain_rnn, {"N": 7, "M": 4}),
     ("gain_rnn", gain_rnn, {key: value for key, value in FEEDBACK.items() if key != "K"}),
     ("stp_rnn", stp_rnn, {"N": 7}),
+    ("hyper_rnn", hyper_rnn, {"N": 6, "M": 5, "K": 2, "readout_bias": False, "drawn_start": True}),
+]
+MORE = [
+    ("nmrnn_additive", additive, {"N": 7, "M": 4, "K": 3}),
+    ("nmrnn_presynaptic", presynaptic, {"N": 7, "M": 4, "K": 3}),
+    ("nmrnn_postsynaptic", postsynaptic, {"N": 7, "M": 4, "K": 3}),
+    ("gain_rnn", gain_rnn, {"N": 7, "M": 4}),
     ("stp_rnn", stp_rnn, {"N": 4, "readout_bias": False}),
     ("hyper_rnn", hyper_rnn, {"N": 7, "M": 4, "K": 3}),
-    ("hyper_rnn", hyper_rnn, {"N": 6, "M": 5, "K": 2, "readout_bias": False, "drawn_start": True}),
 ]
 LOW_RANK = ["nmrnn_additive", "nmrnn_presynaptic", "nmrnn_postsynaptic"]
 CONTROLS = sorted({name for name, _, _ in CASES})
@@ -115,12 +120,13 @@ def test_the_tag_names_these_models():
     assert sorted(entry.name for entry in BASELINES.entries("control")) == CONTROLS
 
 
-@pytest.mark.parametrize(("name", "loop", "hparams"), CASES)
+@pytest.mark.parametrize(("name", "loop", "hparams"), [*CASES, *(slow(*case) for case in MORE)])
 def test_cell_and_its_gradient_equal_a_numpy_loop(name, loop, hparams):
     check_outputs_and_gradient(name, loop, hparams)
 
 
-@pytest.mark.parametrize(("name", "loop", "hparams"), CASES[::2])
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "loop", "hparams"), MORE)
 def test_cell_equals_a_numpy_loop_in_float32(name, loop, hparams):
     check_float32(name, loop, hparams, 5e-6)
 
@@ -145,7 +151,7 @@ def test_controls_have_the_parameters_and_settings_of_the_nmrnn():
                 assert chosen[0] == chosen[1] and chosen[0]
 
 
-@pytest.mark.parametrize("feedback", [False, True])
+@pytest.mark.parametrize("feedback", [True, slow(False)])
 def test_at_a_signal_of_one_half_all_controls_are_the_nmrnn(feedback):
     """With A_z = b_z = 0 all signals are 1/2. With other signals, no two of the four have the same outputs."""
     inputs, outputs = random_inputs(), {}
@@ -158,6 +164,7 @@ def test_at_a_signal_of_one_half_all_controls_are_the_nmrnn(feedback):
         assert all(np.abs(free[i] - free[j]).max() > 1e-3 for j in range(i))
 
 
+@pytest.mark.slow
 def test_with_equal_signals_scaling_units_is_scaling_components():
     """If all K signals are equal, L diag(s) R^T = diag(g) L R^T = L R^T diag(g)."""
     found = []
@@ -169,6 +176,7 @@ def test_with_equal_signals_scaling_units_is_scaling_components():
     np.testing.assert_allclose(found[2], found[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_unit_gains_make_a_gain_rnn_the_vanilla_rnn():
     """With A_z = b_z = 0 all gains are 1. Here the context has no weights in the vanilla RNN."""
     apply, p = runnable("gain_rnn", N=6, M=4)
@@ -179,6 +187,7 @@ def test_unit_gains_make_a_gain_rnn_the_vanilla_rnn():
     assert np.abs(apply(p, random_inputs()) - expected).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_hypernetwork_without_output_leaves_a_tanh_rnn():
     """With A = 0, a = 1, D_h = D_x = 1/K and D_b = 0, as it starts but for A, all scales are 1."""
     apply, p = runnable("hyper_rnn", N=6, M=4, K=2)
@@ -192,19 +201,7 @@ def test_a_hypernetwork_without_output_leaves_a_tanh_rnn():
     assert np.abs(apply(p, random_inputs()) - outputs).max() > 1e-3
 
 
-def test_synapses_remember_the_input_after_the_units_are_silent():
-    """A drive in the first step, then none: the units with an even number have more facilitated synapses 0.2 s later."""
-    model, p, _ = drawn("stp_rnn", {"N": 4})
-    p = {**p, "W": 0 * p["W"], "b": np.full((4, 1), -1.0)}
-    del model
-    rate, x, used, U = np.array([40.0, 40.0]), np.ones(2), np.array([0.15, 0.45]), np.array([0.15, 0.45])
-    for _ in range(20):
-        x = x + 10 * (1 - x) / np.array([200, 1500]) - 0.01 * used * x * rate
-        used = used + 10 * (U - used) / np.array([1500, 200]) + 0.01 * U * (1 - used) * rate
-        rate = np.maximum(0.9 * rate - 1, 0)
-    assert used[0] * x[0] > 1.5 * U[0] and used[1] * x[1] < U[1]
-
-
+@pytest.mark.slow
 def test_only_the_modulating_network_reads_the_context():
     """Without its weights, the context has no effect: those from z to the signals, or of the embeddings."""
     inputs = random_inputs()
@@ -232,6 +229,7 @@ def test_only_the_declared_input_weights_read_the_input(name):
         assert spread({**blind, parameter: 100 * p[parameter]}) > 1e-4, parameter
 
 
+@pytest.mark.slow
 def test_initial_values():
     """Standard deviations to five standard errors, and the values that are not drawn from a normal distribution."""
     p = {name: initialised(name, **sizes) for name, sizes in [
