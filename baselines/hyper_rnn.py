@@ -43,9 +43,10 @@ class HyperRnn(Core):
     same, as published. There is no layer normalisation. Initial states are 0.1, or drawn once per seed.
 
     Initialisation as published for the HyperLSTM: orthogonal W_h, B_x, W_z, B_z, B_zh; b = b_z = 0; a = 1; the weights of
-    e^b ~ N(0, 0.01^2); D_b = 0. Two values differ. D_h and D_x are 1/K instead of 0.1/K, so that W_h starts with a gain of 1:
-    the published value suits a network with layer normalisation. The weights of e^h and e^x are as those of e^b instead of
-    0: with 0, the K entries of an embedding would have equal gradients and stay equal for ever. C, d ~ N(0, 1/N).
+    e^b ~ N(0, 0.01^2); D_b = 0. Two values differ. D_h and D_x are 1/K instead of 0.1/K, so that W_h starts with a gain of
+    1; the published gain of 0.1 suits a network with layer normalisation. The weights of e^h and e^x are drawn as those of
+    e^b instead of being 0: with 0, the K entries of an embedding would have equal gradients and stay equal for ever.
+    C, d ~ N(0, 1/N).
     """
 
     def __init__(

@@ -2,7 +2,8 @@
 
 A model that comes with nmbench has a pair of its own, whatever other models are drawn: the models of the publication (tag
 "paper") take the first pairs in alphabetical order, then the others, and last those of the tag "control", which came later.
-A model of a plugin takes one of the remaining pairs by a hash of its name. If the hashes of two such models in one figure agree, the second one by name takes the next free pair.
+A model of a plugin takes one of the remaining pairs by a hash of its name. If the hashes of two such models in one figure
+agree, the second one by name takes the next free pair.
 Readers with a colour-vision deficiency can tell the colours apart (a test simulates three kinds), also by their lightness,
 and the contrast with the backgrounds of the page is high enough. Models that share a colour differ in their markers and in
 the dashes of their lines.
