@@ -1,8 +1,9 @@
 """Colour and marker of every model: the only table of them, used by all figures, pictures and pages.
 
 A model that comes with nmbench has a pair of its own, whatever other models are drawn: the models of the publication (tag
-"paper") take the first pairs in alphabetical order, then the others. A model of a plugin takes one of the remaining pairs by
-a hash of its name. If the hashes of two such models in one figure agree, the second one by name takes the next free pair.
+"paper") take the first pairs in alphabetical order, then the others, and last those of the tag "control", which came later.
+A model of a plugin takes one of the remaining pairs by a hash of its name. If the hashes of two such models in one figure
+agree, the second one by name takes the next free pair.
 Readers with a colour-vision deficiency can tell the colours apart (a test simulates three kinds), also by their lightness,
 and the contrast with the backgrounds of the page is high enough. Models that share a colour differ in their markers and in
 the dashes of their lines.
@@ -62,7 +63,7 @@ def styles(models: Mapping[str, str]) -> dict[str, Style]:
 def _numbers(names: set[str]) -> dict[str, int]:
     """Name of each model to the number of its pair."""
     shipped = [entry for entry in BASELINES.entries() if entry.origin.startswith("baselines/")]
-    first = sorted(shipped, key=lambda entry: ("paper" not in entry.tags, entry.name))
+    first = sorted(shipped, key=lambda entry: ("paper" not in entry.tags, "control" in entry.tags, entry.name))
     fixed = {entry.name: i for i, entry in enumerate(first)}
     numbers = {name: fixed[name] for name in sorted(names & fixed.keys())}
     free = [number for number in range(PAIRS) if number >= len(fixed)]

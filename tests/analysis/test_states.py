@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmbench.analysis import Observer, record, register_observer
+from nmbench.analysis import Observer, hold_gate, record, register_observer
 from nmbench.analysis.observers import observer_of
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.model import Core
@@ -88,6 +88,37 @@ def test_recorded_states_follow_the_equations(make_network, inputs, name, loop, 
         assert set(seen[0]) == set(recorded)
         for key, values in recorded.items():
             np.testing.assert_allclose(values[:, trial], [step[key] for step in seen], rtol=2e-6, atol=2e-6, err_msg=key)
+
+
+@pytest.mark.slow
+def test_recorded_signals_and_states_of_the_controls_follow_the_equations(make_network, inputs):
+    """The equations hold between the recorded values of successive steps; one loop would not show it as directly."""
+    u, everything = inputs["sensory"], np.concatenate([inputs["context"], inputs["sensory"]], axis=2)
+    close = lambda found, expected: np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    seen = {}
+    for name in ("nmrnn_presynaptic", "gain_rnn", "stp_rnn", "hyper_rnn"):
+        network = make_network(name, N=6)
+        (p,) = network.params.values()
+        seen[name] = p, record(network, inputs)
+    for name, signals in (("nmrnn_presynaptic", "s"), ("gain_rnn", "g")):
+        p, r = seen[name]
+        s = sigmoid(r["z"] @ p["A_z"].T + p["b_z"][:, 0])
+        close(r[signals], s if signals == "s" else 2 * s)
+        g = r[signals][1:, :, np.arange(6) % r[signals].shape[2]]  # of each unit
+        before = np.tanh(r["x"][:-1])
+        sent = g * before @ p["R"] @ np.linalg.qr(p["L"])[0].T if signals == "s" else np.tanh(g * r["x"][:-1]) @ p["W"].T
+        close(r["x"][1:], 0.9 * r["x"][:-1] + 0.1 * (sent + u[1:] @ p["B_x"].T))
+    p, r = seen["stp_rnn"]
+    tau, U = np.where(np.arange(6) % 2 == 0, 150, 20), np.where(np.arange(6) % 2 == 0, 0.15, 0.45)
+    a, h = r["a"][:-1], r["h"][:-1]
+    close(r["a"][1:], np.clip(a + (U - a) / tau + 0.01 * U * (1 - a) * h, 0, 1))
+    drive = r["a"][1:] * r["r"][1:] * h / U @ p["W"].T + everything[1:] @ p["B"].T + p["b"][:, 0]
+    close(r["h"][1:], np.maximum(0.9 * h + 0.1 * drive, 0))
+    p, r = seen["hyper_rnn"]
+    drive = r["d_h"][1:] * (r["h"][:-1] @ p["W_h"].T) + r["d_x"][1:] * (u[1:] @ p["B_x"].T) + r["d_b"][1:]
+    close(r["h"][1:], np.tanh(drive + p["b"][:, 0]))
+    held = record(hold_gate(make_network("nmrnn_presynaptic", N=6), 1, 0.3), inputs)
+    close(held["s"][..., 1], 0.3)
 
 
 def test_models_show_their_carried_state_unless_they_have_an_observer(make_network, inputs):

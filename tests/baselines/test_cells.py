@@ -119,7 +119,11 @@ def test_cell_and_its_gradient_equal_a_numpy_loop(name, loop, hparams):
     check_outputs_and_gradient(name, loop, hparams)
 
 
-@pytest.mark.parametrize(("name", "loop", "hparams"), CASES)
+# The loop in float64 tests the equations of all cases; half of them show that float32 is as accurate as it can be.
+FLOAT32 = [case if i % 2 else pytest.param(*case, marks=pytest.mark.release) for i, case in enumerate(CASES)]
+
+
+@pytest.mark.parametrize(("name", "loop", "hparams"), FLOAT32)
 def test_cell_equals_a_numpy_loop_in_float32(name, loop, hparams):
     check_float32(name, loop, hparams, 5e-6)
 

@@ -136,7 +136,7 @@ def test_conformance_classes_have_one_test_per_rule(toy_task, plugin, tmp_path):
 # models and tasks.
 @pytest.mark.release
 def test_built_in_models_and_tasks_pass(nmbench):
-    for name in ("nmrnn", "lstm", "lru", "min_gru"):
+    for name in ("nmrnn", "lstm", "lru", "min_gru", "gain_rnn", "hyper_rnn", "stp_rnn"):
         rules = ",".join(rule.id for rule in conformance.MODEL_RULES if rule.id != "M16-smoke")
         code, out, err = nmbench("check", f"--model={name}", f"--rules={rules}")
         assert (code, err) == (0, "") and "15 rules: 15 passed" in out, out

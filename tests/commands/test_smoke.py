@@ -1,4 +1,4 @@
-"""Built-in models train on every built-in task under `smoke`, and their rows are valid."""
+"""Every built-in task trains a built-in model under `smoke`, and the rows are valid."""
 
 import importlib
 import json
@@ -10,7 +10,10 @@ from nmbench.results import csv_files
 from nmbench.support import cli
 
 MODELS = [entry.name for entry in BASELINES.entries()]
-PAIRS = {(entry.name, "nmrnn" if entry.name == "multitask" else MODELS[i]) for i, entry in enumerate(TASKS.entries())}
+PAIRS = {
+    (entry.name, "nmrnn" if entry.name == "multitask" else MODELS[2 * i % len(MODELS)])
+    for i, entry in enumerate(TASKS.entries())
+}
 
 
 @pytest.mark.slow

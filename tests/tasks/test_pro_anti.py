@@ -235,9 +235,10 @@ def test_no_trial_is_shared_by_two_sets():
 
 
 @pytest.mark.slow
-def test_every_model_resolves_under_every_protocol(task):
+def test_models_resolve_under_every_protocol(task):
+    """The models of the publication under every protocol, the others, which settings of `paper` do not name, under one."""
     assert [p.name for p in task.protocols] == ["matched", "paper", "smoke"]
-    for entry in BASELINES.entries():
-        for protocol in task.protocols:
+    for i, entry in enumerate(BASELINES.entries()):
+        for protocol in task.protocols if "paper" in entry.tags else [task.protocols[i % 3]]:
             experiment = resolution.resolve(Request(model=entry.name, task=task.name, protocol=protocol.name))
             assert experiment.n_test == 1000
