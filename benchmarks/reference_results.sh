@@ -40,9 +40,9 @@ done
 {
   echo "# Leaderboard"
   echo
-  echo "Made from \`board/\` and \`claims/rows.csv\` by \`bash benchmarks/reference_results.sh\`."
+  echo "Made from \`board/\`, \`submissions/\` and \`claims/rows.csv\` by \`bash benchmarks/reference_results.sh\`."
   echo
-  "$python" -m nmbench.leaderboard results/board results/claims/rows.csv --format=markdown --wide
+  "$python" -m nmbench.leaderboard results/board submissions results/claims/rows.csv --format=markdown --wide
 } > results/LEADERBOARD.md
-"$python" -m nmbench.leaderboard results/board results/claims/rows.csv --format=html --out=results/leaderboard
+"$python" -m nmbench.leaderboard results/board submissions results/claims/rows.csv --format=html --out=results/leaderboard
 "$python" -m nmbench.findings results/board --out=results/findings

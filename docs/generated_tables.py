@@ -4,7 +4,7 @@
   python docs/generated_tables.py --check   # exit code 1 if README.md is not current
 
 A marker is `<!-- table: NAME -->` or `<!-- text: NAME -->`; what it encloses ends with `<!-- end -->`. Tables and sentences
-about tasks are those of protocol `matched` in results/board/.
+about tasks are those of protocol `matched` in results/board/ and submissions/.
 
   table: TASK            the table of a task with few columns, what solves it, references, which models are ahead of which
   table: overall         the ranking over all tasks
@@ -13,7 +13,7 @@ about tasks are those of protocol `matched` in results/board/.
   text: claims           a bullet for each claim, as in results/claims/CLAIMS.md
   text: claim:NAME       the sentences of one claim
 
-`python -m nmbench.leaderboard results/board --protocol=matched --format=markdown` prints the tables with all columns.
+`python -m nmbench.leaderboard results/board submissions --protocol=matched --format=markdown` prints the tables with all columns.
 """
 
 import pathlib
@@ -24,7 +24,7 @@ import textwrap
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
-from maker.results import PROTOCOL, main_tables  # noqa: E402
+from maker.results import PROTOCOL, board_files, main_tables  # noqa: E402
 from nmbench.paper.ledger import summary  # noqa: E402
 from nmbench.report import leaderboard, overview, sentences, tables  # noqa: E402
 from nmbench.report.text import column_number, interval, one_decimal  # noqa: E402
@@ -33,7 +33,6 @@ from nmbench.results.overall import overall_rankings  # noqa: E402
 from nmbench.results.ranking import Table  # noqa: E402
 
 README = ROOT / "README.md"
-BOARD = ROOT / "results" / "board"
 CLAIMS = ROOT / "results" / "claims" / "CLAIMS.md"
 WIDTH = 120
 # An error, and a reference: a network that has learned to time has less than half of its error. Then old tasks before and
@@ -45,8 +44,9 @@ _MARKED = re.compile(r"(<!-- (table|text): (\S+) -->\n).*?(<!-- end -->)", re.DO
 
 def blocks() -> dict[tuple[str, str], str]:
     """Tables and sentences in Markdown, by kind and name in their markers."""
-    source = experiment_rows.read(str(BOARD), protocol=PROTOCOL)
-    every = ranking.rank_tables([source])
+    sources = experiment_rows.read_all([str(path) for path in board_files()], protocol=PROTOCOL)
+    evaluated = {name: found for source in sources for name, found in source.evaluated.items()}
+    every = ranking.rank_tables(sources)
     ranked = main_tables(every)
     found = {("table", table.task): compact(table) for table in ranked}
     if overall := overall_rankings(every):
@@ -58,9 +58,10 @@ def blocks() -> dict[tuple[str, str], str]:
         found["table", table.task] += f"\n\n{_wrapped(' '.join(filter(None, parts)))}"
         if table.task in FORGETTING:
             found["text", f"{table.task}:forgetting"] = sentences.medians(table, *FORGETTING[table.task])
-        task = ranking.registered_task(table.task, source.evaluated[table.task].evaluation)
+        task = ranking.registered_task(table.task, evaluated[table.task].evaluation)
         if task is not None and table.task in LEARNED:
-            rows = [one for one in source.experiments if one.table == (table.task, table.protocol, table.budget)]
+            experiments = [one for source in sources for one in source.experiments]
+            rows = [one for one in experiments if one.table == (table.task, table.protocol, table.budget)]
             text = sentences.below_half_of_reference(rows, task, *LEARNED[table.task])
             found["text", f"{table.task}:learned"] = text
     claims = summary.read(CLAIMS.read_text(encoding="utf-8")) if CLAIMS.exists() else {}

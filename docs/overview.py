@@ -1,6 +1,6 @@
 """Draw docs/overview.svg, the picture of the README: the models on the board, by task.
 
-  python docs/overview.py                      # the rows of the board, results/board/*.csv
+  python docs/overview.py                      # the rows of the board: results/board/ and submissions/
   python docs/overview.py --check              # exit code 1 if the picture was drawn from other rows
   python docs/overview.py --rows FILE.csv ...  # other rows, for a look; --out names the picture
 
@@ -81,8 +81,7 @@ def _panel(axis, table: Table, styles) -> None:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="draw nothing; check that the picture shows the rows")
-    board = sorted((DOCS.parent / "results" / "board").glob("*.csv"))
-    parser.add_argument("--rows", type=pathlib.Path, nargs="*", default=board, help="CSVs of rows")
+    parser.add_argument("--rows", type=pathlib.Path, nargs="*", default=results.board_files(), help="CSVs of rows")
     parser.add_argument("--out", type=pathlib.Path, default=PICTURE, help="the picture, .svg")
     args = parser.parse_args(argv)
     found = results.load(args.rows)

@@ -43,9 +43,14 @@ class Results:
         return [(table, entry) for table in self.tables for entry in table.entries if entry.model == name]
 
 
+def board_files() -> list[pathlib.Path]:
+    """The rows of the board: those of the built-in models and those of submissions."""
+    return [*sorted((ROOT / "results" / "board").glob("*.csv")), *sorted((ROOT / "submissions").glob("*/*.csv"))]
+
+
 def load(files: Sequence[pathlib.Path] = ()) -> Results:
     """Read `files`; by default the committed rows: those of the board, and those for the claims."""
-    paths = list(files) or [*sorted((ROOT / "results" / "board").glob("*.csv")), ROOT / "results" / "claims" / "rows.csv"]
+    paths = list(files) or [*board_files(), ROOT / "results" / "claims" / "rows.csv"]
     names = [path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name for path in paths]
     try:
         tables = ranking.rank_tables(experiment_rows.read_all([str(path) for path in paths]))

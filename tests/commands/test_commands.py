@@ -144,7 +144,7 @@ BAD_RUNS = {
     "budget too small": (["--budget=10"], "a budget of 10 is too small for nmrnn"),
     "budget between two sizes": (
         ["--model=rnn", "--budget=33"],
-        "+6.1% off the budget of 33, more than the 5% allowed; choose --budget=34, ",
+        "+6.1% off the budget of 33, more than the 5% allowed; choose --budget=34 ",
     ),
     "budget zero": (["--budget=0"], "--budget"),
     "negative budget": (["--budget=-5"], "--budget"),

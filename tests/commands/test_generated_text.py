@@ -26,7 +26,8 @@ def script(tmp_path, monkeypatch):
     rows += make_rows("nmrnn", "element_finder", [5.0], first_seed=9, departures="steps 300, not 20000")
     for seed, trained in enumerate((1e-5, 1e-2)):
         rows += make_rows("nmrnn", "mwg_rank3", [0.001], first_seed=seed, others={"mse_trained": trained})
-    monkeypatch.setattr(module, "BOARD", write_csv(tmp_path / "rows.csv", rows))
+    board = pathlib.Path(write_csv(tmp_path / "rows.csv", rows))
+    monkeypatch.setattr(module, "board_files", lambda: [board])
     (tmp_path / "CLAIMS.md").write_text(CLAIMS)
     monkeypatch.setattr(module, "CLAIMS", tmp_path / "CLAIMS.md")
     monkeypatch.setattr(module, "README", tmp_path / "README.md")

@@ -94,7 +94,7 @@ def test_the_records_of_the_board_are_those_of_its_rows():
 
 
 def test_the_leaderboard_file_is_current():
-    tables = ranking.rank_tables(experiment_rows.read_all([str(BOARD), str(CLAIMS / "rows.csv")]))
+    tables = ranking.rank_tables(experiment_rows.read_all([str(BOARD), str(ROOT / "submissions"), str(CLAIMS / "rows.csv")]))
     text = leaderboard.render(tables, overall_rankings(tables), "markdown", wide=True)
     assert text in (ROOT / "results" / "LEADERBOARD.md").read_text()
 
@@ -137,7 +137,7 @@ def test_the_published_findings_are_current():
 @pytest.mark.slow
 def test_the_published_ledger_is_current():
     """The claims that need run folders are left out, because no CSV contains parameters or training curves."""
-    rows = [str(BOARD), str(CLAIMS / "rows.csv")]
+    rows = [str(BOARD), str(ROOT / "submissions"), str(CLAIMS / "rows.csv")]
     evidence = Evidence.read(rows, publication.wanted())
     text = (CLAIMS / "CLAIMS.md").read_text()
     entries = publication.ledger(evidence, [claim for claim in publication.CLAIMS if not claim.needs_folders])
