@@ -13,7 +13,7 @@ about tasks are those of protocol `matched` in results/board/ and submissions/.
   text: claims           a bullet for each claim, as in results/claims/CLAIMS.md
   text: claim:NAME       the sentences of one claim
 
-`python -m nmbench.leaderboard results/board submissions --protocol=matched --format=markdown` prints the tables with all columns.
+`python -m nmbench.leaderboard results/board submissions --protocol=matched --format=markdown` prints all columns.
 """
 
 import pathlib

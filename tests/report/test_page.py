@@ -208,7 +208,9 @@ def test_the_page_names_models_that_are_missing_or_have_other_sizes(trained, toy
     monkeypatch.delitem(BASELINES._entries, "rnn")
     text = Parsed(make_page(tmp_path / "out", str(trained.root))).text
     assert (
-        "No outputs of rnn: " in text and "its model 'rnn'" in text and "name its file with --plugin=FILE.py" in text
+        "No outputs of rnn: " in text
+        and "its model 'rnn'" in text
+        and "name its file with --plugin=FILE.py" in text
         and "This version of nmbench refuses the command: unknown model 'rnn'" in text
     )
     assert "Example trials" in text
