@@ -2,10 +2,8 @@
 
 Motion and colour are two streams of 75 steps: a constant coherence, positive for right and negative for left, plus normal
 noise at every step. The context input says for the whole trial which stream is relevant. The network must choose left or
-right at the end. With c the relevant stream, the right choice is that of an ideal observer, who can do no better than to
-sum:
-
-choice = right if sum_t u_{c,t} > 0, else left
+right at the end. With u_c the relevant stream, the right choice is that of an ideal observer, who can do no better than to
+sum: right if the sum of u_c over all steps is positive, left otherwise.
 
 A trial has 5 steps of context only, 75 steps of evidence, and 5 steps of response, in which the answer counts; the choice
 is the larger output at the last step. In training and validation, context and both coherences are random; coherences are

@@ -20,14 +20,15 @@ from nmbench.report.text import number, phase_in_words
 
 _LOSSES = {
     SQUARED_ERROR: (
-        "Training minimises the mean squared error over steps, trials and outputs, weighted by the mask $m$:",
-        "$$\nL = \\frac{\\sum_{t,b,o} m_{tbo} (y_{tbo} - \\hat{y}_{tbo})^2}{\\sum_{t,b,o} m_{tbo}}\n$$",
+        "Training minimises the mean squared error over steps, trials and outputs, weighted by the mask $m$; $y^*$ is "
+        "the target:",
+        "$$\nL = \\frac{\\sum_{t,b,o} m_{tbo} (y_{tbo} - y^*_{tbo})^2}{\\sum_{t,b,o} m_{tbo}}\n$$",
     ),
     CROSS_ENTROPY: (
         "The outputs are the logits of classes. Training minimises the mean cross-entropy over steps and trials, weighted "
-        "by the mask $m$, where $\\hat{y}$ is 1 for the right class and 0 for the others:",
-        "$$\nL = -\\frac{\\sum_{t,b,o} m_{tbo} \\hat{y}_{tbo} \\log(\\exp(y_{tbo}) / \\sum_{k} \\exp(y_{tbk}))}"
-        "{\\sum_{t,b,o} m_{tbo} \\hat{y}_{tbo}}\n$$",
+        "by the mask $m$, where $y^*$ is 1 for the right class and 0 for the others:",
+        "$$\nL = -\\frac{\\sum_{t,b,o} m_{tbo} y^*_{tbo} \\log(\\exp(y_{tbo}) / \\sum_{k} \\exp(y_{tbk}))}"
+        "{\\sum_{t,b,o} m_{tbo} y^*_{tbo}}\n$$",
     ),
 }
 HOW_TO_DRAW = "The picture shows trials of the test set, inputs above and the target below, with the epochs shaded."
