@@ -36,16 +36,17 @@ class GainRnn(ModulatedCore):
     """Full-rank RNN with gain modulation: a neuromodulatory network sets the slope of each unit's transfer function.
 
     z_t = (1 - 1/tau_z) z_{t-1} + (1/tau_z) [W_z tanh(z_{t-1}) + B_z [u_t; c_t] (+ B_zx tanh(x_{t-1}) + b_zx)]
-    g_t = 2 sigmoid(A_z z_t + b_z), from the new z: one gain per unit, between 0 and 2
+    g_t = 2 sigmoid(A_z z_t + b_z)
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [W tanh(g_t * x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
-    Stroud et al. change the gains of a network with fixed weights. The gains multiply the states inside the transfer
-    function f(x; g), which is r0 tanh(g x / r0) below 0 and (r1 - r0) tanh(g x / (r1 - r0)) above, with r0 = 20 Hz and
-    r1 = 100 Hz. A gain changes the slope of f at 0 but not its limits. Here f(x; g) = tanh(g x): one limit for both signs,
-    so that with all gains at 1, their baseline, the model is the vanilla RNN. They learn gains that are constant in a trial,
-    one set per movement. Here the neuromodulatory network of the NM-RNN sets them at every step, and all weights are
-    learned. As in the NM-RNN, the readout receives x and the feedback to z tanh(x), without gains. The output network
-    receives the input `sensory`, the neuromodulatory network all inputs. Initial states are 0.1, or drawn once per seed.
+    g_t, from the new z, is one gain per unit, between 0 and 2. Stroud et al. change the gains of a network with fixed
+    weights. The gains multiply the states inside the transfer function f(x; g), which is r0 tanh(g x / r0) below 0 and
+    (r1 - r0) tanh(g x / (r1 - r0)) above, with r0 = 20 Hz and r1 = 100 Hz. A gain changes the slope of f at 0 but not
+    its limits. Here f(x; g) = tanh(g x): one limit for both signs, so that with all gains at 1, their baseline, the
+    model is the vanilla RNN. They learn gains that are constant in a trial, one set per movement. Here the
+    neuromodulatory network of the NM-RNN sets them at every step, and all weights are learned. As in the NM-RNN, the
+    readout receives x and the feedback to z tanh(x), without gains. The output network receives the input `sensory`,
+    the neuromodulatory network all inputs. Initial states are 0.1, or drawn once per seed.
 
     Initialisation: W ~ N(0, 1/N), as in the vanilla RNN; Stroud et al. optimise their W for stability. The rest is
     initialised as in the NM-RNN, so that gains start near 1.

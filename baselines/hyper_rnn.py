@@ -32,21 +32,23 @@ SMALL = 0.01
 class HyperRnn(Core):
     """HyperRNN: a small network, the hypernetwork, scales the rows of another network's weights at every step.
 
-    z_t = tanh(W_z z_{t-1} + B_z [u_t; c_t] + B_zh h_{t-1} + b_z), M units: the hypernetwork
-    e_t = A z_t + a: three embeddings of size K, stacked: for the recurrence, the input and the bias (its a is 0)
-    h_t = tanh((D_h e^h_t) * W_h h_{t-1} + (D_x e^x_t) * B_x u_t + D_b e^b_t + b),  y_t = C h_t (+ d)
+    z_t = tanh(W_z z_{t-1} + B_z [u_t; c_t] + B_zh h_{t-1} + b_z)
+    [e_t; f_t; g_t] = A z_t + a
+    h_t = tanh((D_h e_t) * W_h h_{t-1} + (D_x f_t) * B_x u_t + D_b g_t + b),  y_t = C h_t (+ d)
 
-    z is the published h-hat, e the published z. D `[3 N, K]` stacks D_h, D_x and D_b, A `[3 K, M]` the weights of the
-    embeddings; a has 2 K entries. Eq. 6 has the previous state of the hypernetwork in the embeddings, but the text calls
-    them functions of the present input, and the authors' code takes the present state; so do we. As in the NM-RNN, the main
-    network receives the input `sensory` and the hypernetwork all inputs; where a task has no other input, both receive the
-    same, as published. There is no layer normalisation. Initial states are 0.1, or drawn once per seed.
+    z is the state of the hypernetwork, M units (published: h-hat); e, f and g are embeddings of size K for the
+    recurrence, the input and the bias (published: z). D `[3 N, K]` stacks D_h, D_x and D_b, A `[3 K, M]` the weights of
+    the embeddings; a has 2 K entries, those of g are 0. Eq. 6 has the previous state of the hypernetwork in the
+    embeddings, but the text calls them functions of the present input, and the authors' code takes the present state;
+    so do we. As in the NM-RNN, the main network receives the input `sensory` and the hypernetwork all inputs; where a
+    task has no other input, both receive the same, as published. There is no layer normalisation. Initial states are
+    0.1, or drawn once per seed.
 
-    Initialisation as published for the HyperLSTM: orthogonal W_h, B_x, W_z, B_z, B_zh; b = b_z = 0; a = 1; the weights of
-    e^b ~ N(0, 0.01^2); D_b = 0. Two values differ. D_h and D_x are 1/K instead of 0.1/K, so that W_h starts with a gain of
-    1; the published gain of 0.1 suits a network with layer normalisation. The weights of e^h and e^x are drawn as those of
-    e^b instead of being 0: with 0, the K entries of an embedding would have equal gradients and stay equal for ever.
-    C, d ~ N(0, 1/N).
+    Initialisation as published for the HyperLSTM: orthogonal W_h, B_x, W_z, B_z, B_zh; b = b_z = 0; a = 1; the weights
+    of g ~ N(0, 0.01^2); D_b = 0. Two values differ. D_h and D_x are 1/K instead of 0.1/K, so that W_h starts with a
+    gain of 1; the published gain of 0.1 suits a network with layer normalisation. The weights of e and f are drawn as
+    those of g instead of being 0: with 0, the K entries of an embedding would have equal gradients and stay equal for
+    ever. C, d ~ N(0, 1/N).
     """
 
     def __init__(

@@ -29,19 +29,21 @@ FACILITATING, DEPRESSING = (0.2, 1.5, 0.15), (1.5, 0.2, 0.45)
 class StpRnn(Core):
     """RNN with short-term synaptic plasticity: activity facilitates or depresses the synapses of each unit.
 
-    a_t = a_{t-1} + (dt/tau_a) (U - a_{t-1}) + dt U (1 - a_{t-1}) h_{t-1}: utilisation, rises with activity (facilitation)
-    r_t = r_{t-1} + (dt/tau_r) (1 - r_{t-1}) - dt a_{t-1} r_{t-1} h_{t-1}: resources, fall with activity (depression)
+    a_t = a_{t-1} + (dt/tau_a) (U - a_{t-1}) + dt U (1 - a_{t-1}) h_{t-1}
+    r_t = r_{t-1} + (dt/tau_r) (1 - r_{t-1}) - dt a_{t-1} r_{t-1} h_{t-1}
     h_t = relu((1 - dt/tau) h_{t-1} + (dt/tau) [W diag(1/U) (a_t r_t h_{t-1}) + B u_t + b]),  y_t = C h_t (+ d)
 
-    u_t is all inputs together. a and r are the u and x of Masse et al.; they are clipped to 0..1, and there is one of each
-    per presynaptic unit. Units with an even number facilitate (tau_r = 0.2 s, tau_a = 1.5 s, U = 0.15), units with an odd
-    number depress (1.5 s, 0.2 s, 0.45). A step is dt = 10 ms and tau = 100 ms, so tau is 10 steps, as in the other leaky
-    networks. These are the equations and constants of Masse et al. without noise and without Dale's law: their units are
-    excitatory or inhibitory, here a weight may have any sign. W, B, b, C and d are learned, the constants are not.
+    u_t is all inputs together. a (utilisation) rises with activity, r (resources) falls with it. They are the u and x
+    of Masse et al., are clipped to 0..1, and there is one of each per presynaptic unit. Units with an even number
+    facilitate (tau_r = 0.2 s, tau_a = 1.5 s, U = 0.15), units with an odd number depress (1.5 s, 0.2 s, 0.45). A step
+    is dt = 10 ms and tau = 100 ms, so tau is 10 steps, as in the other leaky networks. These are the equations and
+    constants of Masse et al. without noise and without Dale's law: their units are excitatory or inhibitory, here a
+    weight may have any sign. W, B, b, C and d are learned, the constants are not.
 
-    Initialisation: h_0 = 0.1, r_0 = 1, a_0 = U as published. Masse et al. draw weights from gamma distributions, which suit
-    Dale's law only. Here W ~ N(0, 2/N), as suits rectified units, B ~ N(0, 1/P), C, d ~ N(0, 1/N) and b = 0. A synapse at
-    rest has the efficacy a r = U; the factor 1/U, which is not published, gives all synapses at rest the same strength.
+    Initialisation as published: h_0 = 0.1, r_0 = 1, a_0 = U. Masse et al. draw weights from gamma distributions, which
+    suit Dale's law only. Here W ~ N(0, 2/N), as suits rectified units, B ~ N(0, 1/P), C, d ~ N(0, 1/N) and b = 0. A
+    synapse at rest has the efficacy a r = U; the factor 1/U, which is not published, gives all synapses at rest the
+    same strength.
     """
 
     def __init__(self, spec, N: int, readout_bias: bool = True):

@@ -13,7 +13,25 @@ import textwrap
 from maker.text import escape
 
 GREEK = {"tau", "lambda", "gamma", "nu", "theta", "phi", "sigma", "alpha", "beta", "pi"}
-FUNCTIONS = {"tanh", "exp", "sigmoid", "diag", "gelu", "sqrt", "clip", "sin", "cos", "atan", "Re", "Im", "sum", "log", "max"}
+FUNCTIONS = {
+    "tanh",
+    "exp",
+    "sigmoid",
+    "diag",
+    "gelu",
+    "sqrt",
+    "clip",
+    "dt",
+    "relu",
+    "sin",
+    "cos",
+    "atan",
+    "Re",
+    "Im",
+    "sum",
+    "log",
+    "max",
+}
 KNOWN = {"tanh": r"\tanh", "exp": r"\exp", "sin": r"\sin", "cos": r"\cos", "log": r"\log", "max": r"\max", "sum": r"\sum"}
 # Short words that may stand inside an equation.
 LINKS = {"of", "and", "for"}
