@@ -93,9 +93,9 @@ def of_model(results: Results, name: str) -> str:
         rows.append(
             [
                 f"[{text.escape(table.task)}](../tasks/{table.task}.md)",
-                text.escape(table.protocol),
-                size_name(table.budget),
-                text.escape(entry.label),
+                text.escape(
+                    ", ".join([table.protocol, size_name(table.budget), *([entry.label] if entry.label != name else [])])
+                ),
                 f"{entry.rank} of {others}",
                 0 if entry.sample is None else len(entry.sample),
                 f"{text.escape(table.metric)} {number(entry.median.value)}",
@@ -104,7 +104,7 @@ def of_model(results: Results, name: str) -> str:
                 "" if entry.learning_rate is None else f"{entry.learning_rate:g}",
             ]
         )
-    headers = ("task", "protocol", "size", "configuration", "rank", "seeds", "median", "95%", "score", "learning rate")
+    headers = ("task", "protocol, size", "rank", "seeds", "median", "95%", "score", "learning rate")
     return text.table(headers, rows)
 
 
