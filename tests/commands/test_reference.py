@@ -27,6 +27,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 # Claims whose networks have not been trained yet.
 NOT_TRAINED = {"selection_pooled", "selection_pooled_lstm"}
 BOARD, CLAIMS = ROOT / "results" / "board", ROOT / "results" / "claims"
+# Submissions on the board: every one of their experiments is verified.
+SUBMITTED = sorted(path.parent for path in (ROOT / "submissions").glob("*/submission.toml"))
 RECORDS = sorted((ROOT / "baselines" / "tuned").glob("*.json"))
 
 
@@ -87,10 +89,14 @@ def test_the_board_is_re_scored(path):
             assert outcome.tier == verification.RE_SCORED, f"{outcome.experiment}: {outcome.problem}"
 
 
-def test_the_records_of_the_board_are_those_of_its_rows():
-    hashes = {row["run_id"]: verification.row_hash(row) for row in store.read(str(BOARD))}
-    for record in verification.read(BOARD / verification.FILE):
-        assert record.runs.items() <= hashes.items(), f"{record.experiment}: verify results/board again"
+@pytest.mark.parametrize("place", [BOARD, *SUBMITTED], ids=lambda path: path.name)
+def test_verification_records_are_those_of_the_rows(place):
+    hashes = {row["run_id"]: verification.row_hash(row) for row in store.read(str(place))}
+    records = verification.read(place / verification.FILE)
+    for record in records:
+        assert record.runs.items() <= hashes.items(), f"{record.experiment}: verify {place} again"
+    if place in SUBMITTED:
+        assert {run for record in records for run in record.runs} == hashes.keys()
 
 
 def test_the_leaderboard_file_is_current():
