@@ -252,7 +252,7 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
     assert [row["status"] for row in rows] == ["ok"]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_tuned_sweep_is_not_trained_again(tmp_path):
     argv = ["nmbench.sweep", "--models=rnn", "--tasks=element_finder", "--budgets=250", "--tune", "--steps=20", "--seeds=1"]
     code, _, err = finish(start(*argv, "--results_dir=out", cwd=tmp_path))

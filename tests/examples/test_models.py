@@ -65,8 +65,10 @@ def test_a_model_fits_all_tasks(model, file):
         assert {o.rule.id: o.findings for o in outcomes} == {rule.id: () for rule in rules}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("model", "file"), MODELS.items())
+@pytest.mark.parametrize(
+    ("model", "file"),
+    [pytest.param(*one, marks=pytest.mark.slow if one[0] == "flax_lstm" else pytest.mark.release) for one in MODELS.items()],
+)
 def test_a_model_trains_tunes_logs_and_is_reproduced(nmbench, tmp_path, model, file):
     plugin = f"--plugin={EXAMPLES / file}.py"
     task = f"--plugin={EXAMPLES / 'own_task'}.py"
