@@ -109,8 +109,8 @@ def size_to_budget(
       counted: the result of `counter` for these arguments, if the caller has it.
 
     Raises:
-      NmbenchError: the closest size is more than 5% off the budget and `allow_miss` is False, the model accepts no size up
-        to 256, or no size up to `LARGEST_SIZE` reaches the budget.
+      NmbenchError: the closest size is more than 5% off the budget and `allow_miss` is False, the model accepts none of
+        the sizes that are tried (1 to 8 and powers of two up to 256), or no size up to `LARGEST_SIZE` reaches the budget.
     """
     free = baseline.free_size
     fixed = {k: v for k, v in hparams.items() if k != free}
