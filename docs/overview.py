@@ -74,7 +74,7 @@ def _panel(axis, table: Table, styles) -> None:
     axis.tick_params(labelsize=8)
     axis.tick_params(axis="y", labelsize=9)
     departures = table.protocol.removeprefix(results.PROTOCOL)
-    axis.set_title(f"{table.task}{departures}", fontsize=10 if not departures else 8.5, loc="left", fontweight="bold")
+    axis.set_title(f"{table.task}{departures}", fontsize=10 if not departures else 7.5, loc="left", fontweight="bold")
     axis.xaxis.label.set_fontsize(8)
 
 
