@@ -105,6 +105,7 @@ def run_seeds(
                 ):
                     checkpoints.stop_if_signalled()
                     circumstances = {**origin, **circumstances, "started_utc": checkpoints.started(keys[i])}
+                    circumstances["processor"] = checkpoints.processor(keys[i])
                     row = recording.record(experiment, missing[i], trained, predict, circumstances, store)
                     rows[missing[i]] = row
                     checkpoints.discard(keys[i])

@@ -107,7 +107,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("git_dirty", "bool", "whether that checkout had uncommitted changes", True),
     Column("platform", "str", "operating system and processor"),
     Column("device_kind", "str", "kind of JAX device"),
-    Column("processor", "str", "model of the processor; empty if the system does not name it", True),
+    Column(
+        "processor",
+        "str",
+        "model of the processor; several, if the run was resumed on another; empty if the system does not name it",
+        True,
+    ),
     Column("n_cpu", "int", "number of cores that the process could use"),
     Column("n_devices", "int", "number of JAX devices over which the seeds were distributed", training=True),
     Column("x64", "bool", "whether JAX used 64-bit floats"),

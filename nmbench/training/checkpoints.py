@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from nmbench.contracts import fingerprints
-from nmbench.results.provenance import utc_now
+from nmbench.results.provenance import processor, utc_now
 from nmbench.support.errors import NmbenchError
 from nmbench.support.interrupts import SignalWatch
 from nmbench.training import parameter_files, snapshot
@@ -43,6 +43,8 @@ TRAINING_CODE = (
     "training/state.py",
     "training/trainer.py",
 )
+# Between the names of processors that trained one run. Such a row is not expected to come out the same to the bit anywhere.
+_AND = "; then "
 _LIBRARIES = ("jax", "jaxlib", "dm-haiku", "optax", "numpy")
 
 
@@ -67,6 +69,7 @@ class Checkpoints:
         self.folder, self.watch = folder, watch or SignalWatch()
         self._seconds, self._say = 60 * minutes, say
         self._started: dict[str, str] = {}
+        self._earlier: dict[str, str] = {}
         self._keys: list[str] = []
         self._unfinished: set[str] = set()
         self._snapshots: Callable[[], list[Snapshot]] = list
@@ -95,11 +98,17 @@ class Checkpoints:
             )
             return None
         self._started[key] = facts["started_utc"]
+        self._earlier[key] = facts.get("processor", "")
         return snapshot.unpack(arrays, facts)
 
     def started(self, key: str) -> str | None:
         """Time at which training of a run began, before any interruption, in UTC; None if it has not begun."""
         return self._started.get(key)
+
+    def processor(self, key: str) -> str:
+        """Model of the processor on which a run is trained; with those before its interruptions, if they were others."""
+        earlier = [model for model in self._earlier.get(key, "").split(_AND) if model]
+        return _AND.join(dict.fromkeys([*earlier, processor()]))
 
     def discard(self, key: str) -> None:
         """Remove the checkpoint of a run that is stored or will be trained from the beginning."""
@@ -180,6 +189,7 @@ class Checkpoints:
             for key in self._unfinished:
                 arrays, facts = snapshot.pack(states[key])
                 facts |= {"key": key, "code": training_code(), "started_utc": self._started[key]}
+                facts["processor"] = self.processor(key)
                 facts["hash"] = snapshot.content_hash(arrays, facts)
                 parameter_files.save_arrays(self._path(key), arrays, facts)
         return step

@@ -1,14 +1,16 @@
-"""The files and the changes that the fingerprint of the training code covers."""
+"""The files and changes that the fingerprint of the training code covers, and the processors that a run names."""
 
 import ast
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 
 import nmbench
 from nmbench.contracts import fingerprints
 from nmbench.training import checkpoints
+from nmbench.training.snapshot import CurvePoint, Snapshot
 
 PACKAGE = pathlib.Path(nmbench.__file__).parent
 # The training code imports these files, but they do not affect how training continues.
@@ -52,3 +54,22 @@ def test_comments_keep_checkpoints_valid_and_code_changes_do_not(tmp_path, name)
     assert code() == before
     (tmp_path / name).write_text(text + "\nNUMBER = 1\n")
     assert code() != before
+
+
+def test_a_run_names_every_processor_that_trained_it(tmp_path, monkeypatch):
+    snapshot = Snapshot(
+        phase=0,
+        step=5,
+        state={"weights": np.ones(2, np.float32)},
+        outcomes=[],
+        curve=[CurvePoint(5, 1.0, 2.0)],
+        diverged_at=None,
+    )
+    for model, names in (("A", "A"), ("B", "A; then B"), ("B", "A; then B"), ("A", "A; then B")):
+        monkeypatch.setattr(checkpoints, "processor", lambda model=model: model)
+        part = checkpoints.Checkpoints(tmp_path)
+        resumed = part.load("run")
+        assert (resumed is None) == (names == "A")
+        assert part.processor("run") == names
+        with part.training(["run"], lambda: [snapshot]):
+            part.rescue()
