@@ -6,7 +6,7 @@
 A marker is `<!-- table: NAME -->` or `<!-- text: NAME -->`; what it encloses ends with `<!-- end -->`. Tables and sentences
 about tasks are those of protocol `matched` in results/board/ and submissions/.
 
-  table: TASK            the table of a task with few columns, what solves it, references, which models are ahead of which
+  table: TASK            the table of a task with few columns, submissions, what solves it, references, who is ahead of whom
   table: overall         the ranking over all tasks
   text: TASK:learned     how many seeds have learned the trained intervals (Measure-Wait-Go)
   text: TASK:forgetting  what retraining does to the old tasks (multitask)
@@ -20,6 +20,7 @@ import pathlib
 import re
 import sys
 import textwrap
+import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
@@ -54,7 +55,7 @@ def blocks() -> dict[tuple[str, str], str]:
         found["table", "overall"] = leaderboard.render([], overall, "markdown").split("\n\n")[1]
     for table in ranked:
         protocol = "" if table.protocol == PROTOCOL else f"Protocol: {table.protocol}."
-        parts = (protocol, sentences.solved(table), sentences.references(table), sentences.order(table))
+        parts = (protocol, submitted(table), sentences.solved(table), sentences.references(table), sentences.order(table))
         found["table", table.task] += f"\n\n{_wrapped(' '.join(filter(None, parts)))}"
         if table.task in FORGETTING:
             found["text", f"{table.task}:forgetting"] = sentences.medians(table, *FORGETTING[table.task])
@@ -90,6 +91,14 @@ def compact(table: Table) -> str:
         for e in entries
     ]
     return tables.markdown_table(tables.TextTable(headers, rows))
+
+
+def submitted(table: Table) -> str:
+    """A sentence that names the submissions in a table; "" without any."""
+    files = sorted((ROOT / "submissions").glob("*/submission.toml"))
+    models = {model for file in files for model in tomllib.loads(file.read_text(encoding="utf-8"))["models"]}
+    names = [f"`{entry.label}`" for entry in overview.competitors(table) if entry.label in models]
+    return f"Submissions: {', '.join(names)}." if names else ""
 
 
 def _wrapped(text: str) -> str:
