@@ -6,9 +6,12 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
-from nmbench.submissions import isolation, model_source
+from nmbench.contracts import frozen_sets, metrics
+from nmbench.contracts.catalog import TASKS
+from nmbench.submissions import isolated, isolation, model_source
 from nmbench.submissions.isolation import Limits
 from nmbench.support.errors import NmbenchError
 from support.processes import finish, start
@@ -119,3 +122,18 @@ def test_an_example_is_asked_and_trained(tmp_path, monkeypatch):
         starts = retraining.check_starts(rows, found, model).details
         assert starts["recognised"] == starts["judged"] > 3
         assert retraining.check_values(rows, [2, 3], model).details["equal"] == [2, 3]
+
+
+def test_every_task_can_be_scored_without_its_test_set(monkeypatch):
+    """Otherwise the training run of `nmbench check` fails there."""
+    monkeypatch.setattr(frozen_sets, "load", frozen_sets.load)
+    monkeypatch.setattr(metrics.Metric, "_chosen", metrics.Metric._chosen)
+    isolated.hide_test_sets()
+    for entry in TASKS.entries():
+        task = TASKS.get(entry.name)
+        instead = task.frozen("test")
+        assert frozen_sets.digest(instead.arrays) == task.frozen("validation").sha256 != instead.sha256
+        trials = np.shape(task.unpack(instead.arrays).targets)[1]
+        predictions = np.zeros((task.spec.steps, trials, task.spec.output_size), np.float32)
+        values = task.evaluate(predictions, instead.arrays)["values"]
+        assert np.isfinite(list(values.values())).all(), task.name
