@@ -3,7 +3,7 @@
 Each of the three input channels has pulses of +1 and -1, equally likely. A pulse sets the bit of its channel, and the
 output of a channel is its bit at every step. With t' the step of the last pulse in channel c up to step t:
 
-y_{c,t} = u_{c,t'}
+y_{ct} = u_{ct'}
 
 The held time of a bit is the number of steps since its last pulse. Training and validation: all channels have a pulse at
 step 0, and the time from a pulse to the next is uniform on 1..25 steps, so no held time is longer than 24 steps. Test: in
