@@ -40,13 +40,15 @@ class GainRnn(ModulatedCore):
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [W tanh(g_t * x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
     g_t, from the new z, is one gain per unit, between 0 and 2. Stroud et al. change the gains of a network with fixed
-    weights. The gains multiply the states inside the transfer function f(x; g), which is r0 tanh(g x / r0) below 0 and
-    (r1 - r0) tanh(g x / (r1 - r0)) above, with r0 = 20 Hz and r1 = 100 Hz. A gain changes the slope of f at 0 but not
-    its limits. Here f(x; g) = tanh(g x): one limit for both signs, so that with all gains at 1, their baseline, the
-    model is the vanilla RNN. They learn gains that are constant in a trial, one set per movement. Here the
-    neuromodulatory network of the NM-RNN sets them at every step, and all weights are learned. As in the NM-RNN, the
-    readout receives x and the feedback to z tanh(x), without gains. The output network receives the input `sensory`,
-    the neuromodulatory network all inputs. Initial states are 0.1, or drawn once per seed.
+    weights and without input, tau dx/dt = -x + W f(x; g). The gains multiply the states inside the transfer function
+    f(x; g), which is r0 tanh(g x / r0) below 0 and (r_max - r0) tanh(g x / (r_max - r0)) above, with r0 = 20 Hz and
+    r_max = 100 Hz. A gain changes the slope of f at 0 but not its limits. Here f(x; g) = tanh(g x): one limit for both
+    signs, so that with all gains at 1, their baseline, the model is the vanilla RNN. They learn gains that are constant
+    in a trial, one set per movement, for single units or for groups of units. Here the neuromodulatory network of the
+    NM-RNN sets the gain of each unit at every step, and all weights are learned. As in the NM-RNN, the readout receives
+    x (that of Stroud et al. receives f(x; g) of the excitatory units) and the feedback to z tanh(x), both without
+    gains. The output network receives the input `sensory`, the neuromodulatory network all inputs. Initial states are
+    0.1, or drawn once per seed.
 
     Initialisation: W ~ N(0, 1/N), as in the vanilla RNN; Stroud et al. optimise their W for stability. The rest is
     initialised as in the NM-RNN, so that gains start near 1.

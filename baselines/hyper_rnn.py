@@ -41,14 +41,16 @@ class HyperRnn(Core):
     the embeddings; a has 2 K entries, those of g are 0. Eq. 6 has the previous state of the hypernetwork in the
     embeddings, but the text calls them functions of the present input, and the authors' code takes the present state;
     so do we. As in the NM-RNN, the main network receives the input `sensory` and the hypernetwork all inputs; where a
-    task has no other input, both receive the same, as published. There is no layer normalisation. Initial states are
-    0.1, or drawn once per seed.
+    task has no other input, both receive the same, as published. As in Eq. 8, there is no layer normalisation. Initial
+    states are 0.1, or drawn once per seed.
 
-    Initialisation as published for the HyperLSTM: orthogonal W_h, B_x, W_z, B_z, B_zh; b = b_z = 0; a = 1; the weights
-    of g ~ N(0, 0.01^2); D_b = 0. Two values differ. D_h and D_x are 1/K instead of 0.1/K, so that W_h starts with a
-    gain of 1; the published gain of 0.1 suits a network with layer normalisation. The weights of e and f are drawn as
-    those of g instead of being 0: with 0, the K entries of an embedding would have equal gradients and stay equal for
-    ever. C, d ~ N(0, 1/N).
+    Initialisation as published for the HyperLSTM (A.2.3): orthogonal W_h, B_x, W_z, B_z, B_zh; b = b_z = 0; a = 1; the
+    weights of g ~ N(0, 0.01^2); D_b = 0. Two values differ. D_h and D_x are 1/K instead of 0.1/K, so that W_h starts
+    with a gain of 1; the published gain of 0.1 comes from recurrent batch normalisation and suits a network that
+    normalises. The weights of e and f are drawn as those of g instead of being 0: with 0, the K entries of an embedding
+    would have equal gradients and stay equal for ever. C, d ~ N(0, 1/N).
+
+    Unlike the NM-RNN, the model has full rank and no leak: a state lasts only as long as its recurrence holds it.
     """
 
     def __init__(

@@ -32,7 +32,8 @@ class NmrnnPresynaptic(LowRankModulatedCore):
     the same in both. At s_t = 1/2, where the signals of both start approximately, both are the same network. This tests
     whether the signals must scale components of the recurrence, or may scale units. The feedback to z and the readout are
     not scaled. The K groups of units have equal sizes, to within one unit; with fewer than K units, the last signals have no
-    effect.
+    effect. An NM-RNN whose component k reads only from the units of group k (column k of R is 0 elsewhere) is also a network
+    of this model. The comparison is therefore about networks of equal size.
 
     The output network receives the input `sensory`, the neuromodulatory network all inputs. Initial states are 0.1, or drawn
     once per seed. Initialisation: as in the NM-RNN under the parametrisation `matched`.

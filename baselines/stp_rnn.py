@@ -37,13 +37,18 @@ class StpRnn(Core):
     of Masse et al., are clipped to 0..1, and there is one of each per presynaptic unit. Units with an even number
     facilitate (tau_r = 0.2 s, tau_a = 1.5 s, U = 0.15), units with an odd number depress (1.5 s, 0.2 s, 0.45). A step
     is dt = 10 ms and tau = 100 ms, so tau is 10 steps, as in the other leaky networks. These are the equations and
-    constants of Masse et al. without noise and without Dale's law: their units are excitatory or inhibitory, here a
-    weight may have any sign. W, B, b, C and d are learned, the constants are not.
+    constants of Masse et al., with the rectification around the leak as in their code, without noise and without Dale's
+    law: their units are excitatory or inhibitory, without connections to themselves, and inputs are excitatory; here a
+    weight may have any sign. They also penalise activity in training, which favours memory in silent synapses; nmbench
+    trains all models without this penalty. W, B, b, C and d are learned, the constants are not.
 
-    Initialisation as published: h_0 = 0.1, r_0 = 1, a_0 = U. Masse et al. draw weights from gamma distributions, which
-    suit Dale's law only. Here W ~ N(0, 2/N), as suits rectified units, B ~ N(0, 1/P), C, d ~ N(0, 1/N) and b = 0. A
-    synapse at rest has the efficacy a r = U; the factor 1/U, which is not published, gives all synapses at rest the
-    same strength.
+    Initial states are as published, h_0 = 0.1, r_0 = 1 and a_0 = U; their code also learns h_0. Masse et al. draw
+    weights from gamma distributions, which suit Dale's law only; without it, their code starts from a multiple of the
+    identity. Here W ~ N(0, 2/N), as suits rectified units, B ~ N(0, 1/P), C, d ~ N(0, 1/N) and b = 0. A synapse at
+    rest has the efficacy a r = U; the factor 1/U, which is not published, gives all synapses at rest the same strength.
+
+    Besides its synapses, the model differs from the vanilla RNN in its rectified units, its bias b and its readout of h,
+    so a difference between the two is not due to plasticity alone.
     """
 
     def __init__(self, spec, N: int, readout_bias: bool = True):

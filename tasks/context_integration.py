@@ -10,7 +10,8 @@ is the larger output at the last step. In training and validation, context and b
 uniform on -0.1875..0.1875. In test, the relevant coherence takes the published values +-0.009, +-0.036 and +-0.15, and
 the irrelevant coherence these and +-0.3 and +-0.6, all combinations in both contexts. Trials whose irrelevant coherence
 is stronger than any in training are extrapolated, all others trained; no coherence is interpolated, because training has
-all of its range.
+all of its range. The sum of an irrelevant stream is at most about 14 + 3 x 2.7 = 22 in training (the strongest coherence
+plus three standard deviations of the noise); in extrapolated trials it is about 22 or 45.
 
 Published (supplement of the paper, model): two streams and two context inputs; 750 ms of evidence; coherences of training
 and test, except 0.3 and 0.6; noise with a standard deviation of 1 in a step of 1 ms. Here a step is the mean of 10 ms, so
@@ -197,8 +198,11 @@ def _metrics(test: Arrays) -> tuple[Metric, ...]:
     """The metrics. The floor is the value of the sum of both streams, which ignores the context, on the same trials.
 
     A sum of both streams errs on about a quarter of the trials with equally strong streams, so with chance as floor it would
-    score 50. Errors are counted against the ideal observer's choices, so that a perfect answer has no error in spite of the
-    noise. The ceiling of `accuracy` is the ideal observer's accuracy on the test trials.
+    score 50; on extrapolated trials it follows the irrelevant stream, and its error is that of chance. The threshold of the
+    primary metric, an error of 0.05, needs near-perfect integration and selection: on these trials, a sum that forgets with
+    a time constant of 50 steps errs on 0.06, one that adds 2% of the irrelevant stream on 0.046. Errors are counted against
+    the ideal observer's choices, so that a perfect answer has no error in spite of the noise. The ceiling of `accuracy` is
+    the ideal observer's accuracy on the test trials.
     """
     both, ideal = _sum_of_both(test), REFERENCES["ideal observer"](test)
     error = lambda name, subset, **more: Metric(

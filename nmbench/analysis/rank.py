@@ -24,7 +24,10 @@ def participation_ratio(values: np.ndarray) -> float:
 
 
 def effective_rank(matrix: np.ndarray) -> float:
-    """Participation ratio of the singular values of a matrix, at most its rank."""
+    """Participation ratio of the singular values of a matrix, at most its rank.
+
+    Others call the exponential of the entropy of the normalised singular values by this name (Roy and Vetterli 2007).
+    """
     return participation_ratio(np.linalg.svd(np.asarray(matrix, np.float64), compute_uv=False))
 
 
