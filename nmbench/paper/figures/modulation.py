@@ -93,9 +93,9 @@ class ConditionTrials:
         arrays = task.frozen("test").arrays
         metric = next((m for m in task.metrics if m.conditions), None)
         batch = task.unpack(arrays)
-        every = (
-            np.asarray(metric.conditions(arrays)) if metric and metric.conditions else np.full(batch.targets.shape[1], "")
-        )
+        every = np.full(batch.targets.shape[1], "")
+        if metric and metric.conditions:
+            every = np.asarray(metric.conditions(arrays))
         distinct = np.unique(every)
         middles = ((np.arange(CONDITIONS) + 0.5) * len(distinct) / CONDITIONS).astype(int)
         wanted: list[Any] = SHOWN.get(task.name) or distinct[np.unique(middles)].tolist()
@@ -104,6 +104,9 @@ class ConditionTrials:
         self.labels, self.conditions = every[chosen], wanted
         self._name = metric.condition_name if metric else "all trials"
         self._starts = [_first_steps(task, arrays, chosen[self.labels == label]) for label in wanted]
+        # Epochs that start at the same step in all conditions.
+        first, *others = self._starts
+        self._shared = {name: step for name, step in first.items() if all(other.get(name) == step for other in others)}
 
     def draw(self, axis: Any, values: np.ndarray) -> None:
         """Draw values `[T, B]` by condition, and the first steps of epochs."""
@@ -113,26 +116,20 @@ class ConditionTrials:
             axis.fill_between(np.arange(len(values)), low, high, color=colour, alpha=0.18, linewidth=0)
             axis.plot(trials.mean(axis=1), color=colour, linewidth=style.width(i))
             for name, step in self._starts[i].items():
-                if name not in self._shared():
+                if name not in self._shared:
                     axis.axvline(step, color=colour, linewidth=0.8, linestyle=":")
-        for step in self._shared().values():
+        for step in self._shared.values():
             axis.axvline(step, color=style.MUTED, linewidth=0.8, linestyle=":")
 
     def legend(self) -> dict[str, Any]:
         """Entries of the legend: conditions and epochs."""
-        shared = self._shared()
-        own = dict.fromkeys(name for starts in self._starts for name in starts if name not in shared)
-        labels = [f"{self._name}: {self.conditions[0]}", *map(str, self.conditions[1:])]
+        own = dict.fromkeys(name for starts in self._starts for name in starts if name not in self._shared)
+        labels = [f"{self._name}: {self.conditions[0]}".removesuffix(": "), *map(str, self.conditions[1:])]
         entries: dict[str, Any] = {label: style.colour(i) for i, label in enumerate(labels)}
-        for names, colour in ((shared, style.MUTED), (own, style.colour(0))):
+        for names, colour in ((self._shared, style.MUTED), (own, style.colour(0))):
             if names:
                 entries[f"start: {', '.join(names)}"] = {"color": colour, "linestyle": ":"}
         return {**entries, "neutral value": {"color": style.MUTED, "linestyle": "--"}}
-
-    def _shared(self) -> dict[str, int]:
-        """The epochs that start at the same step in all conditions."""
-        first, *others = self._starts
-        return {name: step for name, step in first.items() if all(other.get(name) == step for other in others)}
 
 
 def _first_steps(task: Task, arrays: Any, trials: np.ndarray) -> dict[str, int]:
