@@ -5,10 +5,6 @@
   python -m nmbench.figures --results=results/board --out=figures --only=5B,intervals --formats=png
   python -m nmbench.figures --results=results --out=figures --only=modulation
 
---only=modulation draws what is not in the publication: what the NM-RNN and its controls (the models with the tag `control`)
-change in their networks over time, such as signals, gains and efficacies of synapses. It writes modulation_TASK.png and so
-on for each task with runs of these models.
-
 The command writes NAME.png, NAME.svg and NAME.pdf for each figure, and captions.md with the captions and the rows shown.
 The files contain the run ids and values of their rows as well, which `python -m nmbench.validate --figures` compares with
 rows. Figures are drawn from the available runs. "5B", "intervals" and "percent" need rows only, so that a CSV is enough, and
@@ -16,6 +12,10 @@ show all seeds; the other figures show the first seeds, not the best. If runs ar
 them, or trains them with --train: `smoke` (seconds per model, to check that it works), `short` (3,000 steps) or `full` (the
 protocol's steps; hours for all figures). If a model was trained in several configurations, the longest training with enough
 seeds is drawn.
+
+--only=modulation draws what is not in the publication: what the NM-RNN and its controls (the models with the tag `control`)
+change in their networks over time, such as signals, gains and efficacies of synapses. It writes modulation_TASK.png and so
+on for each task with runs of these models.
 
 Exit code 0: all runs are available; 1: some runs are missing; 2: bad input.
 """
