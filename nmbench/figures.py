@@ -3,6 +3,7 @@
   python -m nmbench.figures --results=results --out=figures
   python -m nmbench.figures --results=results --out=figures --only=S1,S2 --train=short
   python -m nmbench.figures --results=results/board --out=figures --only=5B,intervals --formats=png
+  python -m nmbench.figures --results=results --out=figures --only=modulation
 
 The command writes NAME.png, NAME.svg and NAME.pdf for each figure, and captions.md with the captions and the rows shown.
 The files contain the run ids and values of their rows as well, which `python -m nmbench.validate --figures` compares with
@@ -11,6 +12,10 @@ show all seeds; the other figures show the first seeds, not the best. If runs ar
 them, or trains them with --train: `smoke` (seconds per model, to check that it works), `short` (3,000 steps) or `full` (the
 protocol's steps; hours for all figures). If a model was trained in several configurations, the longest training with enough
 seeds is drawn.
+
+--only=modulation draws what is not in the publication: what the NM-RNN and its controls (the models with the tag `control`)
+change in their networks over time, such as signals, gains and efficacies of synapses. It writes modulation_TASK.png and so
+on for each task with runs of these models.
 
 Exit code 0: all runs are available; 1: some runs are missing; 2: bad input.
 """
@@ -23,7 +28,9 @@ from nmbench.support.errors import NmbenchError
 FLAGS = cli.new_flags()
 cli.string(FLAGS, "results", "results", "results folder, with runs/; or a results CSV, or a folder of CSVs")
 cli.string(FLAGS, "out", None, "folder for the figures; created if needed")
-cli.string(FLAGS, "only", "", "names of figures, such as S1,5B; all if empty")
+cli.string(
+    FLAGS, "only", "", "names of figures, such as S1,5B or modulation; all of the publication and its supplement if empty"
+)
 cli.string(FLAGS, "formats", "", "formats of the files, such as png,svg; png, svg and pdf if empty")
 cli.choice(
     FLAGS, "train", "no", ["no", "smoke", "short", "full"], "length of training for missing runs; no: do not train them"
@@ -44,9 +51,10 @@ def main() -> int:
         from nmbench.report.trials import check_matplotlib
 
         check_matplotlib()
+        recipe = Recipe.of(FLAGS.results, FLAGS.protocol, training)
         complete = drawing.draw_all(
-            gallery.choose(FLAGS.only),
-            Recipe.of(FLAGS.results, FLAGS.protocol, training),
+            gallery.choose(FLAGS.only, recipe),
+            recipe,
             FLAGS.out,
             formats=drawing.choose_formats(FLAGS.formats),
             seeds=FLAGS.seeds,

@@ -5,6 +5,7 @@
   analysis.principal_components(states["x"], 3)                   components and explained variance
   analysis.fixed_points(network, {"sensory": np.zeros(3)})        fixed and slow points under a constant input
   analysis.ablate_gates(network)                                  metrics with each gate held at 0
+  analysis.modulation(network)                                    signals, gains or efficacies over time, with their meaning
   analysis.dimensionality(states["x"]), analysis.effective_rank(W)
 
 By default, the state that a model carries is recorded. An observer (`register_observer`) adds the states and signals of the
@@ -20,6 +21,7 @@ _PUBLIC = {
     "Ablation": "ablation",
     "Components": "components",
     "FixedPoints": "fixed_point_search",
+    "Modulation": "modulation_over_time",
     "Network": "network",
     "Observer": "observers",
     "ablate_gates": "ablation",
@@ -29,6 +31,7 @@ _PUBLIC = {
     "find_fixed_points": "fixed_point_search",
     "fixed_points": "fixed_point_search",
     "hold_gate": "ablation",
+    "modulation": "modulation_over_time",
     "participation_ratio": "rank",
     "principal_components": "components",
     "record": "states",

@@ -9,9 +9,9 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from nmbench.analysis import record
-from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.paper import runs
-from nmbench.paper.figures import gallery, selection, style, timing
+from nmbench.paper.figures import gallery, modulation, selection, style, timing
 from nmbench.paper.runs import FinishedRun, Need, Recipe
 from nmbench.report import captions
 from nmbench.report.captions import Caption
@@ -45,7 +45,13 @@ def test_missing_runs_are_trained(nmbench, monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_a_figure_shows_the_states_of_the_network(nmbench, monkeypatch, tmp_path):
     figures, save = [], style.save
-    monkeypatch.setattr(style, "save", lambda figure, *rest: figures.append(figure) or save(figure, *rest))
+
+    def save_at_once(figure, *rest):
+        figures.append(figure)
+        figure.set_layout_engine("none")  # the constrained layout draws several times
+        return save(figure, *rest)
+
+    monkeypatch.setattr(style, "save", save_at_once)
     write_untrained(tmp_path / "r", "nmrnn", "element_finder")
     where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}"]
     code, out, err = nmbench("figures", *where, "--only=S5", "--formats=svg")
@@ -54,8 +60,9 @@ def test_a_figure_shows_the_states_of_the_network(nmbench, monkeypatch, tmp_path
     made = {path.name: path.read_bytes() for path in (tmp_path / "o").iterdir()}
     assert sorted(made) == ["S5.svg", "captions.md"] and b"standard error" in made["S5.svg"]
     assert b"**S5.** Element Finder: states of an NM-RNN for query 10 and five values" in made["captions.md"]
-    (paper_figure,) = gallery.choose("S5")
-    ((run,),) = runs.find(paper_figure.needs, Recipe(str(tmp_path / "r"))).values()
+    recipe = Recipe(str(tmp_path / "r"))
+    (paper_figure,) = gallery.choose("S5", recipe)
+    ((run,),) = runs.find(paper_figure.needs, recipe).values()
     (network,) = runs.networks([run])
     (figure,) = figures
     # The figure shows the mean and the standard error of the states of the network.
@@ -74,6 +81,55 @@ def test_a_figure_shows_the_states_of_the_network(nmbench, monkeypatch, tmp_path
     error = s[..., 0].std(axis=1, ddof=1) / 10
     assert band.max() == pytest.approx((s[..., 0].mean(axis=1) + error).max(), rel=1e-5)
     assert axes[1, 0].get_lines()[-1].get_xdata()[0] == 11
+
+
+@pytest.mark.slow
+def test_the_figure_of_modulation_shows_the_signals_of_each_model(nmbench, monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(style, "save", lambda figure, *rest: figures.append(figure) or draft(figure, *rest))
+    for model in ("nmrnn", "stp_rnn"):
+        write_untrained(tmp_path / "r", model, "element_finder")
+    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}"]
+    code, out, err = nmbench("figures", *where, "--only=modulation", "--formats=png")
+    # One picture for the only task with runs; models without runs are left out.
+    assert (
+        code == 1 and re.findall(r"^(\w+): ", out, re.M) == ["modulation_element_finder"] and err.count("nmbench.run") == 5
+    )
+    (figure,) = figures
+    (axes, other) = np.array(figure.axes).reshape(2, 3)
+    assert "stp_rnn (mse 0.1): a r / U, the efficacy" in other[0].texts[-1].get_text()
+    need = Need("nmrnn", "element_finder", 1)
+    ((run,),) = runs.find([need], Recipe(str(tmp_path / "r"))).values()
+    (network,) = runs.networks([run])
+    task, query = TASKS.get("element_finder"), TASKS.get("element_finder").frozen("test").arrays["query"]
+    s = record(network)["s"]
+    shown = [np.flatnonzero(query == q)[:100] for q in (2, 7, 12, 17, 22)]
+    strongest = s[:, np.concatenate(shown)].var(axis=(0, 1)).argmax()
+    assert axes[0].texts[0].get_text() == f"component {strongest + 1}"
+    lines = [line for line in axes[0].get_lines() if len(line.get_xdata()) == task.spec.steps]
+    for line, band, trials in zip(lines, axes[0].collections, shown, strict=True):
+        np.testing.assert_allclose(line.get_ydata(), s[:, trials, strongest].mean(axis=1), rtol=1e-5)
+        edge = np.percentile(s[:, trials, strongest], 90, axis=1).max()
+        assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(edge, rel=1e-5)
+    starts = [line.get_xdata()[0] for line in axes[0].get_lines() if line.get_linestyle() == ":"]
+    assert sorted(starts) == [1, 3, 8, 13, 18, 23]  # the elements, and the queried element in each condition
+
+
+def test_the_figure_of_modulation_shows_the_nm_rnn_and_all_controls(nmbench, tmp_path):
+    assert set(modulation.MODELS) == {"nmrnn", *(entry.name for entry in BASELINES.entries("control"))}
+    (tmp_path / "r").mkdir()
+    code, out, err = nmbench("figures", f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--only=modulation")
+    assert code == 1 and out.count("\n") == 1 and err.count("nmbench.run") == 7
+    assert "modulation_element_finder: not drawn, there are no runs of protocol matched" in out
+
+
+def test_trials_by_condition_and_their_epochs():
+    trials = modulation.ConditionTrials(TASKS.get("context_integration"))
+    assert trials.conditions == ["motion -0.15", "motion 0.15", "colour -0.15", "colour 0.15"]
+    context = trials.inputs["context"][0].argmax(axis=1)
+    assert trials.inputs["sensory"].shape == (85, 400, 2) and (context == np.repeat([0, 1], 200)).all()
+    names = list(trials.legend())
+    assert names[0] == "relevant coherence: motion -0.15" and names[4:] == ["start: evidence, response", "neutral value"]
 
 
 def test_a_figure_names_its_rows_and_always_has_the_same_bytes(tmp_path):
@@ -154,7 +210,7 @@ def test_captions_of_other_figures_are_kept(tmp_path):
 def test_captions_name_the_colours_that_are_drawn():
     words = [style.word(c) for c in (style.TRAINED, style.SHORTER, style.LONGER, style.GUIDE, style.BAND, style.INK)]
     assert words == ["purple", "orange", "blue", "red", "cyan", "grey"]
-    assert "shorter ones orange, longer ones blue" in gallery.choose("S1")[0].caption
+    assert "shorter ones orange, longer ones blue" in gallery.choose("S1", Recipe("none"))[0].caption
 
 
 def draft(figure, folder, caption, formats):
@@ -197,6 +253,8 @@ def test_every_figure_is_drawn(nmbench, monkeypatch, tmp_path):
     [
         (["--only=S1"], "--out is missing"),
         (["--out=o", "--only=S7"], "there is no figure 'S7'; did you mean 'S"),
+        (["--out=o", "--only=modulations"], "there is no figure 'modulations'; did you mean 'modulation'"),
+        (["--out=o", "--only=modulation", "--results=none"], "there is no results folder none; --train=short creates it"),
         (["--out=o", "--results=none"], "there is no results folder none; --train=short creates it"),
         (["--out=o", "--protocol=macthed"], "has no protocol 'macthed'; did you mean 'matched'"),
         (["--out=o", "--train=long"], "--train"),

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nmbench.paper.figures import context, rank1, selection, style, timing
-from nmbench.paper.runs import FinishedRun, Need
+from nmbench.paper.figures import context, modulation, rank1, selection, style, timing
+from nmbench.paper.runs import FinishedRun, Need, Recipe
 from nmbench.support import errors
 
 if TYPE_CHECKING:
@@ -131,6 +131,30 @@ FIGURES = (
 )
 
 
-def choose(text: str) -> list[PaperFigure]:
-    """The figures of a comma-separated list such as "S1,5B", all for ""; raises `NmbenchError` for an unknown name."""
-    return errors.choose("figure", text, {figure.name: figure for figure in FIGURES})
+MODULATION = "modulation"
+
+
+def choose(text: str, recipe: Recipe) -> list[PaperFigure]:
+    """The figures of a comma-separated list such as "S1,5B", all of `FIGURES` for "".
+
+    "modulation" stands for a figure for each task with runs.
+
+    Raises:
+      NmbenchError: a name is unknown, or there is an invalid row.
+    """
+    known = {figure.name: figure for figure in FIGURES}
+    chosen = errors.choose("figure", text or ",".join(known), {**known, MODULATION: None})
+    return [figure for one in chosen for figure in ([one] if one else map(_modulation, modulation.tasks(recipe)))]
+
+
+def _modulation(task: str) -> PaperFigure:
+    return PaperFigure(
+        f"{MODULATION}_{task}",
+        f"{task}: what the NM-RNN and its controls change in their networks over time, in test trials of a few conditions. "
+        f"A row shows a quantity of a network, at most {modulation.COLUMNS} of its components, those of largest variance. "
+        f"Lines: means over at most {modulation.TRIALS} trials; shaded: 10% to 90% of the trials. Dotted: first steps of "
+        "epochs, in the colour of a condition if they differ between conditions. Dashed: neutral value, at which a scale or "
+        "an added bias changes nothing, and at which the NM-RNN and the controls with signals s are the same network.",
+        modulation.needs(task),
+        modulation.over_time,
+    )
