@@ -24,8 +24,8 @@ _LETTER = 8.0  # points from one column of letters to the next
 def main_tables(tables: Sequence[Table]) -> list[Table]:
     """One table for each task, in the order of the tasks: that of the task's first protocol at its default budget.
 
-    If there is none, a table with departures from the protocol, at another budget or of another protocol stands for the
-    task, in this order of preference; of equal tables the one with more models.
+    If there is none, or it has only one model, which compares nothing, a table with departures from the protocol, at another
+    budget or of another protocol stands for the task, in this order of preference; of equal tables the one with more models.
     """
     best: dict[str, Table] = {}
     for table in tables:
@@ -34,12 +34,13 @@ def main_tables(tables: Sequence[Table]) -> list[Table]:
     return list(best.values())
 
 
-def _preference(table: Table) -> tuple[bool, bool, bool, int]:
+def _preference(table: Table) -> tuple[bool, bool, bool, bool, int]:
     protocol, _, departures = table.protocol.partition(" (")
     task = TASKS.get(table.task) if table.task in TASKS else None
     first = task is not None and protocol == task.protocols[0].name
     default = task is not None and table.budget == task.default_budget
-    return first, default, not departures, len(competitors(table))
+    models = len(competitors(table))
+    return first, default, models > 1, not departures, models
 
 
 def competitors(table: Table) -> list[RankingEntry]:

@@ -346,6 +346,11 @@ def test_the_table_that_stands_for_a_task_is_the_one_without_departures():
     for left, expected in ((4, ("matched", 500)), (3, ("matched (steps 20, not 40)", 500))):
         (chosen,) = overview.main_tables(tables_of(rows[: 2 * left]))
         assert (chosen.protocol, chosen.budget) == expected
+    # A table with one model compares nothing.
+    facts = {"departures": "learning rate not tuned", "params_target": 500, "protocol": "matched", "task": "element_finder"}
+    rows += [make_row(model, s, run_id=f"{model}-{s}", **facts) for model in ("rnn", "lstm") for s in range(2)]
+    (chosen,) = overview.main_tables(tables_of(rows))
+    assert chosen.protocol == "matched (learning rate not tuned)"
 
 
 @pytest.mark.parametrize("site", ["https://example.org/x/", "..", "/docs", ""])
