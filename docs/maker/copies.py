@@ -34,6 +34,9 @@ def make(folder: pathlib.Path, pictures: pathlib.Path) -> None:
     copy("benchmarks/README.md", folder / "benchmarks.md", pictures)
     text.page(folder / "claims.md", _claims(pictures))
     copy("results/findings/findings.md", folder / "findings.md", pictures)
+    if over_time := _figures(ROOT / "results" / "findings", pictures, "modulation_"):
+        answers = (folder / "findings.md").read_text(encoding="utf-8").strip()
+        text.page(folder / "findings.md", [answers, "## What the models change over time", *over_time])
     text.page(folder / "parts" / "row_columns.md", [_row_columns()])
     text.page(folder / "flags.md", _flags())
 
@@ -86,11 +89,17 @@ def _claims(pictures: pathlib.Path) -> list[str]:
         "`python -m nmbench.figures` draws these figures. The captions name the runs; the files contain the run ids and "
         "values of their rows.",
     ]
-    for caption in captions.read(folder / "figures"):
-        source = folder / "figures" / f"{caption.name}.png"
-        if source.is_file():
+    return parts + _figures(folder / "figures", pictures)
+
+
+def _figures(folder: pathlib.Path, pictures: pathlib.Path, start: str = "") -> list[str]:
+    """Title, picture and caption of each committed figure of a folder whose name starts with `start`."""
+    parts = []
+    for caption in captions.read(folder):
+        source = folder / f"{caption.name}.png"
+        if source.is_file() and caption.name.startswith(start):
             pictures.mkdir(parents=True, exist_ok=True)
-            target = f"claims-{source.name}"
+            target = f"{folder.name}-{source.name}"
             shutil.copy(source, pictures / target)
             title, picture = f"### Figure {text.escape(caption.name)}", f"![figure {caption.name}]({pictures.name}/{target})"
             parts += [title, picture, caption.text]
