@@ -20,7 +20,6 @@ import pathlib
 import re
 import sys
 import textwrap
-import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
@@ -32,6 +31,7 @@ from nmbench.report.text import column_number, interval, one_decimal  # noqa: E4
 from nmbench.results import experiment_rows, ranking  # noqa: E402
 from nmbench.results.overall import overall_rankings  # noqa: E402
 from nmbench.results.ranking import Table  # noqa: E402
+from nmbench.submissions import about  # noqa: E402
 
 README = ROOT / "README.md"
 CLAIMS = ROOT / "results" / "claims" / "CLAIMS.md"
@@ -95,8 +95,8 @@ def compact(table: Table) -> str:
 
 def submitted(table: Table) -> str:
     """A sentence that names the submissions in a table; "" without any."""
-    files = sorted((ROOT / "submissions").glob("*/submission.toml"))
-    models = {model for file in files for model in tomllib.loads(file.read_text(encoding="utf-8"))["models"]}
+    files = (ROOT / "submissions").glob(f"*/{about.FILE}")
+    models = {model for file in files for model in about.read(file).models}
     names = [f"`{entry.label}`" for entry in overview.competitors(table) if entry.label in models]
     return f"Submissions: {', '.join(names)}." if names else ""
 

@@ -69,7 +69,7 @@ class Checkpoints:
         self.folder, self.watch = folder, watch or SignalWatch()
         self._seconds, self._say = 60 * minutes, say
         self._started: dict[str, str] = {}
-        self._earlier: dict[str, str] = {}
+        self._processor, self._earlier = processor(), dict[str, str]()
         self._keys: list[str] = []
         self._unfinished: set[str] = set()
         self._snapshots: Callable[[], list[Snapshot]] = list
@@ -108,7 +108,7 @@ class Checkpoints:
     def processor(self, key: str) -> str:
         """Model of the processor on which a run is trained; with those before its interruptions, if they were others."""
         earlier = [model for model in self._earlier.get(key, "").split(_AND) if model]
-        return _AND.join(dict.fromkeys([*earlier, processor()]))
+        return _AND.join(dict.fromkeys([*earlier, self._processor]))
 
     def discard(self, key: str) -> None:
         """Remove the checkpoint of a run that is stored or will be trained from the beginning."""
