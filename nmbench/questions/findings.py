@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -24,7 +25,7 @@ from nmbench.questions.catalogue import AskedPair, Catalogue, Question
 from nmbench.results import experiment_rows, power, ranking, significance, statistics
 from nmbench.results.experiment_rows import ExperimentRows, Source
 from nmbench.results.significance import ALPHA, Comparison
-from nmbench.results.statistics import Estimate
+from nmbench.results.statistics import Estimate, Sample
 
 # No difference is found if the interval of a ratio of errors lies within 1/2 .. 2, as for the ledger's "on a par", or that
 # of a difference of another metric within 5% of the way from the floor to the ceiling.
@@ -53,8 +54,9 @@ class Answer:
       model, rival: their rows; None if missing.
       comparison: the rival is A and the model is B; None if a model is missing.
       p: corrected by Holm; None if a model is missing or has one seed.
-      needed: seeds of each model with which an undecided comparison would be decided in 80% of experiments; None if there
-        are more than `power.MOST_SEEDS`, or nothing to compute them from.
+      needed: seeds of each model with which an open comparison would be decided in 80% of experiments: the models are told
+        apart, or no difference is found, whichever needs fewer; None if there are more than `power.MOST_SEEDS`, or nothing
+        to compute them from.
       solved: seeds that solve the task, of the model and of the rival; None if missing or without a threshold.
     """
 
@@ -222,13 +224,20 @@ def _answer(
         kind = AnswerKind.AHEAD if comparison.favours_b else AnswerKind.WORSE
     elif p is not None and _same(comparison.effect, model.sample.logarithmic, task):
         kind = AnswerKind.SAME
-    decided = kind in (AnswerKind.AHEAD, AnswerKind.WORSE)
-    needed = None if decided or p is None else power.seeds_needed(rival.sample, model.sample, ALPHA / family)
+    needed = None if kind is not AnswerKind.OPEN or p is None else _needed(rival.sample, model.sample, family, task)
     threshold, solved = task.primary.threshold, None
     if threshold is not None:
         a, b = (int(np.count_nonzero(statistics.reached(rows.sample, threshold))) for rows in (model, rival))
         solved = (a, b)
     return Answer(asked, kind, (), model, rival, comparison, p, needed, solved)
+
+
+def _needed(rival: Sample, model: Sample, family: int, task: Task) -> int | None:
+    """Seeds of each model until they are told apart or no difference is found; None if more than `power.MOST_SEEDS`."""
+    _, most = same_bounds(model.logarithmic, task)
+    margin = math.log10(most) if model.logarithmic else most
+    ways = power.seeds_to_tell_apart(rival, model, ALPHA / family), power.seeds_to_find_equal(rival, model, margin)
+    return min((seeds for seeds in ways if seeds is not None), default=None)
 
 
 def _same(effect: Estimate, logarithmic: bool, task: Task) -> bool:

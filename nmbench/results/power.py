@@ -1,4 +1,4 @@
-"""How many seeds two models need until the permutation test tells them apart."""
+"""How many seeds two models need until the permutation test tells them apart, or their interval shows that they are equal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POWER = 0.8
 MOST_SEEDS = 1000
 
 
-def seeds_needed(a: Sample, b: Sample, alpha: float) -> int | None:
+def seeds_to_tell_apart(a: Sample, b: Sample, alpha: float) -> int | None:
     """Seeds of each model with which `significance.compare` gives p < alpha in 80% of experiments.
 
     It assumes the difference of the means and the spreads seen in `a` and `b`, both of two seeds or more, and means that are
@@ -39,3 +39,35 @@ def seeds_needed(a: Sample, b: Sample, alpha: float) -> int | None:
         return None
     least = next(n for n in range(2, MOST_SEEDS) if resampling.least_p(n, n) < alpha)
     return max(math.ceil(needed), least)
+
+
+def seeds_to_find_equal(a: Sample, b: Sample, margin: float) -> int | None:
+    """Seeds of each model with which the 95% interval of the difference lies within -margin .. margin in 80% of experiments.
+
+    It assumes the difference of the means and the spreads seen in `a` and `b`, both of two seeds or more. With
+    s^2 = (var(a) + var(b)) / n, it finds the least n - z(0.975)^2 / 4 with
+
+      Phi((margin - difference) / s - z(0.975)) + Phi((margin + difference) / s - z(0.975)) - 1 >= 0.8
+
+    Args:
+      margin: in the units of `Sample.compared`.
+
+    Returns:
+      The number of seeds; None if it is above 1000, or if the difference is not within the margin.
+    """
+    x, y = a.compared, b.compared
+    difference = abs(float(np.mean(y) - np.mean(x)))
+    if difference >= margin:
+        return None
+    normal = NormalDist()
+    level = normal.inv_cdf(0.975)
+    variance = float(np.var(x, ddof=1) + np.var(y, ddof=1))
+    for n in range(2, MOST_SEEDS + 1):
+        spread = math.sqrt(variance / n)
+        if spread == 0 or (
+            normal.cdf((margin - difference) / spread - level) + normal.cdf((margin + difference) / spread - level) - 1
+            >= POWER
+        ):
+            found = math.ceil(n + level**2 / 4)
+            return found if found <= MOST_SEEDS else None
+    return None
