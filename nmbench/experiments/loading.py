@@ -163,15 +163,31 @@ def find_row(
 
 
 def run_folder(run_id: str, paths: Iterable[str]) -> pathlib.Path | None:
-    """The folder of a run in one of these results folders, beside one of these CSVs or packed with it; otherwise None."""
+    """The folder of a run in one of these results folders, beside one of these CSVs or packed with it; otherwise None.
+
+    A pack is unpacked to a temporary folder. Raises `NmbenchError` if it cannot be read.
+    """
     for place in paths:
-        path = pathlib.Path(os.path.expanduser(place))
-        folder = Store(path if path.is_dir() else path.parent).runs / run_id
+        folder, packed = _places(place, run_id)
         if folder.is_dir():
             return folder
-        if not path.is_dir() and (packed := packs.run_folder(packs.beside(path), run_id)):
-            return packed
+        for pack in packed:
+            if found := packs.run_folder(pack, run_id):
+                return found
     return None
+
+
+def has_run_folder(run_id: str, place: str) -> bool:
+    """Whether `run_folder` finds a run in one results folder or CSV; it unpacks nothing."""
+    folder, packed = _places(place, run_id)
+    return (folder / store.ROW).is_file() or any(packs.contains(pack, run_id) for pack in packed)
+
+
+def _places(place: str, run_id: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
+    """Where the files of a run may be: its run folder, and the packs of a CSV or of a folder with CSVs."""
+    path = pathlib.Path(os.path.expanduser(place))
+    tables = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    return Store(path if path.is_dir() else path.parent).runs / run_id, [packs.beside(table) for table in tables]
 
 
 def configuration_of(row: Mapping[str, Any]) -> Configuration:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
+from nmbench.experiments import loading
 from nmbench.results import curves, store
 from nmbench.results.config_json import shared_config
 from nmbench.results.store import Store
@@ -31,8 +32,8 @@ SHORT = 3000
 class Need(NamedTuple):
     """A model, a task, and the number of seeds that a figure needs.
 
-    rows_only: whether rows are enough. Then CSVs are enough too, and all seeds are shown; otherwise run folders are needed,
-    and the first seeds are shown. most: largest number of seeds shown, None for no limit.
+    rows_only: whether rows are enough. Then all seeds are shown; otherwise their files are needed, in run folders or packed
+    beside a CSV, and the first seeds are shown. most: largest number of seeds shown, None for no limit.
     """
 
     model: str
@@ -86,7 +87,11 @@ class FinishedRun:
 
     @property
     def folder(self) -> pathlib.Path:
-        return Store(self.results).runs / self.row["run_id"]
+        """The run folder, perhaps a temporary one; raises `NmbenchError` if the run's files are missing."""
+        folder = loading.run_folder(self.row["run_id"], [self.results])
+        if folder is None:
+            raise NmbenchError(f"the files of {self.row['run_id']} are not in {self.results}")
+        return folder
 
     def condition(self, metric: str) -> dict[str, float]:
         """A metric by condition: label to mean."""
@@ -130,9 +135,7 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]
     Raises:
       NmbenchError: there is an invalid row.
     """
-    folders = bool(Store(recipe.results).folders())
-    path = pathlib.Path(_expanded(recipe.results))
-    rows = store.iterate(recipe.results) if folders or path.is_file() or any(path.glob("*.csv")) else ()
+    rows = store.iterate(recipe.results) if Store(recipe.results).folders() or _has_rows_only(recipe.results) else ()
     wanted = {(need.model, need.task) for need in needs}
     groups: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -149,7 +152,11 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]
             rows[0]["params_target"] in (budget, None),
             len(rows),
         )
-        best = max(groups[need.model, need.task].values(), key=rank, default=[]) if folders or need.rows_only else []
+        experiments = groups[need.model, need.task].values()
+        if not need.rows_only:
+            has_files = lambda row: loading.has_run_folder(row["run_id"], recipe.results)
+            experiments = [list(filter(has_files, rows)) for rows in experiments]
+        best = max(filter(None, experiments), key=rank, default=[])
         limit = need.most if need.rows_only else need.seeds
         found[need] = [FinishedRun(row, recipe.results) for row in sorted(best, key=lambda row: row["seed"])[:limit]]
     return found

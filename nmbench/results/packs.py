@@ -61,6 +61,26 @@ def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib
     return len(data)
 
 
+def contains(path: pathlib.Path, run_id: str) -> bool:
+    """Whether `path` has the files of a run; False if there is no such file.
+
+    Raises:
+      NmbenchError: the file cannot be read.
+    """
+    try:
+        changed = path.stat().st_mtime_ns if path.is_file() else None
+        return changed is not None and run_id in _run_ids(path, changed)
+    except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
+        raise NmbenchError(f"cannot read {path}: {error}") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _run_ids(path: pathlib.Path, changed: int) -> frozenset[str]:
+    """The runs of a pack. changed: time of its last change, so that a new file is read again."""
+    with safetensors.safe_open(str(path), framework="numpy") as file:
+        return frozenset(name.partition("/")[0] for name in file.keys())  # noqa: SIM118, not a dict
+
+
 def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
     """A temporary folder with the files of a run, unpacked from `path`; None if there is no such file or run.
 
@@ -69,7 +89,7 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
     Raises:
       NmbenchError: the file cannot be read.
     """
-    if not path.is_file() or not schema.RUN_ID.fullmatch(run_id):
+    if not contains(path, run_id) or not schema.RUN_ID.fullmatch(run_id):
         return None
     found: dict[str, dict[str, np.ndarray]] = {}
     try:
@@ -81,8 +101,6 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
                     found.setdefault(kind, {})[leaf] = file.get_tensor(name)
     except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
         raise NmbenchError(f"cannot read {path}: {error}") from error
-    if not found:
-        return None
     folder = _temporary() / run_id
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""How many seeds two models need until the permutation test tells them apart, or their interval shows that they are equal."""
+"""How many seeds two models need until the permutation test tells them apart, or their interval finds no difference."""
 
 from __future__ import annotations
 

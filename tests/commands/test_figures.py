@@ -287,6 +287,7 @@ def test_the_longest_training_with_enough_seeds_is_chosen(monkeypatch):
     failed = [row(3, 100, status="diverged", name="short"), row(0, 5000, protocol="smoke", name="smoke")]
     monkeypatch.setattr(runs.store, "iterate", lambda folder: iter(other + short + long + failed))
     monkeypatch.setattr(runs.Store, "folders", lambda self: ["something"])
+    monkeypatch.setattr(runs.loading, "has_run_folder", lambda run_id, results: True)
 
     def chosen(seeds, steps=None):
         need = Need("rnn", "element_finder", seeds)

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, has_folder, resolved
+from nmbench.experiments import loading
+from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, resolved
 from nmbench.paper.ledger.performance import SEEDS, Measure
 from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
 from nmbench.report.text import number
@@ -64,7 +65,7 @@ def binomial_range(trials: int, share: float) -> tuple[int, int]:
 
 
 def training_loss(task: str, models: Sequence[str]) -> Measure:
-    """Selection on the training loss of minibatches, and its effect where run folders are given.
+    """Selection on the training loss of minibatches, and its effect where the files of runs are given.
 
     - The error on validation data where the mean training loss of a chunk of steps is lowest, divided by the lowest.
     - The lowest of many minibatches, drawn from the test trials with the selected parameters, divided by the test error. It
@@ -76,8 +77,8 @@ def training_loss(task: str, models: Sequence[str]) -> Measure:
         for model in models:
             for group in evidence.longest_trained(ExperimentKey(model, task, protocol))[:1]:
                 lines += _of_curves(model, group)
-        missing = f"No run folders on {task}, protocol {protocol}, are here, so nothing is measured: a CSV has no curves"
-        found = f"Measured on run folders of {task}: {', '.join(f'{line.what} {line.value}' for line in lines)}"
+        missing = f"No curves on {task}, protocol {protocol}, are here, so nothing is measured: rows alone have none"
+        found = f"Measured on runs of {task}: {', '.join(f'{line.what} {line.value}' for line in lines)}"
         commands = tuple(ExperimentKey(model, task, protocol).command(SEEDS) for model in models)
         return ClaimFinding(Verdict.DOCUMENTED, found if lines else missing, tuple(lines), "", commands)
 
@@ -88,14 +89,14 @@ def _of_curves(model: str, group: SeedGroup) -> list[MeasuredValue]:
     batch = resolved(ExperimentKey(model, group.rows[0]["task"], group.rows[0]["protocol"])).phases[-1].batch_size
     selected, lowest = [], []
     for row, path in zip(group.rows, group.sources, strict=True):
-        if row["status"] != "ok" or not has_folder(path, row):
-            continue
-        folder = store.Store(path).runs / row["run_id"]
         try:
+            folder = loading.run_folder(row["run_id"], [path])
+            if row["status"] != "ok" or folder is None:
+                continue
             _, training, validation = curves.read_curve(folder).T
             at_lowest = float(validation[np.nanargmin(training)] / np.nanmin(validation))
             of_minibatches = _lowest(folder, row["metric"], batch)
-        except (NmbenchError, OSError, KeyError, ValueError):  # a run folder without these files
+        except (NmbenchError, OSError, KeyError, ValueError):  # a run without these files
             continue
         selected.append(at_lowest)
         lowest.append(of_minibatches)
@@ -109,7 +110,7 @@ def _of_curves(model: str, group: SeedGroup) -> list[MeasuredValue]:
         )
         for what, values in whats.items()
         if values
-        for note in [f"median of {len(values)} run folder{'s' * (len(values) > 1)}"]
+        for note in [f"median of {len(values)} run{'s' * (len(values) > 1)}"]
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.experiments import resolution
+from nmbench.experiments import loading, resolution
 from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.experiment import Experiment
 from nmbench.experiments.request import Request
@@ -164,10 +164,10 @@ class Evidence:
                 for key in keys.get((row["model"], row["task"], row["protocol"]), ()):
                     if not _steps(row, resolved(key)):
                         continue
-                    # If several sources have the same run, prefer one with the run folder, then the last one.
+                    # If several sources have the same run, prefer one with its files, then the last one.
                     by_seed = found[key][shared_config(row["config_json"])]
                     before = by_seed.get(row["seed"])
-                    if before is None or has_folder(path, row) or not has_folder(before[1], before[0]):
+                    if before is None or has_files(path, row) or not has_files(before[1], before[0]):
                         by_seed[row["seed"]] = row, path
                     yield row
 
@@ -224,9 +224,9 @@ class Evidence:
         return sorted(self._groups.get(key, ()), key=order, reverse=True)
 
 
-def has_folder(path: str, row: Row) -> bool:
-    """Whether a source is a results folder with the run folder of a row."""
-    return (store.Store(path).runs / row["run_id"] / store.ROW).is_file()
+def has_files(path: str, row: Row) -> bool:
+    """Whether a source has the parameters, curves and values per trial of a row, in a run folder or packed."""
+    return loading.has_run_folder(row["run_id"], path)
 
 
 def _steps(row: Row, experiment: Experiment) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nmbench.contracts.catalog import TASKS
 from nmbench.paper.ledger import verdicts
-from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, has_folder
+from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, has_files
 from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
 from nmbench.paper.theory import trained
 from nmbench.paper.theory.semilinear import ConversionErrors
@@ -200,7 +200,7 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = (), only_l
     primary = TASKS.get(RANK1).primary
     for group in evidence.longest_trained(ExperimentKey(LINEAR, RANK1, protocol, settings)):
         runs = [(row, path) for row, path in zip(group.rows, group.sources, strict=True) if row["status"] == "ok"]
-        available = [(row, path) for row, path in runs if has_folder(path, row)]
+        available = [(row, path) for row, path in runs if has_files(path, row)]
         if available:
             learned = [run for run in available if not only_learned or primary.solved(run[0]["value"])]
             left_out = sum(row["status"] != "ok" or not primary.solved(row["value"]) for row in group.rows)
@@ -210,5 +210,5 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = (), only_l
                 return GroupNetworks([], missing=printable(str(error)))
             return GroupNetworks(loaded, group, "", left_out if only_learned else 0)
         for row, _ in runs[:1]:
-            missing = f"The parameters of {row['run_id']} are not here: a CSV does not contain them; give its results folder"
+            missing = f"The parameters of {row['run_id']} are not here: rows do not contain them; give its results folder"
     return GroupNetworks([], missing=missing)

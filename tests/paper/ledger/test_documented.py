@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from nmbench.paper import runs
 from nmbench.paper.ledger import documented, publication
 from nmbench.paper.ledger.evidence import Evidence
 from nmbench.paper.ledger.verdicts import Verdict
+from nmbench.paper.runs import Need, Recipe
+from nmbench.results import packs
 from nmbench.results.store import Store
 from nmbench.training.snapshot import CurvePoint
 from support.claimed import line_of, make_rows, read, write_csv
@@ -47,7 +50,8 @@ def test_the_noise_of_few_trials():
     assert [line.interval for line in found.measured] == ["32.0 .. 68.0", "46.9 .. 53.1", "76.0 .. 100.0", "88.1 .. 91.8"]
 
 
-def test_selection_on_the_training_loss(tmp_path):
+@pytest.mark.parametrize("where", ["a results folder", "a packed CSV", "a folder with packed CSVs"])
+def test_selection_on_the_training_loss(tmp_path, where):
     """The training loss is lowest at the second point, the validation loss at the third, where it is half as large."""
     store = Store(tmp_path)
     store.prepare()
@@ -57,18 +61,27 @@ def test_selection_on_the_training_loss(tmp_path):
     for row in rows:
         store.write(row, None, {"mse": errors}, curve, CurvePoint._fields)
     store.write(bare, None, {}, [], ())  # a folder without a curve is not used
-    found = CLAIMS["training_loss"].measure(read(str(tmp_path)), "paper")
+    table = tmp_path / "tables" / "rows.csv"
+    table.parent.mkdir()
+    write_csv(table, [*rows, bare])
+    packs.pack(rows, tmp_path, packs.beside(table))
+    results = {"a results folder": tmp_path, "a packed CSV": table, "a folder with packed CSVs": table.parent}[where]
+    found = CLAIMS["training_loss"].measure(read(str(results)), "paper")
     selected = line_of(found, "nmrnn: error selected on training loss / on validation loss")
-    assert selected[1:] == ("2", "2 .. 2 (range)", "median of 2 run folders")
+    assert selected[1:] == ("2", "2 .. 2 (range)", "median of 2 runs")
     lowest = line_of(found, "nmrnn: lowest of 1000 minibatches of 128 / test error")
     # The lowest of 1000 means of 128 numbers, each 0 or 2, is 3.24 standard errors below 1.
     assert float(lowest.value) == pytest.approx(1 - 3.24 / np.sqrt(128), abs=0.06)
     assert found.verdict is Verdict.DOCUMENTED and selected.what in found.reason and len(found.measured) == 2
+    need = Need("nmrnn", TASK, 3)
+    drawn = runs.find([need], Recipe(str(results), "paper"))[need]
+    assert [runs.curve(run).tolist() for run in drawn[:2]] == [[[250, 9], [500, 4], [750, 2]]] * 2
+    assert len(drawn) == (3 if where == "a results folder" else 2)  # a pack does not have the third
 
 
 def test_without_run_folders_nothing_is_measured():
     found = CLAIMS["training_loss"].measure(Evidence(), "paper")
-    assert found.measured == () and found.reason.startswith("No run folders on element_finder, protocol paper, are here")
+    assert found.measured == () and found.reason.startswith("No curves on element_finder, protocol paper, are here")
     assert len(found.commands) == 4
 
 

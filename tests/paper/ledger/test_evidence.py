@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.paper.ledger.evidence import ExperimentKey, has_folder
+from nmbench.paper.ledger.evidence import ExperimentKey, has_files
 from nmbench.support.errors import NmbenchError
 from support.claimed import make_rows, read, write_csv, write_folder
 
@@ -150,7 +150,7 @@ def test_a_run_in_several_sources_is_taken_from_the_one_with_its_run_folder(tmp_
     group = read(*paths).equally_trained(MATCHED, TASK)["nmrnn"]
     assert [row["seed"] for row in group.rows] == [0, 1, 2]
     assert group.sources == (folder, folder, str(tables) if folder_first else table)
-    assert has_folder(folder, rows[0]) and not has_folder(folder, rows[2]) and not has_folder(table, rows[0])
+    assert has_files(folder, rows[0]) and not has_files(folder, rows[2]) and not has_files(table, rows[0])
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_without_networks_there_is_no_data(tmp_path):
     write_csv(tmp_path / "tables" / "all.csv", [row])
     for path in (write_csv(tmp_path / "rows.csv", [row]), str(tmp_path / "tables")):
         assert theory.signal(read(path), "matched").reason == (
-            f"The parameters of {row['run_id']} are not here: a CSV does not contain them; give its results folder"
+            f"The parameters of {row['run_id']} are not here: rows do not contain them; give its results folder"
         )
 
 
