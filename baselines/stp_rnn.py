@@ -47,8 +47,7 @@ class StpRnn(Core):
     identity. Here W ~ N(0, 2/N), as suits rectified units, B ~ N(0, 1/P), C, d ~ N(0, 1/N) and b = 0. A synapse at
     rest has the efficacy a r = U; the factor 1/U, which is not published, gives all synapses at rest the same strength.
 
-    Besides its synapses, the model differs from the vanilla RNN in its rectified units, its bias b and its readout of h,
-    so a difference between the two is not due to plasticity alone.
+    `relu_rnn` is the same network with fixed synapses. The vanilla RNN also differs in its units, its bias and its readout.
     """
 
     def __init__(self, spec, N: int, readout_bias: bool = True):

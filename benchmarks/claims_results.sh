@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes results/claims/: rows.csv and long_rows.csv, the ledger as CLAIMS.md and index.html, and the publication's figures.
+# Makes results/claims/: rows.csv and long_rows.csv, parameters and curves packed beside them, the ledger as CLAIMS.md and
+# index.html, and the publication's figures.
 # Needs nmbench with the extra [report], and the rows of reference_results.sh. The arguments are the results folders of this
 # script, by default results/claims_runs and results/long_runs, relative to the root of the checkout. The script takes one to
 # two hours on two cores: networks whose protocol needs days train for fewer steps, and the ledger says so.
@@ -33,23 +34,16 @@ for rate in 1e-3 1e-1; do
 done
 # The claim about retraining needs full training, but only of the NM-RNN.
 "$python" -m nmbench.run --results_dir="$long" --model=nmrnn --task=multitask --seeds=4
-# Run folders of the board, for the figures.
-for task in element_finder mwg_rank3; do
-  "$python" benchmarks/pack.py results/board_runs/$task --unpack=results/board/$task
-done
 rm -rf results/claims/figures
 mkdir -p results/claims/figures
-cp "$folder/results.csv" results/claims/rows.csv
-cp "$long/results.csv" results/claims/long_rows.csv
-# Exit code 1 means that a figure has fewer runs than it can show. Its caption lists the seeds. Figures that need rows only are
-# drawn from the committed rows; the others show rows with the same run ids and values, which validate and claims check.
+"$python" benchmarks/pack.py "$folder" --out=results/claims/rows
+"$python" benchmarks/pack.py "$long" --out=results/claims/long_rows
+# Exit code 1 means that a figure has fewer runs than it can show. Its caption lists the seeds.
 draw() { "$python" -m nmbench.figures --out=results/claims/figures --formats=png "$@" || [ $? = 1 ]; }
-draw --results=results/board --only=5B,intervals
+draw --results=results/board --only=5B,5C,intervals,S1,S2,S5,S6,ablation
 draw --results=results/claims/rows.csv --only=percent
-draw --results=results/board_runs/element_finder --only=S5,S6,5C
-draw --results=results/board_runs/mwg_rank3 --only=S1,S2,ablation
-draw --results="$long" --only=S3,S4
-draw --results="$folder" --only=3B --protocol=paper
-"$python" -m nmbench.validate results/board results/claims/*.csv --figures=results/claims/figures
-"$python" -m nmbench.claims results/board "$folder" "$long" --out=results/claims/CLAIMS.md
-"$python" -m nmbench.claims results/board "$folder" "$long" --format=html --out=results/claims/index.html
+draw --results=results/claims/long_rows.csv --only=S3,S4
+draw --results=results/claims/rows.csv --only=3B --protocol=paper
+"$python" -m nmbench.validate results/board results/claims --figures=results/claims/figures
+"$python" -m nmbench.claims results/board results/claims --format=markdown --out=results/claims/CLAIMS.md
+"$python" -m nmbench.claims results/board results/claims --format=html --out=results/claims/index.html

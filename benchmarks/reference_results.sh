@@ -47,7 +47,4 @@ done
 "$python" -m nmbench.leaderboard results/board submissions results/claims/rows.csv --format=html --out=results/leaderboard
 "$python" -m nmbench.findings results/board --out=results/findings
 # Exit code 1 means that some of the models have no runs.
-if [ -d results/board_runs/element_finder ]; then
-  "$python" -m nmbench.figures --results=results/board_runs/element_finder --only=modulation --out=results/findings \
-    --formats=png || [ $? = 1 ]
-fi
+"$python" -m nmbench.figures --results=results/board --only=modulation --out=results/findings --formats=png || [ $? = 1 ]

@@ -75,6 +75,15 @@ def stp_rnn(p, u, c, h):
     return np.array(ys)
 
 
+def relu_rnn(p, u, c, h):
+    rate, ys = np.full(len(p["W"]), 0.1), []
+    for t in range(len(u)):
+        drive = p["W"] @ rate + p["B"] @ np.concatenate([c[t], u[t]]) + p["b"][:, 0]
+        rate = np.maximum(0, 0.9 * rate + 0.1 * drive)
+        ys.append(readout(p, rate))
+    return np.array(ys)
+
+
 def hyper_rnn(p, u, c, h):
     """Eqs. 6 and 8 of Ha et al., with the present state of the hypernetwork in the embeddings."""
     N, K = h["N"], h["K"]
@@ -112,6 +121,8 @@ MORE = [
     ("stp_rnn", stp_rnn, {"N": 4, "readout_bias": False}),
     ("hyper_rnn", hyper_rnn, {"N": 7, "M": 4, "K": 3}),
 ]
+# What stp_rnn is without plasticity: no control of the NM-RNN itself.
+FIXED_SYNAPSES = ("relu_rnn", relu_rnn, {"N": 7})
 LOW_RANK = ["nmrnn_additive", "nmrnn_presynaptic", "nmrnn_postsynaptic"]
 CONTROLS = sorted({name for name, _, _ in CASES})
 
@@ -120,13 +131,13 @@ def test_the_tag_names_these_models():
     assert sorted(entry.name for entry in BASELINES.entries("control")) == CONTROLS
 
 
-@pytest.mark.parametrize(("name", "loop", "hparams"), [*CASES, *(slow(*case) for case in MORE)])
+@pytest.mark.parametrize(("name", "loop", "hparams"), [*CASES, FIXED_SYNAPSES, *(slow(*case) for case in MORE)])
 def test_cell_and_its_gradient_equal_a_numpy_loop(name, loop, hparams):
     check_outputs_and_gradient(name, loop, hparams)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "loop", "hparams"), MORE)
+@pytest.mark.parametrize(("name", "loop", "hparams"), [*MORE, FIXED_SYNAPSES])
 def test_cell_equals_a_numpy_loop_in_float32(name, loop, hparams):
     check_float32(name, loop, hparams, 5e-6)
 
@@ -227,6 +238,17 @@ def test_only_the_declared_input_weights_read_the_input(name):
     for parameter, where in weights.items():
         assert p[parameter].shape[where.axis] == len(where.channels(SPEC))
         assert spread({**blind, parameter: 100 * p[parameter]}) > 1e-4, parameter
+
+
+def test_plastic_and_fixed_synapses_start_equal():
+    """relu_rnn has the parameters of stp_rnn and their initial values; at rest, the networks are the same."""
+    plastic, fixed = (initialised(name, N=7) for name in ("stp_rnn", "relu_rnn"))
+    assert plastic.keys() == fixed.keys()
+    assert all((plastic[key] == fixed[key]).all() for key in fixed)
+    (apply, _), (apply_fixed, _) = (runnable(name, N=7) for name in ("stp_rnn", "relu_rnn"))
+    first = apply(plastic, random_inputs())[0]
+    # Before the first step a = U, r = 1 and h = 0.1, which change a r / U by less than 2% in one step.
+    np.testing.assert_allclose(first, apply_fixed(fixed, random_inputs())[0], atol=1e-3)
 
 
 @pytest.mark.slow

@@ -50,7 +50,6 @@ class Claim:
       rule: how the verdict follows from the measured values.
       measure: computes a finding from evidence and protocol.
       protocols: protocols under which the claim is tested.
-      needs_folders: whether the finding depends on run folders, because rows do not contain all that it needs.
       figures: names of the figures that show what the claim is about.
     """
 
@@ -60,7 +59,6 @@ class Claim:
     rule: str
     measure: Measure
     protocols: tuple[str, ...] = (PAPER, MATCHED)
-    needs_folders: bool = False
     figures: tuple[str, ...] = ()
 
 
@@ -206,7 +204,6 @@ CLAIMS = (
         "error on the extrapolated intervals is above that of the interval clamped to [12, 18], do not count.",
         theory.signal,
         figures=("3B",),
-        needs_folders=True,
     ),
     Claim(
         "power_law",
@@ -235,7 +232,6 @@ CLAIMS = (
         "networks, for one random network over 200 steps, and for a trained network of the protocol, if there is one to "
         "which the proposition applies. It does not apply to leaky networks, which therefore do not count.",
         theory.proposition,
-        needs_folders=True,
     ),
     Claim(
         "sizes",
@@ -265,7 +261,6 @@ CLAIMS = (
         "all test trials.",
         documented.training_loss(SELECTION, (OURS, *RIVALS)),
         (PAPER,),
-        needs_folders=True,
     ),
     Claim(
         "rivals_data",
