@@ -202,7 +202,7 @@ def test_shipped_tuning_records(guard, count):
 
     codes = fuzz(count, st.tuples(records(), st.sampled_from(["run", "run", "describe"])), check)
     assert len(codes) >= count and set(codes) <= {0, 2}
-    assert count == FEW or set(codes) == {0, 2}  # In the slow suite, some cases are valid and some are refused.
+    assert count == FEW or set(codes) == {0, 2}  # Of many cases, some are valid and some are refused.
 
 
 @cases("tuning records of a results folder")

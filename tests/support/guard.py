@@ -19,7 +19,7 @@ from nmbench.support import cli
 from nmbench.support.errors import NmbenchError
 
 SECONDS = 60  # a page takes 2 s alone, and more than 20 beside other work
-# Number of cases of each kind in the fast and in the slow suite.
+# Number of cases of each kind in the fast and in the weekly tests.
 FEW = 5
 COUNTS = {
     "configurations": 40,
@@ -133,12 +133,12 @@ class Guard:
 
 
 def cases(kind: str):
-    """Decorator for a test with the argument `count`: few cases in the fast suite, all in the slow suite.
+    """Decorator for a test with the argument `count`: few cases in the fast tests, all in the weekly ones.
 
-    FUZZ_CASES in the environment replaces the number of cases in the slow suite.
+    FUZZ_CASES in the environment replaces the number of cases in the weekly tests.
     """
     many = int(os.environ.get("FUZZ_CASES", COUNTS[kind]))
-    return pytest.mark.parametrize("count", [FEW, pytest.param(many, marks=pytest.mark.slow)])
+    return pytest.mark.parametrize("count", [FEW, pytest.param(many, marks=pytest.mark.release)])
 
 
 def fuzz(count: int, strategy, check) -> list:
