@@ -240,6 +240,7 @@ _MATCHED = Protocol(
     name="matched",
     phases=(Phase(steps=20_000, batch_size=64, weight_decay=1e-4, schedule="cosine", clip_norm=1.0),),
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+    tuning_seeds=tuple(range(1000, 1005)),
     summary="One recipe for all models: AdamW, cosine decay, gradients clipped to norm 1, learning rate tuned.",
 )
 _SMOKE = Protocol(

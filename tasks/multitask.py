@@ -81,6 +81,7 @@ _MATCHED = Protocol(
     name="matched",
     phases=_phases(_FAIR, steps=10_000),
     learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+    tuning_seeds=tuple(range(1000, 1005)),
     summary="Three tasks, then the fourth with most weights frozen. AdamW, cosine decay, gradient norm clipped at 1, tuned.",
 )
 _ADAMW = Phase(steps=150_000, batch_size=100, weight_decay=1e-4, clip_value=1.0)
