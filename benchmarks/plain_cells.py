@@ -94,6 +94,14 @@ def rnn(params, hparams, x, u, everything):
     return x, readout(params, x)
 
 
+def relu_rnn(params, hparams, h, u, everything):
+    """One step. h: `[N]`."""
+    del hparams, u
+    drive = params["W"] @ h + params["B"] @ everything + params["b"][:, 0]
+    h = jax.nn.relu(0.9 * h + 0.1 * drive)
+    return h, readout(params, h)
+
+
 def lstm(params, hparams, state, u, everything):
     """One step. state: (h `[N]`, c `[N]`); rows of the weights in the order i, f, o, g."""
     del hparams, u
@@ -205,6 +213,7 @@ CELLS = {
     "nmrnn_linear": (prepare_nmrnn_linear, start_modulated, nmrnn_linear),
     "lrrnn": (prepare_lrrnn, start_leaky, lrrnn),
     "rnn": (prepare_rnn, start_leaky, rnn),
+    "relu_rnn": (as_it_is, start_leaky, relu_rnn),
     "lstm": (as_it_is, start_lstm, lstm),
     "gru": (as_it_is, start_gru, gru),
     "min_gru": (as_it_is, start_min_gru, min_gru),
