@@ -1,6 +1,6 @@
 """Findings: the answer to every question on every task, computed from rows.
 
-Only rows that rank together on the board count: those of the protocol without departures from it (so with a tuned learning
+Only rows of the protocol without departures from it count (so with a tuned learning
 rate, if the protocol is tuned), at the task's default budget, on the task's current test set.
 
 A comparison is *ahead* or *behind* if p < 0.05: the unpaired permutation test of the board (`significance.compare`), with
@@ -57,6 +57,7 @@ class Answer:
       needed: seeds of each model with which an open comparison would be decided in 80% of experiments: the models are told
         apart, or no difference is found, whichever needs fewer; None if there are more than `power.MOST_SEEDS`, or nothing
         to compute them from.
+      towards_equal: whether these seeds would find no difference.
       solved: seeds that solve the task, of the model and of the rival; None if missing or without a threshold.
     """
 
@@ -68,6 +69,7 @@ class Answer:
     comparison: Comparison | None = None
     p: float | None = None
     needed: int | None = None
+    towards_equal: bool = False
     solved: tuple[int, int] | None = None
 
     @property
@@ -84,10 +86,13 @@ class Answer:
         if self.kind is not AnswerKind.OPEN:
             return self.kind.value
         if self.missing:
-            return "open: not trained"
+            return "open: no rows"
         if self.p is None:
             return "open: one seed"
-        return f"open: needs about {self.needed} seeds" if self.needed else f"open: needs over {power.MOST_SEEDS} seeds"
+        if self.needed is None:
+            return f"open: needs over {power.MOST_SEEDS} seeds"
+        what = "find no difference" if self.towards_equal else "tell them apart"
+        return f"open: about {self.needed} seeds would {what}"
 
     @property
     def seeds(self) -> tuple[int, int] | None:
@@ -224,20 +229,25 @@ def _answer(
         kind = AnswerKind.AHEAD if comparison.favours_b else AnswerKind.WORSE
     elif p is not None and _same(comparison.effect, model.sample.logarithmic, task):
         kind = AnswerKind.SAME
-    needed = None if kind is not AnswerKind.OPEN or p is None else _needed(rival.sample, model.sample, family, task)
+    needed, equal = None, False
+    if kind is AnswerKind.OPEN and p is not None:
+        needed, equal = _needed(rival.sample, model.sample, family, task)
     threshold, solved = task.primary.threshold, None
     if threshold is not None:
         a, b = (int(np.count_nonzero(statistics.reached(rows.sample, threshold))) for rows in (model, rival))
         solved = (a, b)
-    return Answer(asked, kind, (), model, rival, comparison, p, needed, solved)
+    return Answer(asked, kind, (), model, rival, comparison, p, needed, equal, solved)
 
 
-def _needed(rival: Sample, model: Sample, family: int, task: Task) -> int | None:
-    """Seeds of each model until they are told apart or no difference is found; None if more than `power.MOST_SEEDS`."""
+def _needed(rival: Sample, model: Sample, family: int, task: Task) -> tuple[int | None, bool]:
+    """Seeds of each model that decide, None if more than `power.MOST_SEEDS`; and whether they would find no difference."""
     _, most = same_bounds(model.logarithmic, task)
     margin = math.log10(most) if model.logarithmic else most
-    ways = power.seeds_to_tell_apart(rival, model, ALPHA / family), power.seeds_to_find_equal(rival, model, margin)
-    return min((seeds for seeds in ways if seeds is not None), default=None)
+    apart = power.seeds_to_tell_apart(rival, model, ALPHA / family)
+    equal = power.seeds_to_find_equal(rival, model, margin)
+    if equal is not None and (apart is None or equal < apart):
+        return equal, True
+    return apart, False
 
 
 def _same(effect: Estimate, logarithmic: bool, task: Task) -> bool:

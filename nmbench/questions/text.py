@@ -19,23 +19,24 @@ from nmbench.submissions import board_seeds
 TITLE = "Findings"
 ABOUT = (
     "The same questions, asked for every task and answered from rows of protocol {protocol}. Verdicts are computed from the "
-    "numbers beside them; nobody writes them. Only rows that rank together on the board count: models of the task's default "
-    "budget, trained as the protocol says, with a learning rate tuned on validation data."
+    "numbers beside them; no person chooses them. Only rows without departures from the protocol count: models of the "
+    "task's default budget, trained as the protocol says, with a learning rate tuned on validation data."
 )
 # One sentence or two for each column; docs/statistics.md explains the tests.
 LEGEND = (
     "A / B: model A against its rival B. ratio: geometric mean of A's errors over that of B's, below 1 if A is better; "
     "difference: mean of A minus mean of B, for other metrics. 95%: Welch's interval, for the learning rates that were "
     "chosen.",
-    "p: the board's test, a two-sided unpaired permutation test over seeds of log errors (other metrics as they are), with "
-    "Holm's correction for all comparisons of a question on a task; comparisons not computed yet are members of this family "
-    "with p = 1, so new models never take a verdict away.",
+    "p: the board's test, a two-sided unpaired permutation test over seeds of log errors (other metrics as they are), "
+    "with Holm's correction for the comparisons of one question on a task. The board corrects for all pairs of its models, "
+    "so two models that cannot be told apart there may be told apart here. Comparisons without rows count with p = 1, so "
+    "training the missing models never takes a verdict away.",
     "better: probability that a seed of A is better than a seed of B. solved: seeds that reach the task's threshold, A and "
     "B. seeds: of A and B; lost seeds count as the floor.",
     f"verdict: ahead or behind if p < 0.05; no difference found if the interval lies within 1/{SAME_RATIO:g} .. "
-    f"{SAME_RATIO:g} (differences: {SAME_SHARE:.0%} of the way from floor to ceiling); else open. needs about n seeds: of "
-    f"each model, for a decision in {power.POWER:.0%} of experiments, if difference and spreads are as seen; these come "
-    "from few seeds, so n is rough.",
+    f"{SAME_RATIO:g} (differences: {SAME_SHARE:.0%} of the way from floor to ceiling); else open. about n seeds: of each "
+    f"model, with which {power.POWER:.0%} of experiments would tell the models apart, or find no difference, if difference "
+    "and spreads are as seen; these come from few seeds, so n is rough.",
 )
 _HEADERS = ("A / B", "verdict", "", "95%", "p", "better", "solved", "seeds")
 _TRAINS_ALL = "These train what is missing, one command for each task:"
@@ -165,9 +166,11 @@ def _some(finding: Finding) -> bool:
 
 
 def _short(finding: Finding) -> str:
-    """The answer, and for an open one how many of its comparisons are not trained."""
+    """The answer, and for an open one how many of its comparisons have no rows."""
     absent = sum(bool(answer.missing) for answer in finding.answers)
-    return finding.says + (f" ({absent} of {len(finding.answers)} not trained)" if finding.says == "open" and absent else "")
+    return finding.says + (
+        f" ({absent} of {len(finding.answers)} without rows)" if finding.says == "open" and absent else ""
+    )
 
 
 def _metric(one: TaskFindings) -> str:
@@ -199,9 +202,9 @@ def _pair(numbers: tuple[int, int] | None) -> str:
 
 
 def _notes(one: TaskFindings) -> list[str]:
-    """Sentences on models: which are not trained, which rows do not count, and the learning rates."""
+    """Sentences on models: which have no rows, which rows do not count, and the learning rates."""
     absent = list(dict.fromkeys(name for answer in one.answers for name in answer.missing))
-    notes = [f"Not trained: {', '.join(absent)}."] if absent else []
+    notes = [f"No rows that count: {', '.join(absent)}."] if absent else []
     notes += [f"{note[0].upper()}{note[1:]}." for note in one.notes]
     by_tuning: dict[str, list[str]] = defaultdict(list)
     for name, rows in one.trained.items():
@@ -218,7 +221,8 @@ def _divided(found: Sequence[TaskFindings]) -> tuple[list[TaskFindings], list[Ta
 
 
 def _open(others: Sequence[TaskFindings]) -> str:
-    return f"Open, all questions: {', '.join(one.task.name for one in others)}. No two models of a comparison are trained."
+    names = ", ".join(one.task.name for one in others)
+    return f"Open, all questions: {names}. No two models of a comparison have rows that count."
 
 
 def _left_out(others: Sequence[TaskFindings]) -> list[str]:

@@ -75,12 +75,19 @@ def test_every_verdict(rows_of):
     assert worse.comparison.effect.value == pytest.approx(30) and worse.comparison.improvement == 0.0
     assert ahead.solved == (0, 0) and worse.solved == (0, 10) and ahead.seeds == (10, 10)  # the threshold is 0.1
     assert 0.5 < equal.comparison.effect.low < 1 / 1.01 < equal.comparison.effect.high < 2 and equal.needed is None
-    assert spread.words == f"open: needs about {spread.needed} seeds" and 10 < spread.needed < 1000
-    assert absent.words == "open: not trained" and absent.missing == ("absent",) and absent.seeds is None
+    assert spread.words == f"open: about {spread.needed} seeds would tell them apart" and 10 < spread.needed < 1000
+    assert absent.words == "open: no rows" and absent.missing == ("absent",) and absent.seeds is None
     # Five comparisons are one family, the absent one too: p is not that of four.
     ps = [significance.compare(a.rival.sample, a.model.sample).p for a in (ahead, worse, equal, spread)]
     assert [a.p for a in (ahead, worse, equal, spread)] == significance.holm([*ps, 1.0])[:4]
     assert ahead.p == pytest.approx(5 * ps[0])
+
+
+def test_seeds_that_would_find_no_difference(rows_of):
+    """The means are equal, but the interval of ten seeds is wider than 1/2 .. 2."""
+    rows = [rows_of("ours", 10 ** (3 * NOISE)), rows_of("alike", 10 ** (3 * NOISE[::-1] + 0.01))]
+    (answer,) = answered(rows, question(("ours", "alike"))).answers
+    assert answer.words == f"open: about {answer.needed} seeds would find no difference" and 10 < answer.needed < 1000
 
 
 @pytest.mark.parametrize(
@@ -188,7 +195,7 @@ def test_more_seeds_begin_after_those_that_both_models_have(rows_of):
 def test_the_shipped_questions_name_models_that_exist():
     shipped = catalogue.read()
     known = {entry.name for entry in BASELINES.entries()}
-    assert set(shipped.models) <= known and {"nmrnn", "lrrnn", "rnn"} <= set(shipped.models) & known
+    assert set(shipped.models) <= known and {"nmrnn", "lrrnn", "relu_rnn"} <= set(shipped.models) & known
     assert [one.name for one in shipped.questions] == ["place", "hypernetwork", "second_network", "plasticity"]
 
 
@@ -243,7 +250,7 @@ def test_the_command_prints_tables_and_what_is_missing(nmbench, files):
     code, out, err = nmbench("findings", *argv)
     assert code == 0 and not err
     assert "toy: mse (lower is better), budget 100." in out and "q (yes):" in out
-    assert re.search(r"rnn / lstm +ahead +0\.0", out) and re.search(r"rnn / gru +open: needs", out)
+    assert re.search(r"rnn / lstm +ahead +0\.0", out) and re.search(r"rnn / gru +open: about [0-9]+ seeds", out)
     code, out, _ = nmbench("findings", *argv, "--missing")
     lines = out.splitlines()
     assert code == 0 and all(line.startswith("python -m nmbench.sweep --models=") for line in lines)
