@@ -29,8 +29,9 @@ class ReluRnn(Core):
     The readout is y_t = C h_t (+ d). u_t is all inputs together, and tau is 10 steps. W, B, b, C and d are learned.
 
     This is `stp_rnn` with all synapses at rest, a = U and r = 1: parameters of the same shapes with the same initial
-    values (W ~ N(0, 2/N), B ~ N(0, 1/P), C, d ~ N(0, 1/N), b = 0), h_0 = 0.1, the same rectification around the leak.
-    So a difference between the two is due to plasticity alone. The vanilla RNN has tanh instead, a leak outside it and no b.
+    values (W ~ N(0, 2/N), B ~ N(0, 1/P), C, d ~ N(0, 1/N), b = 0), and h_0 = 0.1. So a difference between the two is due
+    to plasticity alone (and to the learning rates, which are tuned for each). The vanilla RNN differs in four ways: tanh,
+    a leak that is not part of the transfer function, no b, and a readout of x instead of the rates.
     """
 
     def __init__(self, spec, N: int, readout_bias: bool = True):

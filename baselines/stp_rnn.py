@@ -47,7 +47,7 @@ class StpRnn(Core):
     identity. Here W ~ N(0, 2/N), as suits rectified units, B ~ N(0, 1/P), C, d ~ N(0, 1/N) and b = 0. A synapse at
     rest has the efficacy a r = U; the factor 1/U, which is not published, gives all synapses at rest the same strength.
 
-    `relu_rnn` is the same network with fixed synapses. The vanilla RNN also differs in its units, its bias and its readout.
+    `relu_rnn` is the same network with fixed synapses; it lists how the vanilla RNN differs from it.
     """
 
     def __init__(self, spec, N: int, readout_bias: bool = True):

@@ -2,8 +2,8 @@
 # Makes results/claims/: rows.csv and long_rows.csv, parameters and curves packed beside them, the ledger as CLAIMS.md and
 # index.html, and the publication's figures.
 # Needs nmbench with the extra [report], and the rows of reference_results.sh. The arguments are the results folders of this
-# script, by default results/claims_runs and results/long_runs, relative to the root of the checkout. The script takes one to
-# two hours on two cores: networks whose protocol needs days train for fewer steps, and the ledger says so.
+# script, by default results/claims_runs and results/long_runs, relative to the root of the checkout. The script takes a few
+# hours on two cores: networks whose protocol needs hours train for fewer steps, and the ledger says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}

@@ -1,8 +1,8 @@
-"""How often other tuning seeds choose another learning rate, and what that costs: ten seeds and five.
+"""How often resampled tuning seeds choose another learning rate, and what that costs: ten seeds and five.
 
 Tuning seeds are drawn again, with replacement, from each shipped tuning record with ten seeds. "same" is the share of draws
 that choose the rate of the record. "loss" is the geometric mean of the validation loss at the chosen rate, divided by that
-at the rate of the record.
+at the rate of the record. The grid is that of the record, also where a rate at its end wins.
 
     python benchmarks/tuning_seeds.py
 """

@@ -14,8 +14,8 @@ works), `short` (3,000 steps) or `full` (the protocol's steps; hours for all fig
 configurations, the longest training with enough seeds is drawn.
 
 --only=modulation draws what is not in the publication: what the NM-RNN and its controls (the models with the tag `control`)
-change in their networks over time, such as signals, gains and efficacies of synapses. It writes modulation_TASK.png and so
-on for each task with runs of these models.
+change in their networks over time, such as signals, gains and efficacies of synapses. It writes modulation_TASK.png, .svg
+and .pdf for each task with runs of these models.
 
 Exit code 0: all runs are available; 1: some runs are missing; 2: bad input.
 """

@@ -4,9 +4,9 @@
   python -m nmbench.findings results/board --out=results/findings     writes a page (needs nmbench[report])
   python -m nmbench.findings results/board --missing                  prints only the commands that train what is missing
 
-A comparison of two models on a task is "ahead", "behind", "no difference found" or "open": not trained, or not enough seeds,
+A comparison of two models on a task is "ahead", "behind", "no difference found" or "open": no rows, or not enough seeds,
 with the number of seeds that would be needed. Each question follows from its comparisons: "yes", "no" or "open". Only rows
-that rank together count: the task's default budget, trained as the protocol says, with tuned learning rates. A run that is
+without departures from the protocol count: the task's default budget, with tuned learning rates. A run that is
 in several sources counts once.
 
 --out writes findings.md, findings.csv (a line for each comparison), a picture for each question, and captions.md with the

@@ -2,8 +2,9 @@
 
 `board/TASK.safetensors` belongs to `board/TASK.csv`. Its arrays are named `RUN_ID/FILE/NAME`, where FILE is `params`,
 `params.STAGE`, `per_trial` or `curve`: parameters as in the run folder, the primary metric of every test trial in float32,
-and the training curve `[P, 3]`. Runs that diverged are left out. `benchmarks/pack.py` packs and unpacks; `load_network` and
-`reproduce` look for this file beside the CSV.
+and the training curve `[P, 3]`, with step, training loss and validation loss of P validations. Runs whose status is not ok
+are left out. `benchmarks/pack.py` packs and unpacks; `load_network`, `reproduce`, `figures` and `claims` look for this file
+beside the CSV.
 """
 
 from __future__ import annotations
