@@ -1,7 +1,7 @@
 """Fingerprints of Python source that depend on its meaning, not on its text.
 
-A fingerprint ignores comments, docstrings, layout, messages of exceptions, and the summary, citation and tags of a model, a
-task or a protocol. So prose can be improved while stored rows remain repeatable. Any other change, down to the last digit
+A fingerprint ignores comments, docstrings, layout, messages of exceptions, the summary, citation and tags of a model, a
+task or a protocol, and the tuning seeds of a protocol. So prose can be improved while stored rows remain repeatable. Any other change, down to the last digit
 of a number, changes the fingerprint. A source has the same fingerprint in every version of Python that can parse it.
 """
 
@@ -13,8 +13,9 @@ import hashlib
 import pathlib
 from collections.abc import Iterable
 
-# Keyword arguments of these calls that only describe and have no effect on any computation.
-DESCRIPTIONS = frozenset({"summary", "citation", "tags"})
+# Keyword arguments of these calls that have no effect on a run: descriptions, and the seeds of other runs that choose its
+# learning rate, which its tuning record contains.
+WITHOUT_EFFECT = frozenset({"summary", "citation", "tags", "tuning_seeds"})
 _DESCRIBED = ("register_baseline", "register_task", "Protocol", "replace")
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -80,7 +81,7 @@ def _canonical(node: object) -> str:
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         fields["exc"] = node.exc.func
     if isinstance(node, ast.Call) and _called(node) in _DESCRIBED:
-        fields["keywords"] = [keyword for keyword in node.keywords if keyword.arg not in DESCRIPTIONS]
+        fields["keywords"] = [keyword for keyword in node.keywords if keyword.arg not in WITHOUT_EFFECT]
     parts = [f"{name}={_canonical(value)}" for name, value in fields.items() if value is not None and value != []]
     return f"{type(node).__name__}({','.join(parts)})"
 

@@ -30,3 +30,12 @@ def test_the_fingerprint_of_a_built_in_model_includes_shared_files():
 def test_a_file_with_a_syntax_error_has_a_fingerprint(tmp_path):
     (tmp_path / "model.py").write_text("def\n")
     assert len(fingerprints.of_module(tmp_path / "model.py")) == 64
+
+
+def test_words_and_tuning_seeds_of_a_protocol_do_not_count(tmp_path):
+    path = tmp_path / "task.py"
+    seen = set()
+    for given in ("", "summary='words', ", "tuning_seeds=(1, 2), ", "steps=3, "):
+        path.write_text(f"p = Protocol({given}name='matched')\n")
+        seen.add(fingerprints.of_module(path))
+    assert len(seen) == 2  # the steps count
