@@ -1,8 +1,9 @@
 """Fingerprints of Python source that depend on its meaning, not on its text.
 
 A fingerprint ignores comments, docstrings, layout, messages of exceptions, the summary, citation and tags of a model, a
-task or a protocol, and the tuning seeds of a protocol. So prose can be improved while stored rows remain repeatable. Any other change, down to the last digit
-of a number, changes the fingerprint. A source has the same fingerprint in every version of Python that can parse it.
+task or a protocol, and the tuning seeds of a protocol. So prose can be improved while stored rows remain repeatable. Any
+other change, down to the last digit of a number, changes the fingerprint. A source has the same fingerprint in every version
+of Python that can parse it.
 """
 
 from __future__ import annotations
