@@ -9,7 +9,8 @@ from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.results import csv_files
 from nmbench.support import cli
 
-MODELS = [entry.name for entry in BASELINES.entries()]
+# Without the semilinear LSTM: nothing bounds its states, and it diverges on some tasks.
+MODELS = [entry.name for entry in BASELINES.entries() if entry.name != "semilinear_lstm"]
 PAIRS = {
     (entry.name, "nmrnn" if entry.name == "multitask" else MODELS[2 * i % len(MODELS)])
     for i, entry in enumerate(TASKS.entries())
