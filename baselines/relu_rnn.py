@@ -30,8 +30,9 @@ class ReluRnn(Core):
 
     This is `stp_rnn` with all synapses at rest, a = U and r = 1: parameters of the same shapes with the same initial
     values (W ~ N(0, 2/N), B ~ N(0, 1/P), C, d ~ N(0, 1/N), b = 0), and h_0 = 0.1. So a difference between the two is due
-    to plasticity alone (and to the learning rates, which are tuned for each). The vanilla RNN differs in four ways: tanh,
-    a leak that is not part of the transfer function, no b, and a readout of x instead of the rates.
+    to plasticity alone (and to the learning rates, which are tuned for each). The vanilla RNN differs in more: tanh, a
+    leak that is not part of the transfer function, no b, a readout of x instead of the rates, and on the Element Finder
+    an initial state that is drawn.
     """
 
     def __init__(self, spec, N: int, readout_bias: bool = True):
