@@ -51,6 +51,7 @@ draw() { "$python" -m nmbench.figures --results="$1" --only=modulation --out=res
 draw results/board
 # Until the board has rows of this task, two seeds of each model that the figure shows, without tuning.
 if [ ! -e results/board/context_integration.csv ]; then
+  [ ! -e results/findings/rows.safetensors ] || "$python" benchmarks/pack.py results/findings_runs --unpack=results/findings/rows
   for model in nmrnn nmrnn_additive nmrnn_presynaptic nmrnn_postsynaptic gain_rnn stp_rnn hyper_rnn; do
     "$python" -m nmbench.run --model=$model --task=context_integration --seeds=2 --results_dir=results/findings_runs
   done

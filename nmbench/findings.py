@@ -6,8 +6,8 @@
 
 A comparison of two models on a task is "ahead", "behind", "no difference found" or "open": no rows, or not enough seeds,
 with the number of seeds that would be needed. Each question follows from its comparisons: "yes", "no" or "open". Only rows
-without departures from the protocol count: the task's default budget, with tuned learning rates. A run that is
-in several sources counts once.
+without departures from the protocol count: the task's default budget, with tuned learning rates. A run that is in several
+sources counts once.
 
 --out writes findings.md, findings.csv (a line for each comparison), a picture for each question, and captions.md with the
 rows of the pictures. --questions names a TOML file with questions of your own, in the format of

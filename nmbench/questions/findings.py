@@ -1,7 +1,7 @@
 """Findings: the answer to every question on every task, computed from rows.
 
-Only rows of the protocol without departures from it count (so with a tuned learning
-rate, if the protocol is tuned), at the task's default budget, on the task's current test set.
+Only rows of the protocol without departures from it count (so with a tuned learning rate, if the protocol is tuned), at the
+task's default budget, on the task's current test set.
 
 A comparison is *ahead* or *behind* if p < 0.05: the unpaired permutation test of the board (`significance.compare`), with
 Holm's correction for all comparisons of the question on the task. Comparisons that cannot be computed yet are members of
