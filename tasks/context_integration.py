@@ -212,6 +212,7 @@ def _metrics(test: Arrays) -> tuple[Metric, ...]:
         floor=float(_error(both, test)[slice(None) if subset is None else subset(test)].mean()),
         ceiling=0.0,
         subset=subset,
+        share_of_trials=True,
         **more,
     )
     return (

@@ -188,6 +188,7 @@ def _metrics(test: Arrays) -> tuple[Metric, ...]:
             higher_is_better=False,
             floor=0.5,
             ceiling=0.0,
+            share_of_trials=True,
             conditions=_held,
             condition_name="steps since the last pulse",
         ),

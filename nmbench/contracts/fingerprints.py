@@ -1,9 +1,9 @@
 """Fingerprints of Python source that depend on its meaning, not on its text.
 
 A fingerprint ignores comments, docstrings, layout, messages of exceptions, the summary, citation and tags of a model, a
-task or a protocol, and the tuning seeds of a protocol. So prose can be improved while stored rows remain repeatable. Any
-other change, down to the last digit of a number, changes the fingerprint. A source has the same fingerprint in every version
-of Python that can parse it.
+task or a protocol, the tuning seeds of a protocol, and whether a metric is a share of trials. So prose can be improved
+while stored rows remain repeatable. Any other change, down to the last digit of a number, changes the fingerprint. A source
+has the same fingerprint in every version of Python that can parse it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import hashlib
 import pathlib
 from collections.abc import Iterable
 
-# Keyword arguments of these calls that have no effect on a run: descriptions, and the seeds of other runs that choose its
-# learning rate, which its tuning record contains.
-WITHOUT_EFFECT = frozenset({"summary", "citation", "tags", "tuning_seeds"})
-_DESCRIBED = ("register_baseline", "register_task", "Protocol", "replace")
+# Keyword arguments of these calls that have no effect on a run: descriptions, the seeds of other runs that choose its
+# learning rate, which its tuning record contains, and how finished runs are compared.
+WITHOUT_EFFECT = frozenset({"summary", "citation", "tags", "tuning_seeds", "share_of_trials"})
+_DESCRIBED = ("register_baseline", "register_task", "Protocol", "Metric", "replace")
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 

@@ -14,6 +14,9 @@ import numpy as np
 
 from nmbench.support.errors import NmbenchError
 
+# Smaller errors count as this one when logarithms are compared, so that an error of 0 has a logarithm.
+SMALLEST_ERROR = 1e-12
+
 Arrays = Mapping[str, np.ndarray]
 PerTrial = Callable[[np.ndarray, Arrays], np.ndarray]
 
@@ -36,6 +39,7 @@ class Metric:
         these stages and recorded as "NAME.STAGE".
       earlier: name of an earlier stage to a function `arrays -> [B]`, booleans. These trials are judged with the parameters
         of that stage, all other trials with those after training.
+      share_of_trials: whether a trial counts 0 or 1, so that the metric is a share of trials (see `smallest_error`).
     """
 
     name: str
@@ -49,6 +53,7 @@ class Metric:
     threshold: float | None = None
     stages: tuple[str, ...] = ()
     earlier: Mapping[str, Callable[[Arrays], np.ndarray]] = dataclasses.field(default_factory=dict)
+    share_of_trials: bool = False
 
     def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
         """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""
@@ -59,6 +64,14 @@ class Metric:
         """Raise `NmbenchError` if the metric's subset contains none of the set's `trials` trials."""
         if not self._chosen(arrays, trials).any():
             raise NmbenchError(f"this set has no trial in the subset of metric {self.name!r}")
+
+    def smallest_error(self, arrays: Arrays, trials: int) -> float:
+        """What a smaller error counts as when logarithms are compared, on a set of `trials` trials.
+
+        No wrong trial of n is weak evidence that the error is far below 1/n: a share of trials counts at least as half a
+        trial, 1/(2n). Every other error counts at least as `SMALLEST_ERROR`.
+        """
+        return 0.5 / int(self._chosen(arrays, trials).sum()) if self.share_of_trials else SMALLEST_ERROR
 
     def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
         """Mean of `per_trial [B]` for each condition label, within the subset; `{}` without conditions."""

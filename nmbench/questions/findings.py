@@ -22,7 +22,7 @@ import numpy as np
 from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.task import Task
 from nmbench.questions.catalogue import AskedPair, Catalogue, Question
-from nmbench.results import experiment_rows, power, ranking, significance, statistics
+from nmbench.results import experiment_rows, power, significance, statistics
 from nmbench.results.experiment_rows import ExperimentRows, Source
 from nmbench.results.significance import ALPHA, Comparison
 from nmbench.results.statistics import Estimate, Sample
@@ -153,7 +153,7 @@ def compute(catalogue: Catalogue, sources: Sequence[Source]) -> list[TaskFinding
     for one in experiment_rows.merge(sources):
         if one.protocol == catalogue.protocol:
             rows[one.table[0]].append(one)
-    current = {name: ranking.registered_task(name, row.evaluation) for s in sources for name, row in s.evaluated.items()}
+    current = experiment_rows.registered_tasks(sources)
     tasks = [TASKS.get(entry.name) for entry in TASKS.entries()]
     found = [
         _on_task(catalogue, task, rows[task.name], current.get(task.name) is not None)

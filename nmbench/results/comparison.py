@@ -13,7 +13,6 @@ import numpy as np
 from nmbench.results import config_json, experiment_rows, significance, statistics
 from nmbench.results.experiment_rows import ExperimentRows, Source, TableKey
 from nmbench.results.frames import Results
-from nmbench.results.ranking import registered_task
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def compare_results(results: Results, task: str | None = None, protocol: str | N
         raise NmbenchError(f"{len(pairs)} lines to compare, {MOST_LINES} at most; choose some with --task and --protocol")
     complete = [(pair.a.sample, pair.b.sample) for pair in pairs if pair.a is not None and pair.b is not None]
     found = iter(significance.compare_all(complete))
-    tasks = {name: registered_task(name, row.evaluation) for s in sources for name, row in s.evaluated.items()}
+    tasks = experiment_rows.registered_tasks(sources)
     thresholds = {name: None if task is None else task.primary.threshold for name, task in tasks.items()}
     lines = [_line(pair, next(found) if pair.a and pair.b else None, thresholds) for pair in pairs]
     families: dict[tuple, list[dict[str, Any]]] = defaultdict(list)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.task import Task
 from nmbench.results import config_json, frames, store, verification
 from nmbench.results.frames import Results
 from nmbench.results.schema import BY_NAME, METRIC_PREFIX, is_declared
@@ -190,6 +192,19 @@ def gather(
     return Source(path, experiments, evaluated, n_test, frozenset(tasks), frozenset(protocols))
 
 
+def registered_task(name: str, evaluation: Evaluation) -> Task | None:
+    """The registered task of this name; None if there is none, or if its version, metric or test set differs."""
+    task = TASKS.get(name) if name in TASKS else None
+    if task is None or (task.version, task.primary.name) != (evaluation.task_version, evaluation.metric):
+        return None
+    return task if task.frozen("test").sha256 == evaluation.testset_sha256 else None
+
+
+def registered_tasks(sources: Iterable[Source]) -> dict[str, Task | None]:
+    """`registered_task` of every task in the sources, by name."""
+    return {name: registered_task(name, row.evaluation) for s in sources for name, row in s.evaluated.items()}
+
+
 def recipe(row: Mapping[str, Any]) -> str:
     """The protocol of a row, followed by the row's departures from it in brackets, if there are any.
 
@@ -203,12 +218,13 @@ def _experiment(
 ) -> ExperimentRows:
     rows.sort(key=lambda row: row["seed"])
     names = sorted({name for row in rows for name in row if name.startswith(METRIC_PREFIX)})
+    task = registered_task(table[0], evaluation)
     return ExperimentRows(
         table=table,
         protocol=rows[0]["protocol"],
         model=model,
         config=config,
-        sample=sample(rows),
+        sample=sample(rows) if task is None else sample(rows, task.smallest_error()),
         metric=evaluation.metric,
         run_ids=tuple(row["run_id"] for row in rows),
         params=rows[0]["params_actual"],

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.metrics import scores
 from nmbench.results import experiment_rows, significance, statistics, tuned_intervals, verification
 from nmbench.results.experiment_rows import Evaluation, ExperimentRows, Source
@@ -150,7 +149,7 @@ def rank_tables(sources: Sequence[Source]) -> list[Table]:
     for key in sorted(groups):
         name, protocol, budget = key
         evaluation = evaluations[name]
-        task = registered_task(name, evaluation)
+        task = experiment_rows.registered_task(name, evaluation)
         threshold = None if task is None else task.primary.threshold
         if name not in references:
             references[name] = _references(task)
@@ -211,14 +210,6 @@ def with_external(tables: Sequence[Table], external: Sequence[Table]) -> list[Ta
 
 def _evaluated(table: Table) -> tuple:
     return table.task, table.budget, table.task_version, table.testset_sha256, table.metric
-
-
-def registered_task(name: str, evaluation: Evaluation) -> Task | None:
-    """The registered task of this name; None if there is none, or if its version, metric or test set differs."""
-    task = TASKS.get(name) if name in TASKS else None
-    if task is None or (task.version, task.primary.name) != (evaluation.task_version, evaluation.metric):
-        return None
-    return task if task.frozen("test").sha256 == evaluation.testset_sha256 else None
 
 
 def _in_order(names: Iterable[str], task: Task | None) -> tuple[str, ...]:

@@ -24,11 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from nmbench.contracts.metrics import SMALLEST_ERROR
 from nmbench.results import resampling
 from nmbench.results.resampling import LEVEL
-
-# Smaller errors count as this one when logarithms are compared, so that an error of 0 has a logarithm.
-SMALLEST_ERROR = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +39,7 @@ class Sample:
       lost: `[S]` booleans: whether the seed diverged, failed or timed out.
       higher_is_better: whether a higher value is better.
       logarithmic: whether logarithms of the values are compared (`compares_logarithms`).
+      smallest: what smaller values count as when logarithms are compared (`Metric.smallest_error`).
     """
 
     seeds: np.ndarray
@@ -48,6 +47,7 @@ class Sample:
     lost: np.ndarray
     higher_is_better: bool
     logarithmic: bool = False
+    smallest: float = SMALLEST_ERROR
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -55,7 +55,7 @@ class Sample:
     @property
     def compared(self) -> np.ndarray:
         """`[S]`, what tests compare: log10 of errors, or the values themselves."""
-        return np.log10(np.maximum(self.values, SMALLEST_ERROR)) if self.logarithmic else self.values
+        return np.log10(np.maximum(self.values, self.smallest)) if self.logarithmic else self.values
 
 
 def compares_logarithms(higher_is_better: bool, ceiling: float) -> bool:
@@ -68,8 +68,8 @@ def compares_logarithms(higher_is_better: bool, ceiling: float) -> bool:
     return not higher_is_better and ceiling == 0
 
 
-def sample(rows: Sequence[Mapping[str, Any]]) -> Sample:
-    """`Sample` of the rows of one experiment, in order of seed.
+def sample(rows: Sequence[Mapping[str, Any]], smallest: float = SMALLEST_ERROR) -> Sample:
+    """`Sample` of the rows of one experiment, in order of seed. `smallest` as in `Sample`.
 
     Raises:
       ValueError: there are no rows, or two rows have the same seed.
@@ -82,7 +82,8 @@ def sample(rows: Sequence[Mapping[str, Any]]) -> Sample:
     values = [row["floor"] if gone else row["value"] for row, gone in zip(ordered, lost, strict=True)]
     first = ordered[0]
     logarithmic = compares_logarithms(first["higher_is_better"], first["ceiling"])
-    return Sample(np.array(seeds), np.array(values, float), np.array(lost), first["higher_is_better"], logarithmic)
+    arrays = np.array(seeds), np.array(values, float), np.array(lost)
+    return Sample(*arrays, first["higher_is_better"], logarithmic, smallest)
 
 
 @dataclasses.dataclass(frozen=True)

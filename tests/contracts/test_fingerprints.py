@@ -39,3 +39,12 @@ def test_words_and_tuning_seeds_of_a_protocol_do_not_count(tmp_path):
         path.write_text(f"p = Protocol({given}name='matched')\n")
         seen.add(fingerprints.of_module(path))
     assert len(seen) == 2  # the steps count
+
+
+def test_whether_a_metric_is_a_share_of_trials_does_not_count(tmp_path):
+    path = tmp_path / "task.py"
+    seen = set()
+    for given in ("", ", share_of_trials=True", ", floor=0.5"):
+        path.write_text(f"m = Metric('error', f{given})\n")
+        seen.add(fingerprints.of_module(path))
+    assert len(seen) == 2  # the floor counts

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nmbench.results import statistics
+from nmbench.results import experiment_rows, statistics
+from support.claimed import make_rows
 from support.rows import diverged, make_row
 
 
@@ -34,6 +35,13 @@ def test_logarithms_are_compared_only_of_errors(higher_is_better, ceiling, expec
 def test_an_error_of_zero_has_a_logarithm():
     made = statistics.sample([make_row("a", s, v) for s, v in enumerate([1.0, 0.0, 100.0, 1e-13])])
     assert made.compared.tolist() == [0.0, -12.0, 2.0, -12.0] and made.values[1] == 0.0
+
+
+def test_an_error_that_is_a_share_of_trials_counts_at_least_as_half_a_trial():
+    rows = make_rows("gain_rnn", "context_integration", [0.0, 1 / 1440, 0.5])
+    (experiment,) = experiment_rows.gather("rows.csv", rows).experiments
+    assert experiment.sample.values.tolist() == [0.0, 1 / 1440, 0.5]
+    np.testing.assert_allclose(10**experiment.sample.compared, [1 / 2880, 1 / 1440, 0.5], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
