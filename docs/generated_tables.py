@@ -59,7 +59,7 @@ def blocks() -> dict[tuple[str, str], str]:
         found["table", table.task] += f"\n\n{_wrapped(' '.join(filter(None, parts)))}"
         if table.task in FORGETTING:
             found["text", f"{table.task}:forgetting"] = sentences.medians(table, *FORGETTING[table.task])
-        task = ranking.registered_task(table.task, evaluated[table.task].evaluation)
+        task = experiment_rows.registered_task(table.task, evaluated[table.task].evaluation)
         if task is not None and table.task in LEARNED:
             experiments = [one for source in sources for one in source.experiments]
             rows = [one for one in experiments if one.table == (table.task, table.protocol, table.budget)]
@@ -76,11 +76,14 @@ def compact(table: Table) -> str:
     """The models of a table in Markdown, with few columns."""
     entries = overview.competitors(table)
     show = column_number(n for e in entries for n in (e.median.value, e.median.low, e.median.high))
-    headers = ["rank", "model", "params", "seeds", "median", "95%", "score"] + ["solved"] * (table.threshold is not None)
+    letters = sentences.letters_show_ties(table)
+    headers = ["rank", "model", *["group"] * letters, "params", "seeds", "median", "95%", "score"]
+    headers += ["solved"] * (table.threshold is not None)
     rows = [
         [
             str(e.rank),
             e.label,
+            *[e.group] * letters,
             str(e.params),
             str(len(e.run_ids)),
             show(e.median.value),

@@ -125,7 +125,10 @@ COLUMNS = (
 
 
 def csv(found: Sequence[TaskFindings]) -> str:
-    """One line for each comparison, in full precision, with the columns of `COLUMNS`."""
+    """One line for each comparison, with the columns of `COLUMNS`.
+
+    Numbers have ten significant digits: logarithms differ in their last digits between kinds of processors.
+    """
     lines = []
     for one in found:
         for finding in one.findings:
@@ -147,7 +150,8 @@ def _line(answer: Answer) -> dict[str, Any]:
         line |= {"effect": compared.effect.value, "low": compared.effect.low, "high": compared.effect.high}
         line |= {"p": compared.p, "p_corrected": answer.p, "improvement": compared.improvement}
     line["seeds_needed"] = answer.needed
-    return line | dict(zip(("solved_model", "solved_rival"), answer.solved or ()))
+    line |= dict(zip(("solved_model", "solved_rival"), answer.solved or ()))
+    return {name: float(f"{value:.10g}") if isinstance(value, float) else value for name, value in line.items()}
 
 
 def _rule(question: Question) -> str:

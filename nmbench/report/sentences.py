@@ -33,6 +33,12 @@ def references(table: Table) -> str:
     return f"References: {', '.join(found)}." if found else ""
 
 
+def letters_show_ties(table: Table) -> bool:
+    """Whether a table needs the column `group` for its ties, because there are too many models for `order` to name them."""
+    ranked = _ranked(table)
+    return len(ranked) > 4 and any(entry.tied for entry in ranked)
+
+
 def order(table: Table) -> str:
     """Which models are significantly ahead of which others, and which cannot be told apart; "" without models."""
     ranked = _ranked(table)
@@ -42,7 +48,6 @@ def order(table: Table) -> str:
         return f"Only `{ranked[0].label}` has rows."
     ties = sorted({letter for entry in ranked for letter in entry.group})
     groups = [[entry.label for entry in ranked if letter in entry.group] for letter in ties]
-    tied = any(len(group) > 1 for group in groups)
     better = {entry.label: _beaten(entry, ranked, table.higher_is_better) for entry in ranked}
     in_order = all(
         better[entry.label] == tuple(other.label for other in ranked[i + 1 :] if other.label not in entry.tied)
@@ -50,15 +55,15 @@ def order(table: Table) -> str:
     )
     sentences = []
     if in_order and len(ranked) > 4:
-        unless = ", unless two cannot be told apart" if tied else ""
-        sentences.append(f"each is ahead of all below it in the table{unless}.")
+        unless = ", unless two share a letter of `group`: then they cannot be told apart"
+        sentences.append(f"each is ahead of all below it in the table{unless if letters_show_ties(table) else ''}.")
     else:
         for ahead, members in itertools.groupby(ranked, lambda entry: better[entry.label]):
             names = [entry.label for entry in members]
             if ahead:
                 whom = "all others" if len(ahead) + len(names) == len(ranked) else enumerated(ahead)
                 sentences.append(f"{enumerated(names)} {'is' if len(names) == 1 else 'are'} ahead of {whom}.")
-    sentences += [f"{enumerated(equal)} cannot be told apart." for equal in groups if len(equal) > 1]
+        sentences += [f"{enumerated(equal)} cannot be told apart." for equal in groups if len(equal) > 1]
     numbers = sorted({len(entry.run_ids) for entry in ranked})
     seeds = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     return f"With {seeds} seeds of each model, {' '.join(sentences)}"
