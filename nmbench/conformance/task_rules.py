@@ -222,7 +222,13 @@ def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
         elif not np.array_equal(one[1:], two[1:]):
             yield RuleFinding(
                 f"{metric.name} of other trials changes with the answer to trial 0",
-                "compute each number from its own trial alone, because comparisons of models are paired over trials",
+                "compute each number from its own trial alone, because a trial is scored without regard to the others",
+            )
+        elif metric.share_of_trials and not np.isin(one, (0.0, 1.0)).all():
+            trial = int(np.argmin(np.isin(one, (0.0, 1.0))))
+            yield RuleFinding(
+                f"{metric.name} of trial {trial} is {one[trial]:g}, but with share_of_trials it must be 0 or 1",
+                "return 0 or 1 for every trial, or leave out share_of_trials=True",
             )
 
 

@@ -151,6 +151,14 @@ def test_a_broken_task_fails_only_its_rule(judged, id_):
     check_broken(judged, id_, [rule for rule in TASK_RULES if id_ == SMOKE or rule.id != SMOKE])
 
 
+def test_a_share_of_trials_needs_trials_that_count_0_or_1(judged):
+    rules = [rule for rule in TASK_RULES if rule.id == "T11-per-trial"]
+    wrong = lambda predictions, arrays: (squared_error(predictions, arrays) > 1).astype(float)
+    assert not judged(rules, **metric(wrong, share_of_trials=True))["T11-per-trial"].findings
+    (finding,) = judged(rules, **metric(share_of_trials=True))["T11-per-trial"].findings
+    assert "but with share_of_trials it must be 0 or 1" in finding.seen
+
+
 def test_missing_sets_give_one_finding(judged, tmp_path):
     rules = [rule for rule in TASK_RULES if rule.id in ("T02-frozen-sets", "T03-generator")]
     outcomes = judged(rules, set_sizes={"validation": TRIALS, "test": TRIALS, "extra": 3})
