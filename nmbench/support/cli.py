@@ -176,5 +176,6 @@ def help_text(values: flags.FlagValues, doc: str | None, prog: str, operands: st
         form = f"--[no]{name}" if is_boolean else f"--{name}=..."
         default = "" if flag.default in (None, "", []) else f" (default: {flag.default_as_str.strip(chr(39))})"
         width = min(100, columns or 100)
-        lines += textwrap.wrap(f"{flag.help}{default}", width, initial_indent=f"  {form:<24} ", subsequent_indent=" " * 27)
+        words = " ".join(f"{flag.help}{default}".split())  # absl adds line breaks to the help of repeated flags
+        lines += textwrap.wrap(words, width, initial_indent=f"  {form:<24} ", subsequent_indent=" " * 27)
     return "\n".join(lines)
