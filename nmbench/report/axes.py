@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def use_log_scale(axis: Any, which: str, values: Sequence[float], ratio: float = 30) -> float | None:
+def use_log_scale(axis: Any, which: str, values: Sequence[float], ratio: float = 10) -> float | None:
     """Make the "x" or "y" axis logarithmic if no value is negative and the positive values span more than `ratio`.
 
     Returns:

@@ -37,7 +37,7 @@ def draw_medians(axis: Any, ladder: Ladder, styles: Mapping[str, Style]) -> str:
     estimates = [point.entry.median for curve in ladder.curves[:MOST_MODELS] for point in curve.points]
     values = [v for e in estimates for v in (e.value, e.low, e.high) if v is not None]
     values += [] if ladder.threshold is None else [ladder.threshold]
-    least = use_log_scale(axis, "y", values, ratio=10)
+    least = use_log_scale(axis, "y", values)
     _draw(axis, ladder, styles, lambda point: point.entry.median, least)
     if ladder.threshold is not None:
         import matplotlib

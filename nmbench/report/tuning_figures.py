@@ -59,7 +59,7 @@ def _draw(axis: Any, entry: RankingEntry, tuning: TuningDraws, style: Style) -> 
     finite = [loss for row in tuning.losses for loss in row if loss is not None]
     worst = max(finite)
     axis.set_xscale("log")
-    use_log_scale(axis, "y", finite, ratio=10)
+    use_log_scale(axis, "y", finite)
     for rate, row in zip(tuning.rates, tuning.losses, strict=True):
         kept = [loss for loss in row if loss is not None]
         axis.plot([rate] * len(kept), kept, style.marker, color=style.colour, markersize=4, alpha=0.5, markeredgewidth=0)

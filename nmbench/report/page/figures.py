@@ -154,7 +154,7 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
         lowest = lowest[np.isfinite(lowest)]
         reached = f"lowest validation loss {number(lowest.min())}, of the worst seed {number(lowest.max())}"
         sentences.append(f"{label}: {len(lines)} seeds, {reached}")
-    use_log_scale(axis, "y", everything, ratio=10)
+    use_log_scale(axis, "y", everything)
     # One seed that leaves the range of the first losses must not squeeze all others.
     if axis.get_ylim()[1] > 3 * max(starts) > 0:
         axis.set_ylim(top=3 * max(starts))
@@ -185,7 +185,7 @@ def conditions(found: Conditions, table: Table, styles: Mapping[str, Style]) -> 
     numeric = all(isinstance(condition, float) for condition in found.names)
     x = np.array(found.names) if numeric else np.arange(len(found.names))
     values = [v for medians in found.medians.values() for v in medians if np.isfinite(v)]
-    least = use_log_scale(axis, "y", values, ratio=10)
+    least = use_log_scale(axis, "y", values)
     sentences = []
     for i, (label, medians) in enumerate(found.medians.items()):
         look = styles[label]
