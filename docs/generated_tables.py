@@ -55,7 +55,8 @@ def blocks() -> dict[tuple[str, str], str]:
         found["table", "overall"] = leaderboard.render([], overall, "markdown").split("\n\n")[1]
     for table in ranked:
         protocol = "" if table.protocol == PROTOCOL else f"Protocol: {table.protocol}."
-        parts = (protocol, submitted(table), sentences.solved(table), sentences.references(table), sentences.order(table))
+        said = [say(table) for say in (sentences.scale, sentences.solved, sentences.references, sentences.order)]
+        parts = (protocol, submitted(table), *said)
         found["table", table.task] += f"\n\n{_wrapped(' '.join(filter(None, parts)))}"
         if table.task in FORGETTING:
             found["text", f"{table.task}:forgetting"] = sentences.medians(table, *FORGETTING[table.task])

@@ -39,7 +39,8 @@ class Metric:
         these stages and recorded as "NAME.STAGE".
       earlier: name of an earlier stage to a function `arrays -> [B]`, booleans. These trials are judged with the parameters
         of that stage, all other trials with those after training.
-      share_of_trials: whether a trial counts 0 or 1, so that the metric is a share of trials (see `smallest_error`).
+      share_of_trials: whether each trial counts 0 or 1, for example 1 if it is wrong. It changes only how an error of 0 is
+        compared with others (see `smallest_error`).
     """
 
     name: str
@@ -68,8 +69,8 @@ class Metric:
     def smallest_error(self, arrays: Arrays, trials: int) -> float:
         """What a smaller error counts as when logarithms are compared, on a set of `trials` trials.
 
-        No wrong trial of n is weak evidence that the error is far below 1/n: a share of trials counts at least as half a
-        trial, 1/(2n). Every other error counts at least as `SMALLEST_ERROR`.
+        If none of n trials is wrong, the error may still be close to 1/n. So an error that is a share of the n trials in the
+        metric's subset counts at least as 1/(2n), half a trial. Every other error counts at least as `SMALLEST_ERROR`.
         """
         return 0.5 / int(self._chosen(arrays, trials).sum()) if self.share_of_trials else SMALLEST_ERROR
 

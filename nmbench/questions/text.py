@@ -26,17 +26,17 @@ ABOUT = (
 LEGEND = (
     "A / B: model A against its rival B. ratio: geometric mean of A's errors over that of B's, below 1 if A is better; "
     "difference: mean of A minus mean of B, for other metrics. 95%: Welch's interval, for the learning rates that were "
-    "chosen.",
+    "chosen, not corrected for the number of comparisons.",
     "p: the board's test, a two-sided unpaired permutation test over seeds of log errors (other metrics as they are), "
     "with Holm's correction for the comparisons of one question on a task. The board corrects for all pairs of its models, "
     "so two models that cannot be told apart there may be told apart here. Comparisons without rows count with p = 1, so "
     "training the missing models never takes a verdict away.",
     "better: probability that a seed of A is better than a seed of B. solved: seeds that reach the task's threshold, A and "
     "B. seeds: of A and B; lost seeds count as the floor.",
-    f"verdict: ahead or behind if p < 0.05; no difference found if the interval lies within 1/{SAME_RATIO:g} .. "
-    f"{SAME_RATIO:g} (differences: {SAME_SHARE:.0%} of the way from floor to ceiling); else open. about n seeds: of each "
-    f"model, with which {power.POWER:.0%} of experiments would tell the models apart, or find no difference, if difference "
-    "and spreads are as seen; these come from few seeds, so n is rough.",
+    "verdict: ahead or behind if p < 0.05, however small the effect; else no difference found if the interval lies within "
+    f"1/{SAME_RATIO:g} .. {SAME_RATIO:g} (differences: {SAME_SHARE:.0%} of the way from floor to ceiling); otherwise open. "
+    f"about n seeds: of each model, with which {power.POWER:.0%} of experiments would tell the models apart, or find no "
+    "difference, if difference and spreads are as seen; these come from few seeds, so n is rough.",
 )
 _HEADERS = ("A / B", "verdict", "", "95%", "p", "better", "solved", "seeds")
 _TRAINS_ALL = "These train what is missing, one command for each task:"
@@ -173,7 +173,7 @@ def _short(finding: Finding) -> str:
     """The answer, and for an open one how many of its comparisons have no rows."""
     absent = sum(bool(answer.missing) for answer in finding.answers)
     return finding.says + (
-        f" ({absent} of {len(finding.answers)} without rows)" if finding.says == "open" and absent else ""
+        f" ({absent} of {len(finding.answers)} comparisons lack rows)" if finding.says == "open" and absent else ""
     )
 
 

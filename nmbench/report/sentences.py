@@ -27,6 +27,11 @@ def solved(table: Table) -> str:
     return f"Solved: `{table.metric}` {'at least' if table.higher_is_better else 'at most'} {number(table.threshold)}."
 
 
+def scale(table: Table) -> str:
+    """Which values of the metric score 0 and 100."""
+    return f"Score: 0 at {number(table.floor)}, 100 at {number(table.ceiling)}."
+
+
 def references(table: Table) -> str:
     """The references of a table, with their values; "" without references."""
     found = [f"{entry.label} {number(entry.median.value)}" for entry in table.entries if entry.reference]
@@ -55,7 +60,7 @@ def order(table: Table) -> str:
     )
     sentences = []
     if in_order and len(ranked) > 4:
-        unless = ", unless two share a letter of `group`: then they cannot be told apart"
+        unless = " that share no letter of `group` with it; the others cannot be told apart from it"
         sentences.append(f"each is ahead of all below it in the table{unless if letters_show_ties(table) else ''}.")
     else:
         for ahead, members in itertools.groupby(ranked, lambda entry: better[entry.label]):

@@ -25,6 +25,7 @@ def test_names_are_enumerated():
 def test_what_solves_the_task_and_its_references():
     found = table(nmrnn=[0.5, 0.5, 2.0])
     assert sentences.solved(found) == "Solved: `mse` at most 1."
+    assert sentences.scale(found) == "Score: 0 at 36.67, 100 at 0."
     assert sentences.references(found) == "References: perfect 0, chance (always 0) 36.63."
     percent = tables_of(make_rows("gru", CONTEXT, [95.0, 40.0]))[0]
     assert sentences.solved(percent) == "Solved: `percent_correct` at least 90."
@@ -52,8 +53,8 @@ ORDERS = {
     ),
     "many": (
         {"gru": 0.01, "lstm": 0.1, "nmrnn": 1.0, "rnn": 1.0, "lrrnn": 10.0},
-        "With 8 seeds of each model, each is ahead of all below it in the table, unless two "
-        "share a letter of `group`: then they cannot be told apart.",
+        "With 8 seeds of each model, each is ahead of all below it in the table that share no letter of "
+        "`group` with it; the others cannot be told apart from it.",
     ),
     "many, without ties": (
         {"gru": 1e-4, "lstm": 1e-3, "nmrnn": 0.01, "rnn": 0.1, "lrrnn": 1.0},
