@@ -38,8 +38,8 @@ def test_blocks(script):
     found = script.blocks()
     table, _, text = found["table", "element_finder"].partition("\n\n")
     assert " ".join(text.split()) == (
-        "Solved: `mse` at most 1. References: perfect 0, chance (always 0) 36.63. With 6 seeds of each model, `nmrnn` is "
-        "ahead of all others."
+        "Score: 0 at 36.67, 100 at 0. Solved: `mse` at most 1. References: perfect 0, chance (always 0) 36.63. With 6 seeds "
+        "of each model, `nmrnn` is ahead of all others."
     )
     assert " ".join(found["text", "mwg_rank3:learned"].split()).endswith("for `nmrnn` in 1 of 2 seeds.")
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n")]
