@@ -21,7 +21,7 @@ def use_log_scale(axis: Any, which: str, values: Sequence[float], ratio: float =
     getattr(axis, f"set_{which}scale")("log")
     decades = math.log10(max(positive) / min(positive))
     ticks = getattr(axis, f"{which}axis")
-    ticks.set_major_locator(LogLocator(subs=(1, 3) if decades < 2 else (1,), numticks=6 if which == "y" else 4))
+    ticks.set_major_locator(LogLocator(subs=(1, 3) if decades < 2 else (1,), numticks=6 if which == "y" else 3))
     # Plain numbers, because exponents would need fonts for mathematical text.
     ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ticks.set_minor_formatter(NullFormatter())
