@@ -47,15 +47,4 @@ done
 "$python" -m nmbench.leaderboard results/board submissions results/claims/rows.csv --format=html --out=results/leaderboard
 "$python" -m nmbench.findings results/board --out=results/findings
 # Exit code 1 means that some of the models have no runs.
-draw() { "$python" -m nmbench.figures --results="$1" --only=modulation --out=results/findings --formats=png || [ $? = 1 ]; }
-draw results/board
-# Until the board has rows of all models that this figure shows, two seeds of each, without tuning.
-if ! grep -q gain_rnn.context_integration results/board/context_integration.csv 2> /dev/null; then
-  [ ! -e results/findings/rows.safetensors ] || "$python" benchmarks/pack.py results/findings_runs --unpack=results/findings/rows
-  for model in nmrnn nmrnn_additive nmrnn_presynaptic nmrnn_postsynaptic gain_rnn stp_rnn hyper_rnn; do
-    "$python" -m nmbench.run --model=$model --task=context_integration --seeds=2 --learning_rate=0.01 \
-      --results_dir=results/findings_runs
-  done
-  "$python" benchmarks/pack.py results/findings_runs --out=results/findings/rows
-  draw results/findings/rows.csv
-fi
+"$python" -m nmbench.figures --results=results/board --only=modulation --out=results/findings --formats=png || [ $? = 1 ]
