@@ -17,7 +17,7 @@ import numpy as np
 import tree
 
 from nmbench.contracts import fingerprints, frozen_sets, plugin_files
-from nmbench.contracts.metrics import SMALLEST_ERROR, Metric
+from nmbench.contracts.metrics import Metric
 from nmbench.contracts.protocol import EXTERNAL, Protocol
 from nmbench.contracts.specs import SequenceSpec
 from nmbench.support.errors import NmbenchError, did_you_mean
@@ -176,8 +176,6 @@ class Task:
 
     def smallest_error(self) -> float:
         """What a smaller value of the primary metric counts as when logarithms are compared (`Metric.smallest_error`)."""
-        if not self.primary.share_of_trials:
-            return SMALLEST_ERROR
         return self.primary.smallest_error(self.frozen("test").arrays, self.set_sizes["test"])
 
     def evaluate(

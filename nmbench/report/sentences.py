@@ -60,8 +60,11 @@ def order(table: Table) -> str:
     )
     sentences = []
     if in_order and len(ranked) > 4:
-        unless = " that share no letter of `group` with it; the others cannot be told apart from it"
-        sentences.append(f"each is ahead of all below it in the table{unless if letters_show_ties(table) else ''}.")
+        if letters_show_ties(table):
+            sentences.append("each is ahead of every model below it with which it shares no letter of `group`.")
+            sentences.append("Models that share a letter cannot be told apart.")
+        else:
+            sentences.append("each is ahead of all below it in the table.")
     else:
         for ahead, members in itertools.groupby(ranked, lambda entry: better[entry.label]):
             names = [entry.label for entry in members]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.metrics import SMALLEST_ERROR
 from nmbench.contracts.task import Task
 from nmbench.results import config_json, frames, store, verification
 from nmbench.results.frames import Results
@@ -188,7 +189,13 @@ def gather(
                 f"{path}: {before['run_id']} and {row['run_id']} are two results of one configuration with one seed "
                 f"({row['seed']}); keep one of them"
             )
-    experiments = [_experiment(*key, list(groups[key].values()), evaluated[key[0][0]].evaluation) for key in sorted(groups)]
+    known = {name: registered_task(name, row.evaluation) for name, row in evaluated.items()}
+    smallest = {name: SMALLEST_ERROR if found is None else found.smallest_error() for name, found in known.items()}
+    experiments = []
+    for key in sorted(groups):
+        task = key[0][0]
+        seeds = list(groups[key].values())
+        experiments.append(_experiment(*key, seeds, evaluated[task].evaluation.metric, smallest[task]))
     return Source(path, experiments, evaluated, n_test, frozenset(tasks), frozenset(protocols))
 
 
@@ -214,18 +221,17 @@ def recipe(row: Mapping[str, Any]) -> str:
 
 
 def _experiment(
-    table: TableKey, model: str, config: str, rows: list[dict[str, Any]], evaluation: Evaluation
+    table: TableKey, model: str, config: str, rows: list[dict[str, Any]], metric: str, smallest: float
 ) -> ExperimentRows:
     rows.sort(key=lambda row: row["seed"])
     names = sorted({name for row in rows for name in row if name.startswith(METRIC_PREFIX)})
-    task = registered_task(table[0], evaluation)
     return ExperimentRows(
         table=table,
         protocol=rows[0]["protocol"],
         model=model,
         config=config,
-        sample=sample(rows) if task is None else sample(rows, task.smallest_error()),
-        metric=evaluation.metric,
+        sample=sample(rows, smallest),
+        metric=metric,
         run_ids=tuple(row["run_id"] for row in rows),
         params=rows[0]["params_actual"],
         declared=any(row["declared"] for row in rows),
