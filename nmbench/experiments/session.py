@@ -87,7 +87,7 @@ def train_rows(
         if tune:
             groups = tuning.plan(experiment, store, checkpoints, force=force)
             _say_resumed("tuning run", groups, experiment.steps, tell)
-            with Progress("tuning", experiment.steps if say else 0, _first_step(groups)) as progress:
+            with Progress(f"tuning {request.model}", experiment.steps if say else 0, _first_step(groups)) as progress:
                 choice = tuning.tune(
                     experiment,
                     store,

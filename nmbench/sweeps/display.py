@@ -1,17 +1,25 @@
-"""Progress of a sweep on stderr: a bar in a terminal, otherwise a line per finished experiment and every minute."""
+"""Progress of a sweep on stderr: a bar in a terminal, otherwise a line per finished experiment and every minute.
+
+A second line shows how far the experiment that has run longest is.
+"""
 
 from __future__ import annotations
 
+import os
+import pathlib
 import sys
 import time
 from collections.abc import Sequence
 
 import tqdm
 
+from nmbench.support.errors import printable
 from nmbench.support.progress import about
 from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
 LINE_EVERY_S = 60.0
+_READ_LOG_EVERY_S = 5.0
+_END_OF_LOG = 4000  # bytes
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} experiments [{elapsed}{postfix}]"
 
 
@@ -29,21 +37,24 @@ class Display:
         self._minutes = {job.name: job.core_minutes or 1.0 for job in jobs}
         self._all_minutes, self._finished_minutes = sum(self._minutes.values()), 0.0
         self._ended = self._with_errors = 0
-        self._running: set[str] = set()
+        self._running: dict[str, Job] = {}
         self._began = self._said = self._last_end = time.monotonic()
         self._bar = tqdm.tqdm(total=self._total, desc="sweep", bar_format=_FORMAT, disable=None, leave=False)
+        self._details = tqdm.tqdm(position=1, bar_format="{desc}", disable=None, leave=False)
+        self._read_log = self._began
 
     def __enter__(self) -> Display:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._details.close()
         self._bar.close()
 
     def __call__(self, event: Event) -> None:
         if event.kind == "message":
             self._bar.write(event.text, file=sys.stderr)
         if event.job is not None and event.kind == "started":
-            self._running.add(event.job.name)
+            self._running[event.job.name] = event.job
         if event.outcome is not None:
             self._end(event.outcome)
         running = f"{len(self._running)} running"
@@ -51,8 +62,12 @@ class Display:
         if not self._bar.disable:
             self._bar.set_postfix_str(f"{running}{errors}{self._remaining()}", refresh=False)
             self._bar.refresh()
+            if time.monotonic() - self._read_log >= _READ_LOG_EVERY_S:
+                self._read_log = time.monotonic()
+                self._details.set_description_str(self._newest())
         elif time.monotonic() - self._said >= LINE_EVERY_S:
-            self._say(f"[{self._ended}/{self._total}] {running}{errors}{self._remaining()}")
+            line = f"[{self._ended}/{self._total}] {running}{errors}{self._remaining()}"
+            self._say("\n  ".join(filter(None, [line, self._newest()])))
 
     def remaining_minutes(self) -> float | None:
         """Estimate of the remaining time in minutes, renewed when a job ends; None if there is none, or if it has passed."""
@@ -70,13 +85,20 @@ class Display:
             return ""
         return f", {about(60 * minutes)}"
 
+    def _newest(self) -> str:
+        """Progress of the experiment that has run longest, such as "mwg_rank3: tuning lstm: step 900 of 20000"."""
+        for job in self._running.values():
+            progress = newest_progress(job.log)
+            return f"{job.request.task}: {progress}" if progress else ""
+        return ""
+
     def _say(self, line: str) -> None:
         self._said = time.monotonic()
         print(line, file=sys.stderr, flush=True)
 
     def _end(self, outcome: JobOutcome) -> None:
         job = outcome.job
-        self._running.discard(job.name)
+        self._running.pop(job.name, None)
         self._last_end = time.monotonic()
         self._ended += 1
         self._with_errors += bool(outcome.error)
@@ -88,3 +110,22 @@ class Display:
             self._say(f"{line}{self._remaining()}")
         elif outcome.error:
             self._bar.write(line, file=sys.stderr)
+
+
+def newest_progress(log: pathlib.Path) -> str:
+    """The last line of `nmbench.support.progress` in the log of a job.
+
+    "" if its process, whose output begins with a line "== ...", has not written one, or if there is no such file.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _END_OF_LOG))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    for line in reversed(lines):
+        if ": step " in line:
+            return printable(line)
+        if line.startswith("== "):
+            break
+    return ""
