@@ -35,8 +35,8 @@ LEGEND = (
     "B. seeds: of A and B; lost seeds count as the floor.",
     "verdict: ahead or behind if p < 0.05, however small the effect; else no difference found if the interval lies within "
     f"1/{SAME_RATIO:g} .. {SAME_RATIO:g} (differences: {SAME_SHARE:.0%} of the way from floor to ceiling); otherwise open. "
-    f"about n seeds: of each model, with which {power.POWER:.0%} of experiments would tell the models apart, or find no "
-    "difference, if difference and spreads are as seen; these come from few seeds, so n is rough.",
+    f"about n seeds: with n seeds of each model, {power.POWER:.0%} of experiments would tell the models apart, or find no "
+    "difference, if the true difference and spreads are those seen so far; n is rough.",
 )
 _HEADERS = ("A / B", "verdict", "", "95%", "p", "better", "solved", "seeds")
 _TRAINS_ALL = "These train what is missing, one command for each task:"

@@ -195,7 +195,8 @@ def _notes(table: Table, wide: bool) -> list[str]:
     ranked = sum(not (entry.reference or entry.external) for entry in table.entries)
     if ranked > 1 and (table.least_p is None or table.least_p >= ALPHA):
         notes.append(
-            "With so few seeds, even the largest difference is not significant: all models have rank 1. Train more seeds."
+            f"With so few seeds of {ranked} models, even the largest difference is not significant: all models have rank 1. "
+            "Train more seeds."
         )
     return notes
 
@@ -219,8 +220,9 @@ def _overall_section(ranking: OverallRanking) -> Section:
 
 def _overall_notes(ranking: OverallRanking) -> list[str]:
     notes = [
-        "score: mean over tasks, with a bootstrap interval. rank: by the probability that a seed of one model beats a seed "
-        "of the other, averaged over tasks. All tasks have equal weight, as do all budgets of one task."
+        "score: mean over tasks, with a bootstrap interval without the choice of learning rates. rank: by the probability "
+        "that a seed of one model beats a seed of the other, averaged over tasks. All tasks have equal weight, as do all "
+        "budgets of one task."
     ]
     if ranking.left_out:
         lacks = (f"{label} (no {', '.join(task_name(*one) for one in lacks)})" for label, lacks in ranking.left_out.items())

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nmbench.contracts.metrics import scores
 from nmbench.results import config_json, significance, statistics
 from nmbench.results.ranking import RankingEntry, Table
 from nmbench.results.statistics import Estimate, Sample
@@ -21,8 +20,9 @@ class OverallEntry:
     Attributes:
       label: as in the tables.
       rank, group, tied: as in `RankingEntry`, from `significance.better_over_strata`.
-      score: mean over tasks of `scores`, with its bootstrap interval (`statistics.sum_of_medians`).
-      scores: median score of the seeds in each table.
+      score: mean over tasks of `scores`, with its bootstrap interval (`statistics.sum_of_medians`), which does not include
+        the choice of the learning rate.
+      scores: score of the median in each table.
       seeds: number of seeds in each table.
     """
 
@@ -83,7 +83,7 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
     weights = [1.0 / (len(set(tasks)) * tasks.count(task)) for task in tasks]
     samples = {label: [_scored(entries[label][i], tables[i]) for i in kept] for label in labels}
     better = significance.better_over_strata([[_sample(entries[label][i]) for i in kept] for label in labels], weights)
-    averages = {label: statistics.sum_of_medians(samples[label], weights) for label in labels}
+    averages = {label: statistics.sum_of_medians(samples[label], weights, 0.0, 100.0) for label in labels}
     ranks = 1 + better.sum(axis=0)
     order = sorted(range(len(labels)), key=lambda i: (ranks[i], -averages[labels[i]].value, labels[i]))
     apart = better | better.T
@@ -95,7 +95,7 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
             group=group[i],
             tied=tuple(labels[j] for j in order if j != i and not apart[i, j]),
             score=averages[labels[i]],
-            scores=tuple(float(np.median(s)) for s in samples[labels[i]]),
+            scores=tuple(float(np.clip(np.median(s), 0.0, 100.0)) for s in samples[labels[i]]),
             seeds=tuple(len(s) for s in samples[labels[i]]),
         )
         for i in order
@@ -145,5 +145,5 @@ def _sample(entry: RankingEntry) -> Sample:
 
 
 def _scored(entry: RankingEntry, table: Table) -> np.ndarray:
-    """Scores of the entry's seeds, `[S]`."""
-    return scores(_sample(entry).values, table.floor, table.ceiling)
+    """Scores of the entry's seeds, `[S]`, not limited: the score of a median is limited afterwards."""
+    return 100.0 * ((_sample(entry).values - table.floor) / (table.ceiling - table.floor))

@@ -26,7 +26,7 @@ def seeds_to_tell_apart(a: Sample, b: Sample, alpha: float) -> int | None:
     1981). n is at least the number with which the test can give such a p at all.
 
     Returns:
-      The number of seeds; None if it is above 1000, or if there is no difference.
+      The number of seeds; None if it is above 1000, if there is no difference, or if no number of seeds gives such a p.
     """
     x, y = a.compared, b.compared
     difference = float(np.mean(y) - np.mean(x))
@@ -37,8 +37,8 @@ def seeds_to_tell_apart(a: Sample, b: Sample, alpha: float) -> int | None:
     needed = (level + power) ** 2 * variance / difference**2 + level**2 / 4
     if needed > MOST_SEEDS:
         return None
-    least = next(n for n in range(2, MOST_SEEDS) if resampling.least_p(n, n) < alpha)
-    return max(math.ceil(needed), least)
+    least = next((n for n in range(2, MOST_SEEDS) if resampling.least_p(n, n) < alpha), None)
+    return None if least is None else max(math.ceil(needed), least)
 
 
 def seeds_to_find_equal(a: Sample, b: Sample, margin: float) -> int | None:

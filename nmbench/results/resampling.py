@@ -20,7 +20,7 @@ RESAMPLES = 2000
 # Most arrangements of a permutation test; if there are more, this number of random ones is drawn. The smallest p is then
 # 4e-5, small enough for a table of 50 models (1,225 pairs).
 ARRANGEMENTS = 49_999
-STRATIFIED = 9_999  # random arrangements of the test over several tables; the smallest p is 2e-4, enough for 20 models
+STRATIFIED = 9_999  # the fewest random arrangements of the test over several tables
 _AT_ONCE = 4_000_000  # most numbers in memory at once
 _MOST_KEPT = 32_000_000  # most booleans of random divisions that are kept for the next pairs of the same sizes
 # Sums of the same terms in a different order agree up to this fraction of the sum of their magnitudes.
@@ -33,12 +33,17 @@ def median(x: np.ndarray) -> np.ndarray:
     return (x[..., (n - 1) // 2] + x[..., n // 2]) / 2
 
 
-def bootstrap_medians(samples: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[float, float]:
-    """Percentile interval of `sum_i weights[i] * median(samples[i])`; samples `[S_i]` are resampled independently."""
+def bootstrap_medians(
+    samples: Sequence[np.ndarray], weights: Sequence[float], least: float, most: float
+) -> tuple[float, float]:
+    """Percentile interval of `sum_i weights[i] * median(samples[i])`; samples `[S_i]` are resampled independently.
+
+    Medians are limited to `least` .. `most`.
+    """
     drawn = np.zeros(RESAMPLES)
     for stream, (x, weight) in enumerate(zip(samples, weights, strict=True)):
         index = np.random.default_rng([0, len(x), stream]).integers(len(x), size=(RESAMPLES, len(x)))
-        drawn += weight * median(np.sort(x[index], axis=1))
+        drawn += weight * np.clip(median(np.sort(x[index], axis=1)), least, most)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -70,22 +75,25 @@ def unpaired_ps(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float]:
     return ps
 
 
-def stratified_p(strata: Sequence[tuple[np.ndarray, np.ndarray]], weights: Sequence[float]) -> float:
+def stratified_p(strata: Sequence[tuple[np.ndarray, np.ndarray]], weights: Sequence[float], comparisons: int = 1) -> float:
     """Two-sided p of `sum_i weights[i] * (mean(b_i) - mean(a_i))`, under exchange of seeds within each stratum.
 
     Args:
       strata: pairs `a [S_i]`, `b [R_i]`; at least one value each.
       weights: one per stratum.
+      comparisons: number of p values that are corrected together. The more there are, the more arrangements are drawn, so
+        that the smallest p times their number stays below 0.05; at most `ARRANGEMENTS`, enough for 50 models.
     """
-    total, observed, slack = np.zeros(STRATIFIED), 0.0, 0.0
+    count = min(max(STRATIFIED, 50 * comparisons), ARRANGEMENTS)
+    total, observed, slack = np.zeros(count), 0.0, 0.0
     for stream, ((a, b), weight) in enumerate(zip(strata, weights, strict=True)):
         values = np.concatenate([a, b])
         values = np.sort(values - values.mean())
         # With centred values, mean(b) - mean(a) is the sum over a times a constant.
         factor = -weight * (1 / len(a) + 1 / len(b))
         # Another order of the divisions in every stratum, so that the strata are exchanged independently.
-        order = np.random.default_rng([5, stream]).permutation(STRATIFIED)
-        total += factor * (_stratified_divisions(len(a), len(b)) @ values)[order]
+        order = np.random.default_rng([5, stream]).permutation(count)
+        total += factor * (_stratified_divisions(count, len(a), len(b)) @ values)[order]
         observed += weight * float(np.mean(b) - np.mean(a))
         slack += _ROUNDING * abs(factor) * float(np.abs(values).sum())
     return float(_tails([total[:, None]], np.array([observed]), np.array([slack]), False)[0])
@@ -117,8 +125,8 @@ def _divisions(a: int, b: int) -> Iterator[np.ndarray]:
 
 
 @functools.lru_cache(maxsize=4)
-def _stratified_divisions(a: int, b: int) -> np.ndarray:
-    return _draw(np.random.default_rng([4, a, b]), STRATIFIED, a, b).astype(float)
+def _stratified_divisions(count: int, a: int, b: int) -> np.ndarray:
+    return _draw(np.random.default_rng([4, a, b]), count, a, b).astype(float)
 
 
 @functools.lru_cache(maxsize=4)

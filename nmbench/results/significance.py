@@ -1,7 +1,12 @@
 """Significance over seeds: comparison of two models, corrections for many comparisons, and groups of models.
 
 All tests are unpaired: models share one stream of training data, so nothing pairs seeds of equal number. Errors are compared
-by their logarithms, other metrics as they are (`statistics.compares_logarithms`).
+by their logarithms, other metrics as they are (`statistics.compares_logarithms`). In a comparison a lost seed counts as the
+floor, or as the worst finished seed of both models if that is worse.
+
+A permutation test supposes that equal models also spread equally. With equal numbers of seeds this hardly matters. But if
+one model has fewer seeds and spreads more, the test calls equal means different far too often. So for different numbers of
+seeds, the larger one of its p and that of Welch's t test counts.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ class Comparison:
     Attributes:
       effect: the ratio of the geometric means, B / A, if logarithms are compared; otherwise the difference of the means,
         B - A. With Welch's interval, unless a side has one seed.
-      p: p value of the two-sided permutation test; None if a side has one seed.
+      p: p value of the two-sided test; None if a side has one seed.
       least_p: the smallest p that these numbers of seeds can give; None if a side has one seed.
       improvement: probability that a seed of B is better than a seed of A, over all pairs of seeds; ties count half.
       favours_b: whether the effect favours B; None if there is no difference.
@@ -47,7 +52,20 @@ def compare(a: Sample, b: Sample) -> Comparison:
 
 def compare_all(pairs: Sequence[tuple[Sample, Sample]]) -> list[Comparison]:
     """Compare many pairs, much faster than with one call of `compare` per pair."""
+    pairs = [lost_last(a, b) for a, b in pairs]
     return [_comparison(a, b, p) for (a, b), p in zip(pairs, _ps(pairs), strict=True)]
+
+
+def lost_last(a: Sample, b: Sample) -> tuple[Sample, Sample]:
+    """Both samples; if a finished seed is worse than the floor, the lost seeds count as the worst finished seed."""
+    finished = np.concatenate([a.values[~a.lost], b.values[~b.lost]])
+    if not (a.lost.any() or b.lost.any()) or not len(finished):
+        return a, b
+    up = a.higher_is_better
+    worst = finished.min() if up else finished.max()
+    worse = np.minimum if up else np.maximum
+    last = lambda s: dataclasses.replace(s, values=np.where(s.lost, worse(s.values, worst), s.values))
+    return last(a), last(b)
 
 
 def _comparison(a: Sample, b: Sample, p: float | None) -> Comparison:
@@ -56,7 +74,7 @@ def _comparison(a: Sample, b: Sample, p: float | None) -> Comparison:
         effect=statistics.powers_of_ten(difference) if a.logarithmic else difference,
         p=p,
         least_p=least_p(a, b),
-        improvement=probability_of_improvement(a.values, b.values, a.higher_is_better),
+        improvement=probability_of_improvement(a.compared, b.compared, a.higher_is_better),
         favours_b=None if difference.value == 0 else (difference.value > 0) == a.higher_is_better,
     )
 
@@ -68,10 +86,10 @@ def least_p(a: Sample, b: Sample) -> float | None:
 
 def _ps(pairs: Sequence[tuple[Sample, Sample]]) -> list[float | None]:
     tested = [i for i, (a, b) in enumerate(pairs) if min(len(a), len(b)) >= 2]
-    found = resampling.unpaired_ps([(pairs[i][0].compared, pairs[i][1].compared) for i in tested])
+    compared = [(pairs[i][0].compared, pairs[i][1].compared) for i in tested]
     ps: list[float | None] = [None] * len(pairs)
-    for i, p in zip(tested, found, strict=True):
-        ps[i] = p
+    for i, sides, p in zip(tested, compared, resampling.unpaired_ps(compared), strict=True):
+        ps[i] = p if len(sides[0]) == len(sides[1]) else max(p, statistics.welch_p(*sides))
     return ps
 
 
@@ -103,9 +121,9 @@ def shaffer(models: int, ps: Sequence[float | None]) -> list[float | None]:
 
     Holm's correction multiplies the smallest remaining p value by the number of remaining pairs. But after some pairs have
     been told apart, the remaining ones cannot all be equal: if A and B are told apart, C cannot equal both. It suffices to
-    multiply by the number of pairs that can still be equal together. Each model can equal at most w - 1 others, where w is
-    the size of the largest group that contains it and of which no two models have been told apart yet; half the sum of
-    w - 1 over all models bounds that number. A model that has been told apart from all others adds nothing, so it does not
+    multiply by a bound on the number of pairs that can still be equal together. Each model can equal at most w - 1 others,
+    where w is the size of the largest group that contains it and of which no two models have been told apart yet; half the
+    sum of w - 1 over all models is the bound. A model that has been told apart from all others adds nothing, so it does not
     make it harder to tell the others apart.
 
     The family-wise error rate is at most the level of the tests, as with Holm's correction.
@@ -192,13 +210,15 @@ def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[flo
       weights: one per table.
     """
     results: list[tuple[float | None, bool | None]] = []
-    for a, b in itertools.combinations(models, 2):
+    pairs = list(itertools.combinations(models, 2))
+    for a, b in pairs:
         if min(len(s) for s in (*a, *b)) < 2:
             results.append((None, None))
             continue
-        ranked = [_ranks(x, y) for x, y in zip(a, b, strict=True)]
+        ranked = [_ranks(*lost_last(x, y)) for x, y in zip(a, b, strict=True)]
         gap = sum(w * float(np.mean(y) - np.mean(x)) for (x, y), w in zip(ranked, weights, strict=True))
-        results.append((resampling.stratified_p(ranked, weights), None if gap == 0 else gap > 0))
+        p = resampling.stratified_p(ranked, weights, len(pairs))
+        results.append((p, None if gap == 0 else gap > 0))
     return _better(len(models), results)
 
 
@@ -207,7 +227,7 @@ def _ranks(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
 
     The difference of their means, b - a, equals `probability_of_improvement` - 0.5.
     """
-    pooled = np.concatenate([a.values, b.values])
+    pooled = np.concatenate([a.compared, b.compared])
     ordered = np.sort(pooled)
     ranks = (np.searchsorted(ordered, pooled, "left") + np.searchsorted(ordered, pooled, "right")) / (2 * len(pooled))
     ranks = ranks if a.higher_is_better else -ranks

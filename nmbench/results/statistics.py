@@ -28,6 +28,9 @@ from nmbench.contracts.metrics import SMALLEST_ERROR
 from nmbench.results import resampling
 from nmbench.results.resampling import LEVEL
 
+# The fewest seeds with which the smallest and the largest seed enclose the median in 95% of samples.
+_FEWEST = 6
+
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
@@ -148,18 +151,40 @@ def mean(values: np.ndarray) -> Estimate:
 
 
 def difference_of_means(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """`mean(b [R]) - mean(a [S])` with Welch's interval; none if a side has a single value."""
+    """`mean(b [R]) - mean(a [S])` with Welch's interval.
+
+    There is none if a side has a single value, or if neither side varies and one has fewer than six values.
+    """
     value = float(np.mean(b) - np.mean(a))
     if min(len(a), len(b)) < 2:
         return Estimate(value, None, None)
+    error, freedom = _welch(a, b)
+    if error == 0:
+        return Estimate(value, *(None, None) if min(len(a), len(b)) < _FEWEST else (value, value))
+    half = _quantile(freedom) * error
+    return Estimate(value, value - half, value + half)
+
+
+def welch_p(a: np.ndarray, b: np.ndarray) -> float:
+    """Two-sided p of Welch's t test of `a [S]` and `b [R]`, two or more values each; 0 if both are constant and differ."""
+    from scipy import special
+
+    difference = abs(float(np.mean(b) - np.mean(a)))
+    error, freedom = _welch(a, b)
+    if error == 0:
+        return float(difference == 0)
+    return float(2 * special.stdtr(freedom, -difference / error))
+
+
+def _welch(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Standard error and degrees of freedom of the difference of the means; (0, 0) if neither side varies."""
     parts = [float(np.var(x, ddof=1)) / len(x) for x in (a, b)]
     variance = sum(parts)
     if variance == 0:
-        return Estimate(value, value, value)
+        return 0.0, 0.0
     # Divided first, so that small variances do not underflow.
-    freedom = 1 / sum((part / variance) ** 2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True))
-    half = _quantile(freedom) * math.sqrt(variance)
-    return Estimate(value, value - half, value + half)
+    shares = [(part / variance) ** 2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True)]
+    return math.sqrt(variance), 1 / sum(shares)
 
 
 def _quantile(freedom: float) -> float:
@@ -168,15 +193,16 @@ def _quantile(freedom: float) -> float:
     return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
-def sum_of_medians(strata: Sequence[np.ndarray], weights: Sequence[float]) -> Estimate:
+def sum_of_medians(strata: Sequence[np.ndarray], weights: Sequence[float], low: float, high: float) -> Estimate:
     """Weighted sum of the medians of `strata`, arrays `[S]` of any lengths, with its bootstrap interval.
 
-    There is no interval if a stratum has fewer than six seeds.
+    Medians are limited to `low` .. `high`. There is no interval if a stratum has fewer than six seeds.
     """
-    value = float(sum(w * resampling.median(np.sort(x)) for x, w in zip(strata, weights, strict=True)))
-    if min(len(x) for x in strata) < 6:
+    medians = [min(max(float(resampling.median(np.sort(x))), low), high) for x in strata]
+    value = sum(w * x for x, w in zip(medians, weights, strict=True))
+    if min(len(x) for x in strata) < _FEWEST:
         return Estimate(value, None, None)
-    return Estimate(value, *resampling.bootstrap_medians(strata, weights))
+    return Estimate(value, *resampling.bootstrap_medians(strata, weights, low, high))
 
 
 def reached(of: Sample, threshold: float) -> np.ndarray:

@@ -8,7 +8,9 @@ Two things are compared, for each experiment:
    (`distribution_test`).
 
 A machine computes as the submitter's did if commit, versions, processor and settings are those of the row
-(`reproduction.SURROUNDINGS`), or if any retrained seed has the value of its row to the bit, which does not happen by chance.
+(`reproduction.SURROUNDINGS`), or if any retrained seed has the value of its row to the bit. The second does not happen by
+chance, unless values are counts, such as shares of trials: then submitted values are equal among themselves, too, and only the
+first counts.
 """
 
 from __future__ import annotations
@@ -101,8 +103,10 @@ def compare(
       higher_is_better: whether a higher value is better.
     """
     equal = tuple(seed for seed, value in retrained.items() if value == submitted[seed])
+    finished = [value for value in submitted.values() if value is not None]
+    telling = len(set(finished)) == len(finished)
     # That a run diverges again proves nothing about the machine.
-    alike = [here, *(machines[seed] for seed in equal if retrained[seed] is not None)]
+    alike = [here, *(machines[seed] for seed in equal if telling and retrained[seed] is not None)]
     unequal = tuple(seed for seed in retrained if seed not in equal and machines[seed] in alike)
     if unequal or len(equal) == len(retrained):
         return Outcome(not unequal, EXACT, equal, unequal, None)

@@ -2,11 +2,9 @@
 
 The formula gives the seconds that one core needs for one seed, as a sum over phases of
 
-  steps * T * (A + B * trials * parameters)
+  steps * T * trials * (A + B * parameters)
 
-where T is the number of time steps of a trial and `trials` is the batch size. A is the overhead of a time step, and B is the
-cost of its arithmetic. The rows to which A and B were fitted took between 0.75 and 1.8 times as long. For other models,
-tasks and processors, the estimate may be wrong by a factor of three.
+where T is the number of time steps of a trial and `trials` is the batch size. FITTED
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
 # A and B in seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py`.
-PER_STEP = 1.8e-6
-PER_PRODUCT = 1.6e-10
+PER_TRIAL = 1.5e-7
+PER_PRODUCT = 4.2e-10
 # Seconds per process for imports, compilation and evaluation; that command prints 3.3 for the last two.
 PER_JOB = 8.0
 # Rows read per model, task and protocol.
@@ -45,7 +43,7 @@ def work(phases: Iterable[Mapping[str, Any]], steps_per_trial: int, trials: Mapp
     seconds = 0.0
     for phase in phases:
         batch = phase["batch_size"] or trials.get(phase["data"], 0)
-        seconds += phase["steps"] * steps_per_trial * (PER_STEP + PER_PRODUCT * batch * params)
+        seconds += phase["steps"] * steps_per_trial * batch * (PER_TRIAL + PER_PRODUCT * params)
     return seconds
 
 

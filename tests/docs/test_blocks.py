@@ -191,7 +191,6 @@ def follow(tmp_path, monkeypatch, prepared):
         shutil.copytree(prepared, folder / "results")
         if page == README:
             shutil.copytree(ROOT / "results" / "board", folder / "results" / "board", dirs_exist_ok=True)
-        shutil.copy(prepared / "board" / "element_finder.csv", folder / "budgets.csv")
         monkeypatch.chdir(folder)
         forget()
         with TASKS.restored(), BASELINES.restored(), jax.numpy_rank_promotion("allow"):

@@ -71,7 +71,9 @@ def test_the_mean_of_other_metrics_is_not_called_geometric():
 
 
 def test_few_seeds_are_mentioned():
-    assert "With so few seeds, even the largest difference" in render(rows("a", A[:3]) + rows("b", A[:3]), "terminal")
+    assert "With so few seeds of 2 models, even the largest difference" in render(
+        rows("a", A[:3]) + rows("b", A[:3]), "terminal"
+    )
     assert "With so few seeds" not in render(rows("a", A) + rows("b", A), "terminal")
     assert "With so few seeds" not in render(rows("a", A[:3]), "terminal")
 

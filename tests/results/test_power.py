@@ -50,6 +50,10 @@ def test_limits():
     assert power.seeds_to_tell_apart(a, a, 0.05) is None
 
 
+def test_a_p_that_no_number_of_seeds_gives():
+    assert power.seeds_to_tell_apart(sample_of([0, 0.1]), sample_of([5, 5.1]), 0.05 / 1300) is None
+
+
 def test_power_is_near_the_goal_for_normal_logs():
     """The number is right within 20% also for few seeds: with 20% fewer the power is below the goal, with more above it."""
     spread = 3.0  # of the second model; that of the first is 1

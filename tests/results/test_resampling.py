@@ -127,8 +127,17 @@ def test_bootstrap_intervals_match_enumerated_resamples():
         n = len(x)
         parts.append(weight * np.median(x[np.indices((n,) * n).reshape(n, -1)], axis=0))
     everything = np.add.outer(*parts).ravel()
-    low, high = resampling.bootstrap_medians(samples, weights)
+    low, high = resampling.bootstrap_medians(samples, weights, -np.inf, np.inf)
     for found, share in ((low, 0.025), (high, 0.975)):
         lower, upper = np.quantile(everything, [share - 0.0105, share + 0.0105])
         assert lower <= found <= upper
     assert 0.0 < low < high < 7.75
+    assert resampling.bootstrap_medians(samples, weights, 3.0, 4.0) == (3.0, 4.0)
+
+
+def test_the_smallest_p_over_tables_suffices_for_many_models():
+    """With 23 models, 253 p values are corrected together."""
+    strata = [(np.zeros(30), np.ones(30))] * 2
+    assert resampling.stratified_p(strata, [0.5, 0.5]) == 2 / 10_000
+    assert 253 * resampling.stratified_p(strata, [0.5, 0.5], 253) < 0.05
+    assert resampling.stratified_p(strata, [0.5, 0.5], 10**6) == 2 / 50_000

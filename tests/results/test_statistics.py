@@ -97,13 +97,18 @@ def test_the_interval_of_a_difference_of_means_matches_scipy(n, m):
         found = statistics.difference_of_means(scale * a, scale * b)
         expected = scale * (np.mean(b) - np.mean(a)), scale * theirs.low, scale * theirs.high
         assert (found.value, found.low, found.high) == pytest.approx(expected)
+        p = scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
+        assert statistics.welch_p(scale * a, scale * b) == pytest.approx(p)
 
 
 def test_differences_of_means_without_spread():
     one, two, spread = np.array([1.0]), np.array([4.0, 4.0]), np.array([1.0, 2.0, 3.0])
     assert statistics.difference_of_means(one, two) == statistics.Estimate(3.0, None, None)
     assert statistics.difference_of_means(two, one) == statistics.Estimate(-3.0, None, None)
-    assert statistics.difference_of_means(two, two + 1) == statistics.Estimate(1.0, 1.0, 1.0)
+    assert statistics.difference_of_means(two, two + 1) == statistics.Estimate(1.0, None, None)
+    six = np.full(6, 4.0)
+    assert statistics.difference_of_means(six, six + 1) == statistics.Estimate(1.0, 1.0, 1.0)
+    assert (statistics.welch_p(two, two), statistics.welch_p(two, two + 1)) == (1.0, 0.0)
     # Only one side has a variance, so the interval is that of its mean.
     found, mean = statistics.difference_of_means(two, spread), statistics.mean(spread)
     assert (found.low, found.high) == pytest.approx((mean.low - 4, mean.high - 4))
@@ -123,13 +128,16 @@ def test_powers_of_ten_are_limited():
 
 def test_a_sum_of_medians_by_hand():
     a, b = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 60.0]), np.array([10.0] * 7)
-    found = statistics.sum_of_medians([a, b], [0.5, 0.25])
+    free = (-np.inf, np.inf)
+    found = statistics.sum_of_medians([a, b], [0.5, 0.25], *free)
     assert found.value == 0.5 * 3.5 + 0.25 * 10 and found.covers
     # b does not vary. Of the medians of all resamples of a, 1.5 and 2 are the percentiles 1.4 and 3.6; 32 and 32.5 are the
     # percentiles 96.4 and 98.6.
     assert 0.5 * 1.5 + 2.5 <= found.low <= 0.5 * 2 + 2.5
     assert 0.5 * 32 + 2.5 <= found.high <= 0.5 * 32.5 + 2.5
-    assert statistics.sum_of_medians([a[:5], b], [0.5, 0.25]) == statistics.Estimate(0.5 * 3.0 + 2.5, None, None)
+    assert statistics.sum_of_medians([a[:5], b], [0.5, 0.25], *free) == statistics.Estimate(0.5 * 3.0 + 2.5, None, None)
+    # The medians 3.5 and 10 are limited, not the values.
+    assert statistics.sum_of_medians([a[:5], b], [0.5, 0.25], 0.0, 8.0).value == 0.5 * 3.0 + 0.25 * 8
 
 
 def test_intervals_cover_the_truth_of_skewed_samples():

@@ -51,6 +51,14 @@ def test_one_equal_value_shows_that_the_machine_computes_alike():
     assert compare([0.1, 0.2, 0.3], [0.1, 0.21]).unequal == (1,)
 
 
+def test_an_equal_share_of_trials_proves_nothing():
+    shares = [k / 1440 for k in (3, 4, 2, 5, 3, 6, 2, 4, 7, 3)]
+    found = compare(shares, [k / 1440 for k in (4, 4, 3, 2, 5)])
+    assert (found.passed, found.method, found.equal) == (True, retraining.DISTRIBUTION, (1,))
+    # On the machine of the rows, they must be equal.
+    assert compare(shares, [k / 1440 for k in (4, 4)], ["here"] * 10).unequal == (0,)
+
+
 def test_rows_of_another_machine_are_tested_by_rank():
     found = compare([0.1, 0.2, 0.3], [0.1, 0.21, 0.31], ["here", "there", "there"])
     assert (found.passed, found.method, found.equal) == (True, DISTRIBUTION, (0,))

@@ -118,7 +118,7 @@ def test_status_counts_stored_and_missing_runs(sweep, points, jobs):
 def test_estimates_follow_timed_runs(points):
     experiment, work = points[0].experiment, points[0].work
     # 40 training steps, each with 12 trials of 5 time steps.
-    assert work == pytest.approx(200 * (estimate.PER_STEP + 12 * experiment.sizing.actual * estimate.PER_PRODUCT))
+    assert work == pytest.approx(2400 * (estimate.PER_TRIAL + experiment.sizing.actual * estimate.PER_PRODUCT))
     estimator = estimate.Estimator()
     assert estimator.core_minutes(experiment, work, 3, False) == pytest.approx((estimate.PER_JOB + 3 * work) / 60)
     columns = recording.experiment_columns(experiment)

@@ -5,7 +5,6 @@ They have no verdict. What can be computed or measured about them is shown besid
 
 from __future__ import annotations
 
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -59,8 +58,9 @@ def few_trials(published: int, task: str, solved: Sequence[float]) -> Measure:
 
 def binomial_range(trials: int, share: float) -> tuple[int, int]:
     """The 2.5% and the 97.5% quantile of the number of correct trials."""
-    cumulative = np.cumsum([math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(trials + 1)])
-    low, high = np.searchsorted(cumulative, [0.025, 0.975])
+    from scipy import special
+
+    low, high = np.searchsorted(special.bdtr(np.arange(trials + 1), trials, share), [0.025, 0.975])
     return int(low), int(high)
 
 

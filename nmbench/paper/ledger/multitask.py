@@ -206,7 +206,7 @@ def retraining_rivals(task: str, new: str, rivals: Sequence[str]) -> Measure:
         lines = [_solved(model, group, new, threshold) for model, group in groups.items()]
         counts = dict(zip(groups, (line.value for line in lines), strict=True))
         for name, rival in found.items():
-            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (permutation test, Holm)"
+            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (test of the board, Holm)"
             shown = interval(rival.effect, lambda share: f"{share:+.0%}")
             lines.append(MeasuredValue(f"{OURS} - {name}, share of seeds", f"{rival.effect.value:+.0%}", shown, note))
         words = {Verdict.HOLDS: "more than", Verdict.FAILS: "fewer than", Verdict.UNDECIDED: "not distinguishable from"}

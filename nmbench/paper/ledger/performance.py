@@ -44,7 +44,7 @@ def below(
         found = verdicts.better_than(samples[OURS], {name: samples[name] for name in rivals})
         lines = [_median(model, groups[model], metric) for model in (OURS, *rivals)]
         for name, rival in found.items():
-            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (permutation test, Holm)"
+            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (test of the board, Holm)"
             what = f"{OURS} / {name}, geometric mean"
             lines.append(MeasuredValue(what, number(rival.effect.value), interval(rival.effect), note))
         lines += [_median(model, groups[model], name) for name in also for model in (OURS, *rivals)]
@@ -74,8 +74,6 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
     def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
         a, b = (groups[model].sample(metric) for model in (OURS, rival))
         lines = [_median(model, groups[model], metric) for model in (OURS, rival)]
-        if min(a.values.min(), b.values.min()) <= 0:
-            return ClaimFinding(Verdict.UNDECIDED, "An error of 0 has no ratio", tuple(lines))
         verdict, ratio = verdicts.on_a_par(a, b)
         line = MeasuredValue(f"{OURS} / {rival}, geometric mean", number(ratio.value), interval(ratio), "ratio of errors")
         within = f"The 95% interval of the ratio of errors, {interval(ratio)} for {len(a)} and {len(b)} seeds, "
@@ -86,7 +84,7 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
             Verdict.MORE: f"{within}lies below 1 and extends below 1/2: {OURS} is better",
             Verdict.UNDECIDED: f"{within}contains 1 and extends beyond 1/2 or 2"
             if interval(ratio)
-            else "A single seed has no interval",
+            else "With so few seeds there is no interval",
         }[verdict]
         unsolved = _unsolved(task, metric, a)
         if verdict is Verdict.HOLDS and unsolved and _unsolved(task, metric, b):

@@ -7,8 +7,6 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from nmbench.results import significance, statistics
 from nmbench.results.statistics import Estimate, Sample
 
@@ -164,11 +162,11 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
     lies above 2, "worse, size open" if it lies above 1 and contains 2, and undecided if it contains 1.
 
     Raises:
-      ValueError: an error is not positive, or the metric is not an error.
+      ValueError: the metric is not an error.
     """
-    if ours.higher_is_better or min(ours.values.min(), theirs.values.min()) <= 0:
-        raise ValueError("ratios need positive errors")
-    difference = statistics.difference_of_means(np.log10(theirs.values), np.log10(ours.values))
+    if not (ours.logarithmic and theirs.logarithmic):
+        raise ValueError("ratios need errors")
+    difference = statistics.difference_of_means(theirs.compared, ours.compared)
     ratio = statistics.powers_of_ten(difference)
     if ratio.low is None or ratio.high is None:
         return Verdict.UNDECIDED, ratio

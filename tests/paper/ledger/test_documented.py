@@ -35,7 +35,7 @@ def test_a_source_other_than_the_supplement_says_so():
             assert publication.AUTHORS_CODE in claim.source, claim.name
 
 
-@pytest.mark.parametrize(("trials", "share"), [(25, 0.5), (25, 0.9), (1000, 0.5), (1000, 0.9), (1, 0.5)])
+@pytest.mark.parametrize(("trials", "share"), [(25, 0.5), (25, 0.9), (1000, 0.5), (1000, 0.9), (2000, 0.9), (1, 0.5)])
 def test_the_binomial_range_agrees_with_scipy(trials, share):
     assert documented.binomial_range(trials, share) == scipy.stats.binom(trials, share).interval(0.95)
 
