@@ -22,13 +22,13 @@ def pytest_configure(config):
     """Compile quickly inside the processes of pytest: without LLVM's optimisations, and with XLA's older emitter.
 
     Together this halves the time of compilation, but results then differ in the last bits from one program to another, so
-    `pytest -m exact` compiles as users do, like the commands that slow tests start as processes (`support.processes`). Like
-    nmbench's own flags, this one is no part of a run id. XLA for GPUs crashes with these settings.
+    `pytest -m exact` and `-m release` compile as users do, like the commands that slow tests start as processes
+    (`support.processes`). Like nmbench's own flags, this one is no part of a run id. XLA for GPUs crashes with these settings.
     """
     if importlib.util.find_spec("jax_plugins") and os.environ.get("JAX_PLATFORMS") != "cpu":
         return
     runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", 0)
-    if runs_tests and config.option.markexpr != "exact":
+    if runs_tests and config.option.markexpr not in ("exact", "release"):
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
         os.environ["XLA_FLAGS"] += f" {OLDER_EMITTER}"
         devices.own_flags.add(OLDER_EMITTER)

@@ -243,7 +243,7 @@ def test_verdicts_of_retraining_against_rivals(judge, label):
     assert found.reason.startswith(f"nmrnn reaches 90% on the new task in {solved[0]} of 10 seeds: ")
     assert line_of(found, "rnn, new task: seeds at 90% or more").value == f"{solved[2]} of 10"
     line = line_of(found, "nmrnn - rnn, share of seeds")
-    assert line.value == f"{(solved[0] - solved[2]) / 10:+.0%}" and "permutation test" in line.note
+    assert line.value == f"{(solved[0] - solved[2]) / 10:+.0%}" and "test of the board" in line.note
 
 
 def test_the_test_of_shares_is_fishers_exact_test(judge):
@@ -252,7 +252,7 @@ def test_the_test_of_shares_is_fishers_exact_test(judge):
 
     found = judge("retraining_rivals", "matched", *shares(7, 1, 7, 7, seeds=8))
     p = 3 * 2 * scipy.stats.fisher_exact([[7, 1], [1, 7]], "greater").pvalue
-    assert line_of(found, "nmrnn - lrrnn, share of seeds").note == f"p = {p:.2g} (permutation test, Holm)"
+    assert line_of(found, "nmrnn - lrrnn, share of seeds").note == f"p = {p:.2g} (test of the board, Holm)"
 
 
 def test_a_shortened_training_decides_nothing_about_rivals(judge):

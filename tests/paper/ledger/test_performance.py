@@ -53,7 +53,7 @@ def test_verdicts_of_below(judge, label):
     ratio = line_of(found, "nmrnn / lrrnn, geometric mean")
     assert float(ratio.value) == pytest.approx(np.prod(EIGHT / (EIGHT + a)) ** (1 / 8), rel=1e-3)
     p = "0.00031" if a else "1"  # the smallest p for eight seeds, 2 / 12870, doubled by Holm
-    assert ratio.note == f"p = {p} (permutation test, Holm)"
+    assert ratio.note == f"p = {p} (test of the board, Holm)"
 
 
 def test_below_with_one_seed(judge):
