@@ -305,7 +305,8 @@ _PAPER_RANK3 = Protocol(
     phases_by_model={"nmrnn": _OUTPUT_FIRST, "lrrnn": (dataclasses.replace(_ADAMW, steps=70_000),)},
     sizes="published",
     learning_rate=1e-2,
-    summary="Recipe of supplement C.3: AdamW at 1e-2. Phases of the NM-RNN: output network, neuromodulatory network, both.",
+    summary="Supplement C.3: AdamW at 1e-2. Phases of the NM-RNN, in the order of the authors' code: output network, "
+    "neuromodulatory network, both.",
 )
 _PAPER_CODE = dataclasses.replace(
     _PAPER_RANK3,

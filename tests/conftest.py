@@ -23,7 +23,8 @@ def pytest_configure(config):
 
     Together this halves the time of compilation, but results then differ in the last bits from one program to another, so
     `pytest -m exact` and `-m release` compile as users do, like the commands that slow tests start as processes
-    (`support.processes`). Like nmbench's own flags, this one is no part of a run id. XLA for GPUs crashes with these settings.
+    (`support.processes`). Like nmbench's own flags, this one is no part of a run id. XLA for GPUs crashes with these
+    settings.
     """
     if importlib.util.find_spec("jax_plugins") and os.environ.get("JAX_PLATFORMS") != "cpu":
         return
