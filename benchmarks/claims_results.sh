@@ -20,7 +20,7 @@ run --model=nmrnn_linear --task=mwg_rank1 --seeds=1 --hparams=tau_x=1,linear_z=t
 for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=multitask --steps=8000 --seeds=4
   run --model=$model --task=multitask --protocol=paper --steps=8000 --seeds=3
-  run --model=$model --task=mwg_rank3 --protocol=paper --steps=14000
+  run --model=$model --task=mwg_rank3 --protocol=paper
 done
 # The other sizes and learning rates that Fig. 5B pools.
 for sizes in M=5,N=13,K=12 M=10,N=14,K=5 M=10,N=12,K=7 M=15,N=6,K=5; do
