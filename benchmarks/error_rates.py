@@ -10,6 +10,7 @@ Markdown; docs/statistics.md explains them.
 from __future__ import annotations
 
 import itertools
+import math
 import pathlib
 import zlib
 
@@ -17,8 +18,9 @@ import _checkout  # noqa: F401
 import numpy as np
 import tabulate
 
-from nmbench.results import experiment_rows, significance, statistics
-from nmbench.results.statistics import Sample
+from nmbench.questions.findings import SAME_RATIO
+from nmbench.results import experiment_rows, power, significance, statistics
+from nmbench.results.statistics import Estimate, Sample
 from nmbench.support import cli
 
 FLAGS = cli.new_flags()
@@ -59,7 +61,7 @@ def family_wise_error(random, found, models: int, seeds: int, repetitions: int) 
     return wrong / repetitions
 
 
-def power(random, found, models: int, seeds: int, factor: float, repetitions: int) -> float:
+def power_of(random, found, models: int, seeds: int, factor: float, repetitions: int) -> float:
     """Share of neighbouring models that are told apart, in tables of models whose errors grow by `factor`."""
     told = []
     for _ in range(repetitions):
@@ -81,6 +83,37 @@ def lost_to_a_weak_model(random, found, seeds: int, repetitions: int) -> str:
     return f"{changed} of {total}"
 
 
+def looks(random, found, seeds: int, repetitions: int) -> list[float]:
+    """Shares of pairs of equal models that are told apart: at once, after adding seeds once, after adding up to eight times.
+
+    Seeds are added to an open comparison as the findings advise (`nmbench.results.power`), for one comparison.
+    """
+    margin, told = math.log10(SAME_RATIO), np.zeros(9)
+    for _ in range(repetitions):
+        pool = found[random.integers(len(found))]
+        samples = [draw(random, pool, seeds) for _ in range(2)]
+        for look in range(len(told)):
+            result = significance.compare(*samples)
+            apart = result.p is not None and result.p < significance.ALPHA
+            told[look:] += apart
+            apart = power.seeds_to_tell_apart(*samples, significance.ALPHA)
+            equal = power.seeds_to_find_equal(*samples, margin)
+            needed = min((n for n in (apart, equal) if n is not None), default=None)
+            decided = (
+                result.p < significance.ALPHA or 1 / SAME_RATIO <= result.effect.low <= result.effect.high <= SAME_RATIO
+            )
+            if decided or needed is None:
+                break
+            more = max(needed - len(samples[0]), 1)
+            samples = [_joined(sample, draw(random, pool, more)) for sample in samples]
+    return list(told[[0, 1, 8]] / repetitions)
+
+
+def _joined(a: Sample, b: Sample) -> Sample:
+    n = len(a) + len(b)
+    return Sample(np.arange(n), np.concatenate([a.values, b.values]), np.zeros(n, bool), False, True)
+
+
 def coverage(random, pool: np.ndarray, seeds: int, repetitions: int) -> tuple[float, float, float]:
     """Share of intervals that contain the true value: median, geometric mean, sum of two medians."""
     # The true median is that of the pool with its noise; its mean is that of the pool.
@@ -90,8 +123,12 @@ def coverage(random, pool: np.ndarray, seeds: int, repetitions: int) -> tuple[fl
         one, other = (draw(random, pool, seeds).compared for _ in range(2))
         both = statistics.sum_of_medians([one, other], [0.5, 0.5], -np.inf, np.inf)
         found = (statistics.median(one), middle), (statistics.mean(one), mean), (both, middle)
-        hits += [e.low is not None and e.high is not None and e.low <= true <= e.high for e, true in found]
+        hits += [_contains(estimate, true) for estimate, true in found]
     return tuple(hits / repetitions)
+
+
+def _contains(estimate: Estimate, true: float) -> bool:
+    return estimate.low is not None and estimate.high is not None and estimate.low <= true <= estimate.high
 
 
 def main(paths: list[str]) -> int:
@@ -101,13 +138,17 @@ def main(paths: list[str]) -> int:
     lines = []
     for models, seeds in itertools.product(MODELS, SEEDS):
         error = family_wise_error(new("error", models, seeds), all_pools, models, seeds, n)
-        powers = [power(new("power", models, seeds, f), all_pools, models, seeds, f, n) for f in FACTORS]
+        powers = [power_of(new("power", models, seeds, f), all_pools, models, seeds, f, n) for f in FACTORS]
         lines.append((models, seeds, error, *powers))
     headers = ("models", "seeds", "family-wise error", *(f"power, factor {f:g}" for f in FACTORS))
     print(tabulate.tabulate(lines, headers, "github", floatfmt=".3f"))
     print()
     lines = [(seeds, lost_to_a_weak_model(new("weak", seeds), all_pools, seeds, n)) for seeds in SEEDS[1:]]
     print(tabulate.tabulate(lines, ("seeds", "verdicts that a weak model takes away"), "github"))
+    print()
+    lines = [(seeds, *looks(new("looks", seeds), all_pools, seeds, 4 * n)) for seeds in SEEDS[1:]]
+    headers = ("seeds at first", "told apart at once", "after adding seeds once", "after adding until there is a verdict")
+    print(tabulate.tabulate(lines, headers, "github", floatfmt=".3f"))
     print()
     lines = []
     for seeds in (3, 6, 10, 20, 30):

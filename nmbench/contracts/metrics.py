@@ -29,7 +29,7 @@ class Metric:
       name: column name in results.
       per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric's value is its mean over trials.
       higher_is_better: whether a higher value is better.
-      floor: value of the best answer that ignores the trial, such as chance or a constant; this value scores 0.
+      floor: value of a simple answer without training, such as chance, or the best one that ignores the trial; it scores 0.
       ceiling: value of a perfect answer; this value scores 100.
       conditions: optional `arrays -> [B]` labels; the metric is then also reported per label.
       condition_name: what the labels denote, e.g. "interval".

@@ -18,8 +18,8 @@ from nmbench.support.errors import NmbenchError
 # A logarithmic axis ends here, because an error of 0 has a ratio without bounds.
 LEAST, MOST = 1e-6, 1e6
 HOW_TO_READ = (
-    "Points: effect with its 95% interval, better to the right. Dashed: no effect. Shaded: so small that no difference is "
-    "found if the whole interval lies here and p is at least 0.05. Hollow: not decided."
+    "Points: effect with its 95% interval, better to the right. Dashed: no effect. Shaded: an interval inside means that no "
+    "difference is found, unless the corrected p is below 0.05. Hollow: not decided."
 )
 
 

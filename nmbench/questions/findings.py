@@ -227,7 +227,9 @@ def _answer(
     kind = AnswerKind.OPEN
     if p is not None and p < ALPHA and comparison.favours_b is not None:
         kind = AnswerKind.AHEAD if comparison.favours_b else AnswerKind.WORSE
-    elif p is not None and _same(comparison.effect, model.sample.logarithmic, task) and not _mostly_lost(model, rival):
+    elif p is None or _mostly_lost(rival.sample, model.sample):
+        pass
+    elif _same(comparison.effect, model.sample.logarithmic, task):
         kind = AnswerKind.SAME
     needed, equal = None, False
     if kind is AnswerKind.OPEN and p is not None:
@@ -241,10 +243,11 @@ def _answer(
 
 def _needed(rival: Sample, model: Sample, family: int, task: Task) -> tuple[int | None, bool]:
     """Seeds of each model that decide, None if more than `power.MOST_SEEDS`; and whether they would find no difference."""
+    rival, model = significance.lost_last(rival, model)
     _, most = same_bounds(model.logarithmic, task)
     margin = math.log10(most) if model.logarithmic else most
     apart = power.seeds_to_tell_apart(rival, model, ALPHA / family)
-    equal = power.seeds_to_find_equal(rival, model, margin)
+    equal = None if _mostly_lost(rival, model) else power.seeds_to_find_equal(rival, model, margin)
     # What the seeds trained so far have not decided needs at least one more.
     more = 1 + max(len(rival), len(model))
     if equal is not None and (apart is None or equal < apart):
@@ -252,9 +255,9 @@ def _needed(rival: Sample, model: Sample, family: int, task: Task) -> tuple[int 
     return None if apart is None else max(apart, more), False
 
 
-def _mostly_lost(*models: ExperimentRows) -> bool:
-    """Whether one of the models has lost most of its seeds: then equal values say nothing."""
-    return any(2 * int(rows.sample.lost.sum()) > len(rows.sample) for rows in models)
+def _mostly_lost(*samples: Sample) -> bool:
+    """Whether a model has lost most of its seeds: then equal values say nothing."""
+    return any(2 * int(sample.lost.sum()) > len(sample) for sample in samples)
 
 
 def _same(effect: Estimate, logarithmic: bool, task: Task) -> bool:

@@ -257,7 +257,8 @@ def _least_p(samples: list[Sample]) -> float | None:
 
 
 def _beats(one: Sample, other: Sample) -> float:
-    return significance.probability_of_improvement(other.values, one.values, one.higher_is_better)
+    other, one = significance.lost_last(other, one)
+    return significance.probability_of_improvement(other.compared, one.compared, one.higher_is_better)
 
 
 def _entry(

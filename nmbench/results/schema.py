@@ -79,7 +79,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("metric", "str", "name of the primary metric"),
     Column("value", "float", "primary metric on the test set, with the selected parameters", "unless_ok"),
     Column("higher_is_better", "bool", "direction of the primary metric"),
-    Column("floor", "float", "value of the primary metric at chance"),
+    Column("floor", "float", "value of the primary metric that scores 0, such as chance"),
     Column("ceiling", "float", "value of the primary metric for a perfect answer"),
     Column("score", "float", "value scaled to 0 (floor) .. 100 (ceiling)", "unless_ok"),
     Column("conditions_json", "json", "metrics per condition on the test set", "unless_ok"),

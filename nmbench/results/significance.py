@@ -6,7 +6,7 @@ floor, or as the worst finished seed of both models if that is worse.
 
 A permutation test supposes that equal models also spread equally. With equal numbers of seeds this hardly matters. But if
 one model has fewer seeds and spreads more, the test calls equal means different far too often. So for different numbers of
-seeds, the larger one of its p and that of Welch's t test counts.
+seeds, the larger one of its p and that of Welch's t test counts (not in `better_over_strata`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Comparison:
 
     Attributes:
       effect: the ratio of the geometric means, B / A, if logarithms are compared; otherwise the difference of the means,
-        B - A. With Welch's interval, unless a side has one seed.
+        B - A. With the interval of `statistics.difference_of_means`.
       p: p value of the two-sided test; None if a side has one seed.
       least_p: the smallest p that these numbers of seeds can give; None if a side has one seed.
       improvement: probability that a seed of B is better than a seed of A, over all pairs of seeds; ties count half.

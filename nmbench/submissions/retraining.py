@@ -9,8 +9,7 @@ Two things are compared, for each experiment:
 
 A machine computes as the submitter's did if commit, versions, processor and settings are those of the row
 (`reproduction.SURROUNDINGS`), or if any retrained seed has the value of its row to the bit. The second does not happen by
-chance, unless values are counts, such as shares of trials: then submitted values are equal among themselves, too, and only the
-first counts.
+chance if the metric is an error that takes any value. Percentages and shares of trials are counts: two of them are often equal.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.task import Task
 from nmbench.experiments import reproduction
 from nmbench.experiments.configuration import Configuration
+from nmbench.results import statistics
 from nmbench.results.verification import SubmittedExperiment
 from nmbench.submissions import distribution_test, probe, rescoring, training_starts
 from nmbench.submissions.asking import Respondent
@@ -92,6 +92,7 @@ def compare(
     machines: Mapping[int, Any],
     here: Any,
     higher_is_better: bool,
+    counts: bool = False,
 ) -> Outcome:
     """Compare retrained values with the submitted ones.
 
@@ -101,12 +102,11 @@ def compare(
       machines: seed to a description of the machine and the versions of its row.
       here: the description of this machine.
       higher_is_better: whether a higher value is better.
+      counts: whether values may be equal by chance.
     """
     equal = tuple(seed for seed, value in retrained.items() if value == submitted[seed])
-    finished = [value for value in submitted.values() if value is not None]
-    telling = len(set(finished)) == len(finished)
     # That a run diverges again proves nothing about the machine.
-    alike = [here, *(machines[seed] for seed in equal if telling and retrained[seed] is not None)]
+    alike = [here, *(machines[seed] for seed in equal if not counts and retrained[seed] is not None)]
     unequal = tuple(seed for seed in retrained if seed not in equal and machines[seed] in alike)
     if unequal or len(equal) == len(retrained):
         return Outcome(not unequal, EXACT, equal, unequal, None)
@@ -161,7 +161,9 @@ def check_values(rows: Rows, seeds: Sequence[int], model: Respondent) -> Compare
     submitted = {seed: row["value"] if row["status"] == "ok" else None for seed, row in by_seed.items()}
     differs = {seed: reproduction.surroundings(by_seed[seed]) for seed in seeds}
     machines = {seed: tuple((name, then) for name, (then, _) in found.items()) for seed, found in differs.items()}
-    outcome = compare(submitted, retrained, machines, (), task.primary.higher_is_better)
+    primary = task.primary
+    counts = primary.share_of_trials or not statistics.compares_logarithms(primary.higher_is_better, primary.ceiling)
+    outcome = compare(submitted, retrained, machines, (), primary.higher_is_better, counts)
     shown = lambda seed: f"{reproduction.number(retrained[seed])}, not {reproduction.number(submitted[seed])}"
     if outcome.unequal:
         raise NmbenchError(

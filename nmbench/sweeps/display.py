@@ -1,6 +1,6 @@
 """Progress of a sweep on stderr: a bar in a terminal, otherwise a line per finished experiment and every minute.
 
-A second line shows how far the experiment that has run longest is.
+A second line shows how far one of the running experiments is: the first that has reported progress.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class Display:
             self._bar.refresh()
             if time.monotonic() - self._read_log >= _READ_LOG_EVERY_S:
                 self._read_log = time.monotonic()
-                self._details.set_description_str(self._newest())
+                self._details.set_description_str(self._progress())
         elif time.monotonic() - self._said >= LINE_EVERY_S:
             line = f"[{self._ended}/{self._total}] {running}{errors}{self._remaining()}"
-            self._say("\n  ".join(filter(None, [line, self._newest()])))
+            self._say("\n  ".join(filter(None, [line, self._progress()])))
 
     def remaining_minutes(self) -> float | None:
         """Estimate of the remaining time in minutes, renewed when a job ends; None if there is none, or if it has passed."""
@@ -85,12 +85,10 @@ class Display:
             return ""
         return f", {about(60 * minutes)}"
 
-    def _newest(self) -> str:
-        """Progress of the experiment that has run longest, such as "mwg_rank3: tuning lstm: step 900 of 20000"."""
-        for job in self._running.values():
-            progress = newest_progress(job.log)
-            return f"{job.request.task}: {progress}" if progress else ""
-        return ""
+    def _progress(self) -> str:
+        """Progress of the first running experiment that has reported any: "mwg_rank3: tuning lstm: step 900 of 20000"."""
+        found = ((job.request.task, newest_progress(job.log)) for job in self._running.values())
+        return next((f"{task}: {progress}" for task, progress in found if progress), "")
 
     def _say(self, line: str) -> None:
         self._said = time.monotonic()

@@ -116,6 +116,7 @@ def test_models_that_lost_most_seeds_are_not_called_equal(rows_of):
     rows = [rows_of(name, values) for name, values in made.items()]
     found = answered(rows, question(("none", "few"), ("few", "all"), ("most", "all")))
     assert kinds(found) == [AnswerKind.OPEN, AnswerKind.OPEN, AnswerKind.SAME]
+    assert not any(answer.towards_equal for answer in found.answers)
 
 
 def test_more_seeds_than_there_are_decide_what_is_open(rows_of):

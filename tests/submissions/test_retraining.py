@@ -31,9 +31,9 @@ def test_every_seed_is_drawn_about_equally_often():
     assert counts.min() > 140 and counts.max() < 220  # 180 expected, standard deviation 11
 
 
-def compare(submitted, retrained, machines=None, here="here"):
+def compare(submitted, retrained, machines=None, here="here", counts=False):
     names = dict(enumerate(machines or ["there"] * len(submitted)))
-    return retraining.compare(dict(enumerate(submitted)), dict(enumerate(retrained)), names, here, False)
+    return retraining.compare(dict(enumerate(submitted)), dict(enumerate(retrained)), names, here, False, counts)
 
 
 def test_equal_values_need_no_test():
@@ -53,10 +53,10 @@ def test_one_equal_value_shows_that_the_machine_computes_alike():
 
 def test_an_equal_share_of_trials_proves_nothing():
     shares = [k / 1440 for k in (3, 4, 2, 5, 3, 6, 2, 4, 7, 3)]
-    found = compare(shares, [k / 1440 for k in (4, 4, 3, 2, 5)])
+    found = compare(shares, [k / 1440 for k in (4, 4, 3, 2, 5)], counts=True)
     assert (found.passed, found.method, found.equal) == (True, retraining.DISTRIBUTION, (1,))
     # On the machine of the rows, they must be equal.
-    assert compare(shares, [k / 1440 for k in (4, 4)], ["here"] * 10).unequal == (0,)
+    assert compare(shares, [k / 1440 for k in (4, 4)], ["here"] * 10, counts=True).unequal == (0,)
 
 
 def test_rows_of_another_machine_are_tested_by_rank():

@@ -40,7 +40,9 @@ RANK = Heading(
     "1 + the number of models that are significantly better; models that share a letter cannot be told apart; no rank: "
     "trained outside nmbench",
 )
-SCORE = Heading("Score", True, "score of the median, 0 at chance and 100 at a perfect answer, with its 95% interval")
+SCORE = Heading(
+    "Score", True, "score of the median, 0 at the floor, such as chance, and 100 at a perfect answer, with its 95% interval"
+)
 SOLVED = Heading("Solved", True, "number of seeds that reach the task's threshold, with the 95% interval of their share")
 PARAMETERS = Heading(
     "Parameters",

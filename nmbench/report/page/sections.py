@@ -191,7 +191,7 @@ def _table(
         name = f"{key}-conditions" + (f"-{i}" if i else "")
         plots.append(svg.plot(figures.conditions(by, table, styles), name, by.title, caption))
     if table.budget is None and len({entry.params for entry in table.entries if entry.params is not None}) > 1:
-        caption = "Score with its 95% interval: 0 at chance, 100 at a perfect answer."
+        caption = "Score with its 95% interval: 0 at the floor, 100 at a perfect answer."
         plots.append(svg.plot(figures.scores(table, styles), f"{key}-scores", "Score and size", caption))
     return {
         "size": size_name(table.budget),
@@ -208,7 +208,7 @@ def _table(
 
 def _seeds_plot(table: Table, key: str, styles: Mapping[str, Style]) -> dict[str, Any]:
     caption = "All seeds of each model, and below them the median with its 95% interval."
-    caption += " × marks a lost seed, which counts as chance." if any(e.lost for e in table.entries) else ""
+    caption += " × marks a lost seed, which counts as the floor." if any(e.lost for e in table.entries) else ""
     if len(table.entries) > figures.MOST_STRIPS:
         caption += f" Only the first {figures.MOST_STRIPS} of {len(table.entries)} lines of the table are shown."
     return svg.plot(figures.strips(table, styles), key, "Seeds", caption)
