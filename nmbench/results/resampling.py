@@ -1,8 +1,8 @@
 """Permutation tests and bootstrap intervals of many samples at once.
 
 Random draws are made once for each number of seeds and used for every sample of that size. Equal values therefore give
-equal results, independent of the other rows of a file (but `stratified_p` draws more if there are many comparisons), and files
-of 100,000 rows take seconds. Each p value and each interval is as valid as with separate draws.
+equal results, independent of the other rows of a file (but `stratified_p` draws more if there are many comparisons), and
+files of 100,000 rows take seconds. Each p value and each interval is as valid as with separate draws.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from nmbench.sweeps.jobs import Event, JobOutcome
 STEPS = "tuning rnn: step 900 of 20000, loss 0.5 (best 0.1), about 3 min left"
 
 
-def test_the_progress_of_the_oldest_experiment_is_shown(jobs, monkeypatch, capsys):
+def test_the_progress_of_an_experiment_that_has_reported_any_is_shown(jobs, monkeypatch, capsys):
     monkeypatch.setattr(display, "LINE_EVERY_S", 0.0)
     first, second = jobs
     for job, text in ((first, "two words: no progress\n"), (second, f"{STEPS.replace('900', '400')}\n{STEPS}\nelse\n")):
@@ -17,8 +17,8 @@ def test_the_progress_of_the_oldest_experiment_is_shown(jobs, monkeypatch, capsy
         show(Event("started", second))
         show(Event("ended", first, JobOutcome(first, 0, "", 4.0)))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == ["[0/2] 1 running", "[0/2] 2 running"]
-    assert lines[2].startswith(f"[1/2] {first.name}: 3 seeds in 4 s")
+    assert lines[:3] == ["[0/2] 1 running", "[0/2] 2 running", f"  toy: {STEPS}"]
+    assert lines[3].startswith(f"[1/2] {first.name}: 3 seeds in 4 s")
     assert lines[-1] == f"  toy: {STEPS}"
 
 
