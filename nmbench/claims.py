@@ -6,13 +6,13 @@
 
 Each claim is tested as published (protocol `paper`) and, except for claims on the authors' code, under equal conditions
 (protocol `matched`), for the models' default sizes. The verdict is computed from the values printed with it: "holds", "more
-than holds", "holds in part", "worse, size open", "does not hold", "cannot tell" if intervals or a shortened training leave
-the claim undecided, or "no data". An entry that is a "documented difference" has no verdict. If the models of a claim were
-not all trained fully, the ledger uses the length of training that most of them share, and the verdict says so. Under
-`paper`, runs with another learning rate are not used, except by claims that name it. Each claim lists the commands that
-produce its data. Claims on internal signals and on training curves need the files of the runs, in a results folder or
-packed beside a CSV (FILE.safetensors). A run that occurs in several sources counts once; a source with its files has
-priority.
+than holds", "holds in part", "worse, size open", "no difference found", "does not hold", "cannot tell" if intervals or a
+shortened training leave the claim undecided, or "no data". An entry that is a "documented difference" has no verdict. If the
+models of a claim were not all trained fully, the ledger uses the length of training that most of them share, and the verdict
+says so. Under `paper`, runs with another learning rate are not used, except by claims that name it. Each claim lists the
+commands that produce its data. Claims on internal signals and on training curves need the files of the runs, in a results
+folder or packed beside a CSV (FILE.safetensors). A run that occurs in several sources counts once; a source with its files
+has priority.
 
 The page shows the effects of each claim with their intervals and thresholds, and needs no other file. If there is a folder
 figures/ beside it, drawn with `python -m nmbench.figures --out=figures`, the page shows these figures with their claims; the

@@ -49,6 +49,7 @@ def below(
             lines.append(MeasuredValue(what, number(rival.effect.value), interval(rival.effect), note))
         lines += [_median(model, groups[model], name) for name in also for model in (OURS, *rivals)]
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not distinguishable from"}
+        words[Verdict.EQUAL] = "equal, within a factor of two, to"
         others = [
             f"{words[rival.verdict]} {name} ({len(samples[name])} seeds, ratio of errors {number(rival.effect.value)})"
             for name, rival in found.items()

@@ -65,7 +65,8 @@ class Claim:
 _BELOW = (
     "the claim holds against a rival if the NM-RNN's error is significantly lower, and does not hold if it is "
     "significantly higher (unpaired permutation test of log errors over seeds, p < 0.05 with Holm's correction for the "
-    "claim's rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only."
+    "claim's rivals). Otherwise no difference is found if the 95% interval of the ratio of errors lies within 1/2 .. 2, "
+    "and we cannot tell if it does not. The claim holds in part if it holds against some rivals only."
 )
 _PAR = (
     "the claim holds if the 95% interval of the ratio of errors, NM-RNN / LSTM (geometric mean over seeds, Welch's interval "

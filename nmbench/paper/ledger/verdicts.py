@@ -22,6 +22,7 @@ class Verdict(enum.Enum):
     PARTLY = "holds in part"
     UNDECIDED = "cannot tell"
     WORSE = "worse, size open"
+    EQUAL = "no difference found"
     FAILS = "does not hold"
     NO_DATA = "no data"
     # No verdict: the entry is about the publication or its code and not about measured values.
@@ -112,7 +113,8 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
 
     Equal verdicts: that verdict. Different ones, where "more than holds" counts as "holds" and "worse, size open" as "cannot
     tell": "holds" if all parts hold; "no data" if a part has no data; "holds in part" if some parts hold, or a part holds in
-    part; "does not hold" if a part does not hold; otherwise "cannot tell".
+    part; "does not hold" if a part does not hold; otherwise "cannot tell". Beside other verdicts, "no difference found"
+    counts as "cannot tell".
 
     Raises:
       ValueError: there are no parts, or a part has no verdict ("documented difference").
@@ -122,7 +124,7 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
         raise ValueError("there is no part to combine, or one without a verdict")
     if len(distinct) == 1:
         return distinct.pop()
-    counts_as = {Verdict.MORE: Verdict.HOLDS, Verdict.WORSE: Verdict.UNDECIDED}
+    counts_as = {Verdict.MORE: Verdict.HOLDS, Verdict.WORSE: Verdict.UNDECIDED, Verdict.EQUAL: Verdict.UNDECIDED}
     parts = {counts_as.get(verdict, verdict) for verdict in distinct}
     for verdict in (Verdict.NO_DATA, Verdict.PARTLY):
         if verdict in parts:
@@ -144,13 +146,18 @@ class RivalComparison(NamedTuple):
 
 
 def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalComparison]:
-    """Whether our model is significantly better than each rival: decided if p < 0.05, corrected by Holm over the rivals."""
+    """Whether our model is significantly better than each rival: decided if p < 0.05, corrected by Holm over the rivals.
+
+    Otherwise no difference is found if the 95% interval of the ratio of their errors lies within 1/2 .. 2.
+    """
     found = [significance.compare(rival, ours) for rival in rivals.values()]
     verdicts = {}
     for name, comparison, p in zip(rivals, found, significance.holm([c.p for c in found]), strict=True):
         verdict = Verdict.UNDECIDED
         if p is not None and p < significance.ALPHA and comparison.favours_b is not None:
             verdict = Verdict.HOLDS if comparison.favours_b else Verdict.FAILS
+        elif ours.logarithmic and _within_factor(comparison.effect):
+            verdict = Verdict.EQUAL
         verdicts[name] = RivalComparison(verdict, comparison.effect, p)
     return verdicts
 
@@ -170,13 +177,17 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
     ratio = statistics.powers_of_ten(difference)
     if ratio.low is None or ratio.high is None:
         return Verdict.UNDECIDED, ratio
-    if ratio.low >= 1 / FACTOR and ratio.high <= FACTOR:
+    if _within_factor(ratio):
         return Verdict.HOLDS, ratio
     if ratio.low > FACTOR:
         return Verdict.FAILS, ratio
     if ratio.low > 1:
         return Verdict.WORSE, ratio
     return (Verdict.MORE if ratio.high < 1 else Verdict.UNDECIDED), ratio
+
+
+def _within_factor(ratio: Estimate) -> bool:
+    return ratio.low is not None and ratio.high is not None and ratio.low >= 1 / FACTOR and ratio.high <= FACTOR
 
 
 def reaches(estimate: Estimate, threshold: float) -> Verdict:

@@ -27,15 +27,15 @@ BELOW = {
     "below one, not distinguishable from the other": (
         (2.0, 0.0),
         Verdict.PARTLY,
-        "nmrnn is below lrrnn and not distinguishable from rnn",
+        "nmrnn is below lrrnn and equal, within a factor of two, to rnn",
     ),
     "below one and above the other": ((-0.5, 2.0), Verdict.PARTLY, "nmrnn is above lrrnn and below rnn"),
-    "above one": ((-0.5, 0.0), Verdict.FAILS, "nmrnn is above lrrnn and not distinguishable from rnn"),
+    "above one": ((-0.5, 0.0), Verdict.FAILS, "nmrnn is above lrrnn and equal, within a factor of two, to rnn"),
     "above both": ((-0.5, -0.6), Verdict.FAILS, "nmrnn is above lrrnn and above rnn"),
     "distinguishable from none": (
         (0.0, 0.0),
-        Verdict.UNDECIDED,
-        "nmrnn is not distinguishable from lrrnn and not distinguishable from rnn",
+        Verdict.EQUAL,
+        "nmrnn is equal, within a factor of two, to lrrnn and equal, within a factor of two, to rnn",
     ),
 }
 

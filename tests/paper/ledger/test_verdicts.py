@@ -10,12 +10,13 @@ from nmbench.paper.ledger.verdicts import Verdict, better_than, combine, on_a_pa
 from nmbench.results import statistics
 from nmbench.results.statistics import Estimate, Sample
 
-HOLDS, MORE, PARTLY, UNDECIDED, WORSE, FAILS, NO_DATA = (
+HOLDS, MORE, PARTLY, UNDECIDED, WORSE, EQUAL, FAILS, NO_DATA = (
     Verdict.HOLDS,
     Verdict.MORE,
     Verdict.PARTLY,
     Verdict.UNDECIDED,
     Verdict.WORSE,
+    Verdict.EQUAL,
     Verdict.FAILS,
     Verdict.NO_DATA,
 )
@@ -34,22 +35,29 @@ PAIRS = {
     (HOLDS, PARTLY): PARTLY,
     (HOLDS, UNDECIDED): PARTLY,
     (HOLDS, WORSE): PARTLY,
+    (HOLDS, EQUAL): PARTLY,
     (HOLDS, FAILS): PARTLY,
     (HOLDS, NO_DATA): NO_DATA,
     (MORE, PARTLY): PARTLY,
     (MORE, UNDECIDED): PARTLY,
     (MORE, WORSE): PARTLY,
+    (MORE, EQUAL): PARTLY,
     (MORE, FAILS): PARTLY,
     (MORE, NO_DATA): NO_DATA,
     (PARTLY, UNDECIDED): PARTLY,
     (PARTLY, WORSE): PARTLY,
+    (PARTLY, EQUAL): PARTLY,
     (PARTLY, FAILS): PARTLY,
     (PARTLY, NO_DATA): NO_DATA,
     (UNDECIDED, WORSE): UNDECIDED,
+    (UNDECIDED, EQUAL): UNDECIDED,
     (UNDECIDED, FAILS): FAILS,
     (UNDECIDED, NO_DATA): NO_DATA,
+    (WORSE, EQUAL): UNDECIDED,
     (WORSE, FAILS): FAILS,
     (WORSE, NO_DATA): NO_DATA,
+    (EQUAL, FAILS): FAILS,
+    (EQUAL, NO_DATA): NO_DATA,
     (FAILS, NO_DATA): NO_DATA,
 }
 
@@ -78,7 +86,7 @@ OURS = errors(1.0, 1.1, 0.9, 1.2, 1.05, 0.95, 1.15, 0.85)
 
 @pytest.mark.parametrize(
     ("factor", "verdict", "p"),
-    [(3.0, HOLDS, 2 / 12870), (0.5, FAILS, 2 / 12870), (1.0, UNDECIDED, 1.0)],
+    [(3.0, HOLDS, 2 / 12870), (0.5, FAILS, 2 / 12870), (1.0, EQUAL, 1.0)],
     ids=["above", "below", "equal"],
 )
 def test_better_than_a_rival_that_is_scaled(factor, verdict, p):
@@ -123,6 +131,13 @@ def test_better_than_with_one_seed_is_undecided():
         rival = better_than(ours, {"other": theirs})["other"]
         assert rival.verdict is UNDECIDED and rival.p is None
         assert (rival.effect.low, rival.effect.high) == (None, None)
+
+
+def test_a_wide_interval_is_not_equality():
+    spread = errors(9.0, 1.0, 9.0, 1.0)
+    assert better_than(spread, {"other": spread})["other"].verdict is UNDECIDED
+    percent = errors(*OURS.values, higher_is_better=True)
+    assert better_than(percent, {"other": percent})["other"].verdict is UNDECIDED  # there are no bounds for differences
 
 
 def test_better_than_does_not_depend_on_the_numbers_of_the_seeds():
