@@ -23,8 +23,8 @@ from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
 # A and B in seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py`.
-PER_TRIAL = 1.5e-7
-PER_PRODUCT = 4.2e-10
+PER_TRIAL = 1.7e-7
+PER_PRODUCT = 3.9e-10
 # Seconds per process for imports, compilation and evaluation; that command prints 3.3 for the last two.
 PER_JOB = 8.0
 # Rows read per model, task and protocol.
