@@ -4,7 +4,9 @@ The formula gives the seconds that one core needs for one seed, as a sum over ph
 
   steps * T * trials * (A + B * parameters)
 
-where T is the number of time steps of a trial and `trials` is the batch size. FITTED
+where T is the number of time steps of a trial and `trials` is the batch size. `benchmarks/cost.py` fits A and B to the rows of
+the board and the ledger, and shows how far off they are: nearly nine of ten experiments took between a third and three times
+as long. For other models, tasks and processors, the estimate may be worse.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
 # A and B in seconds on one core of an AMD EPYC, fitted by `python benchmarks/cost.py`.
-PER_TRIAL = 1.7e-7
-PER_PRODUCT = 3.9e-10
-# Seconds per process for imports, compilation and evaluation; that command prints 3.3 for the last two.
-PER_JOB = 8.0
+PER_TRIAL = 2.2e-7
+PER_PRODUCT = 2.8e-10
+# Seconds per process for imports, compilation and evaluation; that command prints 8.6 for the last two.
+PER_JOB = 12.0
 # Rows read per model, task and protocol.
 _ROWS = 3
 
