@@ -4,9 +4,9 @@ The formula gives the seconds that one core needs for one seed, as a sum over ph
 
   steps * T * trials * (A + B * parameters)
 
-where T is the number of time steps of a trial and `trials` is the batch size. `benchmarks/cost.py` fits A and B to the rows of
-the board and the ledger, and shows how far off they are: nearly nine of ten experiments took between a third and three times
-as long. For other models, tasks and processors, the estimate may be worse.
+where T is the number of time steps of a trial and `trials` is the batch size. `benchmarks/cost.py` fits A and B to the rows
+of the board and the ledger, and shows how far off they are: nearly nine of ten experiments took between a third and three
+times as long. For other models, tasks and processors, the estimate may be worse.
 """
 
 from __future__ import annotations
