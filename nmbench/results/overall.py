@@ -146,4 +146,5 @@ def _sample(entry: RankingEntry) -> Sample:
 
 def _scored(entry: RankingEntry, table: Table) -> np.ndarray:
     """Scores of the entry's seeds, `[S]`, not limited: the score of a median is limited afterwards."""
-    return 100.0 * ((_sample(entry).values - table.floor) / (table.ceiling - table.floor))
+    with np.errstate(over="ignore"):  # an overflow is limited as well
+        return 100.0 * ((_sample(entry).values - table.floor) / (table.ceiling - table.floor))
