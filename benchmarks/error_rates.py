@@ -94,15 +94,14 @@ def looks(random, found, seeds: int, repetitions: int) -> list[float]:
         samples = [draw(random, pool, seeds) for _ in range(2)]
         for look in range(len(told)):
             result = significance.compare(*samples)
-            apart = result.p is not None and result.p < significance.ALPHA
-            told[look:] += apart
-            apart = power.seeds_to_tell_apart(*samples, significance.ALPHA)
-            equal = power.seeds_to_find_equal(*samples, margin)
-            needed = min((n for n in (apart, equal) if n is not None), default=None)
-            decided = (
-                result.p < significance.ALPHA or 1 / SAME_RATIO <= result.effect.low <= result.effect.high <= SAME_RATIO
-            )
-            if decided or needed is None:
+            if result.p < significance.ALPHA:
+                told[look:] += 1
+                break
+            if result.effect.within(1 / SAME_RATIO, SAME_RATIO):
+                break
+            advice = power.seeds_to_tell_apart(*samples, significance.ALPHA), power.seeds_to_find_equal(*samples, margin)
+            needed = min((n for n in advice if n is not None), default=None)
+            if needed is None:
                 break
             more = max(needed - len(samples[0]), 1)
             samples = [_joined(sample, draw(random, pool, more)) for sample in samples]

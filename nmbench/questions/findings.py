@@ -25,7 +25,7 @@ from nmbench.questions.catalogue import AskedPair, Catalogue, Question
 from nmbench.results import experiment_rows, power, significance, statistics
 from nmbench.results.experiment_rows import ExperimentRows, Source
 from nmbench.results.significance import ALPHA, Comparison
-from nmbench.results.statistics import Estimate, Sample
+from nmbench.results.statistics import Sample
 
 # No difference is found if the interval of a ratio of errors lies within 1/2 .. 2, as for the ledger's "on a par", or that
 # of a difference of another metric within 5% of the way from the floor to the ceiling.
@@ -227,10 +227,9 @@ def _answer(
     kind = AnswerKind.OPEN
     if p is not None and p < ALPHA and comparison.favours_b is not None:
         kind = AnswerKind.AHEAD if comparison.favours_b else AnswerKind.WORSE
-    elif p is None or _mostly_lost(rival.sample, model.sample):
-        pass
-    elif _same(comparison.effect, model.sample.logarithmic, task):
-        kind = AnswerKind.SAME
+    elif p is not None and not _mostly_lost(rival.sample, model.sample):
+        bounds = same_bounds(model.sample.logarithmic, task)
+        kind = AnswerKind.SAME if comparison.effect.within(*bounds) else AnswerKind.OPEN
     needed, equal = None, False
     if kind is AnswerKind.OPEN and p is not None:
         needed, equal = _needed(rival.sample, model.sample, family, task)
@@ -258,13 +257,6 @@ def _needed(rival: Sample, model: Sample, family: int, task: Task) -> tuple[int 
 def _mostly_lost(*samples: Sample) -> bool:
     """Whether a model has lost most of its seeds: then equal values say nothing."""
     return any(2 * int(sample.lost.sum()) > len(sample) for sample in samples)
-
-
-def _same(effect: Estimate, logarithmic: bool, task: Task) -> bool:
-    if effect.low is None or effect.high is None:
-        return False
-    low, high = same_bounds(logarithmic, task)
-    return low <= effect.low and effect.high <= high
 
 
 def same_bounds(logarithmic: bool, task: Task) -> tuple[float, float]:

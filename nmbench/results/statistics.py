@@ -104,6 +104,10 @@ class Estimate:
     high: float | None
     covers: bool = True
 
+    def within(self, low: float, high: float) -> bool:
+        """Whether there is an interval and it lies within `low` .. `high`."""
+        return self.low is not None and self.high is not None and low <= self.low and self.high <= high
+
     def mapped(self, function: Callable[[float], float]) -> Estimate:
         """The estimate of an increasing or decreasing function of the same quantity."""
         if self.low is None or self.high is None:

@@ -5,6 +5,7 @@ A second line shows how far one of the running experiments is: the first that ha
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 import sys
@@ -19,6 +20,7 @@ from nmbench.sweeps.jobs import Event, Job, JobOutcome
 
 LINE_EVERY_S = 60.0
 _READ_LOG_EVERY_S = 5.0
+_MOST_LOGS = 20  # a Slurm sweep may have thousands of running experiments
 _END_OF_LOG = 4000  # bytes
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} experiments [{elapsed}{postfix}]"
 
@@ -87,7 +89,8 @@ class Display:
 
     def _progress(self) -> str:
         """Progress of the first running experiment that has reported any: "mwg_rank3: tuning lstm: step 900 of 20000"."""
-        found = ((job.request.task, newest_progress(job.log)) for job in self._running.values())
+        jobs = itertools.islice(self._running.values(), _MOST_LOGS)
+        found = ((job.request.task, newest_progress(job.log)) for job in jobs)
         return next((f"{task}: {progress}" for task, progress in found if progress), "")
 
     def _say(self, line: str) -> None:

@@ -156,7 +156,7 @@ def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalCo
         verdict = Verdict.UNDECIDED
         if p is not None and p < significance.ALPHA and comparison.favours_b is not None:
             verdict = Verdict.HOLDS if comparison.favours_b else Verdict.FAILS
-        elif ours.logarithmic and _within_factor(comparison.effect):
+        elif ours.logarithmic and comparison.effect.within(1 / FACTOR, FACTOR):
             verdict = Verdict.EQUAL
         verdicts[name] = RivalComparison(verdict, comparison.effect, p)
     return verdicts
@@ -177,17 +177,13 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
     ratio = statistics.powers_of_ten(difference)
     if ratio.low is None or ratio.high is None:
         return Verdict.UNDECIDED, ratio
-    if _within_factor(ratio):
+    if ratio.within(1 / FACTOR, FACTOR):
         return Verdict.HOLDS, ratio
     if ratio.low > FACTOR:
         return Verdict.FAILS, ratio
     if ratio.low > 1:
         return Verdict.WORSE, ratio
     return (Verdict.MORE if ratio.high < 1 else Verdict.UNDECIDED), ratio
-
-
-def _within_factor(ratio: Estimate) -> bool:
-    return ratio.low is not None and ratio.high is not None and ratio.low >= 1 / FACTOR and ratio.high <= FACTOR
 
 
 def reaches(estimate: Estimate, threshold: float) -> Verdict:
