@@ -77,14 +77,14 @@ def markdown(
       plugins: files that register models or tasks, for the commands.
     """
     headers = ["task", *(question.name for question in catalogue.questions)]
-    rows = [[one.task.name, *(_short(finding) for finding in one.findings)] for one in found]
+    answered, others = _divided(found)
+    rows = [[one.task.name, *(_short(finding) for finding in one.findings)] for one in answered]
     parts = [
         f"# {TITLE}",
         escape_markdown(ABOUT.format(protocol=catalogue.protocol)),
         "This command computes them again; name a folder with new rows, such as `results`, beside the others:",
         f"```text\n{again}\n```",
-        "## In short",
-        markdown_table(TextTable(headers, rows, left=headers)),
+        *(["## In short", markdown_table(TextTable(headers, rows, left=headers))] if rows else []),
     ]
     for question in catalogue.questions:
         parts.append(f"## {escape_markdown(f'{question.name}: {question.title}')}")
@@ -92,7 +92,6 @@ def markdown(
         if question.name in pictures:
             picture = f"![effects of {question.name}]({picture_name(question)}.png)"
             parts += [picture, escape_markdown(pictures[question.name])]
-    answered, others = _divided(found)
     for one in answered:
         parts += [f"## {escape_markdown(one.task.name)}", escape_markdown(_metric(one))]
         for finding in one.findings:
@@ -170,11 +169,9 @@ def _some(finding: Finding) -> bool:
 
 
 def _short(finding: Finding) -> str:
-    """The answer, and for an open one how many of its comparisons have no rows."""
+    """The answer, and for an open one how many of its comparisons are not trained."""
     absent = sum(bool(answer.missing) for answer in finding.answers)
-    return finding.says + (
-        f" ({absent} of {len(finding.answers)} comparisons lack rows)" if finding.says == "open" and absent else ""
-    )
+    return finding.says + (f" ({absent} of {len(finding.answers)} not trained)" if finding.says == "open" and absent else "")
 
 
 def _metric(one: TaskFindings) -> str:
