@@ -12,7 +12,7 @@ from nmbench.questions.catalogue import Catalogue, Question
 from nmbench.questions.findings import SAME_RATIO, SAME_SHARE, Answer, Finding, TaskFindings
 from nmbench.report.tables import Section, TextTable, markdown_table, terminal_section
 from nmbench.report.text import column_number, direction, escape_markdown
-from nmbench.results import power
+from nmbench.results import power, significance
 from nmbench.results.csv_files import write_lines
 from nmbench.submissions import board_seeds
 
@@ -27,10 +27,10 @@ LEGEND = (
     "A / B: model A against its rival B. ratio: geometric mean of A's errors over that of B's, below 1 if A is better; "
     "difference: mean of A minus mean of B, for other metrics. 95%: Welch's interval, for the learning rates that were "
     "chosen, not corrected for the number of comparisons.",
-    "p: the board's test, a two-sided unpaired permutation test over seeds of log errors (other metrics as they are), "
-    "with Holm's correction for the comparisons of one question on a task. The board corrects for all pairs of its models, "
-    "so two models that cannot be told apart there may be told apart here. Comparisons without rows count with p = 1, so "
-    "training the missing models never takes a verdict away.",
+    f"p: the board's test, a two-sided unpaired permutation test over seeds of log errors (other metrics as they are; "
+    f"{significance.UNEQUAL}), with Holm's correction for the comparisons of one question on a task. The board corrects "
+    "for all pairs of its models, so two models that cannot be told apart there may be told apart here. Comparisons without "
+    "rows count with p = 1, so training the missing models never takes a verdict away.",
     "better: probability that a seed of A is better than a seed of B. solved: seeds that reach the task's threshold, A and "
     "B. seeds: of A and B; lost seeds count as the floor.",
     "verdict: ahead or behind if p < 0.05, however small the effect; else no difference found if the interval lies within "

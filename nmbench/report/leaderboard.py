@@ -26,7 +26,7 @@ from nmbench.results.ladders import ladders as find_ladders
 from nmbench.results.overall import OverallRanking
 from nmbench.results.ranking import RankingEntry, Table, rank_tables
 from nmbench.results.schema import EXTERNAL
-from nmbench.results.significance import ALPHA
+from nmbench.results.significance import ALPHA, UNEQUAL
 from nmbench.results.statistics import Estimate
 from nmbench.support import terminal
 
@@ -34,12 +34,13 @@ __all__ = ["FORMATS", "LEGEND", "WIDTH", "of_rows", "render"]
 
 LEGEND = (
     "rank: 1 + the number of models that are significantly better: unpaired permutation test over seeds, of log errors or",
-    "of other metrics as they are, corrected by Shaffer for all pairs of a table, p < 0.05. Models that share a letter of",
-    "group cannot be told apart. 95%: interval of the median (order statistics, and the choice of a tuned learning rate);",
-    "(range): smallest and largest of fewer than six seeds. score: that of the median, 0 at the floor, 100 at the ceiling.",
-    "beats next: probability that a seed is better than one of the model in the next line. Runs that depart from their",
-    "protocol have tables of their own, whose titles say how. Lost seeds (diverged, failed or timed out) count as the",
-    "floor. Lines in brackets are references, which need no training.",
+    f"of other metrics as they are ({UNEQUAL}),",
+    "corrected by Shaffer for all pairs of a table, p < 0.05. Models that share a letter of group cannot be told apart.",
+    "95%: interval of the median (order statistics, and the choice of a tuned learning rate); (range): smallest and largest",
+    "of fewer than six seeds. score: that of the median, 0 at the floor, 100 at the ceiling. beats next: probability that a",
+    "seed is better than one of the model in the next line. Runs that depart from their protocol have tables of their own,",
+    "whose titles say how. Lost seeds (diverged, failed or timed out) count as the floor. Lines in brackets are references,",
+    "which need no training.",
 )
 
 TIERS = (

@@ -42,7 +42,8 @@ COLUMNS = {
     "effect": "this ratio or difference",
     "low": "lower bound of its 95% interval (Welch)",
     "high": "upper bound of this interval",
-    "p": "p value of a two-sided permutation test over seeds, of log errors or of other metrics as they are",
+    "p": "p value of a two-sided permutation test over seeds, of log errors or of other metrics as they are; "
+    + significance.UNEQUAL,
     "p_corrected": "p corrected for all lines of the same task, protocol and budget",
     "least_p": "smallest p that these numbers of seeds can give",
     "improvement": "probability that a seed of B is better than a seed of A; ties count half",

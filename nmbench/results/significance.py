@@ -22,6 +22,8 @@ from nmbench.results import resampling, statistics
 from nmbench.results.statistics import Estimate, Sample
 
 ALPHA = 0.05
+# For legends, after the name of the test.
+UNEQUAL = "for different numbers of seeds, the larger p of this test and Welch's"
 _LETTERS = string.ascii_letters
 
 

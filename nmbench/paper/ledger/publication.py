@@ -9,6 +9,7 @@ from nmbench.paper.ledger import documented, multitask, theory
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey
 from nmbench.paper.ledger.performance import OURS, Measure, below, more_parameters, par, pooled, sizes
 from nmbench.paper.ledger.verdicts import ClaimFinding
+from nmbench.results import significance
 from nmbench.support import errors
 
 # The two protocols of most claims: as published, and under equal conditions.
@@ -64,9 +65,10 @@ class Claim:
 
 _BELOW = (
     "the claim holds against a rival if the NM-RNN's error is significantly lower, and does not hold if it is "
-    "significantly higher (unpaired permutation test of log errors over seeds, p < 0.05 with Holm's correction for the "
-    "claim's rivals). Otherwise no difference is found if the 95% interval of the ratio of errors lies within 1/2 .. 2, "
-    "and we cannot tell if it does not. The claim holds in part if it holds against some rivals only."
+    "significantly higher (unpaired permutation test of log errors over seeds; "
+    f"{significance.UNEQUAL}; p < 0.05 with Holm's correction for the claim's rivals). Otherwise no difference "
+    "is found if the 95% interval of the ratio of errors lies within 1/2 .. 2, and "
+    "we cannot tell if it does not. The claim holds in part if it holds against some rivals only."
 )
 _PAR = (
     "the claim holds if the 95% interval of the ratio of errors, NM-RNN / LSTM (geometric mean over seeds, Welch's interval "
