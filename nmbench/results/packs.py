@@ -1,10 +1,11 @@
 """The files of many runs in one safetensors file, beside the CSV with their rows.
 
 `board/TASK.safetensors` belongs to `board/TASK.csv`. Its arrays are named `RUN_ID/FILE/NAME`, where FILE is `params`,
-`params.STAGE`, `per_trial` or `curve`: parameters as in the run folder, the primary metric of every test trial in float32,
-and the training curve `[P, 3]`, with step, training loss and validation loss of P validations. Runs whose status is not ok
-are left out. `benchmarks/pack.py` packs and unpacks; `load_network`, `reproduce`, `figures` and `claims` look for this file
-beside the CSV.
+`params.STAGE`, `per_trial` or `curve`: parameters as in the run folder, the primary metric of every test trial, and the
+training curve `[P, 3]`, with step, training loss and validation loss of P validations. Metrics are in half precision, since
+most of a pack are values of trials: metric m of a trial is `per_trial/m` times 2 to the power of `per_trial/m.exponent`,
+with a relative error of at most 2^-11. Runs whose status is not ok are left out. `benchmarks/pack.py` packs and unpacks;
+`load_network`, `reproduce`, `figures` and `claims` look for this file beside the CSV.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
 _TRIALS, _CURVE, _SUFFIX = "per_trial", "curve", ".safetensors"
+_EXPONENT = ".exponent"
 
 
 def beside(path: pathlib.Path) -> pathlib.Path:
@@ -50,7 +52,8 @@ def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib
                 for name, array in safetensors.numpy.load_file(str(file)).items():
                     arrays[f"{run_id}/{file.name.removesuffix(_SUFFIX)}/{name}"] = array
             with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
-                arrays[f"{run_id}/{_TRIALS}/{row['metric']}"] = stored[row["metric"]].astype(np.float32)
+                for name, array in _halved(row["metric"], stored[row["metric"]]).items():
+                    arrays[f"{run_id}/{_TRIALS}/{name}"] = array
             arrays[f"{run_id}/{_CURVE}/points"] = curves.read_curve(folder)
         except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
             raise NmbenchError(f"cannot pack {folder}: {error}") from error
@@ -100,15 +103,16 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
                 if owner == run_id:
                     kind, _, leaf = rest.partition("/")
                     found.setdefault(kind, {})[leaf] = file.get_tensor(name)
+        trials = _whole(found.pop(_TRIALS, {}))
     except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
         raise NmbenchError(f"cannot read {path}: {error}") from error
     folder = _temporary() / run_id
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    if trials:
+        files.write(folder / PER_TRIAL, npz_bytes(trials))
     for kind, arrays in found.items():
-        if kind == _TRIALS:
-            files.write(folder / PER_TRIAL, npz_bytes(arrays))
-        elif kind == _CURVE and arrays.keys() == {"points"}:
+        if kind == _CURVE and arrays.keys() == {"points"}:
             curves.write_curve(folder, arrays["points"])
         elif kind == "params" or kind.removeprefix("params.").isidentifier():
             files.write(folder / f"{kind}{_SUFFIX}", safetensors.numpy.save(arrays))
@@ -140,6 +144,25 @@ def unpack(rows: Iterable[Mapping[str, Any]], path: pathlib.Path, results: pathl
         store.write(row, copy, per_trial, points, curves.COLUMNS)
         new += 1
     return new
+
+
+def _halved(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """`values` in half precision and their exponent. The largest one is scaled to the top of the range of float16."""
+    largest = np.max(np.abs(values), initial=0.0, where=np.isfinite(values))
+    exponent = int(np.frexp(largest)[1]) - 15  # largest < 2^15 2^exponent
+    return {name: np.ldexp(values, -exponent).astype(np.float16), name + _EXPONENT: np.int32(exponent).reshape(1)}
+
+
+def _whole(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `_halved`, float64. Packs of older versions have float32 values without an exponent.
+
+    Raises:
+      ValueError, TypeError: an exponent is not an array of one integer.
+    """
+    exponents = {name: array.item() for name, array in arrays.items() if name.endswith(_EXPONENT)}
+    values = {name: array.astype(np.float64) for name, array in arrays.items() if name not in exponents}
+    with np.errstate(over="ignore"):  # to infinity, which is not the value of a row
+        return {name: np.ldexp(array, exponents.get(name + _EXPONENT, 0)) for name, array in values.items()}
 
 
 @functools.cache

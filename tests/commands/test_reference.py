@@ -62,6 +62,11 @@ def test_reference_rows_are_valid_and_use_the_current_test_sets():
     assert {row["model"] for row in rows} >= {e.name for e in BASELINES.entries("paper")}
 
 
+def test_the_shipped_parameters_are_small():
+    packs = [*BOARD.glob("*.safetensors"), *CLAIMS.glob("*.safetensors")]
+    assert packs and sum(path.stat().st_size for path in packs) < 30e6
+
+
 def test_run_resolves_to_the_configurations_of_the_reference_rows():
     """The configuration of every reference row is that of `run`, except for fingerprints of source code."""
 

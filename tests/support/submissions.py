@@ -93,4 +93,5 @@ def change_values(place: pathlib.Path, factor: float, trials: bool) -> None:
             row["conditions_json"] = json.dumps(means)
     rewrite(place, rows)
     if trials:
-        repack(place, {name: array * (factor if "/per_trial/" in name else 1) for name, array in arrays_of(place).items()})
+        values = lambda name: "/per_trial/" in name and not name.endswith(".exponent")
+        repack(place, {name: array * (factor if values(name) else 1) for name, array in arrays_of(place).items()})

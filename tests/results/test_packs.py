@@ -1,0 +1,50 @@
+"""Values of trials in packs: half precision with an exponent. Packs as a whole: tests/commands/test_reproduce.py."""
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from nmbench.results import packs
+from nmbench.support.errors import NmbenchError
+
+RUN_ID = "rnn.element_finder.matched.s0.0123456789ab"
+
+
+def trials_of(tmp_path, arrays):
+    """The values of trials in a run folder that is unpacked from these arrays."""
+    path = tmp_path / "board.safetensors"
+    path.write_bytes(safetensors.numpy.save({f"{RUN_ID}/per_trial/{name}": array for name, array in arrays.items()}))
+    folder = packs.run_folder(path, RUN_ID)
+    assert folder is not None
+    with np.load(folder / "per_trial.npz", allow_pickle=False) as stored:
+        return dict(stored)
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([0.0, 1.0, 0.5, 100.0], [0.0, 1.0, 0.5, 100.0]),  # shares and percentages are exact
+        ([0.0, 0.0], [0.0, 0.0]),
+        ([-3.0, 2.0, np.nan], [-3.0, 2.0, np.nan]),
+        ([3e-12, 1e-12], [3e-12, 1e-12]),  # below the range of float16
+        ([3e8, 3e2], [3e8, 3e2]),  # above it
+        ([1.0, 1e-14], [1.0, 0.0]),  # too small to change a mean
+        ([], []),
+    ],
+)
+def test_trials_have_half_precision_at_any_scale(tmp_path, values, expected):
+    arrays = packs._halved("mse", np.array(values))
+    assert arrays["mse"].dtype == np.float16 and arrays["mse"].shape == (len(values),)
+    (found,) = trials_of(tmp_path, arrays).values()
+    np.testing.assert_allclose(found, expected, rtol=2**-11, atol=0)
+
+
+def test_packs_of_older_versions_have_no_exponent(tmp_path):
+    found = trials_of(tmp_path, {"mse": np.array([0.1, 0.2], np.float32)})
+    np.testing.assert_array_equal(found["mse"], np.array([0.1, 0.2], np.float32))
+
+
+@pytest.mark.parametrize("exponent", [np.array([1, 2]), np.array([1.5]), np.zeros(0, np.int32)])
+def test_a_false_exponent_is_refused(tmp_path, exponent):
+    with pytest.raises(NmbenchError, match="cannot read .*board.safetensors"):
+        trials_of(tmp_path, {"mse": np.ones(3, np.float16), "mse.exponent": exponent})
