@@ -5,8 +5,11 @@ import pathlib
 import re
 
 import numpy as np
+import pytest
 
 from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.experiments import resolution
+from nmbench.experiments.request import Request
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -44,3 +47,10 @@ def test_only_the_codes_protocol_restarts_adam():
         name: {p.reset_optimizer_every for p in task.protocol(name).phases_for("nmrnn")} for name in ("paper", "paper_code")
     }
     assert every == {"paper": {0}, "paper_code": {1000}}
+
+
+@pytest.mark.parametrize("task", ["mwg_rank3", "mwg_rank3_code"])
+def test_the_code_trains_the_vanilla_rnn_at_a_tenth_of_the_learning_rate(task):
+    rate = lambda model, protocol: resolution.resolve(Request(model=model, task=task, protocol=protocol)).learning_rate.value
+    assert [rate("rnn", protocol) for protocol in ("paper", "paper_code")] == [1e-2, 1e-3]
+    assert {rate(model, protocol) for model in ("nmrnn", "lrrnn", "lstm") for protocol in ("paper", "paper_code")} == {1e-2}
