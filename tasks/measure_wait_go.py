@@ -313,8 +313,8 @@ _PAPER_CODE = dataclasses.replace(
     name="paper_code",
     phases=(_restarted(_ADAMW),),
     phases_by_model={model: tuple(map(_restarted, phases)) for model, phases in _PAPER_RANK3.phases_by_model.items()},
-    summary="Like paper, but as in the authors' code: Adam's moments are reset every 1000 steps, and the learning rate of the "
-    "vanilla RNN is 1e-3.",
+    summary="Like paper, but as in the authors' code: Adam's moments are reset every 1000 steps, and the learning rate of "
+    "the vanilla RNN is 1e-3.",
 )
 _PAPER_NEUROMODULATION_FIRST = dataclasses.replace(
     _PAPER_RANK3,
