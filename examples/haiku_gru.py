@@ -12,7 +12,7 @@ READS = {name: nmbench.InputWeights(axis=0) for name in ("haiku_gru/~/gates_in|w
 
 @nmbench.register_baseline("haiku_gru", free_size="N", tags=("gated", "example"), input_weights=READS)
 class HaikuGRU(hk.RNNCore):
-    """r, z = sigmoid(W u_t + U h_{t-1}), h_t = z h_{t-1} + (1 - z) tanh(W' u_t + U' (r h_{t-1})), y_t = C h_t + d."""
+    """r, z = sigmoid(W u_t + U h_{t-1}), h_t = z h_{t-1} + (1 - z) tanh(W' u_t + U' (r h_{t-1})), y_t = C h_t + d, h_0 = 0.1."""
 
     def __init__(self, spec, N: int):
         super().__init__(name="haiku_gru")
@@ -21,7 +21,8 @@ class HaikuGRU(hk.RNNCore):
         self.candidate_in, self.candidate = hk.Linear(N, False, name="candidate_in"), hk.Linear(N, False, name="candidate")
 
     def initial_state(self, batch_size):
-        return jnp.zeros((batch_size, self.N))
+        # Not zero: without biases, an input of 0 would leave a state of 0 unchanged, as if the trial began a step later.
+        return jnp.full((batch_size, self.N), 0.1)
 
     def __call__(self, u, h):
         r, z = jnp.split(jax.nn.sigmoid(self.gates_in(u) + self.gates(h)), 2, axis=-1)
