@@ -23,7 +23,6 @@ MWG_PAPER = tuple(
     for task in ("mwg_rank3", "mwg_rank3_code")
     for protocol in ("paper", "paper_code", "paper_neuromodulation_first")
 )
-MWG_PAPER_CODE = tuple(key for key in MWG_PAPER if key.endswith("/paper_code"))
 MULTITASK_PAPER = ("multitask/paper", "multitask/paper_code")
 # The publication's recipes on tasks that it does not contain.
 UNPUBLISHED = ("mwg_rank1/paper", "delay_pro/paper", "delay_anti/paper", "memory_pro/paper", "memory_anti/paper")

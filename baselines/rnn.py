@@ -13,7 +13,6 @@ from ._shared import (
     EFT_PAPER,
     MULTITASK_PAPER,
     MWG_PAPER,
-    MWG_PAPER_CODE,
     PAPER,
     UNPUBLISHED,
     AffineReadout,
@@ -34,7 +33,7 @@ from ._shared import (
         **{key: {"parametrisation": "published"} for key in UNPUBLISHED},
     },
     # On Measure-Wait-Go, the authors' code trains this model at a tenth of the supplement's learning rate.
-    learning_rates={**dict.fromkeys(EFT_PAPER, 1e-2), **dict.fromkeys(MWG_PAPER_CODE, 1e-3)},
+    learning_rates={**dict.fromkeys(EFT_PAPER, 1e-2), "mwg_rank3/paper_code": 1e-3, "mwg_rank3_code/paper_code": 1e-3},
     input_weights={"B": InputWeights()},
     citation=PAPER,
     tags=("full-rank", "paper"),
