@@ -12,7 +12,10 @@ READS = {name: nmbench.InputWeights(axis=0) for name in ("haiku_gru/~/gates_in|w
 
 @nmbench.register_baseline("haiku_gru", free_size="N", tags=("gated", "example"), input_weights=READS)
 class HaikuGRU(hk.RNNCore):
-    """r, z = sigmoid(W u_t + U h_{t-1}), h_t = z h_{t-1} + (1 - z) tanh(W' u_t + U' (r h_{t-1})), y_t = C h_t + d, h_0 = 0.1."""
+    """r, z = sigmoid(W u_t + U h_{t-1}), h_t = z h_{t-1} + (1 - z) tanh(W' u_t + U' (r h_{t-1})), y_t = C h_t + d.
+
+    h_0 is 0.1.
+    """
 
     def __init__(self, spec, N: int):
         super().__init__(name="haiku_gru")
