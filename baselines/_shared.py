@@ -12,8 +12,8 @@ PAPER = (
     "Costacurta, Bhandarkar, Zoltowski, Linderman (2024). Structured flexibility in recurrent neural networks via "
     "neuromodulation. NeurIPS. Supplement C.3."
 )
-# Initial spectral radius of a low-rank recurrence under the matched parametrisation, for any N and K. The gates of an NM-RNN
-# start near 1/2, so its effective radius is half of this.
+# Initial spectral radius of a low-rank recurrence under the matched parametrisation, for any N and K, if L is not
+# orthonormalised. The gates of an NM-RNN start near 1/2, so its effective radius is half of this.
 MATCHED_GAIN = 1.5
 
 # Keys "task/protocol" of `settings` for the experiments of the publication, by task.

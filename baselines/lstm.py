@@ -24,7 +24,8 @@ from ._shared import EFT_PAPER, MULTITASK_PAPER, MWG_PAPER, AffineReadout, initi
     },
     learning_rates=dict.fromkeys(EFT_PAPER, 1e-2),
     input_weights={"W_u": InputWeights()},
-    citation="Hochreiter, Schmidhuber (1997). Long short-term memory. Neural Computation 9(8).",
+    citation="Hochreiter, Schmidhuber (1997). Long short-term memory. Neural Computation 9(8). With the forget gate of "
+    "Gers, Schmidhuber, Cummins (2000). Learning to forget: continual prediction with LSTM. Neural Computation 12(10).",
     tags=("gated", "paper"),
 )
 class LSTM(Core):
@@ -32,6 +33,8 @@ class LSTM(Core):
 
     y_t = C h_t. There is one bias vector per gate, no forget-gate offset and no readout bias. Rows of W_u, W_h and b are in
     the order i, f, o, g. Initial states are 0.1, or drawn once per seed. u_t is all inputs together.
+
+    Initialisation: W_u ~ N(0, 1/P), W_h, b ~ N(0, 1/N), C ~ N(0, 1/N). The supplement does not give one.
     """
 
     def __init__(self, spec, N: int, drawn_start: bool = False):

@@ -42,7 +42,8 @@ class FullRankNMRNN(Core):
     inputs. W `[K N, N]` stacks the K components along its rows. Initial states are 0.1, or drawn once per seed.
 
     The publication does not contain this model. W_k ~ N(0, g^2 / (N K)), so that the recurrence with all gates open has a
-    spectral radius of about g = `MATCHED_GAIN`, as with the NM-RNN's factors. The rest is initialised as in the NM-RNN.
+    spectral radius of about g = `MATCHED_GAIN`, as with factors of the NM-RNN that are not orthonormalised. The rest is
+    initialised as in the NM-RNN.
     """
 
     def __init__(

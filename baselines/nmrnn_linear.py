@@ -32,9 +32,10 @@ class LinearisedNMRNN(NeuromodulatedCore):
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) L^T x_{t-1} + B_x u_t],  y_t = C x_t + d
 
     phi is tanh, as in the authors' code, or the identity with `linear_z`. L is orthonormalised in every forward pass. With
-    `orthonormal=False` it is not; the recurrence is then divided by N. The supplement's Eqs. 1-3 are
-    `tau_x=1, linear_z=true, feedback=true, orthonormal=false`. The output network receives the input `sensory`, the
-    neuromodulatory network all inputs. Initial states are 0.1, or drawn once per seed.
+    `orthonormal=False` it is not; the recurrence is then divided by N. The supplement's Eqs. 1-3 are `tau_x=1,
+    linear_z=true, feedback=true, orthonormal=false`. The output network receives the input `sensory`, the neuromodulatory
+    network all inputs. Initial states are 0.1, or drawn once per seed. L ~ N(0, 1); the rest is initialised as in the
+    NM-RNN without feedback.
     """
 
     def __init__(
