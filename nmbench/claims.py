@@ -57,7 +57,7 @@ def main(paths: list[str]) -> int:
         raise NmbenchError("--out is missing; give the file of the page, e.g. --out=claims.html")
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
 
-    from nmbench.support import devices
+    from nmbench.support import devices, libraries
 
     devices.start(1)
 
@@ -66,7 +66,7 @@ def main(paths: list[str]) -> int:
 
     claims = publication.choose(FLAGS.only)
     if FLAGS.format == "html":
-        page.check_library()
+        libraries.check("the page needs", "jinja2")
     shown = _figures(out, paths) if FLAGS.format == "html" else {}
     entries = publication.ledger(Evidence.read(paths, publication.wanted()), claims)
     columns = terminal.width() if out is None else None

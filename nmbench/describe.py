@@ -29,8 +29,7 @@ def main(names: list[str]) -> int:
     for name in names:
         if name not in TASKS and name not in BASELINES:
             raise NmbenchError(f"unknown task or model {name!r}{did_you_mean(name, registered)}")
-    if FLAGS.plot is not None:
-        _check_plot(names, pathlib.Path(FLAGS.plot))
+    path = None if FLAGS.plot is None else _check_plot(names)
     texts = []
     models = [BASELINES.get(name) for name in names if name in BASELINES]
     for name in names:
@@ -38,11 +37,11 @@ def main(names: list[str]) -> int:
         texts += [_model(name)] if name in BASELINES else []
     texts += [_common_budgets(models)] if len(models) > 1 else []
     print(terminal.fit("\n\n".join(texts), terminal.width()))
-    if FLAGS.plot is not None:
-        from nmbench.report import trials
+    if path is not None:
+        from nmbench.report import pictures, trials
 
-        trials.plot_trials(TASKS.get(names[0])).savefig(FLAGS.plot, dpi=150)
-        print(f"\ntrials drawn in {FLAGS.plot}")
+        pictures.write(path, trials.plot_trials(TASKS.get(names[0])))
+        print(f"\ntrials drawn in {path}")
     return 0
 
 
@@ -58,12 +57,12 @@ def _common_budgets(models) -> str:
     return "\n".join(lines)
 
 
-def _check_plot(names: list[str], path: pathlib.Path) -> None:
-    from nmbench.report import trials
+def _check_plot(names: list[str]) -> pathlib.Path:
+    from nmbench.report import pictures
 
     if len(names) != 1 or names[0] not in TASKS:
         raise NmbenchError(f"--plot draws the trials of one task, not of {', '.join(names)}")
-    trials.check_picture(path)
+    return pictures.check("plot", FLAGS.plot)
 
 
 def _task(name: str) -> str:

@@ -48,9 +48,9 @@ def main() -> int:
 
         from nmbench.paper.figures import drawing, gallery
         from nmbench.paper.runs import Recipe
-        from nmbench.report.trials import check_matplotlib
+        from nmbench.report import pictures
 
-        check_matplotlib()
+        pictures.check_library()
         recipe = Recipe.of(FLAGS.results, FLAGS.protocol, training)
         complete = drawing.draw_all(
             gallery.choose(FLAGS.only, recipe),

@@ -32,7 +32,7 @@ cli.string(FLAGS, "out", None, "folder for the page, instead of printing; create
 
 def main(paths: list[str]) -> int:
     from nmbench.questions import catalogue, figures
-    from nmbench.report import files
+    from nmbench.report import files, pictures
 
     paths = paths or ["results"]
     asked = catalogue.read(FLAGS.questions)
@@ -40,7 +40,7 @@ def main(paths: list[str]) -> int:
         raise NmbenchError("--missing prints commands and writes no page; leave out --out")
     out = None if FLAGS.out is None else files.check_folder("out", FLAGS.out)
     if out is not None:
-        figures.check_library()
+        pictures.check_library()
     plugins.load_all(FLAGS.plugin)
 
     from nmbench.support import devices
@@ -62,7 +62,7 @@ def main(paths: list[str]) -> int:
     elif out is None:
         print(text.terminal(found, asked, terminal.width(), FLAGS.plugin), end="")
     else:
-        out.mkdir(parents=True, exist_ok=True)
+        files.make_folder(out)
         drawn = {question.name: figures.write(out, question, found, paths) for question in asked.questions}
         made = {name: caption for name, caption in drawn.items() if caption is not None}
         figures.write_captions(out, list(made.values()))

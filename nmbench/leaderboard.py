@@ -83,6 +83,8 @@ def main(paths: list[str]) -> int:
     from nmbench.results.overall import overall_rankings
 
     paths = paths or ["results"]
+    if FLAGS.tier and FLAGS.with_external:
+        raise NmbenchError("models trained outside nmbench have no tier; leave out --tier or --with_external")
     if FLAGS.format == "html":
         return write_page(paths)
     out = None if FLAGS.out is None else files.check("out", FLAGS.out, paths)
@@ -120,13 +122,11 @@ def _tables(paths: list[str]) -> list[ranking.Table]:
 def _check_pictures() -> dict[str, pathlib.Path]:
     """Check the values of the flags --plot and --plot_tuning; flag to path, for flags that were given."""
     given = {flag: getattr(FLAGS, flag) for flag in ("plot", "plot_tuning") if getattr(FLAGS, flag) is not None}
-    paths = {flag: pathlib.Path(os.path.expanduser(text)) for flag, text in given.items()}
-    if paths:
-        from nmbench.report import trials
+    if not given:
+        return {}
+    from nmbench.report import pictures
 
-        for path in paths.values():
-            trials.check_picture(path)
-    return paths
+    return {flag: pictures.check(flag, text) for flag, text in given.items()}
 
 
 def _with_external(tables: list[ranking.Table], paths: list[str]) -> list[ranking.Table]:

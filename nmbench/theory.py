@@ -17,7 +17,6 @@ apply, the report gives the reason. In Python: nmbench.paper.theory.semilinear, 
 
 from __future__ import annotations
 
-import pathlib
 import sys
 
 from nmbench.contracts import plugins
@@ -37,11 +36,11 @@ def main() -> int:
             raise NmbenchError(f"--{name} can be at most {largest}, got {getattr(FLAGS, name)}")
     if FLAGS.run == "":
         raise NmbenchError("--run is empty; give --run=RUN_ID, or omit it for random networks")
-    path = None if FLAGS.plot is None else pathlib.Path(FLAGS.plot)
-    if path is not None:
-        from nmbench.report.trials import check_picture
+    path = None
+    if FLAGS.plot is not None:
+        from nmbench.report import pictures
 
-        check_picture(path)
+        path = pictures.check("plot", FLAGS.plot)
     devices.check()
     plugins.load_all(FLAGS.plugin)
     from nmbench.paper.theory import report

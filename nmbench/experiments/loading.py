@@ -169,7 +169,7 @@ def run_folder(run_id: str, paths: Iterable[str]) -> pathlib.Path | None:
     """
     for place in paths:
         folder, packed = _places(place, run_id)
-        if folder.is_dir():
+        if (folder / store.ROW).is_file():
             return folder
         for pack in packed:
             if found := packs.run_folder(pack, run_id):

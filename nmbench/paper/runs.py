@@ -140,8 +140,9 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]
     groups: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         key = row["model"], row["task"]
-        enough = recipe.steps is None or row["train_steps"] >= recipe.steps
-        if key in wanted and row["protocol"] == recipe.protocol and row["status"] == "ok" and enough:
+        if key not in wanted or row["protocol"] != recipe.protocol or row["status"] != "ok":
+            continue
+        if recipe.steps is None or row["train_steps"] >= recipe.steps:
             groups[key][shared_config(row["config_json"])].append(row)
     found = {}
     for need in needs:

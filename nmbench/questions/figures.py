@@ -13,7 +13,6 @@ from nmbench.report import captions, model_styles, pictures
 from nmbench.report.axes import use_log_scale
 from nmbench.report.captions import Caption
 from nmbench.results import store
-from nmbench.support.errors import NmbenchError
 
 # A logarithmic axis ends here, because an error of 0 has a ratio without bounds.
 LEAST, MOST = 1e-6, 1e6
@@ -21,16 +20,6 @@ HOW_TO_READ = (
     "Points: effect with its 95% interval, better to the right. Dashed: no effect. Shaded: an interval inside means that no "
     "difference is found, unless the corrected p is below 0.05. Hollow: not decided."
 )
-
-
-def check_library() -> None:
-    """Raise `NmbenchError` if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise NmbenchError(
-            "pictures need matplotlib: pip install 'nmbench[report]', or -e '.[report]' in a clone"
-        ) from error
 
 
 def write(folder: pathlib.Path, question: Question, found: Sequence[TaskFindings], paths: Sequence[str]) -> Caption | None:

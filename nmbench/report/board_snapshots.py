@@ -112,7 +112,8 @@ def history(folder: pathlib.Path, model: str) -> list[Mapping[str, str]]:
       NmbenchError: from `check`.
     """
     lines = [line for line in _lines(folder) if line["model"] == model]
-    return sorted(lines, key=lambda line: [line[n] for n in ("task", "protocol", "budget", "label", "date")])
+    order = lambda line: (line["task"], line["protocol"], int(line["budget"] or 0), line["label"], line["date"])
+    return sorted(lines, key=order)
 
 
 def models(folder: pathlib.Path) -> list[str]:

@@ -100,7 +100,10 @@ def _few_seeds(lines: list[dict[str, Any]]) -> list[str]:
     families: dict[tuple, list[float]] = {}
     for line in lines:
         if not _missing(line["least_p"]):
-            families.setdefault((line["task"], line["protocol"], line["budget"]), []).append(line["least_p"])
+            # As in `compare_results`: in several files, departures from the protocol do not divide a family.
+            one_file = line["file_a"] == line["file_b"]
+            protocol = line["protocol"] if one_file else line["protocol"].partition(" (")[0]
+            families.setdefault((line["task"], protocol, line["budget"]), []).append(line["least_p"])
     return [
         f"{task}, protocol {protocol}: with so few seeds, even the largest difference would not be significant. p is at "
         f"least {number(min(least))} before its correction for {len(least)} line{'' if len(least) == 1 else 's'}. Train "

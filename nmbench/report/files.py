@@ -25,17 +25,17 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
     """
     path = pathlib.Path(os.path.expanduser(path_text))
     where = f"--{flag}={path_text}"
-    if not path_text or path.is_dir():
-        raise NmbenchError(f"{where} is a folder; name a file")
-    if not path.parent.is_dir():
-        raise NmbenchError(f"{where}: there is no folder {path.parent}; make it first")
-    if path.exists() and any(_is_input(os.path.expanduser(given), path) for given in inputs):
-        raise NmbenchError(f"{where} is also an input; name another file")
     try:
+        if not path_text or path.is_dir():
+            raise NmbenchError(f"{where} is a folder; name a file")
+        if not path.parent.is_dir():
+            raise NmbenchError(f"{where}: there is no folder {path.parent}; make it first")
+        if path.exists() and any(_is_input(os.path.expanduser(given), path) for given in inputs):
+            raise NmbenchError(f"{where} is also an input; name another file")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
-    except OSError as error:
-        raise NmbenchError(f"{where} cannot be written ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # a null byte is a ValueError
+        raise NmbenchError(f"{where} cannot be written ({getattr(error, 'strerror', None) or error})") from error
     return path
 
 
@@ -48,6 +48,8 @@ def check_folder(flag: str, path_text: str) -> pathlib.Path:
     path = pathlib.Path(os.path.expanduser(path_text))
     made: list[pathlib.Path] = []
     try:
+        if not path_text or (path.exists() and not path.is_dir()):
+            raise NmbenchError(f"--{flag}={path_text} is not a folder; name a folder, which need not exist")
         made = [p for p in (path, *path.parents) if not p.exists()]
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -60,6 +62,14 @@ def check_folder(flag: str, path_text: str) -> pathlib.Path:
             with contextlib.suppress(OSError):
                 parent.rmdir()
     return path
+
+
+def make_folder(path: pathlib.Path) -> None:
+    """Make a folder unless it exists; raises `NmbenchError` if that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NmbenchError(f"cannot make {path}: {error.strerror or error}") from error
 
 
 def _is_input(given: str, path: pathlib.Path) -> bool:

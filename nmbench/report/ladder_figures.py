@@ -116,7 +116,7 @@ def write_picture(path: pathlib.Path, ladders: Sequence[Ladder]) -> None:
     """Draw all ladders into one picture, with one row per ladder: scores on the left, medians on the right.
 
     Args:
-      path: ends in .png, .svg or .pdf; see `nmbench.report.trials.check_picture`.
+      path: ends in .png, .svg or .pdf; see `nmbench.report.pictures.check`.
       ladders: one or more.
 
     Raises:

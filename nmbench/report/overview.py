@@ -40,7 +40,7 @@ def _preference(table: Table) -> tuple[bool, bool, bool, bool, int]:
     first = task is not None and protocol == task.protocols[0].name
     default = task is not None and table.budget == task.default_budget
     models = len(competitors(table))
-    return first, default, models > 1, not departures, models
+    return models > 1, first, default, not departures, models
 
 
 def competitors(table: Table) -> list[RankingEntry]:

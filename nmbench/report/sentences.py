@@ -14,10 +14,10 @@ from nmbench.results.experiment_rows import ExperimentRows
 from nmbench.results.ranking import RankingEntry, Table
 
 
-def enumerated(names: Iterable[str], last: str = "and") -> str:
+def enumerated(names: Iterable[str]) -> str:
     """`a`, `a and b`, or `a, b and c`, each name in code font."""
     *first, end = [f"`{name}`" for name in names]
-    return f"{', '.join(first)} {last} {end}" if first else end
+    return f"{', '.join(first)} and {end}" if first else end
 
 
 def solved(table: Table) -> str:
@@ -53,9 +53,8 @@ def order(table: Table) -> str:
         return f"Only `{ranked[0].label}` has rows."
     ties = sorted({letter for entry in ranked for letter in entry.group})
     groups = [[entry.label for entry in ranked if letter in entry.group] for letter in ties]
-    better = {entry.label: _beaten(entry, ranked, table.higher_is_better) for entry in ranked}
     in_order = all(
-        better[entry.label] == tuple(other.label for other in ranked[i + 1 :] if other.label not in entry.tied)
+        entry.ahead_of == tuple(other.label for other in ranked[i + 1 :] if other.label not in entry.tied)
         for i, entry in enumerate(ranked)
     )
     sentences = []
@@ -66,7 +65,7 @@ def order(table: Table) -> str:
         else:
             sentences.append("each is ahead of all below it in the table.")
     else:
-        for ahead, members in itertools.groupby(ranked, lambda entry: better[entry.label]):
+        for ahead, members in itertools.groupby(ranked, lambda entry: entry.ahead_of):
             names = [entry.label for entry in members]
             if ahead:
                 whom = "all others" if len(ahead) + len(names) == len(ranked) else enumerated(ahead)
@@ -122,10 +121,3 @@ def _counted(counts: Iterable[tuple[str, tuple[int, int]]]) -> str:
 
 def _ranked(table: Table) -> list[RankingEntry]:
     return [entry for entry in table.entries if not entry.reference]
-
-
-def _beaten(entry: RankingEntry, ranked: Sequence[RankingEntry], higher_is_better: bool) -> tuple[str, ...]:
-    """Labels of the models that are significantly worse. Of two models that can be told apart, the mean says which."""
-    sign = 1 if higher_is_better else -1
-    apart = (other for other in ranked if other is not entry and other.label not in entry.tied)
-    return tuple(other.label for other in apart if sign * entry.mean.value > sign * other.mean.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,34 +11,13 @@ import tree
 
 from nmbench.contracts.specs import ArraySpec
 from nmbench.contracts.task import Task
-from nmbench.report import files
-from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 SHADES = ("#eeeeee", "#fde7c8", "#dbe9f6", "#d9efe4", "#f3dbe8", "#e6e0f3")
-
-
-def check_matplotlib() -> None:
-    """Raise `NmbenchError` unless matplotlib is installed."""
-    try:
-        import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError as error:
-        raise NmbenchError(
-            "pictures need matplotlib: pip install 'nmbench[report]', or -e '.[report]' in a clone"
-        ) from error
-
-
-def check_picture(path: pathlib.Path) -> None:
-    """Raise `NmbenchError` unless matplotlib is installed, the suffix is one of `FORMATS` and the file can be written."""
-    check_matplotlib()
-    if path.suffix.lower() not in FORMATS:
-        raise NmbenchError(f"{path}: the name of a picture must end in {' or '.join(FORMATS)}")
-    files.check("plot", str(path))
 
 
 def plot_trials(task: Task, split: str = "test", trials: int = 4) -> Figure:

@@ -24,7 +24,7 @@ def write_picture(path: pathlib.Path, tables: Sequence[Table]) -> None:
     A ring marks the chosen learning rate. A run that diverged is a cross at the largest loss of the panel.
 
     Args:
-      path: ends in .png, .svg or .pdf; see `nmbench.report.trials.check_picture`.
+      path: ends in .png, .svg or .pdf; see `nmbench.report.pictures.check`.
       tables: tables with tuned models; the others are left out.
 
     Raises:

@@ -324,6 +324,7 @@ def _merged(parts: list[ExperimentRows]) -> ExperimentRows:
             values=pick(part.sample.values for part in parts),
             lost=pick(part.sample.lost for part in parts),
         ),
+        declared=any(part.declared for part in parts),
         run_ids=tuple(ids[i] for i in index),
         tiers=tuple(tiers[i] for i in index),
         train_s=pick(part.train_s for part in parts),

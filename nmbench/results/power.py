@@ -34,7 +34,7 @@ def seeds_to_tell_apart(a: Sample, b: Sample, alpha: float) -> int | None:
         return None
     level, power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(POWER)
     variance = float(np.var(x, ddof=1) + np.var(y, ddof=1))
-    needed = (level + power) ** 2 * variance / difference**2 + level**2 / 4
+    needed = (level + power) ** 2 * variance / difference / difference + level**2 / 4
     if needed > MOST_SEEDS:
         return None
     least = next((n for n in range(2, MOST_SEEDS) if resampling.least_p(n, n) < alpha), None)

@@ -42,6 +42,7 @@ class RankingEntry:
       rank: 1 + the number of models that are significantly better.
       group: letters; models that share a letter cannot be told apart, other models can (`significance.letters`).
       tied: labels of the models that cannot be told apart from this one, in the order of the table.
+      ahead_of: labels of the models that are significantly worse, in the order of the table.
       params: number of learned parameters.
       declared: whether this number is only declared, for a model trained elsewhere (`schema.is_declared`).
       external: whether this is a model trained elsewhere in the table of a protocol; it has no rank (`with_external`).
@@ -71,6 +72,7 @@ class RankingEntry:
     rank: int | None = None
     group: str = ""
     tied: tuple[str, ...] = ()
+    ahead_of: tuple[str, ...] = ()
     params: int | None = None
     declared: bool = False
     external: bool = False
@@ -192,9 +194,9 @@ def with_external(tables: Sequence[Table], external: Sequence[Table]) -> list[Ta
     for table in external:
         for entry in table.entries:
             if not entry.reference:
-                unranked = {"rank": None, "group": "", "tied": (), "beats_next": None, "external": True}
+                unranked = {"rank": None, "group": "", "tied": (), "ahead_of": (), "beats_next": None}
                 label = f"{entry.label} ({EXTERNAL})"
-                beside[_evaluated(table)].append(dataclasses.replace(entry, label=label, **unranked))
+                beside[_evaluated(table)].append(dataclasses.replace(entry, label=label, external=True, **unranked))
     made, found = [], False
     for table in tables:
         added = beside[_evaluated(table)] if table.protocol != EXTERNAL and " (" not in table.protocol else []
@@ -243,6 +245,7 @@ def _ranked(experiments: list[ExperimentRows], evaluation: Evaluation, threshold
             rank=int(ranks[i]),
             group=group[i],
             tied=tuple(named[j] for j in order if j != i and not apart[i, j]),
+            ahead_of=tuple(named[j] for j in order if better[i, j]),
             evaluation=evaluation,
             threshold=threshold,
         )
@@ -268,6 +271,7 @@ def _entry(
     rank: int,
     group: str,
     tied: tuple[str, ...],
+    ahead_of: tuple[str, ...],
     evaluation: Evaluation,
     threshold: float | None,
 ) -> RankingEntry:
@@ -285,6 +289,7 @@ def _entry(
         rank=rank,
         group=group,
         tied=tied,
+        ahead_of=ahead_of,
         params=experiment.params,
         declared=experiment.declared,
         deviation=experiment.deviation,

@@ -150,7 +150,7 @@ def mean(values: np.ndarray) -> Estimate:
     value, n = float(np.mean(values)), len(values)
     if n < 2:
         return Estimate(value, None, None)
-    half = _quantile(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = _quantile(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n) if np.ptp(values) else 0.0
     return Estimate(value, value - half, value + half)
 
 
@@ -182,7 +182,8 @@ def welch_p(a: np.ndarray, b: np.ndarray) -> float:
 
 def _welch(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Standard error and degrees of freedom of the difference of the means; (0, 0) if neither side varies."""
-    parts = [float(np.var(x, ddof=1)) / len(x) for x in (a, b)]
+    # Rounding of the mean gives equal values a variance.
+    parts = [float(np.var(x, ddof=1)) / len(x) if np.ptp(x) else 0.0 for x in (a, b)]
     variance = sum(parts)
     if variance == 0:
         return 0.0, 0.0

@@ -65,7 +65,7 @@ class Store:
             if os.path.isdir(path):  # not `path.is_dir()`, which raises for too long a name
                 raise NmbenchError(f"{path} is a folder, but nmbench writes a file of this name; move the folder away")
         try:
-            made += [p for p in (self.root, *self.root.parents) if not p.exists()]
+            made += [p for p in (self.runs, self.root, *self.root.parents) if not p.exists()]
             self.runs.mkdir(parents=True, exist_ok=True)
             for folder in (self.root, self.runs):
                 with tempfile.TemporaryFile(dir=folder) as file:

@@ -3,4 +3,4 @@
 It imports no other room of nmbench.
 """
 
-__all__ = ["cli", "devices", "errors", "files", "interrupts", "loggers", "progress", "terminal"]
+__all__ = ["cli", "devices", "errors", "files", "interrupts", "libraries", "loggers", "progress", "terminal"]

@@ -32,8 +32,8 @@ def test_a_page_is_written_into_a_new_folder(nmbench, csv, tmp_path):
     ("argv", "message"),
     [
         ([], "--out is missing; give the folder that the page is written into"),
-        (["--out={csv}"], "is not a folder; name a folder for index.html"),
-        (["--out="], "is not a folder; name a folder for index.html"),
+        (["--out={csv}"], "is not a folder; name a folder"),
+        (["--out="], "is not a folder; name a folder"),
         (["--out={csv}/below"], "cannot be written"),
         (["--out={folder}/own"], "index.html exists and is not a page of nmbench"),
         (["--out={folder}/page", "--tables=overall"], "the page contains all tables; leave out --tables"),

@@ -296,7 +296,7 @@ def test_the_page_escapes_names_its_rows_and_loses_old_pictures(nmbench, files):
         (["nothing.csv"], "nothing.csv"),
         (["{}/rows.csv", "--questions=nothing.toml"], "cannot read questions from nothing.toml"),
         (["{}/rows.csv", "--missing", "--out={}/page"], "leave out --out"),
-        (["{}/rows.csv", "--out={}/rows.csv"], "cannot be written"),
+        (["{}/rows.csv", "--out={}/rows.csv"], "is not a folder"),
         (["{}/rows.csv", "--out=/proc/x"], "cannot be written"),
         (["{}/rows.csv", "--questions={}/typo.toml"], "unknown model 'lstn'; did you mean 'lstm'?"),
         (["{}/rows.csv", "--questions={}/protocol.toml"], "no task has the protocol 'macthed'"),

@@ -15,7 +15,7 @@ from nmbench.experiments import resolution, running
 from nmbench.experiments.request import Request
 from nmbench.experiments.row_commands import RowCommands
 from nmbench.report import leaderboard_csv, model_styles, overview, page
-from nmbench.report.page import board_tables, svg
+from nmbench.report.page import board_tables, sections, svg
 from nmbench.report.page.outputs import outputs
 from nmbench.results import csv_files, experiment_rows, ranking, schema, store
 from nmbench.results.curves import read_curve
@@ -215,6 +215,14 @@ def test_the_page_names_models_that_are_missing_or_have_other_sizes(trained, toy
     assert "Example trials" in text
 
 
+def test_curves_of_models_trained_elsewhere_are_not_missing():
+    (table,) = tables_of([make_row(model, s, run_id=f"{model}-{s}") for model in ("a", "b") for s in range(2)])
+    first, second = table.entries
+    table = dataclasses.replace(table, entries=(first, dataclasses.replace(second, external=True)))
+    note = "Training curves are missing, because there are no run folders: a."
+    assert sections._curves(table, {}) == ({}, [note])
+
+
 def test_the_page_of_a_csv_mentions_run_folders(toy_task, tmp_path):
     found = Parsed(make_page(tmp_path / "out", write_csv(tmp_path / "a.csv", toy_rows(toy_task))))
     assert "Training curves and outputs need the run folders" in found.text
@@ -254,7 +262,7 @@ def test_too_many_rows_are_refused_before_anything_is_drawn(tmp_path, monkeypatc
 
 def test_the_folder_is_checked_and_other_files_are_not_replaced(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(NmbenchError, match="is not a folder; name a folder for index.html"):
+    with pytest.raises(NmbenchError, match="is not a folder; name a folder"):
         page.check_out(str(tmp_path / "file"))
     with pytest.raises(NmbenchError, match="cannot be written"):
         page.check_out(str(tmp_path / "file" / "below"))
@@ -351,6 +359,10 @@ def test_the_table_that_stands_for_a_task_is_the_one_without_departures():
     rows += [make_row(model, s, run_id=f"{model}-{s}", **facts) for model in ("rnn", "lstm") for s in range(2)]
     (chosen,) = overview.main_tables(tables_of(rows))
     assert chosen.protocol == "matched (learning rate not tuned)"
+    facts = {"params_target": 1000, "protocol": "matched", "task": "element_finder"}
+    larger = [make_row(model, s, run_id=f"{model}+{s}", **facts) for model in ("rnn", "lstm") for s in range(2)]
+    (chosen,) = overview.main_tables(tables_of([*rows[6:8], *larger]))
+    assert (chosen.protocol, chosen.budget) == ("matched", 1000)
 
 
 @pytest.mark.parametrize("site", ["https://example.org/x/", "..", "/docs", ""])

@@ -37,6 +37,13 @@ def scaled(factor):
     return [factor * value for value in SPREAD]
 
 
+def test_lost_seeds_do_not_turn_the_order_round():
+    """All seeds of rnn are lost and count as the floor, 36.67; gru is finished beyond it, so it is ahead."""
+    found = table(rnn=[None] * 8, gru=[50.0 + i for i in range(8)])
+    assert [(entry.label, entry.rank) for entry in found.entries if not entry.reference] == [("gru", 1), ("rnn", 2)]
+    assert sentences.order(found) == "With 8 seeds of each model, `gru` is ahead of all others."
+
+
 ORDERS = {
     "all apart": (
         {"gru": 0.01, "nmrnn": 0.1, "rnn": 10.0},

@@ -109,6 +109,9 @@ def test_differences_of_means_without_spread():
     six = np.full(6, 4.0)
     assert statistics.difference_of_means(six, six + 1) == statistics.Estimate(1.0, 1.0, 1.0)
     assert (statistics.welch_p(two, two), statistics.welch_p(two, two + 1)) == (1.0, 0.0)
+    # The mean of three times 0.1 is rounded, which is no variance.
+    third = np.full(3, 0.1)
+    assert np.var(third) > 0 and statistics.difference_of_means(third, third) == statistics.Estimate(0.0, None, None)
     # Only one side has a variance, so the interval is that of its mean.
     found, mean = statistics.difference_of_means(two, spread), statistics.mean(spread)
     assert (found.low, found.high) == pytest.approx((mean.low - 4, mean.high - 4))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 
 from nmbench.contracts.catalog import TASKS
@@ -14,10 +12,9 @@ from nmbench.paper import runs
 from nmbench.paper.figures import style
 from nmbench.paper.figures.gallery import PaperFigure
 from nmbench.paper.runs import FinishedRun, Need, Recipe
-from nmbench.report import captions
+from nmbench.report import captions, files, pictures
 from nmbench.report.captions import Caption
 from nmbench.support import errors
-from nmbench.support.errors import NmbenchError
 from nmbench.support.interrupts import SignalWatch
 
 Runs = Mapping[Need, Sequence[FinishedRun]]
@@ -55,13 +52,14 @@ def draw_all(
     for task in {need.task for figure in figures for need in figure.needs}:
         TASKS.get(task).protocol(recipe.protocol)
     runs.check_results(recipe.results, train)
-    folder = _writable_folder(out)
+    folder = files.check_folder("out", out)
     wanted = _largest({need for figure in figures for need in figure.needs})
     if train:
         for need in wanted:
             if len(runs.find([need], recipe)[need]) < need.seeds:
                 runs.train(need, recipe, watch)
     found = runs.find({need for figure in figures for need in figure.needs}, recipe)
+    files.make_folder(folder)
     drawn = [_draw(figure, found, folder, recipe, formats) for figure in figures]
     captions.write(folder, filter(None, drawn))
     return _report_missing(figures, wanted, found, recipe)
@@ -69,7 +67,7 @@ def draw_all(
 
 def choose_formats(text: str) -> list[str]:
     """The suffixes of a comma-separated list such as "png,svg", all for ""; raises `NmbenchError` for another one."""
-    return errors.choose("format", text, {kind: kind for kind in style.FORMATS})
+    return errors.choose("format", text, {kind: kind for kind in pictures.FORMATS})
 
 
 def _with_seeds(figure: PaperFigure, seeds: int) -> PaperFigure:
@@ -119,14 +117,3 @@ def _largest(needs: Iterable[Need]) -> list[Need]:
         key = need.task, need.model
         largest[key] = max(largest.get(key, need), need, key=lambda n: n.seeds)
     return [largest[key] for key in sorted(largest)]
-
-
-def _writable_folder(text: str) -> pathlib.Path:
-    path = pathlib.Path(os.path.expanduser(text))
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except (OSError, ValueError) as error:
-        raise NmbenchError(f"--out={text} cannot be written ({getattr(error, 'strerror', None) or error})") from error
-    return path

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import colorsys
-import io
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmbench.report import model_styles
+from nmbench.report import model_styles, pictures
 from nmbench.report.captions import Caption
 from nmbench.report.trials import COLOURS
 from nmbench.results import statistics
-from nmbench.support import files
-from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     from nmbench.paper.runs import FinishedRun
     from nmbench.report.model_styles import Style
 
-FORMATS, DPI = ("png", "svg", "pdf"), 200
+DPI = 200
 INK, MUTED, GUIDE, BAND = "#222222", "#777777", "#c0392b", "#00b7c7"
 THIN, BOLD = 0.7, 2.2
 # Trained intervals purple, shorter ones orange, longer ones blue. They also differ in lightness.
@@ -151,24 +148,14 @@ def logarithmic(axis: Any) -> None:
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def save(figure: Figure, folder: pathlib.Path, caption: Caption, formats: Sequence[str] = FORMATS) -> list[pathlib.Path]:
-    """Write NAME.png and so on atomically. The same figure always gives the same bytes.
-
-    Raises:
-      NmbenchError: a file cannot be written.
-    """
-    undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+def save(
+    figure: Figure, folder: pathlib.Path, caption: Caption, formats: Sequence[str] = pictures.FORMATS
+) -> list[pathlib.Path]:
+    """Write NAME.png and so on, see `pictures.write`; raises `NmbenchError` if a file cannot be written."""
     written = []
     for kind in formats:
-        about = {"Subject" if kind == "pdf" else "Description": caption.text, "Keywords": caption.mark, **undated[kind]}
-        picture = io.BytesIO()
-        figure.savefig(picture, format=kind, dpi=DPI, metadata=about)
-        path = folder / f"{caption.name}.{kind}"
-        try:
-            files.replace(path, picture.getvalue())
-        except OSError as error:
-            raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error
-        written.append(path)
+        written.append(folder / f"{caption.name}.{kind}")
+        pictures.write(written[-1], figure, caption, DPI)
     return written
 
 

@@ -15,7 +15,6 @@ from nmbench.paper.ledger.verdicts import ClaimFinding
 from nmbench.report import page as leaderboard_page
 from nmbench.report.captions import Shown
 from nmbench.report.text import escape_markdown
-from nmbench.support.errors import NmbenchError
 
 # Titles of the two columns of verdicts.
 CONDITIONS = {PAPER: "as published (paper)", MATCHED: "equal conditions (matched)"}
@@ -79,14 +78,6 @@ def _verdicts(entry: LedgerEntry) -> list[str]:
 
 def _verdict(finding: ClaimFinding) -> str:
     return finding.verdict.value + (f" ({escape_markdown(finding.qualifier)})" if finding.qualifier else "")
-
-
-def check_library() -> None:
-    """Raise `NmbenchError` if jinja2 is missing."""
-    try:
-        import jinja2  # noqa: F401
-    except ImportError as error:
-        raise NmbenchError("the page needs jinja2: pip install 'nmbench[report]', or -e '.[report]' in a clone") from error
 
 
 class PageFigure(NamedTuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import operator
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from nmbench.results import significance, statistics
+from nmbench.results import significance
 from nmbench.results.statistics import Estimate, Sample
 
 # Two errors are on a par if the interval of their ratio lies between one half and two.
@@ -173,8 +174,7 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
     """
     if not (ours.logarithmic and theirs.logarithmic):
         raise ValueError("ratios need errors")
-    difference = statistics.difference_of_means(theirs.compared, ours.compared)
-    ratio = statistics.powers_of_ten(difference)
+    ratio = significance.compare(theirs, ours).effect
     if ratio.low is None or ratio.high is None:
         return Verdict.UNDECIDED, ratio
     if ratio.within(1 / FACTOR, FACTOR):
@@ -203,8 +203,4 @@ def stays_below(estimate: Estimate, limit: float) -> Verdict:
 
     Undecided if its interval contains the limit, is a range, or is missing.
     """
-    if estimate.low is None or estimate.high is None or not estimate.covers:
-        return Verdict.UNDECIDED
-    if estimate.high <= limit:
-        return Verdict.HOLDS
-    return Verdict.FAILS if estimate.low > limit else Verdict.UNDECIDED
+    return reaches(estimate.mapped(operator.neg), -limit)

@@ -10,6 +10,7 @@ import tabulate
 
 from nmbench.contracts.catalog import BASELINES
 from nmbench.paper.theory import rank1, synthetic, trained
+from nmbench.report import pictures
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ class TheoryReport(NamedTuple):
 
     def save_plot(self, path: pathlib.Path) -> None:
         """Draw the plot into a file; raises `NmbenchError` if it cannot be written."""
-        try:
-            self.draw().savefig(path, dpi=150)
-        except OSError as error:
-            raise NmbenchError(f"cannot write {path}: {error.strerror or error}") from error
+        pictures.write(path, self.draw())
 
 
 def of_random_networks(instances: int, seed: int) -> TheoryReport:

@@ -7,12 +7,9 @@ content security policy in the page's head allows only the page's own script and
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +20,7 @@ from nmbench.report.page.content import gather
 from nmbench.report.page.row_details import Commands
 from nmbench.results import store
 from nmbench.results.verification import Verifications
+from nmbench.support import libraries
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
@@ -38,13 +36,7 @@ TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 def check_libraries() -> None:
     """Raise `NmbenchError` if jinja2 or matplotlib is missing."""
-    for library in ("jinja2", "matplotlib"):
-        try:
-            __import__(library)
-        except ImportError as error:
-            raise NmbenchError(
-                f"the page needs {library}: pip install 'nmbench[report]', or -e '.[report]' in a clone"
-            ) from error
+    libraries.check("the page needs", "jinja2", "matplotlib")
 
 
 def check_size(tables: Sequence[Table]) -> None:
@@ -62,26 +54,14 @@ def check_out(text: str) -> pathlib.Path:
     Raises:
       NmbenchError: the path is not a folder or cannot be written, or its index.html is not a page of nmbench.
     """
-    folder = pathlib.Path(os.path.expanduser(text))
+    folder = files.check_folder("out", text)
     index = folder / INDEX
-    if not text or (folder.exists() and not folder.is_dir()):
-        raise NmbenchError(f"--out={text} is not a folder; name a folder for {INDEX}")
-    made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        if index.is_dir() or (index.exists() and _GENERATOR not in _start(index)):
-            raise NmbenchError(
-                f"{index} exists and is not a page of nmbench; move it away, or name another folder with --out"
-            )
+        foreign = index.is_dir() or (index.exists() and _GENERATOR not in _start(index))
     except OSError as error:
-        reason = error.strerror or error
-        raise NmbenchError(f"--out={text} cannot be written ({reason}); name a folder you may write to") from error
-    finally:
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        raise NmbenchError(f"{index} cannot be read ({error.strerror or error})") from error
+    if foreign:
+        raise NmbenchError(f"{index} exists and is not a page of nmbench; move it away, or name another folder with --out")
     return folder
 
 
@@ -129,10 +109,7 @@ def write(
     rows = {row["run_id"]: row for path in paths for row in store.iterate(path) if row["run_id"] in wanted}
     text = render(gather(tables, rankings, rows, paths, commands, report, Verifications(paths)), site)
     index = folder / INDEX
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NmbenchError(f"cannot make {folder}: {error.strerror or error}") from error
+    files.make_folder(folder)
     files.write(index, text)
     return index
 

@@ -255,6 +255,8 @@ def _curves(table: Table, folders: Mapping[str, pathlib.Path]) -> tuple[dict[str
     found: dict[str, list[np.ndarray]] = {}
     missing, notes = [], []
     for entry in overview.competitors(table):
+        if entry.external:  # nmbench has not trained it
+            continue
         stored = [run for run in entry.run_ids if run in folders]
         if len(stored) < len(entry.run_ids):
             some = "" if not stored else f" ({len(entry.run_ids) - len(stored)} of {len(entry.run_ids)} seeds)"

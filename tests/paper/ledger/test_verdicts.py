@@ -126,6 +126,14 @@ def test_one_lost_seed_does_not_decide_alone():
     assert rival.effect.value == pytest.approx(np.prod(lost.values / three.values) ** (1 / 8))
 
 
+def test_lost_seeds_are_never_better_than_finished_ones_beyond_the_floor():
+    """The floor is 1; the seeds of the rival finish at 3. Both rules count the lost seeds as the worst finished one."""
+    lost = errors(*[1.0] * 8, lost=range(8))
+    worse = errors(*(2.5 + 0.1 * np.arange(8)))
+    assert on_a_par(lost, worse)[1].value == better_than(lost, {"other": worse})["other"].effect.value > 1
+    assert on_a_par(worse, lost)[1].value < 1
+
+
 def test_better_than_with_one_seed_is_undecided():
     for ours, theirs in ((errors(1.0), errors(9.0)), (errors(1.0), errors(8.0, 9.0, 10.0)), (OURS, errors(9.0))):
         rival = better_than(ours, {"other": theirs})["other"]
