@@ -32,9 +32,10 @@ def main() -> int:
             "name what to check: --model=NAME, --task=NAME, or --plugin=FILE.py for everything that it registers"
         )
     devices.start(1)
-    before = {entry.name for registry in (BASELINES, TASKS) for entry in registry.entries()}
+    names = lambda registry: [entry.name for entry in registry.entries()]
+    before = {registry.kind: names(registry) for registry in (BASELINES, TASKS)}
     plugins.load_all(FLAGS.plugin)
-    new = lambda registry: [entry.name for entry in registry.entries() if entry.name not in before]
+    new = lambda registry: [name for name in names(registry) if name not in before[registry.kind]]
     # Look names up before the imports below, which take seconds.
     models = [FLAGS.model] if FLAGS.model else [] if FLAGS.task else new(BASELINES)
     tasks = [TASKS.get(name).name for name in FLAGS.task] or ([] if FLAGS.model else new(TASKS))
@@ -45,13 +46,17 @@ def main() -> int:
 
     chosen = chosen_rules(FLAGS.rules, [*MODEL_RULES, *TASK_RULES])
     model_rules, task_rules = ([rule for rule in rules if rule.id in chosen] for rules in (MODEL_RULES, TASK_RULES))
+    tasks = [] if models and FLAGS.task else tasks
+    if not any(rules for names, rules in ((models, model_rules), (tasks, task_rules)) if names):
+        kind, first = ("models", "M") if models else ("tasks", "T")
+        raise NmbenchError(f"--rules={FLAGS.rules} names no rule for {kind}; their rules begin with {first}")
     failed = False
     for name in models if model_rules else []:
         subject = ModelUnderTest.of(name, FLAGS.task)
         run_on = ", ".join(task.name for task in subject.probed)
         sized = "" if FLAGS.task else f"; shapes and sizes on all {len(subject.tasks)} tasks"
         failed |= _check(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", model_rules, subject)
-    for name in [] if models and FLAGS.task else tasks if task_rules else []:
+    for name in tasks if task_rules else []:
         task = TASKS.get(name)
         title = f"task {name}, version {task.version} ({TASKS.entry(name).origin})"
         failed |= _check(title, task_rules, TaskUnderTest(task))

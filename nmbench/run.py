@@ -81,6 +81,8 @@ def _run() -> int:
         session.say_on_stderr(session.describe(session.resolve(asked, seeds, FLAGS.tune)))
         return 0
     store = Store(FLAGS.results_dir)
+    if FLAGS.collect:
+        store.check_rows()
     rows = session.train_rows(
         asked,
         seeds,

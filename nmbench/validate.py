@@ -43,6 +43,8 @@ def main(paths: list[str]) -> int:
                 per_trial.check(runs / row["run_id"], row)
         counts.append((path, len(rows)))
     shown = {} if figures is None else captions.check(figures, every)
+    if figures is not None and not shown:
+        raise NmbenchError(f"--figures={FLAGS.figures}: the folder has no figure of nmbench")
     for path, n in counts:
         print(f"{path}: {n} valid row{'' if n == 1 else 's'}")
     if figures is not None:
@@ -51,8 +53,12 @@ def main(paths: list[str]) -> int:
 
 
 def check_configuration(path: str, row: Mapping[str, Any]) -> None:
-    """Raise `NmbenchError` unless the configuration of a row is complete. A model trained elsewhere has none."""
+    """Raise `NmbenchError` unless the configuration of a row is complete and agrees with it.
+
+    A model trained elsewhere has none.
+    """
     from nmbench.contracts.catalog import BASELINES
+    from nmbench.experiments import loading
     from nmbench.experiments.configuration import Configuration
     from nmbench.results.schema import EXTERNAL
 
@@ -63,6 +69,7 @@ def check_configuration(path: str, row: Mapping[str, Any]) -> None:
         configuration = Configuration.from_json(row["config_json"])
     except NmbenchError as error:
         raise NmbenchError(f"{where}: {error}") from None
+    loading.check_columns(row, configuration)
     free = BASELINES.get(configuration.model).free_size if configuration.model in BASELINES else None
     if free is not None and free not in configuration.hparams:
         raise NmbenchError(f"{where}: 'hparams.{free}', the size of {configuration.model}, is missing")

@@ -46,10 +46,12 @@ def main(folders: list[str]) -> int:
     from nmbench.results import verification
     from nmbench.submissions import asking, isolation, verifying
     from nmbench.submissions.retraining import Draw
+    from nmbench.support import files
 
     names = lambda text: [name.strip() for name in text.split(",") if name.strip()]
     chosen = verifying.choose(submission, names(FLAGS.models), names(FLAGS.tasks))
     earlier = verification.read(submission.verification_file)
+    files.check_writable(submission.folder, "the verification record is written there")
     outcomes = []
     limits = isolation.Limits(seconds=FLAGS.time_limit)
     trusted = submission.about is None

@@ -28,10 +28,11 @@ def record(network: Network, inputs: Any = None) -> dict[str, np.ndarray]:
       inputs: leaves `[T, B, channels]`; by default those of the task's test set.
 
     Raises:
-      NmbenchError: the model is a pair of functions, so its states cannot be recorded; or there are neither inputs nor a
-        task.
+      NmbenchError: the model is a pair of functions, so its states cannot be recorded; there are neither inputs nor a task;
+        or the inputs do not fit the network's spec.
     """
-    recorded = network.compiled(recorder)(network.params, floats(trials(network, inputs)))
+    chosen = trials(network, inputs)
+    recorded = network.compiled(recorder)(network.params, floats(chosen))
     return {name: np.asarray(values) for name, values in recorded.items()}
 
 
@@ -45,8 +46,16 @@ def recorder(network: Network) -> Callable[[Any, Any], dict[str, jax.Array]]:
 
 
 def trials(network: Network, inputs: Any = None) -> Any:
-    """`inputs`, or the inputs of the task's test set if None; raises `NmbenchError` if there is no task."""
+    """`inputs`, or the inputs of the task's test set if None.
+
+    Raises:
+      NmbenchError: there is no task, or the inputs do not fit the network's spec.
+    """
+    if not isinstance(network, Network):
+        kind = type(network).__name__
+        raise NmbenchError(f"the network must come from nmbench.load_network, got a value of type {kind}")
     if inputs is not None:
+        network.spec.validate_inputs(inputs, any_steps=True)
         return inputs
     if network.task is None:
         raise NmbenchError("this network has no task; give the inputs")

@@ -127,18 +127,22 @@ def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapp
     """Write a set and its manifest entry, and return its hash.
 
     Raises:
-      NmbenchError: the manifest has a set of this task and version with other bytes, or cannot be read.
+      NmbenchError: the manifest has a set of this task and version with other bytes, or cannot be read, or the folder cannot
+        be written.
     """
     name, found = key(task, version, split), digest(arrays)
     manifest = read_manifest(folder)
     if name in manifest and manifest[name]["sha256"] != found:
         raise NmbenchError(f"{name} is frozen with other bytes in {folder / MANIFEST}; raise the task's version instead")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.npz").write_bytes(npz_bytes(arrays))
     manifest[name] = {
         "sha256": found,
         "n": n,
         "arrays": {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in sorted(arrays.items())},
     }
-    files.replace(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.replace(folder / f"{name}.npz", npz_bytes(arrays))
+        files.replace(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    except OSError as error:
+        raise NmbenchError(f"{folder} cannot be written ({error.strerror or error}); make it writable") from error
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 import sys
 
 # Start of the names of the modules that are loaded from these files.
@@ -15,4 +16,4 @@ def flag(path: str) -> str:
     if path not in loaded:
         return ""
     file, here = pathlib.Path(path), pathlib.Path.cwd()
-    return f" --plugin={file.relative_to(here) if file.is_relative_to(here) else file}"
+    return " " + shlex.quote(f"--plugin={file.relative_to(here) if file.is_relative_to(here) else file}")

@@ -49,7 +49,7 @@ def load(path_text: str) -> list[str]:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-        registered = sorted(_names() - before)
+        registered = sorted({name for _, name in _names() - before})
         if not registered:
             raise NmbenchError(
                 f"--plugin={path_text} registers nothing; it needs @register_baseline(...) on a model or register_task(...)"
@@ -65,8 +65,9 @@ def load(path_text: str) -> list[str]:
     return registered
 
 
-def _names() -> set[str]:
-    return {entry.name for registry in (TASKS, BASELINES) for entry in registry.entries()}
+def _names() -> set[tuple[str, str]]:
+    """(kind, name) of every registered task and model."""
+    return {(registry.kind, entry.name) for registry in (TASKS, BASELINES) for entry in registry.entries()}
 
 
 def _message(error: BaseException) -> str:

@@ -68,9 +68,15 @@ class SequenceSpec:
         steps = self.steps if steps is None else steps
         return tree.map_structure(lambda s: np.zeros((steps, batch, s.channels), s.dtype), self.inputs)
 
-    def validate_inputs(self, inputs) -> None:
-        """Raise `NmbenchError` unless `inputs` has the spec's structure and leaves `[T, B, channels]` of the same B."""
-        self._validate(self.inputs, inputs, "inputs")
+    def validate_inputs(self, inputs, any_steps: bool = False) -> None:
+        """Raise `NmbenchError` unless `inputs` has the spec's structure and leaves `[T, B, channels]` of the same B.
+
+        any_steps: whether T may be any number of steps, the same in all leaves, instead of `steps`.
+        """
+        steps = self.steps
+        if any_steps:
+            steps = next((np.shape(leaf)[0] for leaf in tree.flatten(inputs) if np.ndim(leaf) == 3), steps)
+        self._validate(self.inputs, inputs, steps)
 
     def validate_outputs(self, outputs, batch: int) -> None:
         """Raise `NmbenchError` unless `outputs` has the shape `[T, batch, output channels]`."""
@@ -78,17 +84,19 @@ class SequenceSpec:
         if tuple(np.shape(outputs)) != expected:
             raise NmbenchError(f"outputs have shape {tuple(np.shape(outputs))}, the task needs [T, B, O] = {expected}")
 
-    def _validate(self, spec, value, what: str) -> None:
+    @staticmethod
+    def _validate(spec, value, steps: int) -> None:
         try:
             tree.assert_same_structure(spec, value, check_types=False)
         except (ValueError, TypeError) as error:
-            raise NmbenchError(f"{what} do not have the structure of the task's spec: {error}") from error
+            names = ", ".join(repr("/".join(map(str, path))) for path, _ in tree.flatten_with_path(spec))
+            raise NmbenchError(f"inputs must be a dict of arrays as in the task's spec, with the names {names}") from error
         batches = set()
         for (path, leaf), array in zip(tree.flatten_with_path(spec), tree.flatten(value), strict=True):
             shape = tuple(np.shape(array))
-            if len(shape) != 3 or shape[0] != self.steps or shape[2] != leaf.channels:
+            if len(shape) != 3 or shape[0] != steps or shape[2] != leaf.channels:
                 name = "/".join(map(str, path))
-                raise NmbenchError(f"{what} {name!r} have shape {shape}, the task needs [{self.steps}, B, {leaf.channels}]")
+                raise NmbenchError(f"inputs {name!r} have shape {shape}, the task needs [{steps}, B, {leaf.channels}]")
             batches.add(shape[1])
         if len(batches) != 1:
-            raise NmbenchError(f"{what} disagree on the number of trials: {sorted(batches)}")
+            raise NmbenchError(f"inputs disagree on the number of trials: {sorted(batches)}")

@@ -204,6 +204,13 @@ def configuration_of(row: Mapping[str, Any]) -> Configuration:
     return Configuration.from_json(row["config_json"])
 
 
+def check_columns(row: Mapping[str, Any], configuration: Configuration) -> None:
+    """Raise `NmbenchError` if the columns of a row contradict its configuration."""
+    for name in ("model", "task", "seed", "testset_sha256", "task_version"):
+        if getattr(configuration, name) != row[name]:
+            raise NmbenchError(f"{row['run_id']}: its columns and its config_json disagree on {name}; the row was changed")
+
+
 def changes_since(row: Mapping[str, Any], configuration: Configuration, experiment: Experiment) -> list[str]:
     """Changes of the code since the row was made, one line each.
 
@@ -213,9 +220,7 @@ def changes_since(row: Mapping[str, Any], configuration: Configuration, experime
     run_id, remarks = row["run_id"], []
     if configuration.run_id != run_id:
         raise NmbenchError(f"the run id {run_id} does not match its config_json; the row was changed after it was made")
-    for name in ("testset_sha256", "task_version"):
-        if getattr(configuration, name) != row[name]:
-            raise NmbenchError(f"{run_id}: its columns and its config_json disagree on {name}; the row was changed")
+    check_columns(row, configuration)
     for name, (then, now) in configuration.differences(experiment.configuration(configuration.seed)).items():
         if name == "x64" or name.startswith("jax_settings."):  # settings of the process, which the caller may still change
             continue

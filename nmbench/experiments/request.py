@@ -57,6 +57,8 @@ class Request:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, whole_number(name, value, least, LARGEST))
+        for name in ("allow_budget_miss", "remat"):
+            check_truth(name, getattr(self, name))
         rate = self.learning_rate
         if rate is not None:
             if not is_number(rate) or not (rate > 0 and math.isfinite(rate)):
@@ -98,6 +100,12 @@ def whole_number(name: str, value: Any, least: int, most: int, hint: str = "") -
         if least <= whole <= most:
             return whole
     raise NmbenchError(f"--{name} must be a whole number from {least} to {most}, got {_shown(value)}{hint}")
+
+
+def check_truth(name: str, value: Any) -> None:
+    """Raise `NmbenchError` unless an argument is True or False."""
+    if not isinstance(value, bool):
+        raise NmbenchError(f"--{name} must be True or False, got {_shown(value)}")
 
 
 def is_number(value: Any) -> bool:

@@ -119,8 +119,8 @@ def size_to_budget(
     if counted(low) > budget * (1 + TOLERANCE) and not allow_miss:
         raise NmbenchError(
             f"a budget of {budget} is too small for {baseline.name}: its smallest size, {free}={low}, has {counted(low)} "
-            f"parameters; choose --budget={_least_budget(counted(low))} or more, fix smaller sizes with --hparams, or pass "
-            f"--allow_budget_miss"
+            f"parameters; choose a budget of {_least_budget(counted(low))} or more, fix smaller sizes with --hparams of "
+            f"nmbench run, or pass --allow_budget_miss"
         )
     best = min((low, high), key=lambda size: abs(counted(size) - budget))
     sizing = Sizing({**fixed, free: best}, budget, counted(best))
@@ -223,8 +223,8 @@ def check_deviation(
     other = suiting() or sizing.actual
     raise NmbenchError(
         f"{baseline.name} with {free}={sizing.hparams[free]} has {sizing.actual} parameters, {off:+.1%} off the budget of "
-        f"{sizing.target}, more than the {TOLERANCE:.0%} allowed; choose --budget={other} (such rows have a table of their "
-        f"own), fix other sizes with --hparams, or pass --allow_budget_miss"
+        f"{sizing.target}, more than the {TOLERANCE:.0%} allowed; choose a budget of {other} (such rows have a table of "
+        f"their own), fix other sizes with --hparams of nmbench run, or pass --allow_budget_miss"
     )
 
 

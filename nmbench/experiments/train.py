@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nmbench.experiments import plugin_loading
-from nmbench.experiments.request import LARGEST, Request, is_number, whole_number
+from nmbench.experiments.request import LARGEST, Request, check_truth, is_number, whole_number
 from nmbench.support import devices as jax_devices
 from nmbench.support import loggers
 from nmbench.support.cli import MOST_SEEDS, SEEDS_HINT
@@ -94,6 +94,8 @@ def train(
         raise NmbenchError(f"--results_dir must be the path of a folder, got {results_dir!r}")
     if not isinstance(log, str):
         raise NmbenchError(f"--log must be text, such as 'tensorboard,wandb', got {log!r}")
+    for name, value in (("tune", tune), ("force", force), ("retry_failed", retry_failed), ("quiet", quiet)):
+        check_truth(name, value)
     chosen = check_options(request, seeds, first_seed, tune, checkpoint_minutes)
     logged = loggers.parse(log)
     late = jax_devices.started()
@@ -110,6 +112,7 @@ def train(
     if late and devices is None and not quiet:
         session.say_if_few_devices()
     store = Store(results_dir)
+    store.check_rows()
     rows = session.train_rows(
         request,
         chosen,

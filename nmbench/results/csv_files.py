@@ -62,7 +62,9 @@ def iterate_csv(path: pathlib.Path) -> Iterator[dict[str, Any]]:
         files.check_regular(path)
         with open(path, encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
             yield from _checked(path, file)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise NmbenchError(f"{path} is not a text file in UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
+    except OSError as error:
         raise NmbenchError(f"cannot read {path}: {error}") from error
     except csv.Error as error:
         raise NmbenchError(f"{path} is not a well-formed CSV, perhaps truncated: {error}") from error
@@ -99,6 +101,8 @@ def _checked(path: pathlib.Path, file: io.TextIOBase) -> Iterator[dict[str, Any]
         where = f"{path}, row {number}"
         if not last.endswith("\n"):
             raise NmbenchError(f"{path}: the last line has no line end; the file seems truncated")
+        if not values:  # an empty line, which editors add at the end
+            continue
         if len(values) != len(columns):
             raise NmbenchError(f"{where}: {len(values)} values for {len(columns)} columns; the file seems truncated")
         row = check_row(dict(zip(columns, values, strict=True)), where)

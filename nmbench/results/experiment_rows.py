@@ -128,6 +128,10 @@ def read_all(results: Results, task: str | None = None, protocol: str | None = N
       NmbenchError: a path cannot be read, a number is too large, rows of a task were evaluated differently, an experiment
         has two different results for one seed in one file, or there are no rows (of this task and protocol).
     """
+    for field, wanted in (("task", task), ("protocol", protocol)):
+        if wanted is not None and not isinstance(wanted, str):
+            kind = type(wanted).__name__
+            raise NmbenchError(f"{field} must be a name, got a value of type {kind}; give several results as a list: [a, b]")
     named = frames.named_rows(results)
     verified = Verifications(name for name, _ in named if os.path.exists(os.path.expanduser(name)))
     sources = [gather(name, rows, task, protocol, verified) for name, rows in named]
@@ -136,7 +140,8 @@ def read_all(results: Results, task: str | None = None, protocol: str | None = N
         ("protocol", protocol, {p for s in sources for p in s.protocols}),
     ):
         if wanted is not None and wanted not in present:
-            raise NmbenchError(f"no rows with {field} {wanted!r}{did_you_mean(wanted, present)}")
+            several = "; give several results as a list: [a, b]" if os.path.exists(wanted) else ""
+            raise NmbenchError(f"no rows with {field} {wanted!r}{did_you_mean(wanted, present)}{several}")
     if not any(source.experiments for source in sources):
         names = ", ".join(source.path for source in sources)
         raise NmbenchError(f"no rows in {names}" + (" with this task and protocol" if task or protocol else ""))

@@ -205,6 +205,11 @@ def with_external(tables: Sequence[Table], external: Sequence[Table]) -> list[Ta
         entries = _inserted(table.entries, [dataclasses.replace(entry) for entry in added], table.higher_is_better)
         made.append(dataclasses.replace(table, entries=tuple(entries)))
     if not found:
+        if any(_evaluated(table) in beside for table in tables if table.protocol != EXTERNAL):
+            raise NmbenchError(
+                "the rows with the task and budget of the models trained elsewhere depart from their protocol; these models "
+                "stand only beside rows without departures"
+            )
         names = "; ".join(f"{t.task} v{t.task_version}, budget {t.budget or 'none'}" for t in external)
         raise NmbenchError(f"no other rows have the task and budget of the models trained elsewhere ({names})")
     return made

@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import pathlib
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -155,6 +156,11 @@ class Store:
             raise NmbenchError(f"cannot write {self.csv}: {error.strerror or error}") from error
         return rows
 
+    def check_rows(self) -> None:
+        """Raise `NmbenchError` if a run folder has an invalid row; called before training, so that `collect` cannot fail."""
+        for folder in self.folders():
+            self.read_run(folder)
+
     def rows(self) -> list[dict[str, Any]]:
         """Rows of all run folders in order of run id; raises `NmbenchError` if one is invalid."""
         return list(self.iterate())
@@ -283,9 +289,8 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     if not folders and not tables:
         below = sorted({str(table.parent) for table in path.glob("*/*.csv")})
         found = f"name {' or '.join(below[:3])}, which have CSVs, or " if below else ""
-        raise NmbenchError(
-            f"{path} has no runs and no CSV; {found}train models with python -m nmbench.run --results_dir={path}"
-        )
+        flag = shlex.quote(f"--results_dir={path}")
+        raise NmbenchError(f"{path} has no runs and no CSV; {found}train models with python -m nmbench.run {flag}")
     yield from Store(path).iterate()
     for table in tables:
         yield from csv_files.iterate_csv(table)

@@ -105,7 +105,11 @@ def read_submission(path: str | os.PathLike) -> Submission:
       NmbenchError: the folder or a file is missing, unknown, too large or not valid.
     """
     folder = pathlib.Path(os.path.expanduser(path))
+    if (folder / "runs").is_dir():
+        raise NmbenchError(f"{folder} is a results folder; make a submission from it with python -m nmbench.submit")
     names = _files_of(folder)
+    if about_files.FILE not in names and any(name.endswith(".py") for name in names):
+        raise NmbenchError(f"{folder} is no submission: it has no {about_files.FILE}; python -m nmbench.submit writes it")
     about = about_files.read(folder / about_files.FILE) if about_files.FILE in names else None
     code = {about.model_file} - {""} if about else set()
     for name in names:

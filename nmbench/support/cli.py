@@ -7,6 +7,7 @@ by SIGTERM. Every command documents when it returns 1.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -133,7 +134,7 @@ def call(
                 values[name].unparse()
             rest = values([prog, *argv])[1:]
         except flags.Error as error:
-            text = str(error)
+            text = re.sub(r"\('Non-boolean argument to boolean flag', (.*)\)$", r"\1 is neither true nor false", str(error))
             text = text if len(text) < 400 else f"{text[:200]} ... {text[-100:]}"
             raise NmbenchError(f"{text} (--help lists the flags)") from error
         if rest and not operands:

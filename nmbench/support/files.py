@@ -13,10 +13,11 @@ import platform
 import shutil
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 
-from nmbench.support.errors import printable
+from nmbench.support.errors import NmbenchError, printable
 
 try:
     import fcntl
@@ -33,6 +34,15 @@ PATIENCE_S = 2.0
 def temporary_path(folder: pathlib.Path) -> pathlib.Path:
     """A new path in `folder` for a file or folder that this process will write; nothing is created."""
     return folder / f"{TEMPORARY}{_machine()}-{os.getpid()}-{os.urandom(6).hex()}"
+
+
+def check_writable(folder: pathlib.Path, why: str) -> None:
+    """Raise `NmbenchError`, with the reason to write, unless files can be written into an existing folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise NmbenchError(f"{folder} cannot be written ({error.strerror or error}); {why}") from error
 
 
 def check_regular(path: pathlib.Path) -> None:

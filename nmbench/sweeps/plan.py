@@ -88,6 +88,7 @@ def run(plan: SweepPlan, executor: Executor, cores: int | None) -> SweepResult:
     """
     store, jobs = Store(plan.sweep.results_dir), status.make_jobs(plan.statuses, plan.sweep)
     store.prepare()
+    store.check_rows()
     print("\n".join([*plan.skipped_lines(), status.summary(plan.statuses, jobs)]), file=sys.stderr)
     with Display(jobs, cores) as display:
         outcomes = executor.run(jobs, display) if jobs else []

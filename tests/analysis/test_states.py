@@ -169,6 +169,22 @@ def test_models_show_their_carried_state_unless_they_have_an_observer(make_netwo
             register_observer(Summing)(Difference)
 
 
+def test_wrong_inputs_are_refused(make_network, inputs):
+    network, (name, array) = make_network("rnn", N=3), next(iter(inputs.items()))
+    shorter = {key: value[:3] for key, value in inputs.items()}
+    assert record(network, shorter)["x"].shape == (3, array.shape[1], 3)
+    wrong = {
+        "must be a dict of arrays as in the task's spec, with the names": [{"foo": array}, array],
+        "have shape .*, the task needs": [{**inputs, name: array[..., :1]}, {**inputs, name: array[0]}],
+    }
+    for message, given in wrong.items():
+        for one in given:
+            with pytest.raises(NmbenchError, match=message):
+                record(network, one)
+    with pytest.raises(NmbenchError, match="the network must come from nmbench.load_network, got a value of type str"):
+        record("RUN_ID", inputs)
+
+
 def test_states_that_cannot_be_recorded_are_refused(make_network, inputs):
     with BASELINES.restored():
 

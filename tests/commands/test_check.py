@@ -56,6 +56,12 @@ def test_everything_that_a_plugin_registers_is_checked(nmbench, toy_task, plugin
     assert code == 0 and "task toy, version 1" in out and "2 rules: 2 passed" in out
 
 
+def test_rules_of_another_kind_check_nothing_and_say_so(nmbench, toy_task, plugin):
+    for argv, kind in (((plugin(CAUSAL), "--rules=T01"), "models"), (("--task=toy", "--rules=M01"), "tasks")):
+        code, out, err = nmbench("check", *argv)
+        assert (code, out, err.count("\n")) == (2, "", 1) and f"names no rule for {kind}; their rules begin with" in err
+
+
 DEEP = """
 import haiku as hk
 import nmbench

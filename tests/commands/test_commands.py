@@ -144,7 +144,7 @@ BAD_RUNS = {
     "budget too small": (["--budget=10"], "a budget of 10 is too small for nmrnn"),
     "budget between two sizes": (
         ["--model=rnn", "--budget=33"],
-        "+6.1% off the budget of 33, more than the 5% allowed; choose --budget=34 ",
+        "+6.1% off the budget of 33, more than the 5% allowed; choose a budget of 34 ",
     ),
     "budget zero": (["--budget=0"], "--budget"),
     "negative budget": (["--budget=-5"], "--budget"),
@@ -169,7 +169,10 @@ BAD_RUNS = {
     "size zero": (["--hparams=N=0"], "nmrnn.N must be at least 1"),
     "negative size": (["--hparams=N=5,M=-3"], "nmrnn"),
     "time constant below a step": (["--hparams=tau_x=0.5"], "time constant"),
-    "size off the budget": (["--hparams=N=40", "--budget=500"], "off the budget of 500, more than the 5% allowed; choose -"),
+    "size off the budget": (
+        ["--hparams=N=40", "--budget=500"],
+        "off the budget of 500, more than the 5% allowed; choose a budget",
+    ),
     "results folder is a file": (["--results_dir=/etc/passwd"], "cannot be written"),
     "results folder in /proc": (["--results_dir=/proc/results"], "cannot be written"),
     "no such plugin": (["--plugin=missing.py"], "no such Python file"),
@@ -251,15 +254,23 @@ def test_validate_names_row_and_column(nmbench, finished_copy):
 def test_validate_finds_a_value_that_the_stored_trials_contradict(nmbench, finished_copy):
     (folder, _) = sorted((finished_copy / "runs").iterdir())
     row = json.loads((folder / "row.json").read_text())
-    shown = f"run {row['run_id']}, column 'value': {row['value'] * 1.001:.6g}, but the mean over the trials in "
-    score = TASKS.get("element_finder").primary.score(row["value"] * 1.001)
-    (folder / "row.json").write_text(json.dumps({**row, "value": row["value"] * 1.001, "score": score}))
+    shown = f"run {row['run_id']}, column 'value': {row['value'] * 1.01:.6g}, but the mean over the trials in "
+    score = TASKS.get("element_finder").primary.score(row["value"] * 1.01)
+    (folder / "row.json").write_text(json.dumps({**row, "value": row["value"] * 1.01, "score": score}))
     code, out, err = nmbench("validate", str(finished_copy))
     assert (code, out) == (2, "") and err.count("\n") == 1 and shown in err and f" is {row['value']:.6g}; one of" in err
     assert nmbench("validate", str(finished_copy / "results.csv"))[0] == 0
     (folder / "per_trial.npz").write_bytes(b"")
     code, _, err = nmbench("validate", str(finished_copy / "results.csv"))
     assert code == 2 and err.count("\n") == 1 and "per_trial.npz" in err
+
+
+def test_a_row_that_cannot_be_read_stops_a_run_before_training(nmbench, finished_copy):
+    (folder, _) = runs = sorted((finished_copy / "runs").iterdir())
+    (folder / "row.json").write_text("{")
+    code, out, err = nmbench("run", *ELEMENT_FINDER, "--first_seed=7", f"--results_dir={finished_copy}")
+    assert (code, out, err.count("\n")) == (2, "", 1) and f"{folder}/row.json" in err
+    assert sorted((finished_copy / "runs").iterdir()) == runs
 
 
 def test_a_csv_that_a_spreadsheet_has_saved(nmbench, finished_copy):

@@ -7,7 +7,7 @@ import pytest
 
 from nmbench.conformance import MODEL_RULES, TASK_RULES, ModelUnderTest, TaskUnderTest, judge
 from nmbench.contracts import plugins
-from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.catalog import BASELINES, TASKS
 
 
 @pytest.fixture
@@ -31,6 +31,11 @@ def test_a_new_model_passes_the_rules_for_models(nmbench, folder, toy_task):
     # The rules left out compile programs; the slow test below checks all.
     left_out = ("M05", "M06", "M07", "M08", "M09", "M14", "M16")
     assert broken(MODEL_RULES, ModelUnderTest.of("mine_1", ["toy"]), left_out) == []
+
+
+def test_a_model_may_have_the_name_of_a_task(nmbench, folder, toy_task):
+    assert nmbench("new", "model", "toy")[0] == 0
+    assert plugins.load("toy.py") == ["toy"] and "toy" in BASELINES
 
 
 def test_a_new_task_passes_the_rules_for_tasks(nmbench, folder):

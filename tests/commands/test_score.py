@@ -154,6 +154,10 @@ def test_models_trained_elsewhere_stand_beside_others_on_request(score, toy_task
     assert page.count("mine (external)") >= 2 and "budget 100, +0.0%, declared" in page
     code, out, err = nmbench("leaderboard", *both, "--with_external", "--tier=re-scored")
     assert (code, out, err.count("\n")) == (2, "", 1) and "leave out --tier or --with_external" in err
+    away = [make_row("a", 0, 0.125, departures="steps 20, not 40", **facts)]
+    write_csv(tmp_path / "away.csv", away)
+    code, out, err = nmbench("leaderboard", str(tmp_path / "away.csv"), both[1], "--with_external")
+    assert (code, out) == (2, "") and "depart from their protocol; these models stand only beside" in err
     code, out, err = nmbench("leaderboard", both[0], "--with_external")
     assert (code, out) == (2, "") and "no rows with protocol 'external'" in err
     code, out, err = nmbench("leaderboard", both[1], "--with_external")

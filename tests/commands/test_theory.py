@@ -96,4 +96,4 @@ def test_rows_that_the_theory_cannot_use(nmbench, tmp_path):
     assert code == 2 and "a CSV does not contain them" in err and err.count("\n") == 1
     row = write_untrained(tmp_path / "other", "nmrnn", "mwg_rank1", settings=(("N", "8"), ("K", "1")))
     code, out, err = nmbench("theory", f"--run={row['run_id']}", f"--results_dir={tmp_path}/other")
-    assert (code, out) == (2, "") and "these are not the parameters of a linearised NM-RNN" in err and err.count("\n") == 1
+    assert (code, out) == (2, "") and "these are not the parameters of nmrnn_linear" in err and err.count("\n") == 1

@@ -91,6 +91,15 @@ def test_bad_manifests_are_refused(folder, text):
         frozen_sets.load(folder, "t", 1, "test")
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(frozen_sets.files, "replace", refuse)
+    with pytest.raises(NmbenchError, match=r"sets cannot be written \(Permission denied\); make it writable"):
+        frozen_sets.save(tmp_path / "sets", "t", 1, "test", ARRAYS, 3)
+
+
 def test_frozen_bytes_are_not_overwritten(folder):
     frozen_sets.save(folder, "t", 1, "test", ARRAYS, 3)
     with pytest.raises(NmbenchError, match="raise the task's version"):

@@ -191,7 +191,7 @@ def test_too_small_and_missed_budgets_are_refused():
     spec = TASKS.get("element_finder").spec
     with pytest.raises(NmbenchError, match="too small.*smallest size"):
         sizing.size_to_budget(baseline, spec, hparams, 50)
-    with pytest.raises(NmbenchError, match="off the budget of 27.*choose --budget=2[0-9] "):
+    with pytest.raises(NmbenchError, match="off the budget of 27.*choose a budget of 2[0-9] "):
         sizing.size_to_budget(BASELINES.get("rnn"), MWG, BASELINES.get("rnn").hparams, 27)
     assert sizing.size_to_budget(baseline, spec, hparams, 50, allow_miss=True).hparams["N"] == 1
 

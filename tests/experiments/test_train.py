@@ -87,6 +87,8 @@ WRONG = {
     "protocol": ({"protocol": "mached"}, "has no protocol 'mached'; did you mean 'matched'?"),
     "a class": ({"model": nmbench.Core}, "--model must be a registered name, as text; got <class "),
     "hyperparameter": ({"hparams": {"gian": 1}}, "has no hyperparameter 'gian'; did you mean 'gain'?"),
+    "tune as text": ({"tune": "no"}, "--tune must be True or False, got 'no'"),
+    "remat as a number": ({"remat": 1}, "--remat must be True or False, got 1"),
     "hparams as text": ({"hparams": "N=3"}, "--hparams must be a dict, such as {'N': 18}; got 'N=3'"),
     "negative seeds": ({"seeds": -1}, "--seeds must be a whole number from 1 to 100000, got -1; --seeds is how many"),
     "a list of seeds": ({"seeds": [1, 2]}, "--seeds must be a whole number from 1 to 100000, got [1, 2]"),

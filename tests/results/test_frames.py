@@ -90,6 +90,12 @@ def test_wrong_results_are_named(files):
                 function(results)
         with pytest.raises(NmbenchError, match="no rows with task 'made_upp'; did you mean 'made_up'?"):
             function(frame, task="made_upp")
+        for second, message in (
+            (frame, "task must be a name, got a value of type DataFrame"),
+            ("a.csv", "no rows with task"),
+        ):
+            with pytest.raises(NmbenchError, match=rf"{message}.*; give several results as a list: \[a, b\]"):
+                function(frame, second)
     for paths, message in (("c.csv", "no such file"), (3, "got a value of type int"), (frame, "a value of type DataFrame")):
         with pytest.raises(NmbenchError, match=message):
             nmbench.read_results(paths)

@@ -125,7 +125,7 @@ def test_damaged_files_are_refused_in_one_line(path, damage, message):
 def test_files_that_are_not_text_are_refused(path, tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     for bad in (path, tmp_path, tmp_path / "missing.csv"):
-        with pytest.raises(NmbenchError, match="cannot read"):
+        with pytest.raises(NmbenchError, match="cannot read|is not a text file in UTF-8"):
             csv_files.read_csv(bad)
 
 

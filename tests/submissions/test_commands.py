@@ -8,6 +8,7 @@ import pytest
 
 from nmbench.results import verification
 from nmbench.submissions import board_seeds, folder
+from nmbench.support import files
 from support.submissions import rows_of
 
 FILLED = {"name": "Leaky", "authors": ["A. Person"], "citation": "none", "licence": "MIT", "description": "It leaks."}
@@ -117,6 +118,15 @@ def test_verify_writes_what_it_compared(nmbench, board):
     (board / "verification.json").write_text("{}")
     code, out, err = nmbench("verify", str(board))
     assert code == 2 and "is not a verification file" in err and err.count("\n") == 1
+
+
+def test_verify_first_checks_that_it_can_write(nmbench, board, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    code, out, err = nmbench("verify", str(board))
+    assert (code, out, err.count("\n")) == (2, "", 1) and f"{board} cannot be written (Permission denied); the " in err
 
 
 def test_verify_ends_with_1_if_an_experiment_fails(nmbench, board, monkeypatch):

@@ -64,6 +64,13 @@ def test_a_folder_of_submissions_is_no_submission(submitted):
     assert "is not a folder" in refused(submitted / "absent")
 
 
+def test_folders_that_are_no_submission_say_why(submitted):
+    (submitted / "submission.toml").unlink()
+    assert refused(submitted).startswith(f"{submitted} is no submission: it has no submission.toml; ")
+    (submitted / "runs").mkdir()
+    assert refused(submitted).startswith(f"{submitted} is a results folder; make a submission from it with ")
+
+
 def test_large_files_are_refused(submitted, monkeypatch):
     monkeypatch.setitem(folder.LARGEST, ".csv", 100)
     assert "bytes; 100 are the most" in refused(submitted)

@@ -177,7 +177,7 @@ def from_parameters(params: Mapping[str, Any], hparams: Mapping[str, Any], spec:
       NmbenchError: the parameters are not those of such a network.
     """
     if len(params) != 1 or not all(isinstance(leaves, Mapping) for leaves in params.values()):
-        raise NmbenchError("these are not the parameters of a linearised NM-RNN, which is one module")
+        raise NmbenchError("these are not the parameters of nmrnn_linear, which is one module")
     (leaves,) = params.values()
     p = {name: np.asarray(leaf, np.float64) for name, leaf in leaves.items()}
     required, optional = {"L", "B_x", "W_z", "B_z", "A_z", "b_z", "C", "d"}, {"B_zx", "fixed_x0", "fixed_z0"}
@@ -185,7 +185,8 @@ def from_parameters(params: Mapping[str, Any], hparams: Mapping[str, Any], spec:
     wrong = (required - p.keys()) | (p.keys() - required - optional) | (options - hparams.keys())
     if wrong:
         raise NmbenchError(
-            f"these are not the parameters of a linearised NM-RNN: {sorted(wrong)[0]!r} is missing or unexpected"
+            f"these are not the parameters of nmrnn_linear, the linearised NM-RNN: {sorted(wrong)[0]!r} is missing or "
+            f"unexpected"
         )
     (N, _), (M, _) = p["L"].shape, p["W_z"].shape
     channels = [name.split("/")[0] for name in channel_names(spec)]

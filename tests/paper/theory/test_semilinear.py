@@ -232,7 +232,7 @@ def test_parameters_of_the_haiku_model_are_read(options):
         assert result.hidden == 2 + 4 + 5 and max(result[:2]) < TOLERANCE
     (leaves,) = params.values()
     for wrong in ({"a": leaves, "b": leaves}, {"a": {**leaves, "R": leaves["L"]}}, {"a": {"L": leaves["L"]}}, {}):
-        with pytest.raises(NmbenchError, match="not the parameters of a linearised NM-RNN"):
+        with pytest.raises(NmbenchError, match="not the parameters of nmrnn_linear"):
             networks.from_parameters(wrong, hparams, SPEC)
     with pytest.raises(NmbenchError, match="'tau_x' is missing"):
         networks.from_parameters(params, {k: v for k, v in hparams.items() if k != "tau_x"}, SPEC)
