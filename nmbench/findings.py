@@ -16,6 +16,7 @@ nmbench/questions/questions.toml.
 
 from __future__ import annotations
 
+import os
 import shlex
 
 from nmbench.contracts import plugins
@@ -57,10 +58,11 @@ def main(paths: list[str]) -> int:
     found = findings.compute(asked, sources)
     if not found:
         raise NmbenchError(f"no task has the protocol {asked.protocol!r} of the questions")
+    extra = [*(f"--plugin={path}" for path in FLAGS.plugin), *_results_dir(paths)]
     if FLAGS.missing:
-        print("\n".join(missing.all_commands(found, asked.models, board_seeds.wanted, FLAGS.plugin)))
+        print("\n".join(missing.all_commands(found, asked.models, board_seeds.wanted, extra)))
     elif out is None:
-        print(text.terminal(found, asked, terminal.width(), FLAGS.plugin), end="")
+        print(text.terminal(found, asked, terminal.width(), extra), end="")
     else:
         files.make_folder(out)
         drawn = {question.name: figures.write(out, question, found, paths) for question in asked.questions}
@@ -68,9 +70,17 @@ def main(paths: list[str]) -> int:
         figures.write_captions(out, list(made.values()))
         said = {name: caption.text for name, caption in made.items()}
         files.write(out / "findings.csv", text.csv(found))
-        files.write(out / "findings.md", text.markdown(found, asked, _command(paths), said, FLAGS.plugin))
+        files.write(out / "findings.md", text.markdown(found, asked, _command(paths), said, extra))
         print(out / "findings.md")
     return 0
+
+
+def _results_dir(paths: list[str]) -> list[str]:
+    """The flag with which training goes on in the first results folder of these paths; [] for the default folder."""
+    from nmbench.results.store import Store
+
+    home = next((path for path in paths if Store(path).runs.is_dir()), "results")
+    return [] if os.path.normpath(home) == "results" else [f"--results_dir={home}"]
 
 
 def _command(paths: list[str]) -> str:

@@ -100,7 +100,7 @@ def _run() -> int:
         same = ("task", "protocol", "departures", "params_target", "task_version", "testset_sha256")
         shown = [row for row in everything if all(row[name] == mine[name] for name in same)]
         print(leaderboard.of_rows(shown, terminal.width()))
-        session.say_on_stderr(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}")
+        session.say_on_stderr(f"\n{terminal.count(len(everything), 'row')} in {store.csv}; run folders in {store.runs}")
     return 0 if all(row["status"] == "ok" for row in rows) else 1
 
 

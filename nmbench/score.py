@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 
 from nmbench.contracts import plugins
-from nmbench.support import cli, devices
+from nmbench.support import cli, devices, terminal
 from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("task", "results_dir", "plugin")
@@ -71,7 +71,7 @@ def main() -> int:
     same = ("task", "protocol", "params_target", "task_version", "testset_sha256")
     shown = [r for r in everything if all(r[name] == row[name] for name in same)]
     print(leaderboard.of_rows(shown))
-    print(f"\n{len(everything)} rows in {store.csv}; run folders in {store.runs}", file=sys.stderr)
+    print(f"\n{terminal.count(len(everything), 'row')} in {store.csv}; run folders in {store.runs}", file=sys.stderr)
     return 0
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nmbench.conformance.rules import FAIL, PASS, SKIP, WARN, RuleOutcome
-from nmbench.support.terminal import fit
+from nmbench.support import terminal
 
 WIDTH = 110
 _TOTALS = {PASS: "passed", WARN: "warned", FAIL: "failed", SKIP: "skipped"}
@@ -21,7 +21,7 @@ def line(outcome: RuleOutcome, columns: int | None = None) -> str:
       columns: width of the terminal; None if there is none.
     """
     rule, width = outcome.rule, min(WIDTH, columns or WIDTH)
-    lines = [fit(f"{outcome.verdict}  {rule.id:<17} {outcome.seconds:5.1f} s  {rule.requirement}", columns)]
+    lines = [terminal.fit(f"{outcome.verdict}  {rule.id:<17} {outcome.seconds:5.1f} s  {rule.requirement}", columns)]
     for finding in outcome.findings:
         for label, text in (("seen", finding.seen), ("fix", finding.fix)):
             first, *code = text.split("\n")
@@ -44,4 +44,6 @@ def totals(outcomes: Sequence[RuleOutcome]) -> str:
     """One line with the number of outcomes of each kind."""
     counts = Counter(outcome.verdict for outcome in outcomes)
     parts = [f"{counts[verdict]} {word}" for verdict, word in _TOTALS.items() if counts[verdict]]
-    return f"{len(outcomes)} rules: {', '.join(parts)}; {sum(outcome.seconds for outcome in outcomes):.1f} s"
+    return (
+        f"{terminal.count(len(outcomes), 'rule')}: {', '.join(parts)}; {sum(outcome.seconds for outcome in outcomes):.1f} s"
+    )

@@ -80,7 +80,7 @@ def register_baseline(
         for key, values in baseline.settings.items():
             with one_line(f"{origin}: settings[{key!r}]"):
                 baseline.check_hparams(values)
-        BASELINES.register(name, baseline, origin=origin, tags=baseline.tags, summary=baseline.summary)
+        BASELINES.register(name, baseline, origin=origin, tags=tags, summary=baseline.summary)
         return factory
 
     return decorate

@@ -72,9 +72,11 @@ class Registry(Generic[T]):
         """Add `value` under `name`.
 
         Raises:
-          NmbenchError: the name is malformed or taken.
+          NmbenchError: the name is malformed or taken, or `tags` is text instead of a tuple of texts.
         """
         self.check_name(name)
+        if isinstance(tags, str):
+            raise NmbenchError(f"{self.kind} {name!r}: tags must be a tuple, such as ({tags!r},)")
         self._index()
         old = self._entries.get(name)
         # A scanned name or an entry point gets its value from the module that announced it.

@@ -43,7 +43,7 @@ _TRAINS_ALL = "These train what is missing, one command for each task:"
 _LEFT = ("A / B", "verdict", "95%", "task", "question")
 
 
-def terminal(found: Sequence[TaskFindings], catalogue: Catalogue, columns: int | None, plugins: Sequence[str]) -> str:
+def terminal(found: Sequence[TaskFindings], catalogue: Catalogue, columns: int | None, extra: Sequence[str]) -> str:
     """A table for each task, then what the columns mean. columns: width of the terminal; None for no limit."""
     filled = lambda line: textwrap.fill(line, columns or 120, break_long_words=False, break_on_hyphens=False)
     parts = [f"{one.name}: {one.title} {_rule(one)}" for one in catalogue.questions]
@@ -55,17 +55,17 @@ def terminal(found: Sequence[TaskFindings], catalogue: Catalogue, columns: int |
         parts += [*terminal_section(section, columns), *map(filled, _notes(one))]
         # Commands are not wrapped, so that they can be copied.
         parts += [
-            f"{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in _commands(one, catalogue, plugins)
+            f"{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in _commands(one, catalogue, extra)
         ]
     if others:
         parts += [filled(line) for line in (_open(others), *_left_out(others))]
-        lines = _missing(others, catalogue, plugins)
+        lines = _missing(others, catalogue, extra)
         parts.append("\n".join([_TRAINS_ALL, *(f"  {line}" for line in lines)]))
     return "\n\n".join([*parts, "\n".join(map(filled, LEGEND))]) + "\n"
 
 
 def markdown(
-    found: Sequence[TaskFindings], catalogue: Catalogue, again: str, pictures: Mapping[str, str], plugins: Sequence[str]
+    found: Sequence[TaskFindings], catalogue: Catalogue, again: str, pictures: Mapping[str, str], extra: Sequence[str]
 ) -> str:
     """The page of findings.
 
@@ -74,7 +74,7 @@ def markdown(
       catalogue: the questions.
       again: the command line that makes the page.
       pictures: name of a question to the caption of its picture, `finding_NAME.png`.
-      plugins: files that register models or tasks, for the commands.
+      extra: flags of the commands that train, such as --plugin=FILE.py.
     """
     headers = ["task", *(question.name for question in catalogue.questions)]
     answered, others = _divided(found)
@@ -101,11 +101,11 @@ def markdown(
                     markdown_table(_table(finding, one)),
                 ]
         parts += map(escape_markdown, _notes(one))
-        for title, lines in _commands(one, catalogue, plugins):
+        for title, lines in _commands(one, catalogue, extra):
             parts += [title, "\n".join(["```text", *lines, "```"])]
     if others:
         parts += ["## Tasks without answers", *map(escape_markdown, (_open(others), *_left_out(others)))]
-        parts += [_TRAINS_ALL, "\n".join(["```text", *_missing(others, catalogue, plugins), "```"])]
+        parts += [_TRAINS_ALL, "\n".join(["```text", *_missing(others, catalogue, extra), "```"])]
     legend = "\n".join(f"- {escape_markdown(line)}" for line in LEGEND)
     return "\n\n".join([*parts, "## How to read the tables", legend]) + "\n"
 
@@ -231,13 +231,13 @@ def _left_out(others: Sequence[TaskFindings]) -> list[str]:
     return [f"{one.task.name}: {'; '.join(one.notes)}." for one in others if one.notes]
 
 
-def _missing(found: Sequence[TaskFindings], catalogue: Catalogue, plugins: Sequence[str]) -> list[str]:
-    return missing.all_commands(found, catalogue.models, board_seeds.wanted, plugins)
+def _missing(found: Sequence[TaskFindings], catalogue: Catalogue, extra: Sequence[str]) -> list[str]:
+    return missing.all_commands(found, catalogue.models, board_seeds.wanted, extra)
 
 
-def _commands(one: TaskFindings, catalogue: Catalogue, plugins: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _commands(one: TaskFindings, catalogue: Catalogue, extra: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Titles and commands: what trains the models that lack seeds, and what decides open comparisons."""
-    lines = _missing([one], catalogue, plugins)
+    lines = _missing([one], catalogue, extra)
     found = [("This trains what is missing:", lines)] if lines else []
-    more = missing.more_seeds(one, plugins)
+    more = missing.more_seeds(one, extra)
     return found + ([("More seeds for open comparisons:", more)] if more else [])

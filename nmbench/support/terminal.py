@@ -13,6 +13,11 @@ _NARROWEST = 40
 _EQUATION = re.compile(r" *\S+ = ")
 
 
+def count(number: int, noun: str) -> str:
+    """A number and a noun: "1 row", "2 rows"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def width() -> int | None:
     """Columns of the terminal that standard output is shown in; None if it is no terminal."""
     try:

@@ -11,6 +11,7 @@ import tabulate
 
 from nmbench.results import schema
 from nmbench.results.store import Store
+from nmbench.support import terminal
 from nmbench.sweeps.estimate import Estimator
 from nmbench.sweeps.grid import GridPoint, Skipped, SweepRequest, make_job
 from nmbench.sweeps.jobs import Job
@@ -98,7 +99,8 @@ def summary(statuses: Sequence[ExperimentStatus], jobs: Sequence[Job]) -> str:
     failed = f", {lost} of them failed (--retry_failed trains them again)" if lost else ""
     cost = f", about {hours(sum(job.core_minutes or 0 for job in jobs))} core-hours" if jobs else ""
     return (
-        f"{len(jobs)} of {len(statuses)} experiments to train, {runs} runs{cost}; {stored} runs are stored already{failed}"
+        f"{len(jobs)} of {len(statuses)} experiments to train, {terminal.count(runs, 'run')}{cost}; "
+        f"{stored} stored already{failed}"
     )
 
 

@@ -164,7 +164,7 @@ def test_stored_runs_are_skipped_and_failed_runs_are_trained_again_on_request(nm
     monkeypatch.setattr(worker, "COMMAND", (sys.executable, "-I", "-c", "import os; os.abort()"))
     out_dir = f"--results_dir={tmp_path}"
     code, out, err = nmbench("sweep", *TWO, out_dir, "--workers=2")
-    assert code == 1 and "2 of 2 experiments to train, 4 runs, about " in err and "0 runs are stored already" in err
+    assert code == 1 and "2 of 2 experiments to train, 4 runs, about " in err and "; 0 stored already" in err
     assert re.search(
         r"^\[1/2\] \w+\.element_finder\.smoke\.b250\.[0-9a-f]{10}: its process was killed by SIGABRT; see logs/", err, re.M
     )
@@ -173,7 +173,7 @@ def test_stored_runs_are_skipped_and_failed_runs_are_trained_again_on_request(nm
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("row.json")}
     code, out, err = nmbench("sweep", *TWO, out_dir)
     assert code == 1 and err.startswith(
-        "0 of 2 experiments to train, 0 runs; 4 runs are stored already, 4 of them failed (--retry_failed"
+        "0 of 2 experiments to train, 0 runs; 4 stored already, 4 of them failed (--retry_failed"
     )
     assert err.count(": failed: its process was killed by SIGABRT; see logs/sweep/") == 4
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("row.json")} == stamps
@@ -262,4 +262,4 @@ def test_a_tuned_sweep_is_not_trained_again(tmp_path):
     tuned = json.loads(record.read_text())
     assert row["learning_rate"] == tuned["chosen"] and row["tuning_trials"] == 10 * len(tuned["grid"])
     code, out, err = finish(start(*argv, "--results_dir=out", cwd=tmp_path))
-    assert code == 0 and err.startswith("0 of 1 experiments to train, 0 runs; 1 runs are stored already") and "rnn" in out
+    assert code == 0 and err.startswith("0 of 1 experiments to train, 0 runs; 1 stored already") and "rnn" in out

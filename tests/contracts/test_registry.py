@@ -76,6 +76,11 @@ def test_malformed_names_are_refused(name):
         registry.register(name, object(), origin="x.py:1")
 
 
+def test_tags_as_text_are_refused():
+    with pytest.raises(NmbenchError, match=r"model 'one': tags must be a tuple, such as \('timing',\)"):
+        BASELINES.register("one", None, origin="x.py:1", tags="timing")
+
+
 def test_duplicates_are_refused_with_both_origins(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(MODEL.format(name="nmrnn"))

@@ -192,7 +192,9 @@ def test_one_command_trains_all_that_a_task_lacks(rows_of, toy_task):
     line = "python -m nmbench.sweep --models={} --tasks=toy --tune --seeds={}"
     assert missing.command(found, ["ours", "few", "absent"], 10) == line.format("few,absent", 10)
     assert missing.command(found, ["ours"], 10) is None
-    assert missing.command(found, ["ours"], 12, ["my model.py"]) == f"{line.format('ours', 12)} '--plugin=my model.py'"
+    assert (
+        missing.command(found, ["ours"], 12, ["--plugin=my model.py"]) == f"{line.format('ours', 12)} '--plugin=my model.py'"
+    )
     assert missing.all_commands([found], ["ours"], lambda task: 10) == []
     untuned = dataclasses.replace(found, protocol="untuned")
     expected = "python -m nmbench.sweep --models=ours --tasks=toy --protocols=untuned --seeds=11"
@@ -273,6 +275,11 @@ def test_the_command_prints_tables_and_what_is_missing(nmbench, files):
     assert code == 0 and all(line.startswith("python -m nmbench.sweep --models=") for line in lines)
     assert "python -m nmbench.sweep --models=rnn,lstm,gru --tasks=toy --tune --seeds=20" in lines
     assert len(lines) == len({line.split("--tasks=")[1].split()[0] for line in lines}) > 5
+    # Beside a results folder, training goes on in it.
+    (files / "more" / "runs").mkdir(parents=True)
+    (files / "more" / "results.csv").write_text((files / "rows.csv").read_text())
+    code, out, _ = nmbench("findings", str(files / "more"), argv[1], "--missing")
+    assert code == 0 and out.splitlines() == [f"{line} --results_dir={files}/more" for line in lines]
 
 
 def test_the_page_escapes_names_its_rows_and_loses_old_pictures(nmbench, files):
