@@ -25,7 +25,10 @@ from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("results_dir", "plugin")
 cli.string(
-    FLAGS, "run", None, "row of a trained nmrnn_linear, instead of random networks: RUN_ID, FILE.csv:N or FILE.csv#RUN_ID"
+    FLAGS,
+    "run",
+    None,
+    "row of a trained linearised NM-RNN instead of random networks: RUN_ID, FILE.csv:N or FILE.csv#RUN_ID",
 )
 cli.integer(FLAGS, "instances", 300, "number of random networks, up to 100000", lower=1)
 cli.integer(FLAGS, "seed", 0, "seed of the random networks")
