@@ -79,7 +79,7 @@ def write(store: Store, rows: list[dict]) -> None:
     trials = {"metric": np.zeros((1000,))}
     curve = [(250 * i, 1.0, 1.0) for i in range(1, 81)]
     for row in rows:
-        store.write(row, lambda path: path.write_bytes(params), trials, curve, ("step", "train_loss", "validation_loss"))
+        store.write(row, lambda path: path.write_bytes(params), trials, curve)
 
 
 class Table:

@@ -64,7 +64,7 @@ def main() -> int:
             f"another --seed or the model another name, or delete that folder"
         )
     if FLAGS.force or store.row(row["run_id"]) is None:
-        store.write(row, None, per_trial, (), ())
+        store.write(row, None, per_trial, ())
     else:
         print(f"these predictions are already in {store.runs} (--force replaces the row)", file=sys.stderr)
     everything = store.collect()

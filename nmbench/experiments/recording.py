@@ -14,7 +14,6 @@ from nmbench.results import provenance, schema
 from nmbench.results.columns import evaluation_columns, task_columns
 from nmbench.results.store import Store, stage_file
 from nmbench.training.parameter_files import save_params
-from nmbench.training.snapshot import CurvePoint
 from nmbench.training.trainer import TrainedRun
 
 
@@ -94,7 +93,7 @@ def record(
         for stage, params in trained.stages.items():
             save_params(path.with_name(stage_file(stage)), params, {**facts, "stage": stage})
 
-    store.write(row, save, per_trial, trained.curve, CurvePoint._fields)
+    store.write(row, save, per_trial, trained.curve)
     return schema.check_row(row, row["run_id"])
 
 

@@ -213,15 +213,11 @@ def check_results(results: str, train: bool) -> None:
     """Raise `NmbenchError` unless the results folder or CSV exists, or the folder will be made by training."""
     if train and _has_rows_only(results):
         raise NmbenchError(f"--results={results} has rows only; with --train, give a results folder")
-    if not train and not os.path.exists(_expanded(results)):
+    if not train and not os.path.exists(os.path.expanduser(results)):
         raise NmbenchError(f"there is no results folder {results}; --train=short creates it and trains the missing runs")
 
 
 def _has_rows_only(results: str) -> bool:
     """Whether this is a CSV, or a folder with CSVs and without run folders."""
-    path = pathlib.Path(_expanded(results))
+    path = pathlib.Path(os.path.expanduser(results))
     return path.is_file() or (any(path.glob("*.csv")) and not Store(path).folders())
-
-
-def _expanded(path: str) -> str:
-    return os.path.expanduser(path)

@@ -8,11 +8,9 @@ import pathlib
 
 import numpy as np
 
-from nmbench.results.store import CURVE
+from nmbench.results.store import CURVE, CURVE_COLUMNS
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
-
-COLUMNS = ("step", "train_loss", "validation_loss")
 
 
 def read_curve(folder: pathlib.Path) -> np.ndarray:
@@ -31,17 +29,11 @@ def read_curve(folder: pathlib.Path) -> np.ndarray:
         with open(path, encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file))
         points = [[float(value) for value in line] for line in lines[1:]]
-        if not points or tuple(lines[0]) != COLUMNS or any(len(point) != 3 for point in points):
-            raise ValueError(f"it must have the columns {', '.join(COLUMNS)} and at least one point")
+        if not points or tuple(lines[0]) != CURVE_COLUMNS or any(len(point) != 3 for point in points):
+            raise ValueError(f"it must have the columns {', '.join(CURVE_COLUMNS)} and at least one point")
     except FileNotFoundError:
         raise NmbenchError(f"the folder of {folder.name} has no {CURVE}") from None
     except (OSError, ValueError, csv.Error) as error:
         raise NmbenchError(f"{CURVE} of {folder.name} cannot be read: {error}") from None
     array = np.array(points)
     return np.where(np.isfinite(array), array, math.nan)
-
-
-def write_curve(folder: pathlib.Path, points: np.ndarray) -> None:
-    """Write points `[P, 3]` as the training curve of a run folder; raises `OSError`."""
-    lines = [",".join(COLUMNS), *(f"{int(step)},{train!r},{held!r}" for step, train, held in points.tolist())]
-    files.write(folder / CURVE, ("\n".join(lines) + "\n").encode())

@@ -84,21 +84,17 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
     samples = {label: [_scored(entries[label][i], tables[i]) for i in kept] for label in labels}
     better = significance.better_over_strata([[_sample(entries[label][i]) for i in kept] for label in labels], weights)
     averages = {label: statistics.sum_of_medians(samples[label], weights, 0.0, 100.0) for label in labels}
-    ranks = 1 + better.sum(axis=0)
-    order = sorted(range(len(labels)), key=lambda i: (ranks[i], -averages[labels[i]].value, labels[i]))
-    apart = better | better.T
-    group = dict(zip(order, significance.letters(apart[np.ix_(order, order)]), strict=True))
     made = [
         OverallEntry(
             label=labels[i],
-            rank=int(ranks[i]),
-            group=group[i],
-            tied=tuple(labels[j] for j in order if j != i and not apart[i, j]),
+            rank=rank,
+            group=group,
+            tied=tuple(labels[j] for j in tied),
             score=averages[labels[i]],
             scores=tuple(float(np.clip(np.median(s), 0.0, 100.0)) for s in samples[labels[i]]),
             seeds=tuple(len(s) for s in samples[labels[i]]),
         )
-        for i in order
+        for i, rank, group, tied, _ in significance.rank_models(better, lambda i: (-averages[labels[i]].value, labels[i]))
     ]
     name = lambda i: (tables[i].task, tables[i].budget)
     return OverallRanking(

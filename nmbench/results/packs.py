@@ -22,7 +22,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from nmbench.results import curves, schema
+from nmbench.results import curves, schema, store
 from nmbench.results.store import PER_TRIAL, Store, npz_bytes
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
@@ -113,7 +113,7 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
         files.write(folder / PER_TRIAL, npz_bytes(trials))
     for kind, arrays in found.items():
         if kind == _CURVE and arrays.keys() == {"points"}:
-            curves.write_curve(folder, arrays["points"])
+            store.write_curve(folder, _points(arrays["points"]))
         elif kind == "params" or kind.removeprefix("params.").isidentifier():
             files.write(folder / f"{kind}{_SUFFIX}", safetensors.numpy.save(arrays))
     return folder
@@ -125,10 +125,10 @@ def unpack(rows: Iterable[Mapping[str, Any]], path: pathlib.Path, results: pathl
     Raises:
       NmbenchError: `path` cannot be read or lacks a run, or the results folder cannot be written.
     """
-    store, new = Store(results), 0
-    store.prepare()
+    results_folder, new = Store(results), 0
+    results_folder.prepare()
     for row in rows:
-        if row["status"] != "ok" or store.row(row["run_id"]) is not None:
+        if row["status"] != "ok" or results_folder.row(row["run_id"]) is not None:
             continue
         folder = run_folder(path, row["run_id"])
         if folder is None:
@@ -140,10 +140,14 @@ def unpack(rows: Iterable[Mapping[str, Any]], path: pathlib.Path, results: pathl
             for file in folder.glob(f"params*{_SUFFIX}"):
                 shutil.copy(file, params.parent)
 
-        points = [(int(step), *losses) for step, *losses in curves.read_curve(folder).tolist()]
-        store.write(row, copy, per_trial, points, curves.COLUMNS)
+        results_folder.write(row, copy, per_trial, _points(curves.read_curve(folder)))
         new += 1
     return new
+
+
+def _points(curve: np.ndarray) -> list[tuple[int, float, float]]:
+    """The points of a training curve `[P, 3]`."""
+    return [(int(step), train, validation) for step, train, validation in curve.tolist()]
 
 
 def _halved(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

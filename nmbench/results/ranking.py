@@ -234,27 +234,24 @@ def _ranked(experiments: list[ExperimentRows], evaluation: Evaluation, threshold
         )
     labels = experiment_rows.labels(experiments)
     better = significance.better([one.sample for one in experiments])
-    ranks = 1 + better.sum(axis=0)
     sign = -1 if evaluation.higher_is_better else 1
     medians = [float(median(np.sort(one.sample.values))) for one in experiments]
     named = [labels[one.model, one.config] for one in experiments]
-    order = sorted(range(len(experiments)), key=lambda i: (ranks[i], sign * medians[i], named[i]))
-    apart = better | better.T
-    group = dict(zip(order, significance.letters(apart[np.ix_(order, order)]), strict=True))
-    following = dict(itertools.pairwise(order))
+    ranked = significance.rank_models(better, lambda i: (sign * medians[i], named[i]))
+    following = {one.index: other.index for one, other in itertools.pairwise(ranked)}
     return [
         _entry(
             experiments[i],
             beats_next=_beats(experiments[i].sample, experiments[following[i]].sample) if i in following else None,
             label=named[i],
-            rank=int(ranks[i]),
-            group=group[i],
-            tied=tuple(named[j] for j in order if j != i and not apart[i, j]),
-            ahead_of=tuple(named[j] for j in order if better[i, j]),
+            rank=rank,
+            group=group,
+            tied=tuple(named[j] for j in tied),
+            ahead_of=tuple(named[j] for j in ahead_of),
             evaluation=evaluation,
             threshold=threshold,
         )
-        for i in order
+        for i, rank, group, tied, ahead_of in ranked
     ]
 
 

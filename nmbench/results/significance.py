@@ -14,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -245,6 +246,33 @@ def _better(models: int, results: Sequence[tuple[float | None, bool | None]]) ->
         if p is not None and p < ALPHA and favours_b is not None:
             found[(b, a) if favours_b else (a, b)] = True
     return found
+
+
+class RankedModel(NamedTuple):
+    """The place of a model among others, named by their indices, which `tied` and `ahead_of` list in order of rank."""
+
+    index: int
+    rank: int
+    group: str
+    tied: tuple[int, ...]
+    ahead_of: tuple[int, ...]
+
+
+def rank_models(better: np.ndarray, then_by: Callable[[int], Any]) -> list[RankedModel]:
+    """Models in order of rank, which is 1 + the number of models that are better.
+
+    Args:
+      better: `[M, M]` booleans, as from the function `better`.
+      then_by: sorting key of models of equal rank, from their index.
+    """
+    ranks, apart = 1 + better.sum(axis=0), better | better.T
+    order = sorted(range(len(better)), key=lambda i: (ranks[i], then_by(i)))
+    group = dict(zip(order, letters(apart[np.ix_(order, order)]), strict=True))
+    those = lambda chosen: tuple(j for j in order if chosen[j])
+    return [
+        RankedModel(i, int(ranks[i]), group[i], those(~apart[i] & (np.arange(len(better)) != i)), those(better[i]))
+        for i in order
+    ]
 
 
 def letters(apart: np.ndarray) -> list[str]:

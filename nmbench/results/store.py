@@ -29,6 +29,7 @@ from nmbench.support.errors import NmbenchError, printable
 
 _OLD = "-old"
 ROW, PARAMS, PER_TRIAL, CURVE = "row.json", "params.safetensors", "per_trial.npz", "curve.csv"
+CURVE_COLUMNS = ("step", "train_loss", "validation_loss")
 # Marks a folder as a submission (`nmbench.submissions`).
 SUBMISSION = "submission.toml"
 
@@ -36,6 +37,12 @@ SUBMISSION = "submission.toml"
 def stage_file(stage: str) -> str:
     """Name of the file, beside `PARAMS`, with the parameters that an earlier stage of training selected."""
     return f"params.{stage}.safetensors"
+
+
+def write_curve(folder: pathlib.Path, points: Sequence[tuple[int, float, float]]) -> None:
+    """Write a training curve with `CURVE_COLUMNS` into a run folder; raises `OSError`."""
+    lines = [",".join(CURVE_COLUMNS), *(f"{step},{train!r},{validation!r}" for step, train, validation in points)]
+    files.write(folder / CURVE, ("\n".join(lines) + "\n").encode())
 
 
 class Store:
@@ -107,8 +114,7 @@ class Store:
         row: Mapping[str, Any],
         save_params: Any,
         per_trial: Mapping[str, np.ndarray],
-        curve: Sequence[tuple],
-        curve_columns: tuple[str, ...],
+        curve: Sequence[tuple[int, float, float]],
     ) -> None:
         """Store a run, replacing an earlier one of the same run id.
 
@@ -116,8 +122,7 @@ class Store:
           row: the run's row.
           save_params: function that writes the parameters to a path; None for no parameters.
           per_trial: name to array.
-          curve: points of the training curve.
-          curve_columns: names of the columns of the curve; empty for no curve.
+          curve: points of the training curve with `CURVE_COLUMNS`; empty for none.
 
         Raises:
           NmbenchError: the row does not fit the schema, or a file cannot be written.
@@ -131,9 +136,8 @@ class Store:
             if save_params is not None:
                 save_params(temporary / PARAMS)
             files.write(temporary / PER_TRIAL, npz_bytes(per_trial))
-            lines = [",".join(curve_columns), *(",".join(map(repr, point)) for point in curve)]
-            if curve_columns:
-                files.write(temporary / CURVE, ("\n".join(lines) + "\n").encode())
+            if curve:
+                write_curve(temporary, curve)
             files.sync_folder(temporary)
             self._replace(temporary, self.runs / run_id)
             files.sync_folder(self.runs)

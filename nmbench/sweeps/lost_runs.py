@@ -25,7 +25,7 @@ def record(job: Job, status: str, error: str, started_utc: str) -> list[int]:
     store, seeds = Store(job.results_dir), unfinished(job)
     origin = provenance.describe() if seeds else {}
     for seed in seeds:
-        store.write(_row(job, seed, status, error, {**origin, "started_utc": started_utc}), None, {}, [], ())
+        store.write(_row(job, seed, status, error, {**origin, "started_utc": started_utc}), None, {}, [])
     return seeds
 
 

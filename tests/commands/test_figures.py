@@ -238,7 +238,7 @@ def test_every_figure_is_drawn(nmbench, monkeypatch, tmp_path):
             # Figures show only rows and curves of these models, not their networks; this saves most of the test's time.
             curve = [CurvePoint(10, 1.0, 1.0)]
             row = {**rows[task], "model": model, "run_id": f"{model}.{task}", "tuning_trials": 0}
-            store.write(row, None, {}, curve, CurvePoint._fields)
+            store.write(row, None, {}, curve)
     code, out, err = nmbench("figures", f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--seeds=1")
     assert (code, err) == (0, "")
     names = [figure.name for figure in gallery.FIGURES]

@@ -179,7 +179,7 @@ for seed in range(1 << 20):
     row = make_row(seed=seed % 7, run_id=f"r{seed % 7}")
     row["config_json"] = json.dumps(whole_config(row))
     save = lambda path: parameter_files.save_params(path, params)
-    store.write(row, save, {"mse": np.arange(5000.0)}, [(1, 2.0, 3.0)] * 500, ("step", "train_loss", "validation_loss"))
+    store.write(row, save, {"mse": np.arange(5000.0)}, [(1, 2.0, 3.0)] * 500)
     store.collect()
 """
 

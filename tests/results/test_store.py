@@ -18,7 +18,7 @@ from support.rows import make_row
 def write(folder, seed, **changes):
     row = make_row(seed=seed, run_id=f"r{seed}", **changes)
     save = lambda path: path.write_bytes(b"params")
-    Store(folder).write(row, save, {"mse": np.arange(3.0)}, [(1, 2.0, 3.0)], ("step", "train_loss", "validation_loss"))
+    Store(folder).write(row, save, {"mse": np.arange(3.0)}, [(1, 2.0, 3.0)])
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_failure_while_writing_leaves_no_files(folder):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(NmbenchError, match="cannot store run r0 .*: No space left on device"):
-        Store(folder).write(make_row(run_id="r0"), fail, {}, [], ())
+        Store(folder).write(make_row(run_id="r0"), fail, {}, [])
     assert list((folder / "runs").iterdir()) == []
 
 

@@ -114,7 +114,7 @@ def write_folder(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> st
     store.prepare()
     for rows in groups:
         for row in rows:
-            store.write(row, None, {}, [], ())
+            store.write(row, None, {}, [])
     return str(path)
 
 
@@ -134,7 +134,7 @@ def write_untrained(path: pathlib.Path, model: str, task: str, value: float = 0.
     store = Store(path)
     store.prepare()
     curve = [CurvePoint(step, 1.0, 10.0 / step) for step in (10, 20)]
-    store.write(row, lambda file: save_params(file, params), {}, curve, CurvePoint._fields)
+    store.write(row, lambda file: save_params(file, params), {}, curve)
     return row
 
 

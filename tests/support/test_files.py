@@ -19,7 +19,7 @@ from support.rows import make_row
 
 
 def put(store, seed, **changes):
-    store.write(make_row(seed=seed, run_id=f"r{seed}", **changes), None, {}, [], ())
+    store.write(make_row(seed=seed, run_id=f"r{seed}", **changes), None, {}, [])
 
 
 def dead_process():

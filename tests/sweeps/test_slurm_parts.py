@@ -219,7 +219,7 @@ def test_outcomes_are_read_from_what_the_job_returned_or_from_its_rows(jobs, chi
     store = Store(jobs[0].results_dir)
     executor.without_outcome(jobs[0], "OUT_OF_MEMORY")
     for run_id in jobs[0].run_ids:
-        store.write({**store.row(run_id), "status": "diverged", "error": "x"}, None, {}, [], ())
+        store.write({**store.row(run_id), "status": "diverged", "error": "x"}, None, {}, [])
     assert executor.stored_outcome(jobs[0], handle).error == "3 of 3 seeds diverged"
 
 

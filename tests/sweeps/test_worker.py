@@ -63,7 +63,7 @@ def test_a_crash_replaces_only_rows_of_lost_runs(jobs, child):
     run(jobs[0])
     store = Store(jobs[0].results_dir)
     row = {**store.row(jobs[0].run_ids[1]), "status": "diverged", "error": "for a test"}
-    store.write(row, None, {}, [], ())
+    store.write(row, None, {}, [])
     child("import os; os.kill(os.getpid(), 9)")
     run(jobs[0])
     assert [row["status"] for row in lost_runs.rows_of(jobs[0])] == ["failed", "diverged", "failed"]
@@ -74,7 +74,7 @@ def test_outcome_of_a_finished_job_comes_from_its_rows(jobs, child):
     assert lost_runs.record(jobs[0], "failed", "x", "2026-01-01T00:00:00+00:00") == [0, 1, 2]
     store = Store(jobs[0].results_dir)
     for run_id in jobs[0].run_ids:
-        store.write({**store.row(run_id), "status": "diverged", "error": "x"}, None, {}, [], ())
+        store.write({**store.row(run_id), "status": "diverged", "error": "x"}, None, {}, [])
     child("import sys; sys.exit(1)")
     outcome = run(jobs[0])
     assert (outcome.code, outcome.error) == (1, "3 of 3 seeds diverged")

@@ -38,7 +38,7 @@ def gates(found: Found) -> Figure:
             for k in range(count):
                 lines = s[:, trials.task == i, k].T
                 style.seeds_and_median(axis, np.arange(len(s)), lines, style.colour(k), bold=style.width(k))
-    style.name_panels(axes, style.seed_names(runs), trials.names, "step")
+    style.name_panels(axes, style.seed_names(runs), trials.names)
     axes[0, 0].set_ylim(-0.05, 1.05)
     style.legend(figure, {f"s_{k + 1}": style.colour(k) for k in range(count)})
     return figure

@@ -38,7 +38,7 @@ def signal_and_state(found: Found) -> Figure:
         column[2].plot(network.targets[:, trial, 0], color=PREDICTED, linewidth=1.2, linestyle="--")
     # No sigmoid produces a signal outside (0, 1).
     axes[0, 0].set_ylim(-0.1, 1.1)
-    style.name_panels(axes, ["s(t)", "w(t)", "output"], [f"{network.condition} {label}" for label in labels], "step")
+    style.name_panels(axes, ["s(t)", "w(t)", "output"], [f"{network.condition} {label}" for label in labels])
     entries = {
         "network": {"color": NETWORK, "linewidth": style.BOLD, "alpha": 0.6},
         "theory, from the target's ramp": {"color": PREDICTED, "linewidth": 1.4},

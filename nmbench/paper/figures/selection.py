@@ -82,7 +82,7 @@ def _states(found: Found, conditions: Sequence[tuple[int, int]], labels: Sequenc
             _mean_and_error(axis, recorded[name])
             # Step 0 shows the query, step q + 1 shows element q.
             axis.axvline(query + 1, color=style.GUIDE, linewidth=1.0, linestyle="--")
-    style.name_panels(axes, labels, ["s(t)", "x(t)", "y(t)"], "step")
+    style.name_panels(axes, labels, ["s(t)", "x(t)", "y(t)"])
     entries: dict[str, Any] = {
         "mean of 100 trials": {"color": style.INK, "linewidth": 1.0},
         "standard error": {"color": style.BAND, "linewidth": 5, "alpha": 0.5},

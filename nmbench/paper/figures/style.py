@@ -95,14 +95,14 @@ def seed_names(runs: Sequence[FinishedRun]) -> list[str]:
     return [f"seed {run.row['seed']}" for run in runs]
 
 
-def name_panels(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str], x_label: str) -> None:
-    """Set titles over the columns, names to the left of the rows, and the x label under the last row."""
+def name_panels(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Set titles over the columns, names to the left of the rows, and steps under the last row."""
     for axis, title in zip(axes[0], columns, strict=True):
         axis.set_title(title)
     for axis, label in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(label)
     for axis in axes[-1]:
-        axis.set_xlabel(x_label)
+        axis.set_xlabel("step")
 
 
 def width(number: int, first: float = 3.2) -> float:

@@ -37,7 +37,7 @@ def outputs(found: Found) -> Figure:
         for axis, network in zip(row, networks(runs), strict=False):
             _by_interval(axis, network.apply(trials.inputs)[..., 0], trials)
             axis.plot(trials.targets[..., 0], color=style.MUTED, linewidth=0.5, linestyle=":", zorder=1)
-    style.name_panels(axes, [need.model for need in found], style.seed_names(longest), "step")
+    style.name_panels(axes, [need.model for need in found], style.seed_names(longest))
     axes[0, 0].set_ylim(-0.75, 0.75)
     style.legend(figure, {**_LEGEND, "target": {"color": style.MUTED, "linestyle": ":"}})
     return figure
@@ -55,7 +55,7 @@ def gates(found: Found) -> Figure:
     for row, s in zip(axes, recorded, strict=True):
         for k, axis in enumerate(row):
             _by_interval(axis, s[..., k], trials)
-    style.name_panels(axes, style.seed_names(runs), [f"s_{k + 1}(t)" for k in range(count)], "step")
+    style.name_panels(axes, style.seed_names(runs), [f"s_{k + 1}(t)" for k in range(count)])
     axes[0, 0].set_ylim(-0.05, 1.05)
     style.legend(figure, _LEGEND)
     return figure
@@ -98,7 +98,7 @@ def ablation(found: Found) -> Figure:
         for axis, variant in zip(row, variants, strict=True):
             _by_interval(axis, variant.apply(trials.inputs)[..., 0], trials)
     titles = ["intact", *(f"s_{k + 1} = 0" for k in range(count))]
-    style.name_panels(axes, style.seed_names(runs), titles, "step")
+    style.name_panels(axes, style.seed_names(runs), titles)
     # Without a gate the outputs may have any value. The axis has twice the range of the one in S1.
     axes[0, 0].set_ylim(-1.5, 1.5)
     style.legend(figure, _LEGEND)

@@ -159,6 +159,8 @@ class Evidence:
         for key in wanted:
             keys[key[:3]].append(key)
 
+        has_files = lambda row, path: loading.has_run_folder(row["run_id"], path)
+
         def rows(path: str) -> Iterator[Row]:
             for row in store.iterate(path):
                 for key in keys.get((row["model"], row["task"], row["protocol"]), ()):
@@ -167,7 +169,7 @@ class Evidence:
                     # If several sources have the same run, prefer one with its files, then the last one.
                     by_seed = found[key][shared_config(row["config_json"])]
                     before = by_seed.get(row["seed"])
-                    if before is None or has_files(path, row) or not has_files(before[1], before[0]):
+                    if before is None or has_files(row, path) or not has_files(*before):
                         by_seed[row["seed"]] = row, path
                     yield row
 
@@ -222,11 +224,6 @@ class Evidence:
         """All groups of a key: fully trained ones first, then by length of training, then by number of seeds."""
         order = lambda group: (group.is_full, group.steps, group.priority)
         return sorted(self._groups.get(key, ()), key=order, reverse=True)
-
-
-def has_files(path: str, row: Row) -> bool:
-    """Whether a source has the parameters, curves and values per trial of a row, in a run folder or packed."""
-    return loading.has_run_folder(row["run_id"], path)
 
 
 def _steps(row: Row, experiment: Experiment) -> int:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
+from nmbench.experiments import loading
 from nmbench.paper.ledger import verdicts
-from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, has_files
+from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup
 from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
 from nmbench.paper.theory import trained
 from nmbench.paper.theory.semilinear import ConversionErrors
@@ -200,7 +201,7 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = (), only_l
     primary = TASKS.get(RANK1).primary
     for group in evidence.longest_trained(ExperimentKey(LINEAR, RANK1, protocol, settings)):
         runs = [(row, path) for row, path in zip(group.rows, group.sources, strict=True) if row["status"] == "ok"]
-        available = [(row, path) for row, path in runs if has_files(path, row)]
+        available = [(row, path) for row, path in runs if loading.has_run_folder(row["run_id"], path)]
         if available:
             learned = [run for run in available if not only_learned or primary.solved(run[0]["value"])]
             left_out = sum(row["status"] != "ok" or not primary.solved(row["value"]) for row in group.rows)

@@ -59,8 +59,8 @@ def test_selection_on_the_training_loss(tmp_path, where):
     errors = np.repeat([0.0, 2.0], 5000)  # half of the trials have no error
     *rows, bare = make_rows("nmrnn", TASK, [1.0, 1.0, 1.0], "paper")
     for row in rows:
-        store.write(row, None, {"mse": errors}, curve, CurvePoint._fields)
-    store.write(bare, None, {}, [], ())  # a folder without a curve is not used
+        store.write(row, None, {"mse": errors}, curve)
+    store.write(bare, None, {}, [])  # a folder without a curve is not used
     table = tmp_path / "tables" / "rows.csv"
     table.parent.mkdir()
     write_csv(table, [*rows, bare])

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.paper.ledger.evidence import ExperimentKey, has_files
+from nmbench.experiments import loading
+from nmbench.paper.ledger.evidence import ExperimentKey
 from nmbench.support.errors import NmbenchError
 from support.claimed import make_rows, read, write_csv, write_folder
 
@@ -150,6 +151,7 @@ def test_a_run_in_several_sources_is_taken_from_the_one_with_its_run_folder(tmp_
     group = read(*paths).equally_trained(MATCHED, TASK)["nmrnn"]
     assert [row["seed"] for row in group.rows] == [0, 1, 2]
     assert group.sources == (folder, folder, str(tables) if folder_first else table)
+    has_files = lambda path, row: loading.has_run_folder(row["run_id"], path)
     assert has_files(folder, rows[0]) and not has_files(folder, rows[2]) and not has_files(table, rows[0])
 
 
