@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nmbench.analysis.network import finite
 from nmbench.support.errors import NmbenchError
 
 
@@ -36,9 +37,9 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
       mask: booleans `[T, B]`, true for the steps to fit; by default all.
 
     Raises:
-      NmbenchError: wrong shapes, fewer than two steps, or fewer features than components.
+      NmbenchError: wrong shapes, fewer than two steps, fewer features than components, or a state that is not finite.
     """
-    states = np.asarray(states, np.float64)
+    states = finite(states, "states")
     counted = np.ones(states.shape[:2], bool) if mask is None else np.asarray(mask, bool)
     if states.ndim != 3 or counted.shape != states.shape[:2]:
         raise NmbenchError(f"states are [T, B, features] and the mask is [T, B]; got {states.shape}, {counted.shape}")

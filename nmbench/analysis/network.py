@@ -15,6 +15,7 @@ import tree
 from nmbench.contracts.model import Baseline, Core
 from nmbench.contracts.specs import SequenceSpec
 from nmbench.contracts.task import Task
+from nmbench.support.errors import NmbenchError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,14 @@ class Network:
 
 def _answer(network: Network) -> Callable[[Any, Any], Any]:
     return network.baseline.build(network.spec, network.hparams).apply
+
+
+def finite(values: Any, what: str) -> np.ndarray:
+    """Values as float64; raises `NmbenchError` if one is not finite. what: what they are."""
+    array = np.asarray(values, np.float64)
+    if not np.isfinite(array).all():
+        raise NmbenchError(f"{what} must be finite, but some values are NaN or infinite")
+    return array
 
 
 def floats(values: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nmbench.analysis.network import finite
 from nmbench.support.errors import NmbenchError
 
 
@@ -27,8 +28,11 @@ def effective_rank(matrix: np.ndarray) -> float:
     """Participation ratio of the singular values of a matrix, at most its rank.
 
     Others call the exponential of the entropy of the normalised singular values by this name (Roy and Vetterli 2007).
+
+    Raises:
+      NmbenchError: an entry is not finite.
     """
-    return participation_ratio(np.linalg.svd(np.asarray(matrix, np.float64), compute_uv=False))
+    return participation_ratio(np.linalg.svd(finite(matrix, "the matrix"), compute_uv=False))
 
 
 def dimensionality(states: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -41,10 +45,9 @@ def dimensionality(states: np.ndarray, mask: np.ndarray | None = None) -> float:
       mask: booleans `[T, B]`, true for the steps to include; by default all.
 
     Raises:
-      NmbenchError: the mask selects no step.
-      numpy.linalg.LinAlgError: the states are not finite.
+      NmbenchError: the mask selects no step, or a state is not finite.
     """
-    states = np.asarray(states, np.float64)
+    states = finite(states, "states")
     samples = states.reshape(-1, states.shape[-1]) if mask is None else states[mask]
     if not len(samples):
         raise NmbenchError("the mask selects no step, so there is no covariance")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from nmbench.analysis.network import Network, floats
+from nmbench.analysis.network import Network, finite, floats
 from nmbench.analysis.observers import observer_of
 from nmbench.contracts import unroll
 from nmbench.support.errors import NmbenchError
@@ -49,13 +49,15 @@ def trials(network: Network, inputs: Any = None) -> Any:
     """`inputs`, or the inputs of the task's test set if None.
 
     Raises:
-      NmbenchError: there is no task, or the inputs do not fit the network's spec.
+      NmbenchError: there is no task, or the inputs do not fit the network's spec or are not finite.
     """
     if not isinstance(network, Network):
         kind = type(network).__name__
         raise NmbenchError(f"the network must come from nmbench.load_network, got a value of type {kind}")
     if inputs is not None:
         network.spec.validate_inputs(inputs, any_steps=True)
+        for leaf in tree.flatten(inputs):
+            finite(leaf, "inputs")
         return inputs
     if network.task is None:
         raise NmbenchError("this network has no task; give the inputs")

@@ -62,9 +62,12 @@ def test_effective_ranks():
         lambda: principal_components(np.zeros((3, 4, 2)), 3),
         lambda: principal_components(np.zeros((3, 4, 2)), 1, np.zeros((3, 4), bool)),
         lambda: principal_components(np.zeros((3, 4, 2)), 1, np.zeros((4, 3), bool)),
+        lambda: principal_components(np.full((3, 4, 2), np.nan)),
+        lambda: effective_rank(np.full((3, 3), np.inf)),
         lambda: participation_ratio([-1, 2]),
         lambda: participation_ratio([np.nan]),
         lambda: dimensionality(np.zeros((3, 4, 2)), np.zeros((3, 4), bool)),
+        lambda: dimensionality(np.full((3, 4, 2), np.nan)),
     ],
 )
 def test_refusals(call):

@@ -181,6 +181,8 @@ def test_wrong_inputs_are_refused(make_network, inputs):
         for one in given:
             with pytest.raises(NmbenchError, match=message):
                 record(network, one)
+    with pytest.raises(NmbenchError, match="inputs must be finite"):
+        record(network, {**inputs, name: np.full_like(array, np.nan)})
     with pytest.raises(NmbenchError, match="the network must come from nmbench.load_network, got a value of type str"):
         record("RUN_ID", inputs)
 
