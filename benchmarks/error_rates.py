@@ -18,8 +18,8 @@ import _checkout  # noqa: F401
 import numpy as np
 import tabulate
 
-from nmbench.questions.findings import SAME_RATIO
 from nmbench.results import experiment_rows, power, significance, statistics
+from nmbench.results.significance import SAME_RATIO
 from nmbench.results.statistics import Estimate, Sample
 from nmbench.support import cli
 

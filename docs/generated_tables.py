@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from maker.results import PROTOCOL, board_files, main_tables  # noqa: E402
 from nmbench.paper.ledger import summary  # noqa: E402
-from nmbench.report import leaderboard, overview, sentences, tables  # noqa: E402
+from nmbench.report import leaderboard, sentences, tables  # noqa: E402
 from nmbench.report.text import column_number, interval, one_decimal  # noqa: E402
 from nmbench.results import experiment_rows, ranking  # noqa: E402
 from nmbench.results.overall import overall_rankings  # noqa: E402
@@ -75,7 +75,7 @@ def blocks() -> dict[tuple[str, str], str]:
 
 def compact(table: Table) -> str:
     """The models of a table in Markdown, with few columns."""
-    entries = overview.competitors(table)
+    entries = table.models
     show = column_number(n for e in entries for n in (e.median.value, e.median.low, e.median.high))
     letters = sentences.letters_show_ties(table)
     headers = ["rank", "model", *["group"] * letters, "params", "seeds", "median", "95%", "score"]
@@ -101,7 +101,7 @@ def submitted(table: Table) -> str:
     """A sentence that names the submissions in a table; "" without any."""
     files = (ROOT / "submissions").glob(f"*/{about.FILE}")
     models = {model for file in files for model in about.read(file).models}
-    names = [f"`{entry.label}`" for entry in overview.competitors(table) if entry.label in models]
+    names = [f"`{entry.label}`" for entry in table.models if entry.label in models]
     return f"Submissions: {', '.join(names)}." if names else ""
 
 

@@ -52,11 +52,11 @@ def draw(tables: list[Table], path: pathlib.Path) -> None:
     """Draw the panels and write the picture, with the fingerprint in a comment."""
     from matplotlib.figure import Figure
 
-    models = {entry.label: entry.model for table in tables for entry in overview.competitors(table)}
+    models = {entry.label: entry.model for table in tables for entry in table.models}
     styles = pictures.styles(models, "rows")
     columns = min(COLUMNS, len(tables))
     rows = -(-len(tables) // columns)
-    most = max(len(overview.competitors(table)) for table in tables)
+    most = max(len(table.models) for table in tables)
     with pictures.look():
         figure = Figure(figsize=(3.6 * columns, (1.1 + 0.27 * most) * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()

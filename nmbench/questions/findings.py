@@ -24,12 +24,11 @@ from nmbench.contracts.task import Task
 from nmbench.questions.catalogue import AskedPair, Catalogue, Question
 from nmbench.results import experiment_rows, power, significance, statistics
 from nmbench.results.experiment_rows import ExperimentRows, Source
-from nmbench.results.significance import ALPHA, Comparison
+from nmbench.results.significance import ALPHA, SAME_RATIO, Comparison
 from nmbench.results.statistics import Sample
 
-# No difference is found if the interval of a ratio of errors lies within 1/2 .. 2, as for the ledger's "on a par", or that
-# of a difference of another metric within 5% of the way from the floor to the ceiling.
-SAME_RATIO = 2.0
+# No difference is found if the interval of a ratio of errors lies within 1 / `SAME_RATIO` .. `SAME_RATIO`, or that of a
+# difference of another metric within 5% of the way from the floor to the ceiling.
 SAME_SHARE = 0.05
 YES, NO, OPEN = "yes", "no", "open"
 

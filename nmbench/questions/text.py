@@ -9,7 +9,7 @@ from typing import Any
 
 from nmbench.questions import missing
 from nmbench.questions.catalogue import Catalogue, Question
-from nmbench.questions.findings import SAME_RATIO, SAME_SHARE, Answer, Finding, TaskFindings
+from nmbench.questions.findings import SAME_SHARE, Answer, Finding, TaskFindings
 from nmbench.report.tables import Section, TextTable, markdown_table, terminal_section
 from nmbench.report.text import column_number, direction, escape_markdown
 from nmbench.results import power, significance
@@ -34,7 +34,8 @@ LEGEND = (
     "better: probability that a seed of A is better than a seed of B. solved: seeds that reach the task's threshold, A and "
     "B. seeds: of A and B; lost seeds count as the floor.",
     "verdict: ahead or behind if p < 0.05, however small the effect; else no difference found if the interval lies within "
-    f"1/{SAME_RATIO:g} .. {SAME_RATIO:g} (differences: {SAME_SHARE:.0%} of the way from floor to ceiling); otherwise open. "
+    f"1/{significance.SAME_RATIO:g} .. {significance.SAME_RATIO:g} (differences: {SAME_SHARE:.0%} of the way from floor to "
+    "ceiling); otherwise open. "
     f"about n seeds: with n seeds of each model, {power.POWER:.0%} of experiments would tell the models apart, or find no "
     "difference, if the true difference and spreads are those seen so far; n is rough.",
 )

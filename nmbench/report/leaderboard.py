@@ -110,10 +110,9 @@ def _section(table: Table, form: str, wide: bool) -> Section:
         mean = "geometric mean" if table.logarithmic else "mean"
         details = ["model", mean, "95%", "best", "worst", "score 95%", "solved 95%", "last step"]
         details += ["learning rate", "tuning runs", "chosen again"]
-        competitors = [entry for entry in table.entries if not entry.reference]
-        values = [[*_with_bounds(e.mean), *(e.sample.values if e.sample else ()), e.last] for e in competitors]
+        values = [[*_with_bounds(e.mean), *(e.sample.values if e.sample else ()), e.last] for e in table.models]
         show = column_number(itertools.chain.from_iterable(values))
-        rows = [_details(entry, table, show) for entry in competitors]
+        rows = [_details(entry, table, show) for entry in table.models]
         shown.append(TextTable(details, rows, "Means, extremes, learning rates"))
     if table.metrics and (wide or form != "latex"):
         shows = {name: column_number(e.others.get(name) for e in table.entries) for name in table.metrics}

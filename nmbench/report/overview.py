@@ -39,23 +39,15 @@ def _preference(table: Table) -> tuple[bool, bool, bool, bool, int]:
     task = TASKS.get(table.task) if table.task in TASKS else None
     first = task is not None and protocol == task.protocols[0].name
     default = task is not None and table.budget == task.default_budget
-    models = len(competitors(table))
+    models = len(table.models)
     return models > 1, first, default, not departures, models
-
-
-def competitors(table: Table) -> list[RankingEntry]:
-    return [entry for entry in table.entries if not entry.reference]
-
-
-def yardsticks(table: Table) -> list[RankingEntry]:
-    return [entry for entry in table.entries if entry.reference]
 
 
 def dashed(table: Table) -> list[RankingEntry]:
     """The references that a panel shows: those in or near the range of the seeds, without the perfect answer."""
-    values = [float(value) for entry in competitors(table)[:MOST_LINES] for value in _values(entry)]
+    values = [float(value) for entry in table.models[:MOST_LINES] for value in _values(entry)]
     low, high = min(values) / 3, max(values) * 3
-    return [e for e in yardsticks(table) if low <= e.median.value <= high and e.median.value != table.ceiling]
+    return [e for e in table.references if low <= e.median.value <= high and e.median.value != table.ceiling]
 
 
 def draw(
@@ -77,7 +69,7 @@ def draw(
     Returns:
       A description of the panel.
     """
-    entries = competitors(table)[:MOST_LINES]
+    entries = table.models[:MOST_LINES]
     everything = [float(value) for entry in entries for value in _values(entry)]
     least = use_log_scale(axis, "x", everything) if table.logarithmic else None
     at = lambda value: value if least is None else np.maximum(value, least)

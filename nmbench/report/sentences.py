@@ -34,7 +34,7 @@ def scale(table: Table) -> str:
 
 def references(table: Table) -> str:
     """The references of a table, with their values; "" without references."""
-    found = [f"{entry.label} {number(entry.median.value)}" for entry in table.entries if entry.reference]
+    found = [f"{entry.label} {number(entry.median.value)}" for entry in table.references]
     return f"References: {', '.join(found)}." if found else ""
 
 
@@ -120,4 +120,5 @@ def _counted(counts: Iterable[tuple[str, tuple[int, int]]]) -> str:
 
 
 def _ranked(table: Table) -> list[RankingEntry]:
-    return [entry for entry in table.entries if not entry.reference]
+    """The entries that the tests compare: neither references nor models trained elsewhere."""
+    return [entry for entry in table.entries if entry.rank is not None]

@@ -130,6 +130,16 @@ class Table:
     metrics: tuple[str, ...]
     entries: tuple[RankingEntry, ...]
 
+    @property
+    def models(self) -> list[RankingEntry]:
+        """The entries of models, without references."""
+        return [entry for entry in self.entries if not entry.reference]
+
+    @property
+    def references(self) -> list[RankingEntry]:
+        """The entries of references."""
+        return [entry for entry in self.entries if entry.reference]
+
 
 def rank_tables(sources: Sequence[Source]) -> list[Table]:
     """Tables of all tasks, recipes and budgets, in that order.

@@ -25,6 +25,8 @@ from nmbench.results.statistics import Estimate, Sample
 ALPHA = 0.05
 # For legends, after the name of the test.
 UNEQUAL = "for different numbers of seeds, the larger p of this test and Welch's"
+# No difference is found between two models if the interval of the ratio of their errors lies within 1/2 .. 2.
+SAME_RATIO = 2.0
 _LETTERS = string.ascii_letters
 
 

@@ -15,7 +15,7 @@ def drawn(task, values):
     """The axis of a panel, and its description."""
     (table,) = tables_of([row for model, each in values.items() for row in make_rows(model, task, each)])
     axis = Figure().subplots()
-    styles = model_styles.styles({entry.label: entry.model for entry in overview.competitors(table)})
+    styles = model_styles.styles({entry.label: entry.model for entry in table.models})
     return axis, overview.draw(axis, table, styles, ink="black", scores=True)
 
 

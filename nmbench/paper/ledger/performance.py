@@ -16,6 +16,7 @@ from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, re
 from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
 from nmbench.report.text import interval, number
 from nmbench.results import statistics
+from nmbench.results.significance import SAME_RATIO
 from nmbench.results.statistics import Estimate, Sample
 
 OURS = "nmrnn"
@@ -91,7 +92,7 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
         if verdict is Verdict.HOLDS and unsolved and _unsolved(task, metric, b):
             verdict, reason = Verdict.UNDECIDED, f"{reason}, but neither model solves the task"
         shown = [_median(model, groups[model], name) for name in also for model in (OURS, rival)]
-        par = (1 / verdicts.FACTOR, verdicts.FACTOR)
+        par = (1 / SAME_RATIO, SAME_RATIO)
         effects = Effects("ratio of errors (geometric means)", {f"{OURS} / {rival}": ratio}, par, (1.0,), True)
         return ClaimFinding(verdict, reason, (*lines, line, *shown), unsolved, effects=effects)
 

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from nmbench.results import significance
+from nmbench.results.significance import SAME_RATIO
 from nmbench.results.statistics import Estimate, Sample
-
-# Two errors are on a par if the interval of their ratio lies between one half and two.
-FACTOR = 2.0
 
 
 class Verdict(enum.Enum):
@@ -157,7 +155,7 @@ def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalCo
         verdict = Verdict.UNDECIDED
         if p is not None and p < significance.ALPHA and comparison.favours_b is not None:
             verdict = Verdict.HOLDS if comparison.favours_b else Verdict.FAILS
-        elif ours.logarithmic and comparison.effect.within(1 / FACTOR, FACTOR):
+        elif ours.logarithmic and comparison.effect.within(1 / SAME_RATIO, SAME_RATIO):
             verdict = Verdict.EQUAL
         verdicts[name] = RivalComparison(verdict, comparison.effect, p)
     return verdicts
@@ -177,9 +175,9 @@ def on_a_par(ours: Sample, theirs: Sample) -> tuple[Verdict, Estimate]:
     ratio = significance.compare(theirs, ours).effect
     if ratio.low is None or ratio.high is None:
         return Verdict.UNDECIDED, ratio
-    if ratio.within(1 / FACTOR, FACTOR):
+    if ratio.within(1 / SAME_RATIO, SAME_RATIO):
         return Verdict.HOLDS, ratio
-    if ratio.low > FACTOR:
+    if ratio.low > SAME_RATIO:
         return Verdict.FAILS, ratio
     if ratio.low > 1:
         return Verdict.WORSE, ratio

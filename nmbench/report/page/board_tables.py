@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.report import leaderboard_csv
-from nmbench.report.overview import competitors, yardsticks
 from nmbench.report.page import svg
 from nmbench.report.page.html_tables import (
     Heading,
@@ -141,7 +140,7 @@ def ranking_table(
     with_tier: bool,
 ) -> HtmlTable:
     """The models of a table in order of rank. anchors: id of each entry object to the HTML id of its details."""
-    entries = competitors(table)
+    entries = table.models
     medians = estimate_column([entry.median for entry in entries])
     means = estimate_column([entry.mean for entry in entries])
     lines = []
@@ -168,7 +167,7 @@ def other_metrics(table: Table, key: str, styles: Mapping[str, Style]) -> HtmlTa
     """Medians of the task's other metrics; None if there are none."""
     if not table.metrics:
         return None
-    entries = competitors(table)
+    entries = table.models
     columns = [number_column([entry.others.get(name) for entry in entries]) for name in table.metrics]
     names = [model_cell(entry.label, styles) for entry in entries]
     caption = f"Other metrics, medians over seeds ({table.protocol}, {size_name(table.budget)})"
@@ -179,7 +178,7 @@ def other_metrics(table: Table, key: str, styles: Mapping[str, Style]) -> HtmlTa
 
 def references(table: Table, key: str) -> HtmlTable | None:
     """The task's references with all their metrics; None if it has none."""
-    entries = yardsticks(table)
+    entries = table.references
     if not entries:
         return None
     metrics = list(dict.fromkeys(name for entry in entries for name in entry.others))
@@ -206,7 +205,7 @@ def download(table: Table) -> dict[str, str]:
 def commands(table: Table, details: Mapping[int, Mapping[str, Any]]) -> str:
     """The commands that make a table, one line per model. details: id of each entry object to its `row_details`."""
     lines = []
-    for entry in competitors(table):
+    for entry in table.models:
         found = details[id(entry)]
         if found["trained_here"]:
             lines.append(found["command"] or f"# {entry.label}: see the commands of its rows")
@@ -215,7 +214,7 @@ def commands(table: Table, details: Mapping[int, Mapping[str, Any]]) -> str:
 
 def about(table: Table) -> list[tuple[str, str, str]]:
     """(kind, name, page of the documentation site or "") of the table's task and models."""
-    models = sorted({entry.model for entry in competitors(table)})
+    models = sorted({entry.model for entry in table.models})
     task = "task", table.task, site_page("tasks", table.task)
     return [task, *(("model", name, site_page("models", name)) for name in models)]
 

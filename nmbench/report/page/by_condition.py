@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.report.overview import competitors
 
 if TYPE_CHECKING:
     from nmbench.results.ranking import Table
@@ -58,7 +57,7 @@ def conditions(table: Table, rows: Mapping[str, Mapping[str, Any]]) -> list[Cond
     that is recorded by this condition. If all conditions are a word and a number, each word has conditions of its own.
     """
     recorded: dict[str, list[dict[str, Any]]] = {}
-    for entry in competitors(table)[:MOST_MODELS]:
+    for entry in table.models[:MOST_MODELS]:
         texts = [rows[run]["conditions_json"] for run in entry.run_ids]
         parsed = [json.loads(text) for text in texts if text]
         recorded[entry.label] = [one for one in parsed if isinstance(one, dict)]

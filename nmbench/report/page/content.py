@@ -34,7 +34,7 @@ def gather(
     verified: Verifications,
 ) -> dict[str, Any]:
     """All data for the template. rows: run id to row. `nmbench.report.page.write` describes the other arguments."""
-    trained = [(table, entry) for table in tables for entry in overview.competitors(table)]
+    trained = [(table, entry) for table in tables for entry in table.models]
     anchors = {id(entry): f"entry-{i}" for i, (_, entry) in enumerate(trained, start=1)}
     by_task: dict[str, list[Table]] = defaultdict(list)
     for table in tables:
@@ -75,8 +75,8 @@ def _overview(tables: Sequence[Table], styles: Mapping[str, Style], task_ids: Ma
     panels = []
     with matplotlib.rc_context(dict(svg.STYLE)):
         for i, table in enumerate(overview.main_tables(tables), start=1):
-            drawn = overview.competitors(table)
-            others = {e.model for t in tables if t.task == table.task for e in overview.competitors(t)}
+            drawn = table.models
+            others = {e.model for t in tables if t.task == table.task for e in t.models}
             left_out = sorted(others - {entry.model for entry in drawn})
             notes = [f"{table.protocol}, {size_name(table.budget)}."]
             for entry in overview.dashed(table):

@@ -28,7 +28,7 @@ MOST_LINES = 60  # curves of seeds in one figure
 
 def models(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
     """All models on one task, with ties (see `nmbench.report.overview.draw`): the figure and its description."""
-    figure = _figure(21 * min(len(overview.competitors(table)), overview.MOST_LINES) + 48, WIDE)
+    figure = _figure(21 * min(len(table.models), overview.MOST_LINES) + 48, WIDE)
     axis = figure.subplots()
     said = overview.draw(axis, table, styles, scores=True, ink=INK, muted=MUTED)
     return figure, said
@@ -40,7 +40,7 @@ def strips(table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
     Returns:
       The figure and its description.
     """
-    shown = [*overview.competitors(table), *overview.yardsticks(table)][:MOST_STRIPS]
+    shown = [*table.models, *table.references][:MOST_STRIPS]
     figure = _figure(ROW * len(shown) + 44)
     axis = figure.subplots()
     values = [v for e in shown for v in ([e.median.value] if e.sample is None else e.sample.values)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.report import ladder_text, overview
+from nmbench.report import ladder_text
 from nmbench.report.page import board_tables, by_condition, figures, svg
 from nmbench.report.page.html_tables import Heading, HtmlRow, HtmlTable, TableCell, cell
 from nmbench.report.page.outputs import run_folders
@@ -69,7 +69,7 @@ def section(name: str, tables: Sequence[Table], anchor: str, sources: Sources) -
     rows = sources.rows
     trained = [run for table in tables for entry in table.entries for run in entry.run_ids if rows[run]["train_steps"]]
     folders = run_folders(sources.paths, trained)
-    entries = [(table, entry) for table in tables for entry in overview.competitors(table)]
+    entries = [(table, entry) for table in tables for entry in table.models]
     details = {id(entry): row_details(entry, rows, sources.commands, sources.verified) for _, entry in entries}
     groups: dict[str, list[Table]] = defaultdict(list)
     for table in tables:
@@ -143,7 +143,7 @@ def _group(
 ) -> dict[str, Any]:
     """Plain data of a group: the tables of one protocol, and their ladder."""
     rows, styles = sources.rows, sources.styles
-    labels = list(dict.fromkeys(e.label for table in tables for e in overview.competitors(table)))
+    labels = list(dict.fromkeys(e.label for table in tables for e in table.models))
     runs = [run for table in tables for entry in table.entries for run in entry.run_ids]
     external = all(rows[run]["train_steps"] is None for run in runs)
     with_folders = any(run in folders for run in runs)
@@ -186,7 +186,7 @@ def _table(
             notes += problems
     for i, by in enumerate(by_condition.conditions(table, rows)):
         caption = f"Median over seeds of {by.metric} on the test trials of each {by.axis}."
-        if len(overview.competitors(table)) > by_condition.MOST_MODELS:
+        if len(table.models) > by_condition.MOST_MODELS:
             caption += f" Only the first {by_condition.MOST_MODELS} models are shown."
         name = f"{key}-conditions" + (f"-{i}" if i else "")
         plots.append(svg.plot(figures.conditions(by, table, styles), name, by.title, caption))
@@ -254,7 +254,7 @@ def _curves(table: Table, folders: Mapping[str, pathlib.Path]) -> tuple[dict[str
     """Training curves by label of the entry, and notes on curves that are missing or cannot be read."""
     found: dict[str, list[np.ndarray]] = {}
     missing, notes = [], []
-    for entry in overview.competitors(table):
+    for entry in table.models:
         if entry.external:  # nmbench has not trained it
             continue
         stored = [run for run in entry.run_ids if run in folders]
