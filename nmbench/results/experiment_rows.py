@@ -17,7 +17,7 @@ import numpy as np
 from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.metrics import SMALLEST_ERROR
 from nmbench.contracts.task import Task
-from nmbench.results import config_json, frames, store, verification
+from nmbench.results import config_json, frames, verification
 from nmbench.results.frames import Results
 from nmbench.results.schema import BY_NAME, METRIC_PREFIX, is_declared
 from nmbench.results.statistics import Sample, sample
@@ -114,11 +114,6 @@ class Source:
     n_test: dict[str, int]
     tasks: frozenset[str]
     protocols: frozenset[str]
-
-
-def read(path: str, task: str | None = None, protocol: str | None = None) -> Source:
-    """Experiments of one results CSV or results folder; see `read_all`."""
-    return gather(path, store.iterate(path), task, protocol, Verifications([path]))
 
 
 def read_all(results: Results, task: str | None = None, protocol: str | None = None) -> list[Source]:

@@ -44,7 +44,7 @@ def leaderboard(tmp_path_factory):
     rows.append(diverged(model="rnn", seed=3, run_id="lost", task="beta"))
     csv = folder / "results.csv"
     csv.write_text(csv_files.to_csv(rows))
-    tables = ranking.rank_tables([experiment_rows.read(str(csv))])
+    tables = ranking.rank_tables(experiment_rows.read_all(str(csv)))
     with TASKS.restored():
         out = page.check_out(str(folder / "out"))
         index = page.write(out, tables, overall_rankings(tables), [str(csv)], RowCommands().of)

@@ -74,7 +74,7 @@ def write_csv(path, rows):
 
 def make_page(folder, *paths):
     """The page's text."""
-    tables = ranking.rank_tables([experiment_rows.read(path) for path in paths])
+    tables = ranking.rank_tables(experiment_rows.read_all(paths))
     page.check_size(tables)
     index = page.write(page.check_out(str(folder)), tables, overall_rankings(tables), paths, RowCommands().of)
     assert [p.name for p in folder.iterdir()] == ["index.html"]

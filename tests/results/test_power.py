@@ -96,7 +96,7 @@ def test_the_interval_lies_within_the_margin_as_often_as_predicted():
 @pytest.mark.release
 def test_power_is_near_the_goal_for_the_spreads_of_the_board():
     """Real log errors are skewed. Every third pair of models; docs/statistics.md says what was found."""
-    experiments = experiment_rows.read(str(BOARD), task="element_finder").experiments
+    experiments = experiment_rows.read_all(str(BOARD), task="element_finder")[0].experiments
     pools = [one.sample.compared - one.sample.compared.mean() for one in experiments if len(one.sample) >= 20]
     random, found = np.random.default_rng(0), []
     for a, b in list(itertools.combinations(pools, 2))[::3]:
