@@ -27,7 +27,7 @@ def test_missing_runs_are_listed_with_the_commands_that_train_them(nmbench, tmp_
     (tmp_path / "r").mkdir()
     where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}"]
     code, out, err = nmbench("figures", *where, "--seeds=2", "--only=S5,5C")
-    assert code == 1 and "S5: not drawn, there are no runs of protocol matched" in out
+    assert code == 1 and "S5: not drawn, there are no runs of its models on element_finder, protocol matched" in out
     command = f"python -m nmbench.run --model=lrrnn --task=element_finder --seeds=2 --results_dir={tmp_path / 'r'}\n"
     assert command in err and err.count("nmbench.run") == 4
 
@@ -120,7 +120,7 @@ def test_the_figure_of_modulation_shows_the_nm_rnn_and_all_controls(nmbench, tmp
     (tmp_path / "r").mkdir()
     code, out, err = nmbench("figures", f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}", "--only=modulation")
     assert code == 1 and out.count("\n") == 1 and err.count("nmbench.run") == 7
-    assert "modulation_element_finder: not drawn, there are no runs of protocol matched" in out
+    assert "modulation_element_finder: not drawn, there are no runs of its models on element_finder, protocol matched" in out
 
 
 def test_trials_by_condition_and_their_epochs():

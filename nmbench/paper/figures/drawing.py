@@ -81,7 +81,8 @@ def _draw(figure: PaperFigure, found: Runs, folder: pathlib.Path, recipe: Recipe
 
     available = {need: found[need] for need in figure.needs if found[need]}
     if not available:
-        print(f"{figure.name}: not drawn, there are no runs of protocol {recipe.protocol}")
+        tasks = ", ".join(sorted({need.task for need in figure.needs}))
+        print(f"{figure.name}: not drawn, there are no runs of its models on {tasks}, protocol {recipe.protocol}")
         return None
     described = runs.describe(available.values())
     if missing := [need.model for need in figure.needs if need not in available]:
