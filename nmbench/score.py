@@ -57,12 +57,7 @@ def main() -> int:
     row, per_trial = external_rows.make_row(run)
     store = Store(FLAGS.results_dir)
     store.prepare()
-    other = external_rows.conflicting_run(run, store)
-    if other is not None:
-        raise NmbenchError(
-            f"other predictions of {model} with seed {FLAGS.seed} are already in {store.runs / other}; give this run "
-            f"another --seed or the model another name, or delete that folder"
-        )
+    external_rows.check_conflicts(run, store)
     if FLAGS.force or store.row(row["run_id"]) is None:
         store.write(row, None, per_trial, ())
     else:

@@ -10,7 +10,6 @@ import pathlib
 import time
 import warnings
 import zipfile
-from collections.abc import Mapping
 from typing import IO, Any, BinaryIO
 
 import numpy as np
@@ -142,15 +141,27 @@ def read_run(
     return run
 
 
-def conflicting_run(run: ExternalRun, store: Store) -> str | None:
-    """Run id of a row with the same model, size, budget and seed but other predictions, or None."""
-    mine, run_id = _without_predictions(run.config()), run.run_id()
+def check_conflicts(run: ExternalRun, store: Store) -> None:
+    """Raise `NmbenchError` if a stored row contradicts a run: other predictions of its seed, or its predictions as another seed.
+
+    Only rows of the same model, size and budget count.
+    """
+    config = run.config()
+    without = lambda config, name: {key: value for key, value in config.items() if key != name}
     for row in store.rows():
-        if row["protocol"] == schema.EXTERNAL and row["run_id"] != run_id:
-            config = json.loads(row["config_json"])
-            if _without_predictions(config) == mine:
-                return row["run_id"]
-    return None
+        if row["protocol"] != schema.EXTERNAL or row["run_id"] == run.run_id():
+            continue
+        other = json.loads(row["config_json"])
+        if without(other, "predictions_sha256") == without(config, "predictions_sha256"):
+            raise NmbenchError(
+                f"other predictions of {run.model} with seed {run.seed} are already in {store.runs / row['run_id']}; give "
+                f"this run another --seed or the model another name, or delete that folder"
+            )
+        if without(other, "seed") == without(config, "seed"):
+            raise NmbenchError(
+                f"these predictions are already those of seed {row['seed']}, in {store.runs / row['run_id']}; a seed is a "
+                f"network of its own, so give the predictions of another training"
+            )
 
 
 def make_row(run: ExternalRun) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -285,10 +296,6 @@ def _size(params: int | None, params_file: str | None) -> int:
             f"floats; every learned number counts, and the file must hold the learned arrays only"
         )
     return found.numbers
-
-
-def _without_predictions(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name != "predictions_sha256"}
 
 
 def _short(value: Any) -> str:

@@ -110,6 +110,9 @@ def test_an_existing_row_is_skipped_unless_forced(score, toy_task, tmp_path):
     # Other predictions of the same seed are refused, since the seed would count twice.
     code, out, err = score(targets(toy_task) + 1, "--force")
     assert (code, out) == (2, "") and err.count("\n") == 1 and "other predictions of mine with seed 0 are already in" in err
+    # The same predictions are not two networks.
+    code, out, err = score(targets(toy_task), "--seed=1")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "these predictions are already those of seed 0, in " in err
     assert len(list((tmp_path / "results").rglob("row.json"))) == 1
 
 
@@ -135,7 +138,7 @@ def test_a_size_is_counted_in_a_file_or_declared(score, toy_task, nmbench, tmp_p
 def test_models_trained_elsewhere_stand_beside_others_on_request(score, toy_task, nmbench, tmp_path):
     truth = targets(toy_task)
     for seed in range(2):
-        assert score(truth + 0.5, f"--seed={seed}")[0] == 0
+        assert score(truth + 0.5 - seed * 1e-6, f"--seed={seed}")[0] == 0
     facts = {"task": "toy", "testset_sha256": toy_task.frozen("test").sha256, "n_test": 12, "floor": 1.0}
     facts |= {"params_target": 100, "params_actual": 100, "params_dev": 0.0}
     write_csv(tmp_path / "ours.csv", [make_row(name, 0, value, **facts) for name, value in (("a", 0.125), ("b", 0.5))])
