@@ -142,7 +142,7 @@ def read_run(
 
 
 def check_conflicts(run: ExternalRun, store: Store) -> None:
-    """Raise `NmbenchError` if a stored row contradicts a run: other predictions of its seed, or its predictions as another seed.
+    """Raise `NmbenchError` if a stored row has other predictions of the run's seed, or its predictions as another seed.
 
     Only rows of the same model, size and budget count.
     """
