@@ -77,15 +77,13 @@ def markdown(
       pictures: name of a question to the caption of its picture, `finding_NAME.png`.
       extra: flags of the commands that train, such as --plugin=FILE.py.
     """
-    headers = ["task", *(question.name for question in catalogue.questions)]
     answered, others = _divided(found)
-    rows = [[one.task.name, *(_short(finding) for finding in one.findings)] for one in answered]
     parts = [
         f"# {TITLE}",
         escape_markdown(ABOUT.format(protocol=catalogue.protocol)),
         "This command computes them again; name a folder with new rows, such as `results`, beside the others:",
         f"```text\n{again}\n```",
-        *(["## In short", markdown_table(TextTable(headers, rows, left=headers))] if rows else []),
+        *(["## In short", markdown_table(_in_short(answered, catalogue))] if answered else []),
     ]
     for question in catalogue.questions:
         parts.append(f"## {escape_markdown(f'{question.name}: {question.title}')}")
@@ -167,6 +165,16 @@ def _rule(question: Question) -> str:
 
 def _some(finding: Finding) -> bool:
     return any(not answer.missing for answer in finding.answers)
+
+
+def _in_short(answered: Sequence[TaskFindings], catalogue: Catalogue) -> TextTable:
+    """A line for each question, with its answer on every task."""
+    headers = ["question", *(one.task.name for one in answered)]
+    rows = [
+        [f"{question.name}: {question.title}", *(_short(one.findings[i]) for one in answered)]
+        for i, question in enumerate(catalogue.questions)
+    ]
+    return TextTable(headers, rows, left=headers)
 
 
 def _short(finding: Finding) -> str:
