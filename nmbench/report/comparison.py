@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmbench.report import tables
 from nmbench.report.tables import FORMATS, Section, TextTable
-from nmbench.report.text import column_number, direction, escape, number, size_name
+from nmbench.report.text import column_number, direction, escape, filled, number, size_name
 from nmbench.results.significance import ALPHA, UNEQUAL
 from nmbench.support import terminal
 
@@ -19,9 +19,11 @@ __all__ = ["FORMATS", "LEGEND", "render"]
 _EMPTY = "Nothing to compare: there is a single file, and none of its tables has two models."
 LEGEND = (
     "B / A: ratio of the geometric means of errors; B - A: difference of the means of other metrics. 95%: Welch's interval.",
-    "p: two-sided unpaired permutation test over seeds, of log errors or of other metrics as they are",
-    f"({UNEQUAL}); corrected for all lines of a task,",
-    "protocol and budget (Shaffer for the models of one file, Holm for several files).",
+    *filled(
+        f"p: two-sided unpaired permutation test over seeds, of log errors or of other metrics as they are ({UNEQUAL}); "
+        "corrected for all lines of a task, protocol and budget (Shaffer for the models of one file, Holm for several "
+        "files)."
+    ),
     "P(B better): share of pairs of seeds in which B is better; ties count half. solved: seeds that reach the threshold.",
     "verdict: whether B is better or worse, if p < 0.05. Lost seeds (diverged, failed or timed out) count as the floor.",
 )

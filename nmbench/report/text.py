@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable
 
 from nmbench.contracts.protocol import Phase
 from nmbench.results.statistics import Estimate
+
+
+def filled(text: str) -> tuple[str, ...]:
+    """Lines of at most 118 characters, for legends."""
+    return tuple(textwrap.wrap(text, 118))
 
 
 def number(value: float) -> str:
