@@ -34,13 +34,14 @@ from nmbench.support import terminal
 __all__ = ["FORMATS", "LEGEND", "WIDTH", "of_rows", "render"]
 
 LEGEND = filled(
-    "rank: 1 + the number of models that are significantly better: unpaired permutation test over seeds, of log errors or "
-    f"of other metrics as they are ({UNEQUAL}), corrected by Shaffer for all pairs of a table, p < 0.05. Models that share "
-    "a letter of group cannot be told apart. 95%: interval of the median (order statistics, and the choice of a tuned "
-    "learning rate); (range): smallest and largest of fewer than six seeds. score: that of the median, 0 at the floor, 100 at the "
-    "ceiling. beats next: probability that a seed is better than one of the model in the next line. Runs that depart from "
-    "their protocol have tables of their own, whose titles say how. Lost seeds (diverged, failed or timed out) count as the "
-    "floor. Lines in brackets are references, which need no training."
+    "rank: 1 + the number of models that are significantly better: unpaired permutation test over seeds, of log "
+    f"errors or of other metrics as they are ({UNEQUAL}), corrected by Shaffer for all pairs of a table, p < 0.05. "
+    "Models that share a letter of group cannot be told apart. 95%: interval of the median (order statistics, and the"
+    " choice of a tuned learning rate); (range): smallest and largest of fewer than six seeds. score: that of the "
+    "median, 0 at the floor, 100 at the ceiling. beats next: probability that a seed is better than one of the model "
+    "in the next line. Runs that depart from their protocol have tables of their own, whose titles say how. Lost "
+    "seeds (diverged, failed or timed out) count as the floor. Lines in brackets are references, which need no "
+    "training."
 )
 
 TIERS = (
