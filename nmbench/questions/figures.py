@@ -17,8 +17,9 @@ from nmbench.results import store
 # A logarithmic axis ends here, because an error of 0 has a ratio without bounds.
 LEAST, MOST = 1e-6, 1e6
 HOW_TO_READ = (
-    "Points: effect with its 95% interval, better to the right. Dashed: no effect. Shaded: an interval inside means that no "
-    "difference is found, unless the corrected p is below 0.05. Hollow: not decided."
+    "Points: ratio or difference with its 95% interval, better to the right. Dashed: no effect. Shaded: ratios within "
+    "1/2 .. 2 (differences: 5% of the scale); an interval inside means that no difference is found, unless the corrected p "
+    "is below 0.05. Hollow: open."
 )
 
 

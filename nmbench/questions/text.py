@@ -9,7 +9,7 @@ from typing import Any
 
 from nmbench.questions import missing
 from nmbench.questions.catalogue import Catalogue, Question
-from nmbench.questions.findings import SAME_SHARE, Answer, Finding, TaskFindings
+from nmbench.questions.findings import SAME_SHARE, Answer, AnswerKind, Finding, TaskFindings
 from nmbench.report.tables import Section, TextTable, markdown_table, terminal_section
 from nmbench.report.text import column_number, direction, escape_markdown
 from nmbench.results import power, significance
@@ -30,7 +30,7 @@ LEGEND = (
     f"p: the board's test, a two-sided unpaired permutation test over seeds of log errors (other metrics as they are; "
     f"{significance.UNEQUAL}), with Holm's correction for the comparisons of one question on a task. The board corrects "
     "for all pairs of its models, so two models that cannot be told apart there may be told apart here. Comparisons without "
-    "rows count with p = 1, so training the missing models never takes a verdict away.",
+    "rows count with p = 1, so training the missing models never takes ahead or behind away.",
     "better: probability that a seed of A is better than a seed of B. solved: seeds that reach the task's threshold, A and "
     "B. seeds: of A and B; lost seeds count as the floor.",
     "verdict: ahead or behind if p < 0.05, however small the effect; else no difference found if the interval lies within "
@@ -41,6 +41,7 @@ LEGEND = (
 )
 _HEADERS = ("A / B", "verdict", "", "95%", "p", "better", "solved", "seeds")
 _TRAINS_ALL = "These train what is missing, one command for each task:"
+_SHORT = {AnswerKind.AHEAD: "ahead", AnswerKind.SAME: "equal", AnswerKind.WORSE: "behind", AnswerKind.OPEN: "open"}
 _LEFT = ("A / B", "verdict", "95%", "task", "question")
 
 
@@ -178,9 +179,10 @@ def _in_short(answered: Sequence[TaskFindings], catalogue: Catalogue) -> TextTab
 
 
 def _short(finding: Finding) -> str:
-    """The answer, and for an open one how many of its comparisons are not trained."""
-    absent = sum(bool(answer.missing) for answer in finding.answers)
-    return finding.says + (f" ({absent} of {len(finding.answers)} not trained)" if finding.says == "open" and absent else "")
+    """The answer, and how many of its comparisons came out how, unless all are ahead."""
+    words = [_SHORT[answer.kind] if not answer.missing else "not trained" for answer in finding.answers]
+    counts = [f"{words.count(word)} {word}" for word in (*_SHORT.values(), "not trained") if word in words]
+    return finding.says if set(words) == {_SHORT[AnswerKind.AHEAD]} else f"{finding.says} ({', '.join(counts)})"
 
 
 def _metric(one: TaskFindings) -> str:

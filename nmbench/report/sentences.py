@@ -60,7 +60,7 @@ def order(table: Table) -> str:
     sentences = []
     if in_order and len(ranked) > 4:
         if letters_show_ties(table):
-            sentences.append("each is ahead of every model below it with which it shares no letter of `group`.")
+            sentences.append("every model is ahead of all models below it that share no letter of `group` with it.")
             sentences.append("Models that share a letter cannot be told apart.")
         else:
             sentences.append("each is ahead of all below it in the table.")

@@ -60,8 +60,8 @@ ORDERS = {
     ),
     "many": (
         {"gru": 0.01, "lstm": 0.1, "nmrnn": 1.0, "rnn": 1.0, "lrrnn": 10.0},
-        "With 8 seeds of each model, each is ahead of every model below it with which it shares no letter of "
-        "`group`. Models that share a letter cannot be told apart.",
+        "With 8 seeds of each model, every model is ahead of all models below it that share no letter of "
+        "`group` with it. Models that share a letter cannot be told apart.",
     ),
     "many, without ties": (
         {"gru": 1e-4, "lstm": 1e-3, "nmrnn": 0.01, "rnn": 0.1, "lrrnn": 1.0},

@@ -83,7 +83,7 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
             Verdict.HOLDS: f"{within}lies within 1/2 .. 2",
             Verdict.FAILS: f"{within}lies above 2: {OURS} is worse by more than a factor of two",
             Verdict.WORSE: f"{within}lies above 1 and contains 2: {OURS} is worse, perhaps by less than a factor of two",
-            Verdict.MORE: f"{within}lies below 1 and extends below 1/2: {OURS} is better",
+            Verdict.MORE: f"{within}lies below 1: {OURS} is better",
             Verdict.UNDECIDED: f"{within}contains 1 and extends beyond 1/2 or 2"
             if interval(ratio)
             else "With so few seeds there is no interval",

@@ -67,14 +67,14 @@ _BELOW = (
     "the claim holds against a rival if the NM-RNN's error is significantly lower, and does not hold if it is "
     "significantly higher (unpaired permutation test of log errors over seeds; "
     f"{significance.UNEQUAL}; p < 0.05 with Holm's correction for the claim's rivals). Otherwise no difference "
-    "is found if the 95% interval of the ratio of errors lies within 1/2 .. 2, and "
-    "we cannot tell if it does not. The claim holds in part if it holds against some rivals only."
+    "is found if the 95% interval of the ratio of errors lies within 1/2 .. 2; if it does not, we cannot tell. "
+    "The claim holds in part if it holds against some rivals only."
 )
 _PAR = (
     "the claim holds if the 95% interval of the ratio of errors, NM-RNN / LSTM (geometric mean over seeds, Welch's interval "
-    "of the logarithms), lies within 1/2 .. 2, more than holds if it lies below 1, and does not hold if it lies above 2. If "
-    "it lies above 1 and contains 2, the NM-RNN is worse, but the size of the difference is open. We cannot tell if the "
-    "interval contains 1 and extends beyond 1/2 or 2, or if the errors are equal but neither model solves the task."
+    "of the logarithms), lies within 1/2 .. 2, else more than holds if it lies below 1, and does not hold if it lies above "
+    "2. If it lies above 1 and contains 2, the NM-RNN is worse, but the size of the difference is open. We cannot tell if "
+    "the interval contains 1 and extends beyond 1/2 or 2, or if the errors are equal but neither model solves the task."
 )
 _POOLED = (
     "As in Fig. 5B, all sizes and learning rates of supplement C.3 are pooled: five sizes of the NM-RNN, four of the "

@@ -98,7 +98,7 @@ PAR = {
         [1.0] * 6,
         [8.0] * 6,
         Verdict.MORE,
-        "0.125 .. 0.125 for 6 and 6 seeds, lies below 1 and extends below 1/2: nmrnn is better",
+        "0.125 .. 0.125 for 6 and 6 seeds, lies below 1: nmrnn is better",
     ),
     "both sides": ([9.0, 1.0] * 3, [1.0, 9.0] * 3, Verdict.UNDECIDED, "contains 1 and extends beyond 1/2 or 2"),
     "one seed": ([9.0], [1.0], Verdict.UNDECIDED, "With so few seeds there is no interval"),
