@@ -8,6 +8,7 @@ about tasks are those of protocol `matched` in results/board/ and submissions/.
 
   table: TASK            the table of a task with few columns, submissions, what solves it, references, who is ahead of whom
   table: overall         the ranking over all tasks
+  table: findings        the answers to all questions about models, from results/board/ only
   text: TASK:learned     how many seeds have learned the trained intervals (Measure-Wait-Go)
   text: TASK:forgetting  what retraining does to the old tasks (multitask)
   text: claims           a bullet for each claim, as in results/claims/CLAIMS.md
@@ -26,6 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from maker.results import PROTOCOL, board_files, main_tables  # noqa: E402
 from nmbench.paper.ledger import summary  # noqa: E402
+from nmbench.questions import catalogue, findings  # noqa: E402
+from nmbench.questions import text as questions_text  # noqa: E402
 from nmbench.report import leaderboard, sentences, tables  # noqa: E402
 from nmbench.report.text import column_number, interval, one_decimal  # noqa: E402
 from nmbench.results import experiment_rows, ranking  # noqa: E402
@@ -66,6 +69,9 @@ def blocks() -> dict[tuple[str, str], str]:
             rows = [one for one in experiments if one.table == (table.task, table.protocol, table.budget)]
             text = sentences.below_half_of_reference(rows, task, *LEARNED[table.task])
             found["text", f"{table.task}:learned"] = text
+    asked = catalogue.read()
+    answered = findings.compute(asked, experiment_rows.read_all(str(ROOT / "results" / "board")))
+    found["table", "findings"] = questions_text.in_short(answered, asked)
     claims = summary.read(CLAIMS.read_text(encoding="utf-8")) if CLAIMS.exists() else {}
     found |= {("text", f"claim:{name}"): text for name, text in claims.items()}
     if claims:

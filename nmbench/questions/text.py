@@ -84,7 +84,7 @@ def markdown(
         escape_markdown(ABOUT.format(protocol=catalogue.protocol)),
         "This command computes them again; name a folder with new rows, such as `results`, beside the others:",
         f"```text\n{again}\n```",
-        *(["## In short", markdown_table(_in_short(answered, catalogue))] if answered else []),
+        *(["## In short", in_short(found, catalogue)] if answered else []),
     ]
     for question in catalogue.questions:
         parts.append(f"## {escape_markdown(f'{question.name}: {question.title}')}")
@@ -168,14 +168,15 @@ def _some(finding: Finding) -> bool:
     return any(not answer.missing for answer in finding.answers)
 
 
-def _in_short(answered: Sequence[TaskFindings], catalogue: Catalogue) -> TextTable:
-    """A line for each question, with its answer on every task."""
+def in_short(found: Sequence[TaskFindings], catalogue: Catalogue) -> str:
+    """A table in Markdown with a line for each question: its answer on every task that has one."""
+    answered, _ = _divided(found)
     headers = ["question", *(one.task.name for one in answered)]
     rows = [
         [f"{question.name}: {question.title}", *(_short(one.findings[i]) for one in answered)]
         for i, question in enumerate(catalogue.questions)
     ]
-    return TextTable(headers, rows, left=headers)
+    return markdown_table(TextTable(headers, rows, left=headers))
 
 
 def _short(finding: Finding) -> str:
