@@ -47,7 +47,8 @@ def main() -> int:
     chosen = chosen_rules(FLAGS.rules, [*MODEL_RULES, *TASK_RULES])
     model_rules, task_rules = ([rule for rule in rules if rule.id in chosen] for rules in (MODEL_RULES, TASK_RULES))
     tasks = [] if models and FLAGS.task else tasks
-    if not any(rules for names, rules in ((models, model_rules), (tasks, task_rules)) if names):
+    to_check = [rules for names, rules in ((models, model_rules), (tasks, task_rules)) if names]
+    if to_check and not any(to_check):
         kind, first = ("models", "M") if models else ("tasks", "T")
         raise NmbenchError(f"--rules={FLAGS.rules} names no rule for {kind}; their rules begin with {first}")
     failed = False
