@@ -26,8 +26,8 @@ ABOUT = (
     "verdict is computed from the values listed for it, by the rule of its claim. If training was shorter than the "
     "protocol's, a claim is decided only if more training could not change the verdict. Intervals are 95% intervals over "
     "seeds: order statistics for medians (at the learning rate that was chosen), Student's t for means. With fewer than six "
-    "seeds, no interval of a median covers 95%, and the smallest and the largest seed are given as a range. A documented difference is no claim and "
-    "has no verdict."
+    "seeds, no interval of a median covers 95%, and the smallest and the largest seed are given as a range. A "
+    "documented difference is no claim and has no verdict."
 )
 
 
