@@ -22,6 +22,10 @@ for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=multitask --protocol=paper --steps=8000 --seeds=3
   run --model=$model --task=mwg_rank3 --protocol=paper
 done
+# Rivals whose recurrence is scaled like that of the NM-RNN.
+for model in lrrnn rnn; do
+  run --model=$model --task=mwg_rank3 --protocol=paper --hparams=parametrisation=matched
+done
 # The other sizes and learning rates that Fig. 5B pools.
 for sizes in M=5,N=13,K=12 M=10,N=14,K=5 M=10,N=12,K=7 M=15,N=6,K=5; do
   run --model=nmrnn --task=element_finder --protocol=paper --hparams=$sizes

@@ -160,7 +160,7 @@ def test_claims_without_any_data(nmbench, tmp_path):
     assert code == 0
     both = {claim.name for claim in CLAIMS if "matched" in claim.protocols}
     assert of_markdown(out) == {name: ("no data", "no data" if name in both else None) for name in names}
-    assert len(names) == len(CLAIMS) - len(WITHOUT_ROWS) == 12
+    assert len(names) == len(CLAIMS) - len(WITHOUT_ROWS) == 13
 
 
 HOSTILE = "\"'><script>alert(1)</script><img src=https://example.org/x>|`a`*b*\x1b[31m${1}"
