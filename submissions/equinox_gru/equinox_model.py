@@ -8,10 +8,7 @@ import nmbench
 
 
 class Network(eqx.Module):
-    """A GRU with N units, without biases, and a linear readout, for one trial: `[T, channels]` to `[T, outputs]`.
-
-    The initial state is 0.1. From a state of 0 and without biases, an input of 0 would leave no trace.
-    """
+    """A GRU with N units, without biases, and a linear readout, for one trial: `[T, channels]` to `[T, outputs]`."""
 
     cell: eqx.nn.GRUCell
     readout: eqx.nn.Linear
@@ -25,6 +22,7 @@ class Network(eqx.Module):
             h = self.cell(u_t, h)
             return h, self.readout(h)
 
+        # Not from 0: without biases, an input of 0 would leave no trace.
         return jax.lax.scan(step, jnp.full(self.cell.hidden_size, 0.1), u)[1]
 
 
