@@ -244,7 +244,7 @@ def test_a_sweep_survives_a_crash_and_continues_after_an_interrupt(tmp_path):
     )
     assert len(checkpoints(tmp_path / "out")) == 1
     code, out, err = finish(start(*more, cwd=tmp_path))
-    assert code == 0 and "1 of 1 experiments to train, 1 runs" in err
+    assert code == 0 and "1 of 1 experiments to train, 1 run," in err
     logs = [p.read_text() for p in (tmp_path / "out" / "logs" / "sweep").glob("*.matched.*.log")]
     assert len(logs) == 1 and re.search(r"1 run resumed at step \d+ of 8000", logs[0])
     assert checkpoints(tmp_path / "out") == []
