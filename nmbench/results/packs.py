@@ -103,18 +103,19 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
                 if owner == run_id:
                     kind, _, leaf = rest.partition("/")
                     found.setdefault(kind, {})[leaf] = file.get_tensor(name)
-        trials = _whole(found.pop(_TRIALS, {}))
-    except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
+        trials, curve = _whole(found.pop(_TRIALS, {})), found.pop(_CURVE, {})
+        points = _points(curve["points"]) if curve.keys() == {"points"} else []
+    except (OSError, ValueError, TypeError, OverflowError, safetensors.SafetensorError) as error:
         raise NmbenchError(f"cannot read {path}: {error}") from error
     folder = _temporary() / run_id
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     if trials:
         files.write(folder / PER_TRIAL, npz_bytes(trials))
+    if points:
+        store.write_curve(folder, points)
     for kind, arrays in found.items():
-        if kind == _CURVE and arrays.keys() == {"points"}:
-            store.write_curve(folder, _points(arrays["points"]))
-        elif kind == "params" or kind.removeprefix("params.").isidentifier():
+        if kind == "params" or kind.removeprefix("params.").isidentifier():
             files.write(folder / f"{kind}{_SUFFIX}", safetensors.numpy.save(arrays))
     return folder
 
@@ -146,7 +147,7 @@ def unpack(rows: Iterable[Mapping[str, Any]], path: pathlib.Path, results: pathl
 
 
 def _points(curve: np.ndarray) -> list[tuple[int, float, float]]:
-    """The points of a training curve `[P, 3]`."""
+    """The points of a training curve `[P, 3]`; raises `ValueError`, `TypeError` or `OverflowError` if it is none."""
     return [(int(step), train, validation) for step, train, validation in curve.tolist()]
 
 
@@ -161,7 +162,7 @@ def _whole(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The inverse of `_halved`, float64. Packs of older versions have float32 values without an exponent.
 
     Raises:
-      ValueError, TypeError: an exponent is not an array of one integer.
+      ValueError, TypeError, OverflowError: an exponent is not an array of one integer, or too large.
     """
     exponents = {name: array.item() for name, array in arrays.items() if name.endswith(_EXPONENT)}
     values = {name: array.astype(np.float64) for name, array in arrays.items() if name not in exponents}

@@ -44,6 +44,14 @@ def test_packs_of_older_versions_have_no_exponent(tmp_path):
     np.testing.assert_array_equal(found["mse"], np.array([0.1, 0.2], np.float32))
 
 
+@pytest.mark.parametrize("points", [np.full((2, 3), np.nan), np.full((2, 3), np.inf), np.ones((2, 4)), np.ones(3)])
+def test_a_false_curve_is_refused(tmp_path, points):
+    path = tmp_path / "board.safetensors"
+    path.write_bytes(safetensors.numpy.save({f"{RUN_ID}/curve/points": points}))
+    with pytest.raises(NmbenchError, match="cannot read .*board.safetensors"):
+        packs.run_folder(path, RUN_ID)
+
+
 @pytest.mark.parametrize("exponent", [np.array([1, 2]), np.array([1.5]), np.zeros(0, np.int32)])
 def test_a_false_exponent_is_refused(tmp_path, exponent):
     with pytest.raises(NmbenchError, match="cannot read .*board.safetensors"):
