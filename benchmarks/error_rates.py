@@ -46,7 +46,11 @@ def pools(paths: list[str]) -> dict[str, np.ndarray]:
 def draw(random: np.random.Generator, pool: np.ndarray, seeds: int, shift: float = 0.0) -> Sample:
     """A simulated model whose log10 errors are shifted by `shift`."""
     logs = random.choice(pool, seeds) + random.normal(0, NOISE, seeds) + shift
-    return Sample(np.arange(seeds), 10.0**logs, np.zeros(seeds, bool), False, True)
+    return _finished(10.0**logs, False)
+
+
+def _finished(values: np.ndarray, higher_is_better: bool) -> Sample:
+    return Sample(np.arange(len(values)), values, np.zeros(len(values), bool), higher_is_better, not higher_is_better)
 
 
 def family_wise_error(random, found, models: int, seeds: int, repetitions: int) -> float:
@@ -109,8 +113,16 @@ def looks(random, found, seeds: int, repetitions: int) -> list[float]:
 
 
 def _joined(a: Sample, b: Sample) -> Sample:
-    n = len(a) + len(b)
-    return Sample(np.arange(n), np.concatenate([a.values, b.values]), np.zeros(n, bool), False, True)
+    return _finished(np.concatenate([a.values, b.values]), False)
+
+
+def overall_error(random, tables: int, models: list[tuple[int, float]], repetitions: int) -> float:
+    """Share of overall rankings that tell two models with equal means apart, each given by its seeds and their spread."""
+    wrong = 0
+    for _ in range(repetitions):
+        samples = [[_finished(random.normal(0, spread, seeds), True) for _ in range(tables)] for seeds, spread in models]
+        wrong += bool(significance.better_over_strata(samples, [1 / tables] * tables).any())
+    return wrong / repetitions
 
 
 def coverage(random, pool: np.ndarray, seeds: int, repetitions: int) -> tuple[float, float, float]:
@@ -148,6 +160,13 @@ def main(paths: list[str]) -> int:
     lines = [(seeds, *looks(new("looks", seeds), all_pools, seeds, 4 * n)) for seeds in SEEDS[1:]]
     headers = ("seeds at first", "told apart at once", "after adding seeds once", "after adding until there is a verdict")
     print(tabulate.tabulate(lines, headers, "github", floatfmt=".3f"))
+    print()
+    lines = []
+    for tables, seeds, spread in itertools.product((2, 3), (10, 30), (0.1, 1.0)):
+        error = overall_error(new("overall", tables, seeds, spread), tables, [(10, 2.0), (seeds, spread)], 4 * n)
+        lines.append((tables, 10, seeds, 2.0, spread, error))
+    headers = ("tasks", "seeds of A", "seeds of B", "spread of A", "spread of B", "told apart")
+    print(tabulate.tabulate(lines, headers, "github", floatfmt=("", "", "", ".1f", ".1f", ".3f")))
     print()
     lines = []
     for seeds in (3, 6, 10, 20, 30):

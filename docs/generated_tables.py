@@ -88,7 +88,7 @@ def compact(table: Table) -> str:
     headers += ["solved"] * (table.threshold is not None)
     rows = [
         [
-            str(e.rank),
+            "" if e.rank is None else str(e.rank),
             e.label,
             *[e.group] * letters,
             str(e.params),

@@ -25,9 +25,7 @@ from nmbench.support.errors import NmbenchError, printable
 
 FLAGS = cli.new_flags("plugin")
 cli.string(FLAGS, "questions", None, "TOML file with questions; those of nmbench by default")
-cli.boolean(
-    FLAGS, "missing", False, "print only the commands that train the models and seeds that the answers lack, one per task"
-)
+cli.boolean(FLAGS, "missing", False, "print only the commands that train the models and seeds that the answers lack")
 cli.string(FLAGS, "out", None, "folder for the page, instead of printing; created if needed")
 
 
@@ -50,7 +48,6 @@ def main(paths: list[str]) -> int:
 
     from nmbench.questions import findings, missing, text
     from nmbench.results import experiment_rows
-    from nmbench.submissions import board_seeds
 
     sources = experiment_rows.read_all(paths)
     if FLAGS.questions is not None:
@@ -60,12 +57,12 @@ def main(paths: list[str]) -> int:
         raise NmbenchError(f"no task has the protocol {asked.protocol!r} of the questions")
     extra = [*(f"--plugin={path}" for path in FLAGS.plugin), *_results_dir(paths)]
     if FLAGS.missing:
-        print("\n".join(missing.all_commands(found, asked.models, board_seeds.wanted, extra)))
+        print("\n".join(missing.all_commands(found, asked.models, extra)))
     elif out is None:
         print(text.terminal(found, asked, terminal.width(), extra), end="")
     else:
         files.make_folder(out)
-        drawn = {question.name: figures.write(out, question, found, paths) for question in asked.questions}
+        drawn = {question.name: figures.write(out, question, found) for question in asked.questions}
         made = {name: caption for name, caption in drawn.items() if caption is not None}
         figures.write_captions(out, list(made.values()))
         said = {name: caption.text for name, caption in made.items()}

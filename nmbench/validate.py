@@ -69,10 +69,10 @@ def check_configuration(path: str, row: Mapping[str, Any]) -> None:
         configuration = Configuration.from_json(row["config_json"])
     except NmbenchError as error:
         raise NmbenchError(f"{where}: {error}") from None
-    loading.check_columns(row, configuration)
     free = BASELINES.get(configuration.model).free_size if configuration.model in BASELINES else None
     if free is not None and free not in configuration.hparams:
         raise NmbenchError(f"{where}: 'hparams.{free}', the size of {configuration.model}, is missing")
+    loading.check_columns(row, configuration)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def of_model(results: Results, name: str) -> str:
                 text.escape(
                     ", ".join([table.protocol, size_name(table.budget), *([entry.label] if entry.label != name else [])])
                 ),
-                f"{entry.rank} of {others}",
+                "one seed" if entry.rank is None else f"{entry.rank} of {others}",
                 0 if entry.sample is None else len(entry.sample),
                 f"{text.escape(table.metric)} {number(entry.median.value)}",
                 interval(entry.median),

@@ -21,6 +21,14 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 
 # Entries of a configuration that may differ from today's: stored parameters can still be tried with other code.
 MAY_DIFFER = ("model_sha256", "engine")
+# Columns of a row that its configuration determines: attribute of the configuration to column.
+COLUMN_OF = {
+    **{name: name for name in ("model", "task", "task_version", "testset_sha256", "seed", "data_seed", "x64", "run_id")},
+    **{name: name for name in ("learning_rate", "tuning_trials")},
+    "protocol_name": "protocol",
+    "budget": "params_target",
+    "steps": "train_steps",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,9 +214,9 @@ def configuration_of(row: Mapping[str, Any]) -> Configuration:
 
 def check_columns(row: Mapping[str, Any], configuration: Configuration) -> None:
     """Raise `NmbenchError` if the columns of a row contradict its configuration."""
-    for name in ("model", "task", "seed", "testset_sha256", "task_version"):
-        if getattr(configuration, name) != row[name]:
-            raise NmbenchError(f"{row['run_id']}: its columns and its config_json disagree on {name}; the row was changed")
+    for name, column in COLUMN_OF.items():
+        if getattr(configuration, name) != row[column]:
+            raise NmbenchError(f"{row['run_id']}: its columns and its config_json disagree on {column}; the row was changed")
 
 
 def changes_since(row: Mapping[str, Any], configuration: Configuration, experiment: Experiment) -> list[str]:

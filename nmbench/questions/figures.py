@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,6 @@ from nmbench.questions.findings import Answer, AnswerKind, TaskFindings, same_bo
 from nmbench.report import captions, model_styles, pictures
 from nmbench.report.axes import use_log_scale
 from nmbench.report.captions import Caption
-from nmbench.results import store
 
 # A logarithmic axis ends here, because an error of 0 has a ratio without bounds.
 LEAST, MOST = 1e-6, 1e6
@@ -23,14 +23,13 @@ HOW_TO_READ = (
 )
 
 
-def write(folder: pathlib.Path, question: Question, found: Sequence[TaskFindings], paths: Sequence[str]) -> Caption | None:
+def write(folder: pathlib.Path, question: Question, found: Sequence[TaskFindings]) -> Caption | None:
     """Draw `finding_NAME.png`, with its rows in the metadata, and return its caption; None if nothing is trained.
 
     Args:
       folder: of the picture.
       question: the question.
       found: findings on all tasks.
-      paths: files and folders of the rows.
 
     Raises:
       NmbenchError: the picture cannot be written.
@@ -44,14 +43,11 @@ def write(folder: pathlib.Path, question: Question, found: Sequence[TaskFindings
         return None
     from matplotlib.figure import Figure
 
-    ids = {i for _, a in shown for rows in (a.model, a.rival) if rows is not None for i in rows.run_ids}
-    rows = {row["run_id"]: row["value"] for path in paths for row in store.iterate(path) if row["run_id"] in ids}
-    # A lost run has no value.
-    caption = Caption(
-        text.picture_name(question),
-        f"{question.title} {HOW_TO_READ}",
-        {i: v for i, v in sorted(rows.items()) if v is not None},
-    )
+    values: dict[str, float] = {}
+    for rows in (rows for _, answer in shown for rows in (answer.model, answer.rival) if rows is not None):
+        of_runs = zip(rows.run_ids, rows.sample.values.tolist(), rows.sample.lost, strict=True)
+        values |= {run_id: value for run_id, value, lost in of_runs if not lost}
+    caption = Caption(text.picture_name(question), f"{question.title} {HOW_TO_READ}", dict(sorted(values.items())))
     lines = [len(members) for members in panels.values()]
     with pictures.look():
         figure = Figure(figsize=(7.2, 0.34 * sum(lines) + 0.95 * len(lines)), layout="constrained")
@@ -81,7 +77,7 @@ def _panel(axis: Any, question: Question, name: str, members: Sequence[tuple[Tas
         inside = "white" if answer.kind is AnswerKind.OPEN else look.colour
         axis.plot([value], [line], look.marker, color=look.colour, markerfacecolor=inside, markersize=7, zorder=3)
         beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
-        axis.annotate(answer.words, (1, line), (6, 0), fontsize=8.5, **beside)
+        axis.annotate(textwrap.fill(answer.words, 22), (1, line), (6, 0), fontsize=8.5, **beside)
         if line and of is not members[line - 1][0]:
             axis.axhline(line - 0.5, color="#c8ced6", linewidth=0.7)
     labels = [f"{of.task.name}: {answer.asked.label}" for of, answer in members]

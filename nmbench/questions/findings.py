@@ -88,6 +88,8 @@ class Answer:
             return "open: no rows"
         if self.p is None:
             return "open: one seed"
+        if self.needed is None and any(_mostly_lost(rows.sample) for rows in (self.model, self.rival) if rows is not None):
+            return "open: most seeds lost"
         if self.needed is None:
             return f"open: needs over {power.MOST_SEEDS} seeds"
         what = "find no difference" if self.towards_equal else "tell them apart"
@@ -142,12 +144,7 @@ class TaskFindings:
 
 
 def compute(catalogue: Catalogue, sources: Sequence[Source]) -> list[TaskFindings]:
-    """Findings on all registered tasks that have the catalogue's protocol: tasks with answers first, then by name.
-
-    Raises:
-      NmbenchError: rows of a task were evaluated differently.
-    """
-    experiment_rows.check_evaluations(sources)
+    """Findings on all registered tasks that have the catalogue's protocol: tasks with answers first, then by name."""
     rows: dict[str, list[ExperimentRows]] = defaultdict(list)
     for one in experiment_rows.merge(sources):
         if one.protocol == catalogue.protocol:
@@ -175,7 +172,8 @@ def _on_task(catalogue: Catalogue, task: Task, rows: list[ExperimentRows], curre
             others[_reason(one, table, current)].append(one.model)
     trained = {name: max(groups[name], key=lambda one: len(one.sample)) for name in catalogue.models if name in groups}
     notes = [
-        f"{name} has {len(members)} configurations; the one with most seeds counts"
+        f"of {len(members)} configurations of {name}, {_label(trained[name], members)} counts, with most seeds "
+        f"({len(trained[name].sample)})"
         for name, members in groups.items()
         if len(members) > 1
     ]
@@ -184,6 +182,10 @@ def _on_task(catalogue: Catalogue, task: Task, rows: list[ExperimentRows], curre
             notes.append(f"rows of {', '.join(left)} do not count: {reason}")
     findings = tuple(_finding(question, task, trained) for question in catalogue.questions)
     return TaskFindings(task, catalogue.protocol, findings, trained, tuple(notes))
+
+
+def _label(one: ExperimentRows, members: Sequence[ExperimentRows]) -> str:
+    return experiment_rows.labels(members)[one.model, one.config]
 
 
 def _reason(one: ExperimentRows, table: experiment_rows.TableKey, current: bool) -> str:

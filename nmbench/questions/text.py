@@ -14,7 +14,6 @@ from nmbench.report.tables import Section, TextTable, markdown_table, terminal_s
 from nmbench.report.text import column_number, direction, escape_markdown
 from nmbench.results import power, significance
 from nmbench.results.csv_files import write_lines
-from nmbench.submissions import board_seeds
 
 TITLE = "Findings"
 ABOUT = (
@@ -32,7 +31,7 @@ LEGEND = (
     "for all pairs of its models, so two models that cannot be told apart there may be told apart here. Comparisons without "
     "rows count with p = 1, so training the missing models never takes ahead or behind away.",
     "better: probability that a seed of A is better than a seed of B. solved: seeds that reach the task's threshold, A and "
-    "B. seeds: of A and B; lost seeds count as the floor.",
+    "B. seeds: of A and B; lost seeds count as the floor, or as the worst finished seed if that is worse.",
     "verdict: ahead or behind if p < 0.05, however small the effect; else no difference found if the interval lies within "
     f"1/{significance.SAME_RATIO:g} .. {significance.SAME_RATIO:g} (differences: {SAME_SHARE:.0%} of the way from floor to "
     "ceiling); otherwise open. "
@@ -244,7 +243,7 @@ def _left_out(others: Sequence[TaskFindings]) -> list[str]:
 
 
 def _missing(found: Sequence[TaskFindings], catalogue: Catalogue, extra: Sequence[str]) -> list[str]:
-    return missing.all_commands(found, catalogue.models, board_seeds.wanted, extra)
+    return missing.all_commands(found, catalogue.models, extra)
 
 
 def _commands(one: TaskFindings, catalogue: Catalogue, extra: Sequence[str]) -> list[tuple[str, list[str]]]:

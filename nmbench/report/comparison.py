@@ -25,7 +25,8 @@ LEGEND = (
         "files)."
     ),
     "P(B better): share of pairs of seeds in which B is better; ties count half. solved: seeds that reach the threshold.",
-    "verdict: whether B is better or worse, if p < 0.05. Lost seeds (diverged, failed or timed out) count as the floor.",
+    "verdict: whether B is better or worse, if p < 0.05. Lost seeds (diverged, failed or timed out) count as "
+    "the floor, or as the worst finished seed if that is worse.",
 )
 
 

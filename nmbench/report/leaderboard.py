@@ -40,8 +40,8 @@ LEGEND = filled(
     " choice of a tuned learning rate); (range): smallest and largest of fewer than six seeds. score: that of the "
     "median, 0 at the floor, 100 at the ceiling. beats next: probability that a seed is better than one of the model "
     "in the next line. Runs that depart from their protocol have tables of their own, whose titles say how. Lost "
-    "seeds (diverged, failed or timed out) count as the floor. Lines in brackets are references, which need no "
-    "training."
+    "seeds (diverged, failed or timed out) count as the floor, in tests as the worst finished seed if that is worse. "
+    "Lines in brackets are references, which need no training."
 )
 
 TIERS = (
@@ -193,7 +193,9 @@ def _notes(table: Table, wide: bool) -> list[str]:
         notes.append("declared: nmbench did not count these parameters; score --params_file does.")
     if any(entry.tier for entry in table.entries):
         notes.append(TIERS)
-    ranked = sum(not (entry.reference or entry.external) for entry in table.entries)
+    if single := [entry.label for entry in table.models if entry.rank is None and not entry.external]:
+        notes.append(f"No rank with one seed, which cannot be tested: {', '.join(single)}.")
+    ranked = sum(entry.rank is not None for entry in table.entries)
     if ranked > 1 and (table.least_p is None or table.least_p >= ALPHA):
         notes.append(
             f"With so few seeds of {ranked} models, even the largest difference is not significant: all models have rank 1. "
@@ -226,8 +228,8 @@ def _overall_notes(ranking: OverallRanking) -> list[str]:
         "budgets of one task."
     ]
     if ranking.left_out:
-        lacks = (f"{label} (no {', '.join(task_name(*one) for one in lacks)})" for label, lacks in ranking.left_out.items())
-        notes.append(f"Not ranked: {'; '.join(lacks)}.")
+        lacks = (f"{label} ({', '.join(task_name(*one) for one in lacks)})" for label, lacks in ranking.left_out.items())
+        notes.append(f"Not ranked, because they lack two seeds on a task: {'; '.join(lacks)}.")
     if ranking.unused:
         names = ", ".join(task_name(*one) for one in ranking.unused)
         notes.append(f"Not counted, because at least one ranked model has no results: {names}.")

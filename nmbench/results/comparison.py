@@ -32,7 +32,7 @@ COLUMNS = {
     "higher_is_better": "whether a higher value of the metric is better",
     "seeds_a": "number of seeds of A",
     "seeds_b": "number of seeds of B",
-    "lost_a": "seeds of A that diverged, failed or timed out; they count as the metric's floor",
+    "lost_a": "lost seeds of A (diverged, failed, timed out): as the floor, or as the worst finished seed if worse",
     "lost_b": "lost seeds of B",
     "median_a": "median over the seeds of A",
     "median_b": "median over the seeds of B",

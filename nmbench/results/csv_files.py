@@ -12,6 +12,9 @@ from nmbench.results.schema import COLUMNS, METRIC_PREFIX, check_row
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
+# A tuning record, or metrics of many conditions, may be longer than the default limit of 131072 characters.
+csv.field_size_limit(1 << 30)
+
 # Delimiters that spreadsheets write instead of commas.
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 

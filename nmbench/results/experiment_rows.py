@@ -25,7 +25,11 @@ from nmbench.results.verification import Verifications
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 # Sums of larger values would overflow, and larger integers do not fit a data frame.
-LARGEST = {"value": 1e150, "floor": 1e150, "seed": 2**62, "params_target": 2**62}
+LARGEST = {
+    "value": 1e150,
+    "floor": 1e150,
+    **dict.fromkeys(("seed", "params_target", "params_actual", "n_test", "tuning_trials", "task_version"), 2**62),
+}
 # Columns in which two rows of one configuration and seed must agree, and all columns that are kept.
 _RESULT = ("run_id", "seed", "status", "value", "floor", "ceiling", "higher_is_better")
 _TRAINING = ("learning_rate", "tuning_trials", "tuning_json", "train_s", "last_value")
@@ -181,7 +185,7 @@ def gather(
         kept = {name: row[name] for name in _KEPT}
         kept["declared"] = is_declared(row)
         kept["tuning_json"] = texts.setdefault(row["tuning_json"], row["tuning_json"])
-        kept["tier"] = verified.tier(row) if verified else ""
+        kept["tier"] = "" if verified is None else verified.tier(row)
         kept |= {name: row[name] for name in row.keys() - BY_NAME.keys() if row[name] is not None}
         before = seeds.setdefault(row["seed"], kept)
         if any(before[name] != kept[name] for name in _RESULT):

@@ -41,9 +41,10 @@ class OverallRanking:
 
     Attributes:
       protocol: its name.
-      tables: tables in which every ranked model has results. All tasks have equal weight, as do all tables of one task.
+      tables: tables in which every ranked model has two or more seeds. All tasks have equal weight, as do all tables of one
+        task.
       entries: in order of rank, then score.
-      left_out: models that are not ranked, label to the tables (task, budget) in which the model has no results.
+      left_out: models that are not ranked, label to the tables (task, budget) in which the model lacks two seeds.
       unused: tables (task, budget) that are not part of the ranking.
     """
 
@@ -73,7 +74,8 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
     for i, table in enumerate(tables):
         for entry in table.entries:
             # The same number denotes unrelated configurations in different tables.
-            if not entry.reference and not config_json.is_numbered(entry.label):
+            tested = entry.sample is not None and len(entry.sample) > 1
+            if tested and not config_json.is_numbered(entry.label):
                 entries[entry.label][i] = entry
     chosen = _complete({label: frozenset(held) for label, held in entries.items()}, [t.task for t in tables])
     if chosen is None:

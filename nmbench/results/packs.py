@@ -4,8 +4,9 @@
 `params.STAGE`, `per_trial` or `curve`: parameters as in the run folder, the primary metric of every test trial, and the
 training curve `[P, 3]`, with step, training loss and validation loss of P validations. Metrics are in half precision, since
 most of a pack are values of trials: metric m of a trial is `per_trial/m` times 2 to the power of `per_trial/m.exponent`,
-with a relative error of at most 2^-11. Runs whose status is not ok are left out. `benchmarks/pack.py` packs and unpacks;
-`load_network`, `reproduce`, `figures` and `claims` look for this file beside the CSV.
+with a relative error of at most 2^-11, more for values below 2^-28 of the largest. Runs whose status is not ok are left
+out. `benchmarks/pack.py` packs and unpacks; `load_network`, `reproduce`, `figures` and `claims` look for this file beside
+the CSV.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import safetensors.numpy
 from nmbench.results import curves, schema, store
 from nmbench.results.store import PER_TRIAL, Store, npz_bytes
 from nmbench.support import files
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, one_line
 
 _TRIALS, _CURVE, _SUFFIX = "per_trial", "curve", ".safetensors"
 _EXPONENT = ".exponent"
@@ -47,7 +48,7 @@ def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib
         if row["status"] != "ok":
             continue
         run_id, folder = row["run_id"], Store(results).runs / row["run_id"]
-        try:
+        with one_line(f"cannot pack {folder}"):
             for file in sorted(folder.glob(f"params*{_SUFFIX}")):
                 for name, array in safetensors.numpy.load_file(str(file)).items():
                     arrays[f"{run_id}/{file.name.removesuffix(_SUFFIX)}/{name}"] = array
@@ -55,8 +56,6 @@ def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib
                 for name, array in _halved(row["metric"], stored[row["metric"]]).items():
                     arrays[f"{run_id}/{_TRIALS}/{name}"] = array
             arrays[f"{run_id}/{_CURVE}/points"] = curves.read_curve(folder)
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            raise NmbenchError(f"cannot pack {folder}: {error}") from error
     data = safetensors.numpy.save(arrays)
     try:
         files.replace(path, data)
@@ -71,11 +70,9 @@ def contains(path: pathlib.Path, run_id: str) -> bool:
     Raises:
       NmbenchError: the file cannot be read.
     """
-    try:
+    with one_line(f"cannot read {path}"):
         changed = path.stat().st_mtime_ns if path.is_file() else None
         return changed is not None and run_id in _run_ids(path, changed)
-    except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
-        raise NmbenchError(f"cannot read {path}: {error}") from error
 
 
 @functools.lru_cache(maxsize=256)
@@ -96,7 +93,7 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
     if not contains(path, run_id) or not schema.RUN_ID.fullmatch(run_id):
         return None
     found: dict[str, dict[str, np.ndarray]] = {}
-    try:
+    with one_line(f"cannot read {path}"):
         with safetensors.safe_open(str(path), framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118, not a dict
                 owner, _, rest = name.partition("/")
@@ -105,8 +102,6 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
                     found.setdefault(kind, {})[leaf] = file.get_tensor(name)
         trials, curve = _whole(found.pop(_TRIALS, {})), found.pop(_CURVE, {})
         points = _points(curve["points"]) if curve.keys() == {"points"} else []
-    except (OSError, ValueError, TypeError, OverflowError, safetensors.SafetensorError) as error:
-        raise NmbenchError(f"cannot read {path}: {error}") from error
     folder = _temporary() / run_id
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -134,7 +129,7 @@ def unpack(rows: Iterable[Mapping[str, Any]], path: pathlib.Path, results: pathl
         folder = run_folder(path, row["run_id"])
         if folder is None:
             raise NmbenchError(f"{path} has no run {row['run_id']}")
-        with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
+        with one_line(f"{path}, run {row['run_id']}"), np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
             per_trial = dict(stored)
 
         def copy(params: pathlib.Path, folder: pathlib.Path = folder) -> None:

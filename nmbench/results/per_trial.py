@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from nmbench.contracts.catalog import TASKS
 from nmbench.results.schema import metric_column
 from nmbench.results.store import PER_TRIAL
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, one_line
 
 # Largest accepted relative difference of a mean. Values of trials that were unpacked from a pack have half precision.
 TOLERANCE = 1e-3
@@ -30,11 +29,8 @@ def check(folder: pathlib.Path, row: Mapping[str, Any]) -> None:
     task = TASKS.get(row["task"])
     if task.version != row["task_version"] or task.frozen("test").sha256 != row["testset_sha256"]:
         return
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: np.asarray(file[name], np.float64) for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise NmbenchError(f"cannot read {path}: {error}") from error
+    with one_line(f"cannot read {path}"), np.load(path, allow_pickle=False) as file:
+        stored = {name: np.asarray(file[name], np.float64) for name in file.files}
     arrays = task.frozen("test").arrays
     for metric in task.metrics:
         for name in (metric.name, *(f"{metric.name}.{stage}" for stage in metric.stages)):

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from nmbench.results import resampling
+from nmbench.results import resampling, statistics
 from nmbench.results.statistics import Sample
 
 POWER = 0.8
@@ -28,12 +28,10 @@ def seeds_to_tell_apart(a: Sample, b: Sample, alpha: float) -> int | None:
     Returns:
       The number of seeds; None if it is above 1000, if there is no difference, or if no number of seeds gives such a p.
     """
-    x, y = a.compared, b.compared
-    difference = float(np.mean(y) - np.mean(x))
+    difference, variance = _seen(a, b)
     if difference == 0:
         return None
     level, power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(POWER)
-    variance = float(np.var(x, ddof=1) + np.var(y, ddof=1))
     needed = (level + power) ** 2 * variance / difference / difference + level**2 / 4
     if needed > MOST_SEEDS:
         return None
@@ -49,25 +47,34 @@ def seeds_to_find_equal(a: Sample, b: Sample, margin: float) -> int | None:
 
       Phi((margin - difference) / s - z(0.975)) + Phi((margin + difference) / s - z(0.975)) - 1 >= 0.8
 
+    Without any spread it is the least number with which samples without spread have an interval.
+
     Args:
       margin: in the units of `Sample.compared`.
 
     Returns:
       The number of seeds; None if it is above 1000, or if the difference is not within the margin.
     """
-    x, y = a.compared, b.compared
-    difference = abs(float(np.mean(y) - np.mean(x)))
-    if difference >= margin:
+    difference, variance = _seen(a, b)
+    if abs(difference) >= margin:
         return None
+    if variance == 0:
+        return statistics.FEWEST
     normal = NormalDist()
     level = normal.inv_cdf(0.975)
-    variance = float(np.var(x, ddof=1) + np.var(y, ddof=1))
     for n in range(2, MOST_SEEDS + 1):
         spread = math.sqrt(variance / n)
-        if spread == 0 or (
-            normal.cdf((margin - difference) / spread - level) + normal.cdf((margin + difference) / spread - level) - 1
-            >= POWER
-        ):
+        low, high = (normal.cdf((margin + sign * difference) / spread - level) for sign in (-1, 1))
+        if low + high - 1 >= POWER:
             found = math.ceil(n + level**2 / 4)
             return found if found <= MOST_SEEDS else None
     return None
+
+
+def _seen(a: Sample, b: Sample) -> tuple[float, float]:
+    """The difference of the means, b - a, and the sum of the variances."""
+    # Rounding gives the mean of equal values an error, and these values a variance.
+    constant = [not np.ptp(side.compared) for side in (a, b)]
+    means = [float(s.compared[0] if same else np.mean(s.compared)) for s, same in zip((a, b), constant, strict=True)]
+    variances = [0.0 if same else float(np.var(s.compared, ddof=1)) for s, same in zip((a, b), constant, strict=True)]
+    return means[1] - means[0], sum(variances)

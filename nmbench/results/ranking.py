@@ -39,7 +39,7 @@ class RankingEntry:
       model: registered name; "" for a reference.
       config: configuration that the seeds have in common, canonical JSON; "" for a reference.
       reference: whether the entry is a reference. A reference has no rank, no seeds and no intervals.
-      rank: 1 + the number of models that are significantly better.
+      rank: 1 + the number of models that are significantly better; None with one seed, which cannot be tested.
       group: letters; models that share a letter cannot be told apart, other models can (`significance.letters`).
       tied: labels of the models that cannot be told apart from this one, in the order of the table.
       ahead_of: labels of the models that are significantly worse, in the order of the table.
@@ -51,7 +51,8 @@ class RankingEntry:
       lost: number of seeds that diverged, failed or timed out.
       median: median of the primary metric over seeds, with an interval that includes the choice of a tuned learning rate
         (`tuned_intervals.median`).
-      mean: geometric mean of an error, mean of any other metric, with its interval. This is what the tests compare.
+      mean: geometric mean of an error, mean of any other metric, with its interval. The tests compare these
+        means, with lost seeds as the worst finished seed if that is worse than the floor.
       score: score of the median, 0 (floor) .. 100 (ceiling), with its interval.
       beats_next: probability that a seed of this entry is better than a seed of the next; None for the last.
       solved: number of seeds that reach the task's threshold; None without a threshold.
@@ -147,10 +148,8 @@ def rank_tables(sources: Sequence[Source]) -> list[Table]:
     A run that is in several sources counts once, with the values of the last source. The same sources give the same tables.
 
     Raises:
-      NmbenchError: rows of one task were evaluated on different test sets or task versions, or a table has more than 200
-        models and configurations.
+      NmbenchError: a table has more than 200 models and configurations.
     """
-    experiment_rows.check_evaluations(sources)
     evaluations = {task: row.evaluation for source in reversed(sources) for task, row in source.evaluated.items()}
     n_test = {task: n for source in reversed(sources) for task, n in source.n_test.items()}
     groups: dict[experiment_rows.TableKey, list[ExperimentRows]] = defaultdict(list)
@@ -209,7 +208,7 @@ def with_external(tables: Sequence[Table], external: Sequence[Table]) -> list[Ta
                 beside[_evaluated(table)].append(dataclasses.replace(entry, label=label, external=True, **unranked))
     made, found = [], False
     for table in tables:
-        added = beside[_evaluated(table)] if table.protocol != EXTERNAL and " (" not in table.protocol else []
+        added = beside.get(_evaluated(table), []) if table.protocol != EXTERNAL and " (" not in table.protocol else []
         found = found or bool(added)
         # Every entry is a new object: the page tells entries apart by identity.
         entries = _inserted(table.entries, [dataclasses.replace(entry) for entry in added], table.higher_is_better)
@@ -236,33 +235,33 @@ def _in_order(names: Iterable[str], task: Task | None) -> tuple[str, ...]:
 
 
 def _ranked(experiments: list[ExperimentRows], evaluation: Evaluation, threshold: float | None) -> list[RankingEntry]:
-    """Entries of one table, in order of rank, median and label."""
+    """Entries of one table, in order of rank, median and label; those without a rank stand before the first worse one."""
     if len(experiments) > MOST_ENTRIES:
         raise NmbenchError(
             f"{len(experiments)} models and configurations of {experiments[0].table[0]}, protocol "
             f"{experiments[0].table[1]}: at most {MOST_ENTRIES} can be compared with each other; split the file"
         )
     labels = experiment_rows.labels(experiments)
-    better = significance.better([one.sample for one in experiments])
+    name = lambda one: labels[one.model, one.config]
     sign = -1 if evaluation.higher_is_better else 1
-    medians = [float(median(np.sort(one.sample.values))) for one in experiments]
-    named = [labels[one.model, one.config] for one in experiments]
-    ranked = significance.rank_models(better, lambda i: (sign * medians[i], named[i]))
+    made = {id(one): _entry(one, name(one), evaluation, threshold) for one in experiments}
+    # A model with one seed is not tested.
+    tested = [one for one in experiments if len(one.sample) > 1]
+    better = significance.better([one.sample for one in tested])
+    ranked = significance.rank_models(better, lambda i: (sign * made[id(tested[i])].median.value, name(tested[i])))
     following = {one.index: other.index for one, other in itertools.pairwise(ranked)}
-    return [
-        _entry(
-            experiments[i],
-            beats_next=_beats(experiments[i].sample, experiments[following[i]].sample) if i in following else None,
-            label=named[i],
+    entries = [
+        dataclasses.replace(
+            made.pop(id(tested[i])),
             rank=rank,
             group=group,
-            tied=tuple(named[j] for j in tied),
-            ahead_of=tuple(named[j] for j in ahead_of),
-            evaluation=evaluation,
-            threshold=threshold,
+            tied=tuple(name(tested[j]) for j in tied),
+            ahead_of=tuple(name(tested[j]) for j in ahead_of),
+            beats_next=_beats(tested[i].sample, tested[following[i]].sample) if i in following else None,
         )
         for i, rank, group, tied, ahead_of in ranked
     ]
+    return _inserted(entries, list(made.values()), evaluation.higher_is_better)
 
 
 def _least_p(samples: list[Sample]) -> float | None:
@@ -276,17 +275,8 @@ def _beats(one: Sample, other: Sample) -> float:
     return significance.probability_of_improvement(other.compared, one.compared, one.higher_is_better)
 
 
-def _entry(
-    experiment: ExperimentRows,
-    beats_next: float | None,
-    label: str,
-    rank: int,
-    group: str,
-    tied: tuple[str, ...],
-    ahead_of: tuple[str, ...],
-    evaluation: Evaluation,
-    threshold: float | None,
-) -> RankingEntry:
+def _entry(experiment: ExperimentRows, label: str, evaluation: Evaluation, threshold: float | None) -> RankingEntry:
+    """The entry of a model without its rank."""
     sample = experiment.sample
     solved = None if threshold is None else statistics.reached(sample, threshold)
     choices = None if experiment.tuning is None else tuned_intervals.draws(experiment.tuning)
@@ -297,11 +287,6 @@ def _entry(
         label=label,
         model=experiment.model,
         config=experiment.config,
-        reference=False,
-        rank=rank,
-        group=group,
-        tied=tied,
-        ahead_of=ahead_of,
         params=experiment.params,
         declared=experiment.declared,
         deviation=experiment.deviation,
@@ -310,7 +295,6 @@ def _entry(
         median=middle,
         mean=statistics.powers_of_ten(mean) if sample.logarithmic else mean,
         score=middle.mapped(lambda value: float(scores(np.asarray(value), evaluation.floor, evaluation.ceiling))),
-        beats_next=beats_next,
         solved=None if solved is None else int(np.count_nonzero(solved)),
         success=None if solved is None else statistics.success_rate(solved),
         last=_median(experiment.last[~sample.lost]),

@@ -37,7 +37,7 @@ def rank_results(results: Results = "results", task: str | None = None, protocol
     There is one line per model (or configuration of it) and per reference of the task, in the order of the tables: by task,
     protocol (with departures from it) and budget, then by rank. The most important columns:
 
-    - `rank`: 1 + the number of models that are significantly better; missing for a reference.
+    - `rank`: 1 + the number of models that are significantly better; missing for a reference, and for a model with one seed.
     - `group`: letters; models that share a letter cannot be told apart. `tied` names them.
     - `model`, and `label`, which also tells configurations of one model apart.
     - `median`, `median_low`, `median_high`: median of the primary metric over seeds and its bounds; `median_interval` says

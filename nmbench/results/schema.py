@@ -153,17 +153,18 @@ def check_row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     Raises:
       NmbenchError: a column is missing, unknown or invalid; the message names it and says what it should contain.
     """
-    if re.fullmatch(r"[0-9]{1,9}", version := str(row.get("schema_version"))) and int(version) != SCHEMA_VERSION:
-        raise NmbenchError(
-            f"{where}, column 'schema_version': {version} is not {SCHEMA_VERSION}, the version that this nmbench reads; "
-            f"read it with the nmbench that wrote it, or train the run again"
-        )
     checked: dict[str, Any] = {}
     external = row.get("protocol") == EXTERNAL
     for column in COLUMNS:
         if column.name not in row:
             raise NmbenchError(f"{where}: column {column.name!r} is missing ({column.meaning})")
-        checked[column.name] = _parse(column, row[column.name], where, external and column.training)
+        checked[column.name] = value = _parse(column, row[column.name], where, external and column.training)
+        # First, because other versions have other columns.
+        if column.name == "schema_version" and value != SCHEMA_VERSION:
+            raise NmbenchError(
+                f"{where}, column 'schema_version': {value} is not {SCHEMA_VERSION}, the version that this nmbench reads; "
+                f"read it with the nmbench that wrote it, or train the run again"
+            )
     for name, value in row.items():
         if name not in BY_NAME:
             if not str(name).startswith(METRIC_PREFIX):
@@ -185,23 +186,22 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
     def fail(column: str, what: str):
         raise NmbenchError(f"{where}, column {column!r}: {what}")
 
-    if row["schema_version"] != SCHEMA_VERSION:
-        fail("schema_version", f"{row['schema_version']} is not {SCHEMA_VERSION}, the version this nmbench reads")
     if not RUN_ID.fullmatch(row["run_id"]):
         fail("run_id", f"{row['run_id']!r} is not a run id: letters, digits, '_', '.' and '-'")
+    if row["floor"] == row["ceiling"]:
+        fail("ceiling", "equals the floor")
     if row["status"] not in STATUSES:
         fail("status", f"{row['status']!r} is not one of {', '.join(STATUSES)}")
     if row["status"] == "ok":
         for column in _NEEDED_IF_OK:
             if row[column.name] is None and not (column.training and row["protocol"] == EXTERNAL):
                 fail(column.name, "empty although status is ok")
-        if row["floor"] != row["ceiling"]:
-            expected = float(scores(np.asarray(row["value"]), row["floor"], row["ceiling"]))
-            if abs(row["score"] - expected) > 1e-6:
-                fail("score", f"{row['score']} is not the score of value {row['value']}, {expected:.6g}")
+        expected = float(scores(np.asarray(row["value"]), row["floor"], row["ceiling"]))
+        if abs(row["score"] - expected) > 1e-6:
+            fail("score", f"{row['score']} is not the score of value {row['value']}, {expected:.6g}")
     elif not row["error"]:
         fail("error", f"empty although status is {row['status']}")
-    for name in ("n_test", "params_actual", "train_steps"):
+    for name in ("n_test", "params_target", "params_actual", "train_steps"):
         if row[name] is not None and row[name] < 1:
             fail(name, f"{row[name]} is not positive")
     for name in ("compile_s", "train_s", "eval_s", "peak_rss_mb"):
@@ -212,10 +212,14 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
         wrong = _wrong_tuning(row["tuning_json"] or "{}", *(row[name] for name in names))
         if wrong:
             fail("tuning_json", wrong)
-    if row["floor"] == row["ceiling"]:
-        fail("ceiling", "equals the floor")
     if (row["params_target"] is None) != (row["params_dev"] is None):
         fail("params_dev", "must be given if params_target is given, and only then")
+    if row["params_target"] is not None:
+        deviation = (row["params_actual"] - row["params_target"]) / row["params_target"]
+        if abs(row["params_dev"] - deviation) > 1e-6:
+            fail(
+                "params_dev", f"{row['params_dev']} is not (params_actual - params_target) / params_target, {deviation:.6g}"
+            )
 
 
 @functools.lru_cache(maxsize=256)

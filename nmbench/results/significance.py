@@ -6,7 +6,7 @@ floor, or as the worst finished seed of both models if that is worse.
 
 A permutation test supposes that equal models also spread equally. With equal numbers of seeds this hardly matters. But if
 one model has fewer seeds and spreads more, the test calls equal means different far too often. So for different numbers of
-seeds, the larger one of its p and that of Welch's t test counts (not in `better_over_strata`).
+seeds, the larger one of its p and that of Welch's t test counts.
 """
 
 from __future__ import annotations
@@ -207,8 +207,10 @@ def better(samples: Sequence[Sample]) -> np.ndarray:
 def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[float]) -> np.ndarray:
     """Like `better`, over several tables: by the weighted mean of the probabilities of improvement.
 
-    Scores of different tasks have no common unit, but the probability that a seed of one model beats a seed of the other has
-    one. The test exchanges seeds of the two models within each table.
+    Scores of different tasks have no common unit, but the probability that a seed of one model beats a seed of the other
+    has one. The test exchanges seeds of the two models within each table. The larger one of its p and that of the test of
+    Brunner and Munzel (Biometrical Journal 42, 2000) counts, which does not suppose that equal models spread equally. Its
+    variances are added over the tables.
 
     Args:
       models: `M` lists of one sample per table.
@@ -220,11 +222,20 @@ def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[flo
         if min(len(s) for s in (*a, *b)) < 2:
             results.append((None, None))
             continue
-        ranked = [_ranks(*lost_last(x, y)) for x, y in zip(a, b, strict=True)]
+        shown = [lost_last(x, y) for x, y in zip(a, b, strict=True)]
+        ranked = [_ranks(x, y) for x, y in shown]
         gap = sum(w * float(np.mean(y) - np.mean(x)) for (x, y), w in zip(ranked, weights, strict=True))
-        p = resampling.stratified_p(ranked, weights, len(pairs))
+        placed = [side for x, y in shown for side in (_placements(x, y), _placements(y, x))]
+        p = max(resampling.stratified_p(ranked, weights, len(pairs)), statistics.t_p(gap, placed, np.repeat(weights, 2)))
         results.append((p, None if gap == 0 else gap > 0))
     return _better(len(models), results)
+
+
+def _placements(a: Sample, b: Sample) -> np.ndarray:
+    """For each seed of `a`, the share of the seeds of `b` with a smaller value; ties count half."""
+    ordered = np.sort(b.compared)
+    below, upto = (np.searchsorted(ordered, a.compared, side) for side in ("left", "right"))
+    return (below + upto) / (2 * len(ordered))
 
 
 def _ranks(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ from nmbench.results import resampling
 from nmbench.results.resampling import LEVEL
 
 # The fewest seeds with which the smallest and the largest seed enclose the median in 95% of samples.
-_FEWEST = 6
+FEWEST = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,33 +162,45 @@ def difference_of_means(a: np.ndarray, b: np.ndarray) -> Estimate:
     value = float(np.mean(b) - np.mean(a))
     if min(len(a), len(b)) < 2:
         return Estimate(value, None, None)
-    error, freedom = _welch(a, b)
+    error, freedom = _welch((a, b))
     if error == 0:
-        return Estimate(value, *(None, None) if min(len(a), len(b)) < _FEWEST else (value, value))
+        return Estimate(value, *(None, None) if min(len(a), len(b)) < FEWEST else (value, value))
     half = _quantile(freedom) * error
     return Estimate(value, value - half, value + half)
 
 
 def welch_p(a: np.ndarray, b: np.ndarray) -> float:
     """Two-sided p of Welch's t test of `a [S]` and `b [R]`, two or more values each; 0 if both are constant and differ."""
+    return t_p(float(np.mean(b) - np.mean(a)), (a, b))
+
+
+def t_p(difference: float, samples: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> float:
+    """Two-sided p of a t test of a difference whose variance is `sum_i weights[i]^2 var(mean(samples[i]))`.
+
+    The degrees of freedom are those of Welch and Satterthwaite. If no sample varies, p is 0, or 1 for a difference of 0.
+
+    Args:
+      samples: independent arrays `[S_i]` of two or more values each.
+      weights: one per sample, by default 1.
+    """
     from scipy import special
 
-    difference = abs(float(np.mean(b) - np.mean(a)))
-    error, freedom = _welch(a, b)
+    error, freedom = _welch(samples, weights)
     if error == 0:
         return float(difference == 0)
-    return float(2 * special.stdtr(freedom, -difference / error))
+    return float(2 * special.stdtr(freedom, -abs(difference) / error))
 
 
-def _welch(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Standard error and degrees of freedom of the difference of the means; (0, 0) if neither side varies."""
+def _welch(samples: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> tuple[float, float]:
+    """Standard error and degrees of freedom as in `t_p`; (0, 0) if no sample varies."""
+    weights = [1.0] * len(samples) if weights is None else weights
     # Rounding of the mean gives equal values a variance.
-    parts = [float(np.var(x, ddof=1)) / len(x) if np.ptp(x) else 0.0 for x in (a, b)]
+    parts = [w**2 * float(np.var(x, ddof=1)) / len(x) if np.ptp(x) else 0.0 for x, w in zip(samples, weights, strict=True)]
     variance = sum(parts)
     if variance == 0:
         return 0.0, 0.0
     # Divided first, so that small variances do not underflow.
-    shares = [(part / variance) ** 2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True)]
+    shares = [(part / variance) ** 2 / (len(x) - 1) for part, x in zip(parts, samples, strict=True)]
     return math.sqrt(variance), 1 / sum(shares)
 
 
@@ -205,7 +217,7 @@ def sum_of_medians(strata: Sequence[np.ndarray], weights: Sequence[float], low: 
     """
     medians = [min(max(float(resampling.median(np.sort(x))), low), high) for x in strata]
     value = sum(w * x for x, w in zip(medians, weights, strict=True))
-    if min(len(x) for x in strata) < _FEWEST:
+    if min(len(x) for x in strata) < FEWEST:
         return Estimate(value, None, None)
     return Estimate(value, *resampling.bootstrap_medians(strata, weights, low, high))
 

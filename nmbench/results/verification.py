@@ -169,11 +169,8 @@ class Verifications:
 
     def tier(self, row: Mapping[str, Any]) -> str:
         """The tier of a row; "" if it has no record."""
-        record = self.of(row) if self._by_run else None
+        record = self.of(row)
         return "" if record is None else record.tier
-
-    def __bool__(self) -> bool:
-        return bool(self._by_run)
 
 
 def lowest(tiers: Iterable[str]) -> str:

@@ -72,7 +72,7 @@ def test_columns_about_training_are_empty(score, toy_task, nmbench, tmp_path):
         assert code == 0 and "trained outside nmbench" in out and "selected on validation loss" not in out
     (table,) = tables_of([row])
     (entry,) = (e for e in table.entries if e.model == "mine")
-    assert (entry.rank, entry.params, entry.deviation, len(entry.run_ids)) == (1, 98, row["params_dev"], 1)
+    assert (entry.rank, entry.params, entry.deviation, len(entry.run_ids)) == (None, 98, row["params_dev"], 1)
     assert (entry.last, entry.learning_rate, entry.tuning_trials, entry.train_s) == (None, None, None, None)
 
 
@@ -85,7 +85,7 @@ def test_seeds_are_grouped_and_external_rows_have_separate_tables(score, toy_tas
     (table,) = tables_of(rows)
     assert (table.task, table.protocol, table.budget) == ("toy", "external", 100)
     entries = {entry.label: entry for entry in table.entries}
-    assert (len(entries["mine"].run_ids), entries["other"].rank) == (3, 1)
+    assert (len(entries["mine"].run_ids), entries["mine"].rank, entries["other"].rank) == (3, 1, None)
     assert entries["mine"].median.value == pytest.approx(1.0, rel=1e-6)
     assert score(targets(toy_task), "--budget=200", params=200)[0] == 0
     shown = tables_of(csv_files.read_csv(tmp_path / "results" / "results.csv"))
@@ -124,7 +124,7 @@ def test_a_size_is_counted_in_a_file_or_declared(score, toy_task, nmbench, tmp_p
     origins = {row["model"]: row["model_origin"] for row in csv_files.read_csv(tmp_path / "results" / "results.csv")}
     assert origins == {"counted": "external, size counted: not given", "told": "external, size declared: not given"}
     _, out, _ = nmbench("leaderboard", str(tmp_path / "results"))
-    sizes = {line.split()[1]: line for line in out.splitlines() if "(+0.0%)" in line}
+    sizes = {line.split()[0]: line for line in out.splitlines() if "(+0.0%)" in line}
     assert "declared" in sizes["told"] and "declared" not in sizes["counted"]
     # The number need not be given twice, but it must not contradict the file.
     base = ["--task=toy", f"--predictions={tmp_path / 'p.npz'}", "--model=counted", f"--results_dir={tmp_path / 'results'}"]
@@ -141,7 +141,8 @@ def test_models_trained_elsewhere_stand_beside_others_on_request(score, toy_task
         assert score(truth + 0.5 - seed * 1e-6, f"--seed={seed}")[0] == 0
     facts = {"task": "toy", "testset_sha256": toy_task.frozen("test").sha256, "n_test": 12, "floor": 1.0}
     facts |= {"params_target": 100, "params_actual": 100, "params_dev": 0.0}
-    write_csv(tmp_path / "ours.csv", [make_row(name, 0, value, **facts) for name, value in (("a", 0.125), ("b", 0.5))])
+    ours = [make_row(name, i, value, **facts) for name, value in (("a", 0.125), ("b", 0.5)) for i in range(2)]
+    write_csv(tmp_path / "ours.csv", ours)
     both = [str(tmp_path / "ours.csv"), str(tmp_path / "results")]
     _, plain, _ = nmbench("leaderboard", *both)
     code, out, err = nmbench("leaderboard", *both, "--with_external", "--protocol=matched")
@@ -157,6 +158,10 @@ def test_models_trained_elsewhere_stand_beside_others_on_request(score, toy_task
     assert page.count("mine (external)") >= 2 and "budget 100, +0.0%, declared" in page
     code, out, err = nmbench("leaderboard", *both, "--with_external", "--tier=re-scored")
     assert (code, out, err.count("\n")) == (2, "", 1) and "leave out --tier or --with_external" in err
+    # Rows with another budget are another reason than rows that depart from their protocol.
+    write_csv(tmp_path / "larger.csv", [make_row("a", 0, 0.125, **facts | {"params_target": 200, "params_dev": -0.5})])
+    code, out, err = nmbench("leaderboard", str(tmp_path / "larger.csv"), both[1], "--with_external")
+    assert (code, out) == (2, "") and "no other rows have the task and budget" in err
     away = [make_row("a", 0, 0.125, departures="steps 20, not 40", **facts)]
     write_csv(tmp_path / "away.csv", away)
     code, out, err = nmbench("leaderboard", str(tmp_path / "away.csv"), both[1], "--with_external")

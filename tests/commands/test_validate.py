@@ -15,6 +15,15 @@ BROKEN = {
     "'protocol.phases.0.steps' is '1000": lambda config: config["protocol"]["phases"][0].update(steps=10**400),
 }
 
+CONTRADICTIONS = {
+    "seed": 17,
+    "task": "nosuch",
+    "protocol": "paper",
+    "learning_rate": 0.5,
+    "train_steps": 7,
+    "run_id": "a.s1.b",
+}
+
 
 def test_complete_rows_and_rows_of_models_trained_elsewhere_are_valid(nmbench, tmp_path):
     path = tmp_path / "r.csv"
@@ -28,7 +37,7 @@ def test_empty_lines_at_the_end_do_not_matter(nmbench, tmp_path):
     assert nmbench("validate", str(path)) == (0, f"{path}: 7 valid rows\n", "")
 
 
-@pytest.mark.parametrize(("column", "value"), [("seed", 17), ("task", "nosuch")])
+@pytest.mark.parametrize(("column", "value"), CONTRADICTIONS.items())
 def test_columns_that_contradict_the_configuration_are_refused(nmbench, tmp_path, column, value):
     path, rows = tmp_path / "r.csv", base_rows()
     rows[1] |= {column: value, "tuning_trials": 0, "tuning_json": None}

@@ -64,4 +64,8 @@ def test_seeds_of_other_numbers_are_compared_and_single_seeds_are_not():
     (overall,) = overall_rankings(tables_of(made))
     assert [(e.label, e.rank, e.tied) for e in overall.entries] == [("a", 1, ()), ("b", 2, ())]
     single = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, [1.0], task)]
-    assert [e.score for e in overall_rankings(tables_of(single))[0].entries] == [Estimate(75.0, None, None)] * 2
+    assert overall_rankings(tables_of(single)) == []
+    (with_single,) = overall_rankings(
+        tables_of(made + [row for t in ("t1", "t2") for row in rows("c", [1.0] * (t == "t1") or A, t)])
+    )
+    assert [e.label for e in with_single.entries] == ["a", "b"] and with_single.left_out == {"c": (("t1", 500),)}

@@ -76,7 +76,9 @@ def test_equality_by_hand():
     assert power.seeds_to_find_equal(a, b, 1.0) == power.seeds_to_find_equal(b, a, 1.0) == math.ceil(126 + 0.96) == 127
     assert power.seeds_to_find_equal(a, b, 0.5) is None  # on the margin
     assert power.seeds_to_find_equal(a, a, 0.1) is None  # above 1000
-    assert power.seeds_to_find_equal(sample_of([1, 1]), sample_of([1, 1]), 0.1) == 3
+    # Without spread there is an interval from six seeds on. The mean of ten times 0.1 is not 0.1.
+    assert power.seeds_to_find_equal(sample_of([0.1] * 3), sample_of([0.1] * 10), 0.1) == 6
+    assert power.seeds_to_tell_apart(sample_of([0.1] * 3), sample_of([0.1] * 10), 0.05) is None
 
 
 def test_the_interval_lies_within_the_margin_as_often_as_predicted():

@@ -86,10 +86,10 @@ def test_equal_seeds_have_collapsed_intervals_and_tie():
     assert [(e.label, e.rank, e.group) for e in table.entries] == [("x", 1, "a"), ("y", 1, "a")]
 
 
-def test_one_seed_has_no_interval_and_no_rank_below_the_first():
+def test_one_seed_has_no_interval_and_no_rank():
     table, by = entries(rows("a", [1.0]) + rows("b", [3.0]))
     assert table.least_p is None
-    assert [(e.label, e.rank, e.group, e.tied) for e in table.entries] == [("a", 1, "a", ("b",)), ("b", 1, "a", ("a",))]
+    assert [(e.label, e.rank, e.group, e.tied) for e in table.entries] == [("a", None, "", ()), ("b", None, "", ())]
     assert by["a"].median == by["a"].mean == Estimate(1.0, None, None) and by["b"].score == Estimate(25.0, None, None)
 
 
@@ -98,9 +98,9 @@ def test_a_model_with_one_seed_does_not_change_the_ranks_of_others():
     table, _ = entries(rows("a", A[:4]) + rows("b", [v + 1 for v in A[:4]]) + rows("one", [3.0]))
     assert table.least_p == pytest.approx(2 / 70)
     assert [(e.label, e.rank, e.tied) for e in table.entries] == [
-        ("a", 1, ("one",)),
-        ("one", 1, ("a", "b")),
-        ("b", 2, ("one",)),
+        ("a", 1, ()),
+        ("b", 2, ()),
+        ("one", None, ()),
     ]
 
 

@@ -6,6 +6,7 @@ import json
 
 from hypothesis import strategies as st
 
+from nmbench.experiments.configuration import Configuration
 from nmbench.results import csv_files, schema
 from support.rows import diverged, make_row, whole_config
 
@@ -47,8 +48,9 @@ def base_rows():
         *(make_row("lstm", seed=seed, value=0.5 + seed / 4) for seed in range(2)),
         diverged(model="rnn", run_id="rnn.made_up.matched.s0.0"),
     ]
-    whole = [row | {"config_json": schema.canonical_json(whole_config(row))} for row in trained]
-    return [*whole, make_row("theirs", **elsewhere | external)]
+    whole = [Configuration.from_dict(whole_config(row)) for row in trained]
+    trained = [row | {"config_json": c.to_json(), "run_id": c.run_id} for row, c in zip(trained, whole, strict=True)]
+    return [*trained, make_row("theirs", **elsewhere | external)]
 
 
 def _table():

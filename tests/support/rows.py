@@ -29,7 +29,7 @@ def make_row(model: str = "nmrnn", seed: int = 0, value: Any = 1.0, **changes: A
         "config_json": schema.canonical_json(config),
         "params_target": 500,
         "params_actual": 497,
-        "params_dev": -0.006,
+        "params_dev": None,
         "seed": seed,
         "data_seed": 0,
         "metric": "mse",
@@ -73,6 +73,8 @@ def make_row(model: str = "nmrnn", seed: int = 0, value: Any = 1.0, **changes: A
         "metrics.exact_match": 0.5,
     }
     row |= changes
+    if "params_dev" not in changes and row["params_target"]:
+        row["params_dev"] = (row["params_actual"] - row["params_target"]) / row["params_target"]
     if "score" not in changes and isinstance(row["value"], int | float):
         one_value = row["floor"] == row["ceiling"]
         row["score"] = 0.0 if one_value else float(scores(np.asarray(row["value"]), row["floor"], row["ceiling"]))
@@ -141,4 +143,6 @@ def diverged(**changes: Any) -> dict[str, Any]:
 
 def tables_of(*files: list[dict[str, Any]]) -> list[ranking.Table]:
     """Ranking tables of rows, as if the groups of rows came from files 1.csv, 2.csv, ..."""
-    return ranking.rank_tables([experiment_rows.gather(f"{i}.csv", rows) for i, rows in enumerate(files, start=1)])
+    sources = [experiment_rows.gather(f"{i}.csv", rows) for i, rows in enumerate(files, start=1)]
+    experiment_rows.check_evaluations(sources)  # as read_all does
+    return ranking.rank_tables(sources)
