@@ -18,8 +18,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINKS = {
     "CONTRIBUTING.md": "contributing.md",
     "README.md": "index.md",
-    "docs/errata.md": "errata.md",
-    "docs/statistics.md": "statistics.md",
     "examples/README.md": "examples.md",
     "benchmarks/README.md": "benchmarks.md",
 }
@@ -59,8 +57,9 @@ def _relinked(body: str, beside: pathlib.PurePosixPath) -> str:
         if target.startswith(("#", "http:", "https:")):
             return match[0]
         found = LINKS.get((beside / target).as_posix()) or LINKS.get(target)
-        if found:
-            return f"[{label}]({found})"
+        page = re.fullmatch(r"docs/(\w+\.md(#[\w-]+)?)", target)
+        if found or page:
+            return f"[{label}]({found or page[1]})"
         return label if label.startswith("`") else f"`{label}`"
 
     return _LINK.sub(link, body)

@@ -28,6 +28,19 @@ class Components(NamedTuple):
     scores: np.ndarray
 
 
+def selected(states: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """The states `[steps, features]` of all trials at the steps that a mask selects, all steps for None; float64.
+
+    Raises:
+      NmbenchError: wrong shapes, or a state is not finite.
+    """
+    states = finite(states, "states")
+    counted = np.ones(states.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+    if states.ndim != 3 or counted.shape != states.shape[:2]:
+        raise NmbenchError(f"states are [T, B, features] and the mask is [T, B]; got {states.shape}, {counted.shape}")
+    return states[counted]
+
+
 def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndarray | None = None) -> Components:
     """Principal components of states, by singular value decomposition of all steps of all trials together.
 
@@ -39,13 +52,10 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
     Raises:
       NmbenchError: wrong shapes, fewer than two steps, fewer features than components, or a state that is not finite.
     """
-    states = finite(states, "states")
-    counted = np.ones(states.shape[:2], bool) if mask is None else np.asarray(mask, bool)
-    if states.ndim != 3 or counted.shape != states.shape[:2]:
-        raise NmbenchError(f"states are [T, B, features] and the mask is [T, B]; got {states.shape}, {counted.shape}")
+    samples = selected(states, mask)
+    states = np.asarray(states, np.float64)
     features = states.shape[-1]
     wanted = features if n is None else n
-    samples = states[counted]
     if len(samples) < 2 or not 1 <= wanted <= features:
         raise NmbenchError(f"cannot compute {wanted} components of {features} features from {len(samples)} steps")
     mean = samples.mean(axis=0)

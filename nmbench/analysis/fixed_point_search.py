@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from nmbench.analysis.network import Network, floats
-from nmbench.analysis.observers import observer_of
-from nmbench.analysis.states import named_states, trials
+from nmbench.analysis.network import Network, finite, floats
+from nmbench.analysis.observers import Observer, observer_of
+from nmbench.analysis.states import trials
 from nmbench.contracts import unroll
 from nmbench.support.errors import NmbenchError
 
@@ -84,6 +84,10 @@ def fixed_points(
     given = tree.map_structure(np.shape, constant_input)
     if given != wanted:
         raise NmbenchError(f"the constant input has shapes {given}, but the spec of the network has {wanted}")
+    for leaf in tree.flatten(constant_input):
+        finite(leaf, "the constant input")
+    if not isinstance(starts, int) or starts < 1:
+        raise NmbenchError(f"starts is the number of starts, an integer of at least 1; got {starts!r}")
     with jax.enable_x64(True):
         params = floats(network.params)
         column = floats(tree.map_structure(lambda a: np.asarray(a)[None, None], constant_input))
@@ -105,7 +109,7 @@ def fixed_points(
 
         def see(core, x):
             if network.is_rnn_core:
-                return {name: leaf[0].reshape(-1, 1) for name, leaf in named_states(unravel(x)).items()}
+                return {name: leaf[0].reshape(-1, 1) for name, leaf in Observer().states(core, unravel(x)).items()}
             return observer_of(type(core)).states(core, unravel(x))
 
         seen = lambda x: network.with_module(see)(params, x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nmbench.analysis.components import selected
 from nmbench.analysis.network import finite
 from nmbench.support.errors import NmbenchError
 
@@ -45,10 +46,9 @@ def dimensionality(states: np.ndarray, mask: np.ndarray | None = None) -> float:
       mask: booleans `[T, B]`, true for the steps to include; by default all.
 
     Raises:
-      NmbenchError: the mask selects no step, or a state is not finite.
+      NmbenchError: wrong shapes, the mask selects no step, or a state is not finite.
     """
-    states = finite(states, "states")
-    samples = states.reshape(-1, states.shape[-1]) if mask is None else states[mask]
+    samples = selected(states, mask)
     if not len(samples):
         raise NmbenchError("the mask selects no step, so there is no covariance")
     spread = np.linalg.svd(samples - samples.mean(axis=0), compute_uv=False)

@@ -12,7 +12,7 @@ import numpy as np
 import tree
 
 from nmbench.analysis.network import Network, finite, floats
-from nmbench.analysis.observers import observer_of
+from nmbench.analysis.observers import Observer, observer_of
 from nmbench.contracts import unroll
 from nmbench.support.errors import NmbenchError
 
@@ -75,9 +75,4 @@ def _observe_rnn_core(core: hk.RNNCore, inputs: Any) -> dict[str, Any]:
     sequence = unroll.concat_inputs(inputs)
     start = core.initial_state(sequence.shape[1])
     outputs, states = hk.dynamic_unroll(core, sequence, start, return_all_states=True)
-    return {**named_states(states), "y": outputs}
-
-
-def named_states(states: Any) -> dict[str, Any]:
-    """The parts of a carried state by name: "x", or "x/0", "x/1", ... if there are several."""
-    return {"/".join(["x", *map(str, path)]): leaf for path, leaf in tree.flatten_with_path(states)}
+    return {**Observer().states(core, states), "y": outputs}

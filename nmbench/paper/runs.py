@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import loading
 from nmbench.results import curves, store
 from nmbench.results.config_json import shared_config
@@ -32,14 +32,16 @@ SHORT = 3000
 class Need(NamedTuple):
     """A model, a task, and the number of seeds that a figure needs.
 
-    rows_only: whether rows are enough. Then all seeds are shown; otherwise their files are needed, in run folders or packed
-    beside a CSV, and the first seeds are shown. most: largest number of seeds shown, None for no limit.
+    rows_only: whether rows are enough. Then all seeds are shown, lost ones too; otherwise their files are needed, in run
+    folders or packed beside a CSV, and the first seeds are shown. solved: show first the seeds that solve the task. most:
+    largest number of seeds shown, None for no limit.
     """
 
     model: str
     task: str
     seeds: int
     rows_only: bool = False
+    solved: bool = False
     most: int | None = None
 
 
@@ -93,14 +95,22 @@ class FinishedRun:
             raise NmbenchError(f"the files of {self.row['run_id']} are not in {self.results}")
         return folder
 
-    def condition(self, metric: str) -> dict[str, float]:
-        """A metric by condition: label to mean."""
-        return json.loads(self.row["conditions_json"]).get(metric, {})
+    @property
+    def lost(self) -> bool:
+        """Whether the run diverged, failed or timed out."""
+        return self.row["status"] != "ok"
+
+    def condition(self, metric: str, label: str) -> float:
+        """A metric in one condition; its floor for a lost run."""
+        return self._floor(metric) if self.lost else json.loads(self.row["conditions_json"])[metric][label]
 
     def metric(self, name: str) -> float:
-        """A metric of the row; NaN if the row does not have it."""
+        """A metric of the row; its floor for a lost run, NaN if the row does not have it."""
         value = self.row["value"] if name == self.row["metric"] else self.row.get(f"metrics.{name}")
-        return float("nan") if value is None else float(value)
+        return self._floor(name) if self.lost else float("nan") if value is None else float(value)
+
+    def _floor(self, name: str) -> float:
+        return next(metric.floor for metric in TASKS.get(self.row["task"]).metrics if metric.name == name)
 
 
 # A figure's needs, in its order, each with the runs found for it; needs without runs are left out.
@@ -129,8 +139,9 @@ def _load(results: str, run_id: str) -> Network:
 def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]:
     """The seeds of each need, all of one experiment: the first ones up to the number that it needs, or all (`rows_only`).
 
-    Of several experiments with a model on a task, those with enough seeds are preferred, then those trained longest, then
-    those with the task's default budget, then those with most seeds.
+    Of several experiments with a model on a task, those with enough seeds are preferred, then those with the model's own
+    hyperparameters and without departures from the protocol, then those trained longest, then those with the task's default
+    budget, then those with most seeds.
 
     Raises:
       NmbenchError: there is an invalid row.
@@ -140,7 +151,7 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]
     groups: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         key = row["model"], row["task"]
-        if key not in wanted or row["protocol"] != recipe.protocol or row["status"] != "ok":
+        if key not in wanted or row["protocol"] != recipe.protocol:
             continue
         if recipe.steps is None or row["train_steps"] >= recipe.steps:
             groups[key][shared_config(row["config_json"])].append(row)
@@ -149,18 +160,32 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]
         budget = TASKS.get(need.task).default_budget
         rank = lambda rows, need=need, budget=budget: (
             len(rows) >= need.seeds,
+            _is_default(rows[0]),
             rows[0]["train_steps"],
             rows[0]["params_target"] in (budget, None),
             len(rows),
         )
         experiments = groups[need.model, need.task].values()
         if not need.rows_only:
-            has_files = lambda row: loading.has_run_folder(row["run_id"], recipe.results)
+            has_files = lambda row: row["status"] == "ok" and loading.has_run_folder(row["run_id"], recipe.results)
             experiments = [list(filter(has_files, rows)) for rows in experiments]
         best = max(filter(None, experiments), key=rank, default=[])
         limit = need.most if need.rows_only else need.seeds
-        found[need] = [FinishedRun(row, recipe.results) for row in sorted(best, key=lambda row: row["seed"])[:limit]]
+        solves = TASKS.get(need.task).primary.solved
+        order = lambda row, need=need, solves=solves: (need.solved and not solves(row["value"]), row["seed"])
+        found[need] = [FinishedRun(row, recipe.results) for row in sorted(best, key=order)[:limit]]
     return found
+
+
+def _is_default(row: Mapping[str, Any]) -> bool:
+    """Whether a row has the hyperparameters that its model has by default, and no departures from its protocol."""
+    if row["departures"] or row["model"] not in BASELINES:
+        return False
+    given = json.loads(row["config_json"]).get("hparams", {})
+    return all(
+        given.get(name) == value
+        for name, value in BASELINES.get(row["model"]).defaults(row["task"], row["protocol"]).items()
+    )
 
 
 def train(need: Need, recipe: Recipe, watch: Any) -> None:
@@ -200,6 +225,8 @@ def describe(groups: Iterable[Sequence[FinishedRun]]) -> str:
             f"on {row['task']}, protocol {row['protocol']}, {row['train_steps']} steps{departures and f' ({departures})'}, "
             f"seed{'s' * (len(seeds) > 1)} {str(listed).strip('[]')}"
         )
+        lost = sum(run.lost for run in runs)
+        shared += f" ({lost} lost)" * bool(lost)
         models[shared].append(f"{row['model']} ({row['params_actual']} parameters)")
     return "; ".join(f"{', '.join(names)} {shared}" for shared, names in models.items())
 

@@ -88,7 +88,7 @@ class Answer:
             return "open: no rows"
         if self.p is None:
             return "open: one seed"
-        if self.needed is None and any(_mostly_lost(rows.sample) for rows in (self.model, self.rival) if rows is not None):
+        if self.needed is None and any(rows.sample.mostly_lost for rows in (self.model, self.rival) if rows):
             return "open: most seeds lost"
         if self.needed is None:
             return f"open: needs over {power.MOST_SEEDS} seeds"
@@ -228,7 +228,7 @@ def _answer(
     kind = AnswerKind.OPEN
     if p is not None and p < ALPHA and comparison.favours_b is not None:
         kind = AnswerKind.AHEAD if comparison.favours_b else AnswerKind.WORSE
-    elif p is not None and not _mostly_lost(rival.sample, model.sample):
+    elif p is not None and not (rival.sample.mostly_lost or model.sample.mostly_lost):
         bounds = same_bounds(model.sample.logarithmic, task)
         kind = AnswerKind.SAME if comparison.effect.within(*bounds) else AnswerKind.OPEN
     needed, equal = None, False
@@ -247,17 +247,12 @@ def _needed(rival: Sample, model: Sample, family: int, task: Task) -> tuple[int 
     _, most = same_bounds(model.logarithmic, task)
     margin = math.log10(most) if model.logarithmic else most
     apart = power.seeds_to_tell_apart(rival, model, ALPHA / family)
-    equal = None if _mostly_lost(rival, model) else power.seeds_to_find_equal(rival, model, margin)
+    equal = None if rival.mostly_lost or model.mostly_lost else power.seeds_to_find_equal(rival, model, margin)
     # What the seeds trained so far have not decided needs at least one more.
     more = 1 + max(len(rival), len(model))
     if equal is not None and (apart is None or equal < apart):
         return max(equal, more), True
     return None if apart is None else max(apart, more), False
-
-
-def _mostly_lost(*samples: Sample) -> bool:
-    """Whether a model has lost most of its seeds: then equal values say nothing."""
-    return any(2 * int(sample.lost.sum()) > len(sample) for sample in samples)
 
 
 def same_bounds(logarithmic: bool, task: Task) -> tuple[float, float]:

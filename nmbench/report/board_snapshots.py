@@ -43,7 +43,8 @@ def tables_of(paths: Sequence[str]) -> dict[str, str]:
         for entry in table.entries:
             if not entry.reference:
                 of_entry = [rows[run_id] for run_id in entry.run_ids]
-                line = {name: entry_line(table, entry, ())[name] for name in _FROM_TABLES}
+                every = entry_line(table, entry, ())
+                line = {name: every[name] for name in _FROM_TABLES}
                 commits = " ".join(sorted({row["git_sha"] or "unknown" for row in of_entry}))
                 lines.setdefault(table.task, []).append({**line, "commits": commits})
     return {f"{task}.csv": write_lines(COLUMNS, found) for task, found in lines.items()}

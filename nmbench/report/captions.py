@@ -46,11 +46,10 @@ class Caption:
         """The rows as text for the metadata of a PNG, SVG or PDF file."""
         return f"nmbench rows: {' '.join(f'{run_id}={value!r}' for run_id, value in self.rows.items())};"
 
-    @property
-    def markdown(self) -> str:
-        """The entry in `captions.md`."""
+    def markdown(self, picture: str) -> str:
+        """The entry in `captions.md`, which shows this file."""
         rows = ", ".join(f"`{run_id}` {value!r}" for run_id, value in self.rows.items())
-        return f"**{self.name}.** {self.text} ![{self.name}]({self.name}.png)\n\nRows of {self.name}: {rows}"
+        return f"**{self.name}.** {self.text} ![{self.name}]({picture})\n\nRows of {self.name}: {rows}"
 
 
 class Shown(NamedTuple):
@@ -67,9 +66,12 @@ def write(folder: pathlib.Path, captions: Iterable[Caption]) -> None:
     Raises:
       NmbenchError: the file cannot be written.
     """
-    entries = {caption.name: caption for caption in read(folder) if _pictures(folder, caption.name)}
-    entries |= {caption.name: caption for caption in captions}
-    files.write(folder / FILE, "\n\n".join(["# Figures", *(entry.markdown for entry in entries.values())]) + "\n")
+    entries = {caption.name: caption for caption in (*read(folder), *captions)}
+    pictures = {name: [path.name for path in _pictures(folder, name)] for name in entries}
+    # A PNG is shown everywhere.
+    shown = {name: f"{name}.png" if f"{name}.png" in found else found[0] for name, found in pictures.items() if found}
+    parts = [entries[name].markdown(picture) for name, picture in shown.items()]
+    files.write(folder / FILE, "\n\n".join(["# Figures", *parts]) + "\n")
 
 
 def read(folder: pathlib.Path) -> list[Caption]:

@@ -56,7 +56,7 @@ def draw(
     """Draw one line per model: every seed as a dot, the median with its interval, and the letters of its group.
 
     The axis shows the primary metric, with better values on the right. It is logarithmic for errors that differ by more than
-    a factor of 30, because scores would all be close to 100. Otherwise it reaches from chance to the perfect answer. A thin
+    a factor of 10, because scores would all be close to 100. Otherwise it reaches from chance to the perfect answer. A thin
     line joins the letters of models that cannot be told apart. Dashed lines are references.
 
     Args:
@@ -115,20 +115,25 @@ def _sentence(entry: RankingEntry) -> str:
 
 
 def _groups(axis: Any, groups: Sequence[str], start: float, colour: str) -> None:
-    """Letters to the right of the lines, a column for each letter, joined by a thin line if several models share it."""
+    """Letters to the right of the lines, joined by a thin line if several models share it.
+
+    A letter stands in the first column whose letters have ended above it.
+    """
     from matplotlib.transforms import ScaledTranslation
 
-    for column, letter in enumerate(
-        sorted({letter for group in groups for letter in group}, key=lambda c: (c.isupper(), c))
-    ):
+    ends: list[int] = []  # the last line of each column
+    for letter in sorted({letter for group in groups for letter in group}, key=lambda c: (c.isupper(), c)):
         lines = [line for line, group in enumerate(groups) if letter in group]
+        column = next((i for i, end in enumerate(ends) if end < lines[0]), len(ends))
+        ends[column : column + 1] = [lines[-1]]
         points = start + _LETTER * column
         if len(lines) > 1:
             shift = ScaledTranslation((points + _LETTER / 2 - 1) / 72, 0, axis.figure.dpi_scale_trans)
             beside = axis.get_yaxis_transform() + shift
             for one, next_one in itertools.pairwise(lines):
-                ends = [one + 0.36, next_one - 0.36]
-                axis.plot([1, 1], ends, color=colour, linewidth=0.9, transform=beside, clip_on=False)
+                axis.plot(
+                    [1, 1], [one + 0.36, next_one - 0.36], color=colour, linewidth=0.9, transform=beside, clip_on=False
+                )
         for line in lines:
             _beside(axis, line, points, letter, colour)
 

@@ -49,6 +49,11 @@ def cut(label: str, longest: int = 44) -> str:
     return label if len(label) <= longest else f"{label[: longest - 1]}…"
 
 
+def seeds(n: int) -> str:
+    """ "1 seed", "2 seeds" and so on."""
+    return f"{n} seed{'' if n == 1 else 's'}"
+
+
 def one_decimal(value: float) -> str:
     return f"{value:.1f}"
 

@@ -51,14 +51,15 @@ def write_picture(path: pathlib.Path, tables: Sequence[Table]) -> None:
             for axis, (entry, tuning) in zip(line, members, strict=False):
                 _draw(axis, entry, tuning, styles[entry.label])
             line[0].set_ylabel("validation loss")
-            line[0].annotate(title, (0, 1.14), xycoords="axes fraction", fontweight="bold")
+            # In the empty first line of the panel's title. It must not widen the panel.
+            line[0].annotate(title, (0, 1.24), xycoords="axes fraction", fontweight="bold").set_in_layout(False)
         pictures.write(path, figure)
 
 
 def _draw(axis: Any, entry: RankingEntry, tuning: TuningDraws, style: Style) -> None:
     finite = [loss for row in tuning.losses for loss in row if loss is not None]
     worst = max(finite)
-    axis.set_xscale("log")
+    use_log_scale(axis, "x", tuning.rates, ratio=1)
     use_log_scale(axis, "y", finite)
     for rate, row in zip(tuning.rates, tuning.losses, strict=True):
         kept = [loss for loss in row if loss is not None]
@@ -70,7 +71,7 @@ def _draw(axis: Any, entry: RankingEntry, tuning: TuningDraws, style: Style) -> 
     chosen = tuning.actual
     axis.plot([tuning.rates[chosen]], [means[chosen]], "o", markersize=12, markerfacecolor="none", color=style.colour)
     axis.set_title(
-        f"{entry.label}: {tuning.rates[chosen]:g}, chosen again in {tuning.stability:.0%}", fontsize=9, loc="left"
+        f"\n{entry.label}\n{tuning.rates[chosen]:g}, chosen again in {tuning.stability:.0%}", fontsize=9, loc="left"
     )
     axis.set_xlabel("learning rate")
     axis.grid(axis="y")

@@ -56,6 +56,11 @@ class Sample:
         return len(self.seeds)
 
     @property
+    def mostly_lost(self) -> bool:
+        """Whether most seeds are lost. Then equal values say nothing about the models."""
+        return 2 * int(self.lost.sum()) > len(self)
+
+    @property
     def compared(self) -> np.ndarray:
         """`[S]`, what tests compare: log10 of errors, or the values themselves."""
         return np.log10(np.maximum(self.values, self.smallest)) if self.logarithmic else self.values

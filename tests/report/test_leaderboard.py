@@ -82,7 +82,7 @@ def test_an_overall_table_follows_if_there_are_two_tasks():
     made = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)] + rows("c", A, "t1")
     text = render(made, "terminal")
     assert "Overall, protocol matched: mean score over t1 (500), t2 (500)" in text
-    assert "Not ranked: c (no t2 (500))." in text
+    assert "Not ranked, because they lack two seeds on a task: c (t2 (500))." in text
     assert [line.split() for line in text.splitlines() if line.startswith("   1  a ")][-1][:5] == [
         "1",
         "a",

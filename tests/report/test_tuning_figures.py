@@ -20,7 +20,7 @@ def test_a_panel_shows_every_run_the_means_and_the_choice(tmp_path, monkeypatch)
     tuning_figures.write_picture(tmp_path / "t.png", tables(**tuned(LOSSES)))
     panel, *empty = drawn[0].axes
     assert len(empty) == tuning_figures.COLUMNS - 1 and not any(axis.axison for axis in empty)
-    assert panel.get_title(loc="left") == "nmrnn: 0.01, chosen again in 100%"
+    assert panel.get_title(loc="left") == "\nnmrnn\n0.01, chosen again in 100%"
     low, failed, high, none, means, ring = (np.transpose(line.get_data()).tolist() for line in panel.lines)
     assert low == [[0.003, 5.0], [0.003, 6.0]] and high == [[0.01, 1.0], [0.01, 2.0], [0.01, 4.0]]
     assert failed == [[0.003, 6.0]] and none == []  # the run that diverged, at the largest loss

@@ -73,14 +73,13 @@ def components(found: Found) -> Figure:
 
 def percent(found: Found) -> Figure:
     """Percent correct by task and model, after the last phase."""
-    names = list(next(run for runs in found.values() for run in runs).condition("percent_correct"))
-    order = {name: i for i, name in enumerate(_names(task_of(found)))}
-    names.sort(key=lambda name: order.get(name, len(order)))
+    names = _names(task_of(found))
     figure, axes = style.panels(1, len(names), 2.1, 2.6, sharey=True)
     floor = next(m.floor for m in task_of(found).metrics if m.name == "percent_correct")
     for axis, name in zip(axes[0], names, strict=True):
         for i, (need, runs) in enumerate(found.items()):
-            style.strip(axis, i, np.array([run.condition("percent_correct")[name] for run in runs]), style.model(need.model))
+            values, lost = np.array([(run.condition("percent_correct", name), run.lost) for run in runs]).T
+            style.strip(axis, i, values, style.model(need.model), lost=lost > 0)
         axis.axhline(floor, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
         style.name_models(axis, {need.model: len(runs) for need, runs in found.items()})
         axis.set_title(name)

@@ -87,7 +87,7 @@ def _draw(figure: PaperFigure, found: Runs, folder: pathlib.Path, recipe: Recipe
     described = runs.describe(available.values())
     if missing := [need.model for need in figure.needs if need not in available]:
         described += f"; there are none of {', '.join(missing)}"
-    rows = {run.row["run_id"]: run.row["value"] for members in available.values() for run in members}
+    rows = {run.row["run_id"]: run.row["value"] for members in available.values() for run in members if not run.lost}
     caption = Caption(figure.name, f"{figure.caption} Runs: {described}.", rows)
     with rc_context(style.STYLE):
         written = style.save(figure.draw(available), folder, caption, formats)

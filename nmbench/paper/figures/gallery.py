@@ -45,17 +45,17 @@ _STATES = (
     f"{style.word(style.GUIDE)} line marks the step at which the queried element appears."
 )
 _STRIPS = (
-    "Points are all seeds, bars their medians; a shaded box is the 95% interval of the median, which needs six seeds; n is "
-    "the number of seeds."
+    "Points are all seeds, bars their medians; crosses are lost seeds, at the floor; a shaded box is the 95% interval of "
+    "the median, which needs six seeds; n is the number of seeds."
 )
 _ANGLES = "eight angles (0, 45, ..., 315 degrees)"
 FIGURES = (
     PaperFigure(
         "3B",
         "Rank-1 theory (supplement B, discrete form) compared with a trained linearised NM-RNN: its signal s(t), its state "
-        "w(t) along L and its output, for one test trial of each interval. Computed from the target's ramp, the signal is a "
-        "prediction; computed from the network's own output, it is exact.",
-        (Need("nmrnn_linear", rank1.TASK, 1),),
+        "w(t) along L and its output, for one test trial of each interval. It is the first seed that solves the task. "
+        "Computed from the target's ramp, the signal is a prediction; computed from the network's own output, it is exact.",
+        (Need("nmrnn_linear", rank1.TASK, 1, solved=True),),
         rank1.signal_and_state,
     ),
     PaperFigure(

@@ -37,7 +37,8 @@ def errors(found: Found) -> Figure:
     figure, axes = style.panels(1, 1, 4.6, 3.0)
     axis = axes[0, 0]
     for i, (need, runs) in enumerate(found.items()):
-        style.strip(axis, i, np.array([run.metric("mse") for run in runs]), style.model(need.model))
+        values, lost = np.array([(run.metric("mse"), run.lost) for run in runs]).T
+        style.strip(axis, i, values, style.model(need.model), lost=lost > 0)
     chance = task_of(found).primary.floor
     axis.axhline(chance, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
     axis.text(len(found) - 0.45, chance, "chance", fontsize=7, va="bottom", ha="right", color=style.MUTED)

@@ -121,15 +121,24 @@ def seeds_and_median(
     axis.plot(x, middle, color=colour, linewidth=bold, marker=marker, markevery=last.tolist(), markersize=6)
 
 
-def strip(axis: Any, position: float, values: np.ndarray, look: Style, *, width: float = 0.28, hollow: bool = False) -> None:
+def strip(
+    axis: Any,
+    position: float,
+    values: np.ndarray,
+    look: Style,
+    *,
+    lost: np.ndarray,
+    width: float = 0.28,
+    hollow: bool = False,
+) -> None:
     """Plot the values of seeds as points around a position, their median as a bar, and its 95% interval as a shaded box.
 
-    With fewer than six seeds, no interval covers 95%, and there is no box.
+    With fewer than six seeds, no interval covers 95%, and there is no box. lost: `[seeds]` booleans; these are crosses.
     """
-    values = np.asarray(values, float)
     offsets = 0.75 * width * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.zeros(1)
     points = {"markersize": 3.5, "markeredgecolor": look.colour, "markerfacecolor": "none" if hollow else look.colour}
-    axis.plot(position + offsets, values, look.marker, alpha=0.75, zorder=2, **points)
+    for marker, chosen in ((look.marker, ~lost), ("x", lost)):
+        axis.plot((position + offsets)[chosen], values[chosen], marker, alpha=0.75, zorder=2, **points)
     middle, ends = statistics.median(values), [position - width, position + width]
     axis.plot(ends, [middle.value] * 2, color=look.colour, linewidth=BOLD, zorder=3)
     if middle.covers and middle.low is not None:

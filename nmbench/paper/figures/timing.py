@@ -67,9 +67,9 @@ def intervals(found: Found) -> Figure:
     axis = axes[0, 0]
     for i, runs in enumerate(found.values()):
         for shift, metric in ((-0.2, "mse_trained"), (0.2, "mse_extrapolated")):
-            values = np.array([run.metric(metric) for run in runs])
+            values, lost = np.array([(run.metric(metric), run.lost) for run in runs]).T
             look = style.model(runs[0].row["model"])
-            style.strip(axis, i + shift, values, look, width=0.17, hollow=metric == "mse_trained")
+            style.strip(axis, i + shift, values, look, lost=lost > 0, width=0.17, hollow=metric == "mse_trained")
     task = task_of(found)
     arrays = task.frozen("test").arrays
     for label, predict in task.references.items():

@@ -14,7 +14,7 @@ from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup
 from nmbench.paper.ledger.performance import OURS, SEEDS, Measure, finding_on_groups
 from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
-from nmbench.report.text import interval, one_decimal, percent
+from nmbench.report.text import interval, one_decimal, percent, seeds
 from nmbench.results import statistics
 from nmbench.results.statistics import Estimate, Sample
 
@@ -58,17 +58,17 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
                     MeasuredValue(
                         f"{model}, {condition}{when}: corrected, mean",
                         f"{value.value:.1f}",
-                        interval(value, one_decimal),
+                        _range(right.values[finished]),
                         f"as published {other.value:.1f} ({_points(other) or 'one seed'}); {group.description}",
                     )
                 )
         if not gaps:
             return ClaimFinding(Verdict.NO_DATA, f"No run of {', '.join(groups)} on {task} has finished")
         (model, condition), largest = max(gaps.items(), key=lambda item: item[1].value)
-        seeds = f"{sum(row['status'] == 'ok' for row in groups[model].rows)} seeds"
+        averaged = seeds(sum(row["status"] == "ok" for row in groups[model].rows))
         reason = (
             f"The published metric differs from the corrected one by up to {largest.value:.1f} points "
-            f"({_points(largest) or 'no interval'}; {model} on {condition}, before retraining, mean of {seeds})"
+            f"({_points(largest) or 'no interval'}; {model} on {condition}, before retraining, mean of {averaged})"
         )
         found = (verdicts.stays_below(gap, POINTS) for gap in gaps.values())
         drawn = {f"{model}, {condition}": gap for (model, condition), gap in gaps.items()}
@@ -76,6 +76,10 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         return ClaimFinding(verdicts.combine(found), reason, tuple(lines), effects=effects)
 
     return measure
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():.1f} .. {values.max():.1f} (range)" if len(values) > 1 else ""
 
 
 def _conditions(task_name: str, metric_name: str) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from nmbench.experiments.experiment import Experiment
 from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, resolved
 from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
-from nmbench.report.text import interval, number
+from nmbench.report.text import interval, number, seeds
 from nmbench.results import statistics
 from nmbench.results.significance import SAME_RATIO
 from nmbench.results.statistics import Estimate, Sample
@@ -52,13 +52,14 @@ def below(
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not distinguishable from"}
         words[Verdict.EQUAL] = "equal, within a factor of two, to"
         others = [
-            f"{words[rival.verdict]} {name} ({len(samples[name])} seeds, ratio of errors {number(rival.effect.value)})"
+            f"{words[rival.verdict]} {name} ({seeds(len(samples[name]))}, ratio of errors {number(rival.effect.value)})"
             for name, rival in found.items()
         ]
-        reason = f"{OURS} ({len(samples[OURS])} seeds) is {' and '.join(others)}"
+        reason = f"{OURS} ({seeds(len(samples[OURS]))}) is {' and '.join(others)}"
         verdict = verdicts.combine(rival.verdict for rival in found.values())
         ratios = {f"{OURS} / {name}": rival.effect for name, rival in found.items()}
-        effects = Effects("ratio of errors (geometric means)", ratios, (None, 1.0), logarithmic=True)
+        same = (1 / SAME_RATIO, SAME_RATIO)
+        effects = Effects("ratio of errors (geometric means)", ratios, (None, 1.0), same, logarithmic=True)
         return ClaimFinding(verdict, reason, tuple(lines), _unsolved(task, metric, samples[OURS]), effects=effects)
 
     return measure

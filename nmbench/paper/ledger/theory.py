@@ -163,7 +163,8 @@ def signal(evidence: Evidence, protocol: str) -> ClaimFinding:
     if left_out:
         what = f"not learned ({primary.name} above {number(primary.threshold or 0)}), not counted"
         lines.append(MeasuredValue(what, f"{left_out} of {len(group.rows)} seeds"))
-        qualifiers.append(f"{left_out} of {len(group.rows)} seeds have not learned the task and do not count")
+        do_not = "has not learned the task and does" if left_out == 1 else "have not learned the task and do"
+        qualifiers.append(f"{left_out} of {len(group.rows)} seeds {do_not} not count")
     effects = Effects("mean error of the predicted s, median of networks", drawn, (None, FOLLOWS)) if drawn else None
     finding = ClaimFinding(verdicts.combine(found), reason, tuple(lines), "; ".join(qualifiers), commands, effects)
     if not group.is_full:
@@ -202,14 +203,16 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = (), only_l
     for group in evidence.longest_trained(ExperimentKey(LINEAR, RANK1, protocol, settings)):
         runs = [(row, path) for row, path in zip(group.rows, group.sources, strict=True) if row["status"] == "ok"]
         available = [(row, path) for row, path in runs if loading.has_run_folder(row["run_id"], path)]
-        if available:
-            learned = [run for run in available if not only_learned or primary.solved(run[0]["value"])]
+        learned, there = (
+            [run for run in some if not only_learned or primary.solved(run[0]["value"])] for some in (runs, available)
+        )
+        if there or (available and not learned):
             left_out = sum(row["status"] != "ok" or not primary.solved(row["value"]) for row in group.rows)
             try:
-                loaded = [trained.load(row["run_id"], path) for row, path in learned[:NETWORKS]]
+                loaded = [trained.load(row["run_id"], path) for row, path in there[:NETWORKS]]
             except NmbenchError as error:
                 return GroupNetworks([], missing=printable(str(error)))
             return GroupNetworks(loaded, group, "", left_out if only_learned else 0)
-        for row, _ in runs[:1]:
+        for row, _ in (learned or runs)[:1]:
             missing = f"The parameters of {row['run_id']} are not here: rows do not contain them; give its results folder"
     return GroupNetworks([], missing=missing)

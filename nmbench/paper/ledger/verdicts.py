@@ -147,7 +147,8 @@ class RivalComparison(NamedTuple):
 def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalComparison]:
     """Whether our model is significantly better than each rival: decided if p < 0.05, corrected by Holm over the rivals.
 
-    Otherwise no difference is found if the 95% interval of the ratio of their errors lies within 1/2 .. 2.
+    Otherwise no difference is found if the 95% interval of the ratio of their errors lies within 1/2 .. 2, unless a model
+    has lost most of its seeds.
     """
     found = [significance.compare(rival, ours) for rival in rivals.values()]
     verdicts = {}
@@ -155,6 +156,8 @@ def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalCo
         verdict = Verdict.UNDECIDED
         if p is not None and p < significance.ALPHA and comparison.favours_b is not None:
             verdict = Verdict.HOLDS if comparison.favours_b else Verdict.FAILS
+        elif ours.mostly_lost or rivals[name].mostly_lost:
+            pass  # equal values say nothing
         elif ours.logarithmic and comparison.effect.within(1 / SAME_RATIO, SAME_RATIO):
             verdict = Verdict.EQUAL
         verdicts[name] = RivalComparison(verdict, comparison.effect, p)

@@ -12,7 +12,7 @@ from nmbench.report.axes import use_log_scale
 from nmbench.report.model_styles import Style
 from nmbench.report.page.by_condition import Conditions
 from nmbench.report.page.svg import GRID, INK, MUTED
-from nmbench.report.text import cut, number
+from nmbench.report.text import cut, number, seeds
 from nmbench.results.ladders import Ladder
 from nmbench.results.ranking import RankingEntry, Table
 
@@ -132,7 +132,7 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
     """
     figure = _figure(240)
     axis = figure.subplots()
-    seeds = sum(map(len, found.values())) <= MOST_LINES
+    each = sum(map(len, found.values())) <= MOST_LINES
     sentences, everything, starts = [], [], []
     for label, lines in found.items():
         look = styles[label]
@@ -140,11 +140,11 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
         some = np.isfinite(losses).any(axis=0)
         steps, losses = steps[some], losses[:, some]
         low, middle, high = np.nanquantile(losses, [0.25, 0.5, 0.75], axis=0)
-        if seeds:
+        if each:
             axis.plot(steps, losses.T, color=look.colour, linestyle=look.dashes, linewidth=0.8, alpha=0.45)
         else:
             axis.fill_between(steps, low, high, color=look.colour, alpha=0.18, linewidth=0)
-        drawn = losses if seeds else np.stack([low, high])
+        drawn = losses if each else np.stack([low, high])
         everything += drawn[np.isfinite(drawn)].tolist()
         starts.append(middle[0])
         axis.plot(steps, middle, color=look.colour, linestyle=look.dashes, linewidth=1.8)
@@ -153,7 +153,7 @@ def curves(found: Mapping[str, Sequence[np.ndarray]], styles: Mapping[str, Style
         lowest = np.nanmin(losses, axis=1, initial=np.inf)
         lowest = lowest[np.isfinite(lowest)]
         reached = f"lowest validation loss {number(lowest.min())}, of the worst seed {number(lowest.max())}"
-        sentences.append(f"{label}: {len(lines)} seeds, {reached}")
+        sentences.append(f"{label}: {seeds(len(lines))}, {reached}")
     use_log_scale(axis, "y", everything)
     # One seed that leaves the range of the first losses must not squeeze all others.
     if axis.get_ylim()[1] > 3 * max(starts) > 0:
@@ -227,8 +227,8 @@ def _description(entry: RankingEntry) -> str:
     interval = "" if low is None or high is None else f", 95% interval {number(low)} to {number(high)}"
     values = entry.sample.values
     lost = f", {entry.lost} lost" if entry.lost else ""
-    seeds = f"{len(values)} seeds from {number(values.min())} to {number(values.max())}{lost}"
-    return f"median {number(entry.median.value)}{interval}; {seeds}"
+    spread = f"from {number(values.min())} to {number(values.max())}"
+    return f"median {number(entry.median.value)}{interval}; {seeds(len(values))} {spread}{lost}"
 
 
 def _figure(height: int, width: int = WIDTH) -> Figure:

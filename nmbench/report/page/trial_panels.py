@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nmbench.report import trials
 from nmbench.report.page import svg, trial_figures
 from nmbench.report.page.outputs import outputs
-from nmbench.report.text import number
+from nmbench.report.text import number, seeds
 from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class TrialPanels:
             row = rows[run]
             caption = (
                 f"Seed {row['seed']}, {table.metric} {number(row['value'])}, is closest to the median of "
-                f"{len(entry.run_ids)} seeds. {remark}"
+                f"{seeds(len(entry.run_ids))}. {remark}"
             )
             made.append(svg.plot(figure, f"{key}-{i}", entry.label, caption.strip()))
         if len(trained) > MOST_ANSWERS:

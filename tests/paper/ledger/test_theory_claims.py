@@ -130,7 +130,7 @@ def test_networks_that_have_not_learned_the_task_do_not_count(networks):
     found = theory.signal(networks({7: 0.01}, {7: 0.9}, {7: 0.03}, values=[LEARNED, NOT_LEARNED, LEARNED]), "matched")
     assert (found.verdict, found.qualifier) == (
         Verdict.HOLDS,
-        "median of 2 networks; 1 of 3 seeds have not learned the task and do not count",
+        "median of 2 networks; 1 of 3 seeds has not learned the task and does not count",
     )
     assert "interval 7 0.020" in found.reason and found.commands[0].endswith("--seeds=3")
     left_out = found.measured[-1]
