@@ -226,7 +226,10 @@ def better_over_strata(models: Sequence[Sequence[Sample]], weights: Sequence[flo
         ranked = [_ranks(x, y) for x, y in shown]
         gap = sum(w * float(np.mean(y) - np.mean(x)) for (x, y), w in zip(ranked, weights, strict=True))
         placed = [side for x, y in shown for side in (_placements(x, y), _placements(y, x))]
-        p = max(resampling.stratified_p(ranked, weights, len(pairs)), statistics.t_p(gap, placed, [w for w in weights for _ in "ab"]))
+        p = max(
+            resampling.stratified_p(ranked, weights, len(pairs)),
+            statistics.t_p(gap, placed, [w for w in weights for _ in "ab"]),
+        )
         results.append((p, None if gap == 0 else gap > 0))
     return _better(len(models), results)
 

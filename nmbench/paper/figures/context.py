@@ -67,7 +67,9 @@ def components(found: Found) -> Figure:
             axis.set_xlabel(f"PC 1 ({share[0]:.0%})")
             axis.set_ylabel(f"PC {second + 1} ({share[second]:.0%})")
         column[0].set_title(seed)
-    style.legend(figure, {name: style.colour(i) for i, name in enumerate(trials.names)})
+    ends = {"last step before go": {"marker": "o", "markersize": 3}, "angle 0": {"marker": "s", "markerfacecolor": "none"}}
+    marks = {label: {"linestyle": "none", "color": style.INK, **mark} for label, mark in ends.items()}
+    style.legend(figure, {**{name: style.colour(i) for i, name in enumerate(trials.names)}, **marks})
     return figure
 
 

@@ -106,7 +106,8 @@ FIGURES = (
     ),
     PaperFigure(
         "ablation",
-        f"Measure-Wait-Go: outputs of NM-RNNs, a row per network, intact and with each component of s(t) at 0. {_COLOURS}",
+        f"Measure-Wait-Go: outputs of NM-RNNs, a row per network, intact and with each component of s(t) at 0. "
+        f"{_COLOURS} Outputs beyond -1.5 and 1.5 are cut off.",
         _needs(("nmrnn",), timing.TASK, 4),
         timing.ablation,
     ),

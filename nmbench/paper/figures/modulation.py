@@ -58,9 +58,10 @@ def over_time(found: Found) -> Figure:
     figure, axes = style.panels(len(rows), COLUMNS, 2.7, 1.35, sharex=True)
     for row, (name, effect, one) in zip(axes, rows, strict=True):
         order = one.values.var(axis=(0, 1)).argsort()[::-1][:COLUMNS]
-        # Every axis reaches at least from 0 to twice the neutral value, so that a small change looks small.
+        # Every axis reaches at least from 0 to twice the neutral value, or to 1, so that a small change looks small.
         shown_values = one.values[..., order]
-        low, high = min(0, shown_values.min()), max(2 * one.neutral, shown_values.max())
+        low, high = shown_values.min(), shown_values.max()
+        low, high = min(-1 if low < 0 and one.neutral == 0 else 0, low), max(2 * one.neutral or 1, high)
         for axis, k in zip(row, order):
             axis.axhline(one.neutral, color=style.MUTED, linewidth=0.8, linestyle="--")
             shown.draw(axis, one.values[..., k])
@@ -114,7 +115,7 @@ class ConditionTrials:
             trials, colour = values[:, self.labels == label], style.colour(i)
             low, high = np.percentile(trials, (10, 90), axis=1)
             axis.fill_between(np.arange(len(values)), low, high, color=colour, alpha=0.18, linewidth=0)
-            axis.plot(trials.mean(axis=1), color=colour, linewidth=style.width(i))
+            axis.plot(trials.mean(axis=1), color=colour, linewidth=style.width(i), linestyle=_dashes(i))
             for name, step in self._starts[i].items():
                 if name not in self._shared:
                     axis.axvline(step, color=colour, linewidth=0.8, linestyle=":")
@@ -125,11 +126,17 @@ class ConditionTrials:
         """Entries of the legend: conditions and epochs."""
         own = dict.fromkeys(name for starts in self._starts for name in starts if name not in self._shared)
         labels = [f"{self._name}: {self.conditions[0]}".removesuffix(": "), *map(str, self.conditions[1:])]
-        entries: dict[str, Any] = {label: style.colour(i) for i, label in enumerate(labels)}
+        line = lambda i: {"color": style.colour(i), "linewidth": style.width(i), "linestyle": _dashes(i)}
+        entries: dict[str, Any] = {label: line(i) for i, label in enumerate(labels)}
         for names, colour in ((self._shared, style.MUTED), (own, style.colour(0))):
             if names:
                 entries[f"start: {', '.join(names)}"] = {"color": colour, "linestyle": ":"}
         return {**entries, "neutral value": {"color": style.MUTED, "linestyle": "--"}}
+
+
+def _dashes(condition: int) -> Any:
+    """Every second condition is dashed: equal lines then show both colours."""
+    return (0, (4, 2)) if condition % 2 else "-"
 
 
 def _first_steps(task: Task, arrays: Any, trials: np.ndarray) -> dict[str, int]:

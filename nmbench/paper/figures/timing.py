@@ -36,10 +36,10 @@ def outputs(found: Found) -> Figure:
         trials = IntervalTrials(task_of(found))
         for axis, network in zip(row, networks(runs), strict=False):
             _by_interval(axis, network.apply(trials.inputs)[..., 0], trials)
-            axis.plot(trials.targets[..., 0], color=style.MUTED, linewidth=0.5, linestyle=":", zorder=1)
+            axis.plot(trials.targets[..., 0], color=style.INK, linewidth=0.8, linestyle=":", zorder=3)
     style.name_panels(axes, [need.model for need in found], style.seed_names(longest))
     axes[0, 0].set_ylim(-0.75, 0.75)
-    style.legend(figure, {**_LEGEND, "target": {"color": style.MUTED, "linestyle": ":"}})
+    style.legend(figure, {**_LEGEND, "target": {"color": style.INK, "linestyle": ":"}})
     return figure
 
 
