@@ -66,11 +66,13 @@ def write(folder: pathlib.Path, captions: Iterable[Caption]) -> None:
     Raises:
       NmbenchError: the file cannot be written.
     """
-    entries = {caption.name: caption for caption in (*read(folder), *captions)}
-    pictures = {name: [path.name for path in _pictures(folder, name)] for name in entries}
-    # A PNG is shown everywhere.
-    shown = {name: f"{name}.png" if f"{name}.png" in found else found[0] for name, found in pictures.items() if found}
-    parts = [entries[name].markdown(picture) for name, picture in shown.items()]
+    entries = {caption.name: caption for caption in read(folder) if _pictures(folder, caption.name)}
+    entries |= {caption.name: caption for caption in captions}
+    parts = []
+    for name, caption in entries.items():
+        found = [path.name for path in _pictures(folder, name)]
+        png = f"{name}.png"  # preferred, because it is shown everywhere
+        parts.append(caption.markdown(found[0] if found and png not in found else png))
     files.write(folder / FILE, "\n\n".join(["# Figures", *parts]) + "\n")
 
 

@@ -200,9 +200,13 @@ def test_a_figure_of_other_rows_is_refused(nmbench, monkeypatch, tmp_path):
 def test_captions_of_other_figures_are_kept(tmp_path):
     first, gone = Caption("a", "First.", {"r.s0": 1.5}), Caption("b", "Second.", {"r.s1": 2.0})
     (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "c.svg").write_bytes(b"")
     captions.write(tmp_path, [first, gone])
     captions.write(tmp_path, [Caption("c", "Third.", {"r.s0": 1.5, "r.s1": 2.0})])
     assert [caption.name for caption in captions.read(tmp_path)] == ["a", "c"] and captions.read(tmp_path)[0] == first
+    assert (
+        "![a](a.png)" in (tmp_path / "captions.md").read_text() and "![c](c.svg)" in (tmp_path / "captions.md").read_text()
+    )
     with pytest.raises(NmbenchError, match="a.png does not name the rows that it shows"):
         captions.check(tmp_path, [])
 
@@ -276,15 +280,17 @@ def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypa
 
 
 def test_the_longest_training_with_enough_seeds_is_chosen(monkeypatch):
-    def row(seed, steps, *, budget=500, protocol="matched", status="ok", name="a"):
+    def row(seed, steps, *, budget=500, protocol="matched", status="ok", name="a", departures=None):
         shared = {"model": "rnn", "task": "element_finder", "protocol": protocol, "status": status, "params_target": budget}
         config = f'{{"model":"rnn","steps":{steps},"budget":{budget},"seed":{seed},"name":"{name}"}}'
-        return {**shared, "seed": seed, "train_steps": steps, "config_json": config, "run_id": f"{name}{seed}"}
+        row = {**shared, "seed": seed, "train_steps": steps, "config_json": config, "run_id": f"{name}{seed}"}
+        return {**row, "departures": departures, "value": 1.0}
 
     short = [row(seed, 100, name="short") for seed in (2, 0, 1)]
     long = [row(0, 900, name="long")]
     other = [row(seed, 100, budget=900, name="other") for seed in range(4)]
     failed = [row(3, 100, status="diverged", name="short"), row(0, 5000, protocol="smoke", name="smoke")]
+    failed.append(row(0, 4000, name="away", departures="learning rate 0.1, not 0.01"))
     monkeypatch.setattr(runs.store, "iterate", lambda folder: iter(other + short + long + failed))
     monkeypatch.setattr(runs.Store, "folders", lambda self: ["something"])
     monkeypatch.setattr(runs.loading, "has_run_folder", lambda run_id, results: True)
@@ -297,7 +303,7 @@ def test_the_longest_training_with_enough_seeds_is_chosen(monkeypatch):
     assert chosen(2) == ["short0", "short1"]
     assert chosen(4) == ["other0", "other1", "other2", "other3"]
     assert chosen(9) == ["long0"]
-    assert chosen(1, steps=1000) == []
+    assert chosen(1, steps=1000) == ["away0"] and chosen(1, steps=5000) == []
 
 
 def test_interval_trials_have_cues_and_colours():
@@ -321,5 +327,7 @@ def test_the_median_of_curves_that_end_early():
     style.seeds_and_median(axis, np.arange(3), curves, "black")
     np.testing.assert_array_equal(axis.get_lines()[-1].get_ydata(), [3, 5, np.nan])
     assert [line.get_linewidth() for line in axis.get_lines()] == [0.7, 0.7, 0.7, 2.2]
-    assert FinishedRun({"metric": "mse", "value": 2.0, "metrics.other": None}, "r").metric("mse") == 2
-    assert np.isnan(FinishedRun({"metric": "mse", "value": 2.0, "metrics.other": None}, "r").metric("other"))
+    row = {"metric": "mse", "value": 2.0, "metrics.other": None, "status": "ok", "task": "element_finder"}
+    assert FinishedRun(row, "r").metric("mse") == 2 and np.isnan(FinishedRun(row, "r").metric("other"))
+    floor = TASKS.get("element_finder").primary.floor
+    assert FinishedRun({**row, "status": "diverged", "value": None}, "r").metric("mse") == floor
