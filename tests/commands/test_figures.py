@@ -1,6 +1,7 @@
 """The command `figures`. Most tests draw networks with random parameters, because training is tested elsewhere."""
 
 import itertools
+import json
 import re
 
 import numpy as np
@@ -282,8 +283,9 @@ def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypa
 def test_the_longest_training_with_enough_seeds_is_chosen(monkeypatch):
     def row(seed, steps, *, budget=500, protocol="matched", status="ok", name="a", departures=None):
         shared = {"model": "rnn", "task": "element_finder", "protocol": protocol, "status": status, "params_target": budget}
-        config = f'{{"model":"rnn","steps":{steps},"budget":{budget},"seed":{seed},"name":"{name}"}}'
-        row = {**shared, "seed": seed, "train_steps": steps, "config_json": config, "run_id": f"{name}{seed}"}
+        hparams = BASELINES.get("rnn").defaults("element_finder", protocol)
+        config = {"model": "rnn", "steps": steps, "budget": budget, "seed": seed, "name": name, "hparams": hparams}
+        row = {**shared, "seed": seed, "train_steps": steps, "config_json": json.dumps(config), "run_id": f"{name}{seed}"}
         return {**row, "departures": departures, "value": 1.0}
 
     short = [row(seed, 100, name="short") for seed in (2, 0, 1)]
