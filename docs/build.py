@@ -14,6 +14,7 @@ broken link.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -35,6 +36,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=pathlib.Path, default=DOCS / "_build", help="folder of the site and its sources")
     parser.add_argument("--nogallery", action="store_true", help="do not run the scripts of the gallery")
     args = parser.parse_args(argv)
+    if importlib.util.find_spec("sphinx") is None:
+        sys.exit("docs/build.py: the site needs Sphinx; install it with: pip install -e '.[docs]'")
     out = args.out.resolve()
     began = time.perf_counter()
     say = lambda what: print(

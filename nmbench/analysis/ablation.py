@@ -22,12 +22,14 @@ class Ablation:
       value: the constant value, None for the intact network.
       outputs: `[T, B, O]` on the trials of the frozen set.
       metrics: metrics of the outputs, name to value.
+      conditions: the metrics by condition, name to label to value.
     """
 
     gate: int | None
     value: float | None
     outputs: np.ndarray
     metrics: dict[str, float]
+    conditions: dict[str, dict[str, float]]
 
 
 def hold_gate(network: Network, gate: int, value: float) -> Network:
@@ -72,7 +74,8 @@ def ablate_gates(network: Network, to: str = "zero", split: str = "test") -> lis
     def evaluate(held: Network, gate: int | None, value: float | None) -> Ablation:
         assert held.task is not None
         outputs = held.apply(inputs)
-        return Ablation(gate, value, outputs, held.task.evaluate(outputs, arrays)["values"])
+        evaluated = held.task.evaluate(outputs, arrays)
+        return Ablation(gate, value, outputs, evaluated["values"], evaluated["conditions"])
 
     held = [evaluate(hold_gate(network, k, float(v)), k, float(v)) for k, v in enumerate(values)]
     return [evaluate(network, None, None), *held]
@@ -88,5 +91,8 @@ def _observer(network: Network) -> Observer:
     """The observer of the network's model; raises `NmbenchError` if it has no gates."""
     observer = observer_of(network.baseline.factory) if network.is_core else Observer()
     if not observer.gates:
-        raise NmbenchError(f"model {network.baseline.name!r} has no gates (see register_observer)")
+        raise NmbenchError(
+            f"model {network.baseline.name!r} has no gates that can be held; an observer with the attribute `gates` and the "
+            f"method `hold_gate` gives it some (nmbench.register_observer)"
+        )
     return observer

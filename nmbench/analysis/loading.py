@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 from nmbench.analysis.network import Network
 from nmbench.experiments import loading, plugin_loading, reproduction
@@ -13,7 +14,8 @@ from nmbench.support.errors import NmbenchError
 def load_network(run: str | os.PathLike, results_dir: str | os.PathLike = "results") -> Network:
     """Load the trained network of a run, for `nmbench.analysis`.
 
-    If the source of the model or the engine has changed since the run, the network must still reach the value of its row.
+    If the source of the model or the engine has changed since the run, there is a warning, and the network must still reach
+    the value of its row.
 
     Args:
       run: a run id, a run folder, `FILE.csv:N` (row N; the first after the header is 1) or `FILE.csv#RUN_ID`.
@@ -42,6 +44,8 @@ def load_network(run: str | os.PathLike, results_dir: str | os.PathLike = "resul
                 f"{loaded.run_id}: {'; '.join(loaded.remarks)}, and it now reaches {now:.6g} instead of {row['value']:.6g}; "
                 f"analyse it with the version of nmbench that trained it"
             )
+        changed = f"{loaded.run_id}: {'; '.join(loaded.remarks)}"
+        warnings.warn(f"{changed}; with this code it reaches {now:.6g}, in its row {row['value']:.6g}", stacklevel=2)
     experiment = loaded.experiment
     return Network(
         baseline=experiment.baseline,

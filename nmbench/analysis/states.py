@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -56,8 +57,15 @@ def trials(network: Network, inputs: Any = None) -> Any:
         raise NmbenchError(f"the network must come from nmbench.load_network, got a value of type {kind}")
     if inputs is not None:
         network.spec.validate_inputs(inputs, any_steps=True)
-        for leaf in tree.flatten(inputs):
+        leaves, steps = tree.flatten(inputs), network.spec.steps
+        for leaf in leaves:
             finite(leaf, "inputs")
+        if all(np.shape(leaf)[0] != steps == np.shape(leaf)[1] for leaf in leaves):
+            warnings.warn(
+                f"inputs {list(np.shape(leaves[0]))} are read as [steps, trials, channels], but the task has {steps} steps; "
+                "if trials come first, swap the axes with np.swapaxes(inputs, 0, 1)",
+                stacklevel=3,
+            )
         return inputs
     if network.task is None:
         raise NmbenchError("this network has no task; give the inputs")

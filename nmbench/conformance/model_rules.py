@@ -5,6 +5,7 @@ Rules about shapes use all tasks of the subject; rules that run the model use it
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -34,6 +35,7 @@ _TRIALS, _GRADIENT, _INPUTS = "M05-trials", "M09-gradient", "M12-input-weights"
 @MODEL_RULES.add(_BUILDS, fix="make the factory run with (spec, **hparams), and init with a key")
 def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the factory can be called, and init can be traced"""
+    seen: set[str] = set()
     for task in m.kinds:
         try:
             m.shapes(task)
@@ -41,8 +43,19 @@ def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
             yield RuleFinding(str(error), error.fix)
             return  # the other tasks would give the same finding
         except NmbenchError as error:
-            sizes = "take sizes from spec.input_size and spec.output_size; accept some free size up to 64"
-            yield RuleFinding(f"{task.name}: {error}", "join the inputs first" if DICT_HINT in str(error) else sizes)
+            said = re.sub(r"\d+", "", str(error))
+            if said in seen:  # other tasks give the same error, with other sizes
+                continue
+            seen.add(said)
+            yield RuleFinding(f"{task.name}: {error}", _how_to_build(str(error)))
+
+
+def _how_to_build(error: str) -> str:
+    if DICT_HINT in error:
+        return "join the inputs first"
+    if "shape" in error or "free size" in error or "parameters" in error:
+        return "take sizes from spec.input_size and spec.output_size; accept some free size up to 64"
+    return "mend the code that the message names"
 
 
 @MODEL_RULES.add(_FLOATS, fix="let init return float arrays in dicts, tuples or registered pytrees", needs=(_BUILDS,))
@@ -99,7 +112,8 @@ def repeats(m: ModelUnderTest) -> Iterator[RuleFinding]:
             first, second = (trace_of(getattr(m.rebuilt(task), name), *arguments) for _ in range(2))
             if first != second:
                 yield RuleFinding(
-                    f"{name} on {task.name} gives another program when it is traced again",
+                    f"{name} on {task.name} is not the same computation when it is compiled again: perhaps it draws numbers "
+                    f"with np.random, which happens once, at compilation, so that they stay constant in training",
                     "draw random numbers in init alone, with jax.random and the key it receives; keep no state in Python "
                     "between calls",
                 )

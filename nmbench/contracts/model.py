@@ -14,10 +14,12 @@ one. `nmbench.concat_inputs(inputs)` joins them to one array `[T, B, C]`, and `C
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import functools
 import json
 import pathlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -92,17 +94,30 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
     def __init__(self, spec: SequenceSpec, name: str | None = None):
         super().__init__(name=name)
         self.spec = spec
+        self._lines: dict[str, int] = {}
 
     def learned(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
-        """A trained parameter, initialised from N(0, stddev^2)."""
+        """A trained parameter, initialised from N(0, stddev^2). The name must be used only once."""
+        self._check_name(name)
         dtype = jnp.result_type(float)
         return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(stddev))
 
     def fixed(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
         """Numbers drawn once per seed from N(0, stddev^2). Stored with the parameters, but neither trained nor counted."""
+        self._check_name(name)
         dtype = jnp.result_type(float)
         value = hk.get_parameter(FIXED_PREFIX + name, shape, dtype, hk.initializers.RandomNormal(stddev))
         return jax.lax.stop_gradient(value)
+
+    def _check_name(self, name: str) -> None:
+        """Raise `NmbenchError` if another line of code has made a parameter of this name: Haiku would return the same."""
+        line = _line_of_caller()
+        first = self._lines.setdefault(name, line)
+        if first != line:
+            raise NmbenchError(
+                f"{type(self).__name__} makes a parameter {name!r} in line {first} and again in line {line}; give every "
+                f"parameter a name of its own, and keep it in an attribute to use it twice"
+            )
 
     @abc.abstractmethod
     def input_map(self, inputs: Any) -> Any:
@@ -127,6 +142,17 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
     def concat(inputs: Any) -> jax.Array:
         """All inputs of a task, leaves `[T, C_i, B]`, as one array `[T, C, B]` (see `nmbench.concat_inputs`)."""
         return concat_inputs(inputs, axis=1)
+
+
+def _line_of_caller() -> int:
+    """The line of the code that calls a method of `Core`, past the functions in which Haiku and JAX wrap methods."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_CALLERS):
+        frame = frame.f_back
+    return frame.f_lineno
+
+
+_NOT_CALLERS = (__file__, contextlib.__file__, *(str(pathlib.Path(library.__file__).parent) for library in (hk, jax)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

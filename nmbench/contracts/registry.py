@@ -106,7 +106,8 @@ class Registry(Generic[T]):
         """
         self._index()
         if name not in self._entries:
-            raise NmbenchError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._entries)}")
+            hint = did_you_mean(name, self._entries)
+            raise NmbenchError(f"unknown {self.kind} {name!r}{hint}; --plugin=FILE.py loads a {self.kind} of your own")
         entry = self._entries[name]
         if entry.value is None:
             try:

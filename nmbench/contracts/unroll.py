@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import tree
 
+from nmbench.support.errors import NmbenchError
+
 
 def to_columns(inputs: Any) -> Any:
     """Swap the last two axes of every leaf: `[T, B, C]` to `[T, C, B]`."""
@@ -56,12 +58,37 @@ def core_states(core: Any, inputs: Any) -> Any:
     batch = tree.flatten(columns)[0].shape[-1]
     driven = core.input_map(columns)
 
-    def body(state, v_t):
-        state = core.step(state, v_t)
-        return state, state
+    return _scan(core, core.initial_state(batch), driven)[1]
 
-    _, states = jax.lax.scan(body, core.initial_state(batch), driven)
-    return states
+
+def _scan(core: Any, start: Any, driven: Any) -> tuple[Any, Any]:
+    """The last state, and the states after each step.
+
+    Raises:
+      NmbenchError: `step` returns a state of another structure, shape or type than the one that it receives.
+    """
+    returned: list[Any] = []
+
+    def body(state, v_t):
+        after = core.step(state, v_t)
+        returned.append(after)
+        return after, after
+
+    try:
+        return jax.lax.scan(body, start, driven)
+    except TypeError as error:
+        if not returned or "carry" not in str(error):
+            raise
+        raise NmbenchError(
+            f"{type(core).__name__}.step must return a state like that of initial_state: initial_state returns "
+            f"{_shapes(start)}, step {_shapes(returned[-1])}"
+        ) from error
+
+
+def _shapes(state: Any) -> str:
+    """The structure of a state, with the shape and type of each array."""
+    show = lambda leaf: f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}" if hasattr(leaf, "shape") else repr(leaf)
+    return str(tree.map_structure(show, state)).replace("'", "").replace('"', "")
 
 
 def unroll_core(core: Any, inputs: Any, remat: bool = False) -> jax.Array:
@@ -92,16 +119,9 @@ def _segments(core: Any, columns: Any) -> jax.Array:
     length = max(1, round(math.sqrt(steps)))
     whole = steps // length * length
 
-    def scan(state, driven):
-        def body(state, v_t):
-            state = core.step(state, v_t)
-            return state, state
-
-        return jax.lax.scan(body, state, driven)
-
     @jax.checkpoint
     def segment(state, part):
-        state, states = scan(state, core.input_map(part))
+        state, states = _scan(core, state, core.input_map(part))
         return state, core.readout(states)
 
     cut = tree.map_structure(lambda a: a[:whole].reshape(-1, length, *a.shape[1:]), columns)

@@ -248,7 +248,9 @@ def _row_by_id(rows: Sequence[dict[str, Any]], run_id: str, where: str) -> dict[
         if row["run_id"] == run_id:
             return row
     hint = did_you_mean(run_id, [row["run_id"] for row in rows]).split(" (known")[0]
-    raise NmbenchError(f"no run {run_id!r} in {where}{hint} ({len(rows)} rows there)")
+    raise NmbenchError(
+        f"no run {run_id!r} in {where}{hint} ({len(rows)} rows there); a run of another CSV is named FILE.csv#RUN_ID"
+    )
 
 
 def _short(value: Any) -> str:

@@ -12,7 +12,7 @@ from nmbench.contracts.specs import SequenceSpec
 from nmbench.contracts.task import Task
 from nmbench.contracts.unroll import hint_at_dict
 from nmbench.experiments import sizing
-from nmbench.support.errors import NmbenchError, first_line
+from nmbench.support.errors import NmbenchError, first_line, place
 
 # Key to (objects, answer). The key contains the ids of the objects; an id stays unique as long as its object exists.
 _answers: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
@@ -61,10 +61,8 @@ def _check_outputs(baseline: Baseline, model: Model, task: Task) -> None:
     except NmbenchError:
         raise
     except Exception as error:  # a third-party model may raise anything; the user needs one line
-        reason = first_line(error)
-        raise NmbenchError(
-            f"model {baseline.name!r} fails on {task.name}: {type(error).__name__}: {reason}{hint_at_dict(error)}"
-        ) from error
+        reason = f"{type(error).__name__}{place(error, baseline.path)}: {first_line(error)}{hint_at_dict(error)}"
+        raise NmbenchError(f"model {baseline.name!r} fails on {task.name}: {reason}") from error
     shape = getattr(outputs, "shape", None)
     expected = (task.spec.steps, 2, task.spec.output_size)
     if shape != expected:

@@ -15,7 +15,7 @@ from nmbench.contracts.model import Baseline, UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned
 from nmbench.contracts.specs import SequenceSpec
 from nmbench.contracts.unroll import hint_at_dict
-from nmbench.support.errors import NmbenchError, first_line
+from nmbench.support.errors import NmbenchError, first_line, place
 
 TOLERANCE = 0.05
 LARGEST_SIZE = 1 << 20
@@ -57,10 +57,8 @@ def shapes_of(init: Callable[[Any], Any], baseline: Baseline, hparams: Mapping[s
     except NmbenchError:
         raise
     except Exception as error:  # a third-party constructor may raise anything; the user needs one line
-        reason = first_line(error)
-        raise NmbenchError(
-            f"model {baseline.name!r} with {dict(hparams)}: {type(error).__name__}: {reason}{hint_at_dict(error)}"
-        ) from error
+        reason = f"{type(error).__name__}{place(error, baseline.path)}: {first_line(error)}{hint_at_dict(error)}"
+        raise NmbenchError(f"model {baseline.name!r} with {dict(hparams)}: {reason}") from error
     return {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}
 
 

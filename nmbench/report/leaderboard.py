@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nmbench.report import ladder_text, leaderboard_csv, tables
+from nmbench.contracts.catalog import TASKS
+from nmbench.report import ladder_text, leaderboard_csv, sentences, tables
 from nmbench.report.tables import FORMATS, WIDTH, Section, TextTable
 from nmbench.report.text import (
     column_number,
@@ -184,6 +185,12 @@ def _notes(table: Table, wide: bool) -> list[str]:
         notes.append(
             f"solved: seeds with {table.metric} {'>=' if table.higher_is_better else '<='} {number(table.threshold)}."
         )
+    if table.task not in TASKS:
+        notes.append(
+            f"{table.task} is not registered here, so there are neither references nor solved seeds; give --plugin."
+        )
+    if differs := sentences.other_data(table):
+        notes.append(differs)
     if any(entry.external for entry in table.entries):
         notes.append(
             "(external): trained outside nmbench, with steps and tuning that it does not know; they have no rank, and beats "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -37,6 +39,26 @@ def references(table: Table) -> str:
     """The references of a table, with their values; "" without references."""
     found = [f"{entry.label} {number(entry.median.value)}" for entry in table.references]
     return f"References: {', '.join(found)}." if found else ""
+
+
+def other_data(table: Table) -> str:
+    """A warning if models of a table were trained on different data; "" otherwise."""
+    by_set: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for entry in table.models:
+        hashes = json.loads(entry.config).get("training_sha256") if entry.config else None
+        for name, sha256 in (hashes if isinstance(hashes, dict) else {}).items():
+            by_set[name][str(sha256)].append(entry.label)
+    found = [
+        f"{name}: {' | '.join(', '.join(labels) for labels in sorted(each.values(), key=len, reverse=True))}"
+        for name, each in by_set.items()
+        if len(each) > 1
+    ]
+    return (
+        f"Warning: not all models were trained on the same data ({'; '.join(found)}). Has the task's code changed without a "
+        "new version, or do the processors round differently?"
+        if found
+        else ""
+    )
 
 
 def letters_show_ties(table: Table) -> bool:

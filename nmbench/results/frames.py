@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -40,6 +41,32 @@ def read_results(paths: Paths = "results") -> pandas.DataFrame:
     if not rows:
         raise NmbenchError(f"no rows in {', '.join(map(str, given))}")
     return of_rows(list(rows.values()))
+
+
+def read_conditions(paths: Paths = "results") -> pandas.DataFrame:
+    """Every metric of every run by condition of the task, such as each interval of Measure-Wait-Go.
+
+    Args:
+      paths: as for `read_results`.
+
+    Returns:
+      One line per run, metric and condition: `run_id`, `task`, `protocol`, `model`, `seed`, `metric`, `condition` (text) and
+      `value`. Lost runs and tasks without conditions have no lines.
+
+    Raises:
+      NmbenchError: as `read_results`.
+    """
+    import pandas
+
+    names = ["run_id", "task", "protocol", "model", "seed"]
+    lines = [
+        (*row[names], metric, condition, value)
+        for _, row in read_results(paths).iterrows()
+        if row["status"] == "ok"
+        for metric, by_condition in json.loads(row["conditions_json"]).items()
+        for condition, value in by_condition.items()
+    ]
+    return pandas.DataFrame(lines, columns=[*names, "metric", "condition", "value"])
 
 
 def named_rows(results: Results) -> list[tuple[str, Iterable[dict[str, Any]]]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
@@ -26,6 +28,14 @@ def first_line(error: BaseException) -> str:
     """The first line of an exception's message; with the second line if the first ends with a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+
+
+def place(error: BaseException, path: str) -> str:
+    """ " in line 3 of FILE": the last line of a file that was running when the exception was raised; "" if there is none."""
+    lines = [
+        f.lineno for f in traceback.extract_tb(error.__traceback__) if os.path.realpath(f.filename) == os.path.realpath(path)
+    ]
+    return f" in line {lines[-1]} of {os.path.basename(path)}" if lines else ""
 
 
 @contextlib.contextmanager

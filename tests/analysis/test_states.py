@@ -181,6 +181,10 @@ def test_wrong_inputs_are_refused(make_network, inputs):
         for one in given:
             with pytest.raises(NmbenchError, match=message):
                 record(network, one)
+    steps = network.spec.steps
+    swapped = {key: np.zeros((steps + 1, steps, value.shape[2])) for key, value in inputs.items()}
+    with pytest.warns(UserWarning, match=rf"are read as \[steps, trials, channels\], but the task has {steps} steps"):
+        record(network, swapped)
     with pytest.raises(NmbenchError, match="inputs must be finite"):
         record(network, {**inputs, name: np.full_like(array, np.nan)})
     with pytest.raises(NmbenchError, match="the network must come from nmbench.load_network, got a value of type str"):

@@ -160,3 +160,55 @@ def test_the_row_of_a_plugin_needs_the_plugin(nmbench, tmp_path):
         code, out, err = nmbench("reproduce", f"{path}:1")
         assert (code, out) == (2, "") and err.count("\n") == 1
         assert message in err and "--plugin=FILE.py" in err and "did you mean" not in err
+
+
+STATES = """
+import jax.numpy as jnp
+import nmbench
+
+@nmbench.register_baseline("states", free_size="N")
+class States(nmbench.Core):
+    def __init__(self, spec, N: int):
+        super().__init__(spec)
+        self.N = N
+        self.B = self.learned("B", (N, spec.input_size), 0.1)
+        self.C = self.learned("C", (spec.output_size, N), 0.1)
+
+    def input_map(self, inputs):
+        return self.B @ self.concat(inputs)
+
+    def initial_state(self, batch_size):
+        return jnp.zeros((self.N, batch_size)), jnp.zeros((self.N, batch_size))
+
+    def step(self, state, v_t):
+        x, m = state
+        return 0.5 * x + v_t, m
+
+    def readout(self, states):
+        return self.C @ states[0]
+"""
+SLIPS = {
+    'self.learned("C", (spec.output_size, N)->self.learned("B", (N, spec.input_size)': (
+        "States makes a parameter 'B' in line 10 and again in line 11; give every parameter a name of its own"
+    ),
+    "return 0.5 * x + v_t, m->return 0.5 * x + v_t": (
+        "States.step must return a state like that of initial_state: initial_state returns (float32[256, 1], "
+        "float32[256, 1]), step float32[256, 1]"
+    ),
+    "0.5 * x + v_t, m->0.5 * x + v_t, m[0]": "step (float32[256, 1], float32[1])",
+    "self.N = N->self.N = self.M": "AttributeError in line 9 of states.py: 'States' object has no attribute 'M'",
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_in_a_core_is_named(nmbench, tmp_path, slip):
+    (tmp_path / "states.py").write_text(STATES.replace(*slip.split("->")))
+    argv = [f"--plugin={tmp_path}/states.py", "--model=states", "--task=element_finder", f"--results_dir={tmp_path}/r"]
+    code, out, err = nmbench("run", *argv)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and SLIPS[slip] in err
+
+
+def test_check_reports_a_slip_once_and_not_for_every_task(nmbench, tmp_path):
+    (tmp_path / "states.py").write_text(STATES.replace("self.learned", "self.lerned"))
+    code, out, _ = nmbench("check", f"--plugin={tmp_path}/states.py", "--rules=M01")
+    assert code == 1 and out.count("seen:") == 1 and "mend the code that the message names" in out

@@ -69,7 +69,7 @@ BROKEN = {
     "M04-repeats": (
         model(apply=lambda p, u: apply(p, u) * np.random.RandomState().rand()),
         {},
-        "apply on toy gives another program",
+        "apply on toy is not the same computation when it is compiled again",
     ),
     "M05-trials": (model(apply=centred(1)), {}, "the outputs of trial 0 of toy change"),
     "M06-batch-size": (model(apply=lambda p, u: apply(p, u) / u["sensory"].shape[1]), {}, "between batches of 2 and 4"),

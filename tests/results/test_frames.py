@@ -27,6 +27,12 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_metrics_by_condition_are_lines(files):
+    frame = nmbench.read_conditions(["a.csv", "b.csv"])
+    assert len(frame) == 15 and set(frame.metric) == {"mse"} and set(frame.condition) == {"0"} and set(frame.value) == {1.5}
+    assert frame.columns.tolist() == ["run_id", "task", "protocol", "model", "seed", "metric", "condition", "value"]
+
+
 def test_a_frame_of_rows_has_the_values_and_types_of_the_schema(files):
     frame = nmbench.read_results("b.csv")
     assert list(frame.columns) == [*schema.BY_NAME, "metrics.exact_match"]

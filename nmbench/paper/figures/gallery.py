@@ -152,7 +152,7 @@ def _modulation(task: str) -> PaperFigure:
     return PaperFigure(
         f"{MODULATION}_{task}",
         f"{task}: what the NM-RNN and its controls change in their networks over time, in test trials of a few conditions. "
-        f"A row shows a quantity of a network, at most {modulation.COLUMNS} of its components, those of largest variance. "
+        f"A row shows a quantity of a network, the {modulation.COLUMNS} components of largest variance (counted from 0). "
         f"Lines: means over at most {modulation.TRIALS} trials; shaded: 10% to 90% of the trials. Dotted: first steps of "
         "epochs, in the colour of a condition if they differ between conditions. Dashed: neutral value, at which a scale or "
         "an added bias changes nothing, and at which the NM-RNN and the controls with signals s are the same network.",

@@ -65,7 +65,7 @@ def over_time(found: Found) -> Figure:
         for axis, k in zip(row, order):
             axis.axhline(one.neutral, color=style.MUTED, linewidth=0.8, linestyle="--")
             shown.draw(axis, one.values[..., k])
-            axis.text(0.02, 0.98, f"component {k + 1}", transform=axis.transAxes, fontsize=7, va="top", color=style.MUTED)
+            axis.text(0.02, 0.98, f"component {k}", transform=axis.transAxes, fontsize=7, va="top", color=style.MUTED)
             axis.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low))  # above the lines is the component
         for axis in row[len(order) :]:
             axis.set_visible(False)
