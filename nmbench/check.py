@@ -12,6 +12,8 @@ as test cases.
 
 from __future__ import annotations
 
+import pathlib
+
 from absl import flags
 
 from nmbench.contracts import plugins
@@ -37,7 +39,8 @@ def main() -> int:
     plugins.load_all(FLAGS.plugin)
     new = lambda registry: [name for name in names(registry) if name not in before[registry.kind]]
     # Look names up before the imports below, which take seconds.
-    models = [FLAGS.model] if FLAGS.model else [] if FLAGS.task else new(BASELINES)
+    own_task = not set(FLAGS.task).isdisjoint(new(TASKS))
+    models = [FLAGS.model] if FLAGS.model else [] if own_task else new(BASELINES)
     tasks = [TASKS.get(name).name for name in FLAGS.task] or ([] if FLAGS.model else new(TASKS))
     for name in models:
         BASELINES.get(name)
@@ -57,11 +60,23 @@ def main() -> int:
         run_on = ", ".join(task.name for task in subject.probed)
         sized = "" if FLAGS.task else f"; shapes and sizes on all {len(subject.tasks)} tasks"
         failed |= _check(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", model_rules, subject)
+        if FLAGS.plugin and name in new(BASELINES):
+            _note_refusal(subject.baseline.path)
     for name in tasks if task_rules else []:
         task = TASKS.get(name)
         title = f"task {name}, version {task.version} ({TASKS.entry(name).origin})"
         failed |= _check(title, task_rules, TaskUnderTest(task))
     return 1 if failed else 0
+
+
+def _note_refusal(path: str) -> None:
+    """Say what keeps a model's file from being submitted, before it is trained."""
+    from nmbench.submissions import model_source
+
+    try:
+        model_source.check(pathlib.Path(path))
+    except NmbenchError as error:
+        print(f"note: `nmbench submit` would refuse this file: {error}\n")
 
 
 def chosen_rules(text: str, rules) -> set[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from nmbench.contracts import frozen_sets, plugins
 from nmbench.contracts.catalog import TASKS
 from nmbench.support import cli
+from nmbench.support.errors import NmbenchError, one_line
 
 FLAGS = cli.new_flags("task", "plugin")
 cli.boolean(FLAGS, "check", False, "compare the stored sets with the generator (exit code 1: a set differs); write nothing")
@@ -14,7 +17,11 @@ def main() -> int:
     plugins.load_all(FLAGS.plugin)
     task = TASKS.get(cli.required(FLAGS, "task"))
     for split, trials in task.set_sizes.items():
-        arrays = task.draw_set(split)
+        with one_line(f"draw_set({split!r}) of {task.name}"):
+            arrays = {name: np.asarray(array) for name, array in task.draw_set(split).items()}
+        other = next((name for name, array in arrays.items() if array.dtype.kind not in "fiub"), None)
+        if other is not None:
+            raise NmbenchError(f"{task.name} {split}: {other!r} has type {arrays[other].dtype}; a set has arrays of numbers")
         if FLAGS.check:
             same = task.frozen(split).sha256 == frozen_sets.digest(arrays)
             print(f"{task.name} {split}: {'identical' if same else 'DIFFERENT'}")

@@ -127,13 +127,13 @@ def main(operands: list[str]) -> int:
     kind, name = operands
     registry = TASKS if kind == "task" else BASELINES
     registry.check_name(name)
-    path = pathlib.Path(f"{name}.py")
+    path = pathlib.Path(f"{name.replace('-', '_')}.py")
     if name in registry:
         raise NmbenchError(f"there is already a {kind} {name!r}; choose another name")
     if path.exists() or path.is_symlink():
         raise NmbenchError(f"{path} already exists; choose another name, or move the file away")
-    if importlib.util.find_spec(name) is not None:
-        raise NmbenchError(f"{path} would hide the Python module {name!r}; choose another name")
+    if importlib.util.find_spec(path.stem) is not None:
+        raise NmbenchError(f"{path} would hide the Python module {path.stem!r}; choose another name")
     text = (TASK if kind == "task" else MODEL).replace('"NAME"', f'"{name}"')
     try:
         with open(path, "x", encoding="utf-8") as file:

@@ -11,7 +11,8 @@ Each tier includes those before it:
   re-scored      the stored parameters give the stored values of the test trials
   re-trained     seeds that are drawn from a hash of the folder are trained again
 
-The file of a submitted model runs in a process of its own, with limits and, on Linux with user namespaces, without network.
+The file of a submitted model runs in a process of its own, with limits and, on Linux with user namespaces, without network;
+--plugin has no effect there, it serves results such as results/board.
 The models of nmbench, whose rows are on the board, do not need this. docs/verification.md has the details.
 
 Exit code 0: every experiment reached the tier; 1: one did not; 2: bad input.

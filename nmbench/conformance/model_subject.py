@@ -123,8 +123,8 @@ class ModelUnderTest:
         return jax.jit(self.model(task).init)(jax.random.key(seed))
 
     def outputs(self, task: Task, inputs: Any) -> np.ndarray:
-        """Outputs `[T, B, O]` of the model with the parameters of seed 0."""
-        return np.asarray(self._apply(task)(self.params(task), inputs))
+        """Outputs `[T, B, O]` of the model with parameters close to those of seed 0, none of which is 0."""
+        return np.asarray(self._apply(task)(perturbed(self.params(task)), inputs))
 
     @_once
     def _apply(self, task: Task) -> Callable[[Any, Any], jax.Array]:

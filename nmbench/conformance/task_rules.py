@@ -348,6 +348,8 @@ def _fits(task: Task, batch: Batch, trials: int, where: str) -> Iterator[RuleFin
 
 def _masked(batch: Batch, where: str) -> Iterator[RuleFinding]:
     try:
+        if np.ndim(batch.mask) != 3:
+            raise ValueError
         weights = np.broadcast_to(np.asarray(batch.mask, np.float64), batch.targets.shape)
     except ValueError:
         yield RuleFinding(

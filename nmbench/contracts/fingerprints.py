@@ -33,10 +33,10 @@ def of_files(paths: Iterable[pathlib.Path]) -> str:
 
 
 def of_module(path: str | pathlib.Path) -> str:
-    """sha256 of a module and of the files beside it that it imports relatively, directly or through another such file.
+    """sha256 of a module and of the files beside it that it imports, directly or through another such file.
 
-    A relative import is, for example, `from ._shared import f`. Absolute imports, such as those of JAX or of nmbench, are
-    not followed: a row records the versions of these packages.
+    Such imports are `from ._shared import f`, or `import helper` if there is a helper.py beside it. Other imports, such as
+    those of JAX or of nmbench, are not followed: a row records the versions of these packages.
     """
     return of_files(_with_siblings(pathlib.Path(path)))
 
@@ -58,14 +58,16 @@ def _siblings(path: pathlib.Path) -> set[pathlib.Path]:
 
 @functools.lru_cache(maxsize=256)
 def _read(source: bytes) -> tuple[str, frozenset[str]]:
-    """sha256 of the meaning of a source, and the names of the sibling modules that it imports relatively."""
+    """sha256 of the meaning of a source, and the names of the modules that it imports, relatively or not."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # a null byte is either, depending on the version of Python
         return hashlib.sha256(source).hexdigest(), frozenset()
     names: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.level <= 1:
             names |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
     return hashlib.sha256(_canonical(tree).encode()).hexdigest(), frozenset(names)
 

@@ -98,6 +98,8 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
 
     def learned(self, name: str, shape: tuple[int, ...], stddev: float) -> jax.Array:
         """A trained parameter, initialised from N(0, stddev^2). The name must be used only once."""
+        if name.startswith(FIXED_PREFIX):
+            raise NmbenchError(f"{type(self).__name__} learns {name!r}, but names that start with {FIXED_PREFIX} are fixed")
         self._check_name(name)
         dtype = jnp.result_type(float)
         return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(stddev))
@@ -152,7 +154,7 @@ def _line_of_caller() -> int:
     return frame.f_lineno
 
 
-_NOT_CALLERS = (__file__, contextlib.__file__, *(str(pathlib.Path(library.__file__).parent) for library in (hk, jax)))
+_NOT_CALLERS = (__file__, contextlib.__file__, *(str(*library.__path__) for library in (hk, jax)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

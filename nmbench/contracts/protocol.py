@@ -122,6 +122,11 @@ class Protocol:
             raise NmbenchError(f"sizes must be 'budget' or 'published', got {self.sizes!r}")
         if self.validate_every < 1 or not self.phases:
             raise NmbenchError("a protocol needs at least one phase and validate_every >= 1")
+        grid = self.learning_rate_grid
+        if not all(rate > 0 for rate in grid) or len(set(grid)) != len(grid):
+            raise NmbenchError(f"learning_rate_grid must have different numbers above 0, got {grid}")
+        if grid and not self.tuning_seeds:
+            raise NmbenchError("a protocol with a learning_rate_grid needs tuning_seeds")
 
     def phases_for(
         self, model: str, partitions: Collection[str] = (), steps: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -77,6 +78,9 @@ def register_baseline(
             origin=origin,
             path=path,
         )
+        for key, rate in baseline.learning_rates.items():
+            if not rate > 0:
+                raise NmbenchError(f"{origin}: learning_rates[{key!r}] is {rate!r}, but must be above 0")
         for key, values in baseline.settings.items():
             with one_line(f"{origin}: settings[{key!r}]"):
                 baseline.check_hparams(values)
@@ -96,7 +100,14 @@ def _declared_hparams(factory: Callable[..., Any], free_size: str, origin: str) 
     without = [n for n, default in declared.items() if default is inspect.Parameter.empty and n != free_size]
     if without:
         raise NmbenchError(f"{origin}: give {', '.join(without)} a default; only the free size {free_size!r} has none")
-    return {n: default for n, default in declared.items() if n != free_size}
+    hparams = {n: default for n, default in declared.items() if n != free_size}
+    for n, default in hparams.items():
+        if not isinstance(default, bool | int | float | str) or (isinstance(default, float) and not math.isfinite(default)):
+            raise NmbenchError(
+                f"{origin}: the default of {n} is {default!r}; a hyperparameter is a number, True, False or text: rows "
+                f"record it, and --hparams sets it"
+            )
+    return hparams
 
 
 def register_task(name: str, **attributes: Any) -> Task:

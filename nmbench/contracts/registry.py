@@ -168,7 +168,11 @@ class Registry(Generic[T]):
 
     def _index_file(self, path: pathlib.Path) -> None:
         module = f"{self._package}.{path.stem}"
-        found = scan_source(path.read_text(encoding="utf-8"), self._register_name)
+        try:
+            found = scan_source(path.read_text(encoding="utf-8"), self._register_name)
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            raise NmbenchError(f"{path}{f', line {line}' if line else ''}: {getattr(error, 'msg', error)}") from None
         for call in found:
             origin = f"{display_path(path)}:{call.line}"
             self._announce(RegistryEntry(call.name, origin, call.tags, call.summary, module=module))
@@ -211,8 +215,9 @@ def scan_source(source: str, register_name: str) -> list[RegisterCall]:
         if called != register_name or not isinstance(name, str):
             continue
         keywords = {k.arg: _literal(k.value) for k in node.keywords}
+        tags = keywords.get("tags")
         summary = keywords.get("summary") or docs.get(id(node), "")
-        calls.append(RegisterCall(name, tuple(keywords.get("tags") or ()), summary, node.lineno))
+        calls.append(RegisterCall(name, tuple(tags) if isinstance(tags, list | tuple) else (), summary, node.lineno))
     return sorted(calls, key=lambda call: call.line)
 
 

@@ -58,7 +58,8 @@ class Sampler:
 
     def fingerprint(self) -> str:
         """Fingerprint of the module that defines `sample` (see `nmbench.contracts.fingerprints.of_module`)."""
-        return fingerprints.of_module(inspect.getfile(inspect.unwrap(self.sample)))
+        function = self.sample.func if isinstance(self.sample, functools.partial) else self.sample
+        return fingerprints.of_module(inspect.getfile(inspect.unwrap(function)))
 
     def draw(self, arrays: Any, key: Any, batch_size: int) -> Batch:
         """A batch of `batch_size` new trials; raises `NmbenchError` if `batch_size` is below 1."""

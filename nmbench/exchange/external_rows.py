@@ -24,6 +24,7 @@ from nmbench.results import provenance, schema
 from nmbench.results.columns import evaluation_columns, task_columns
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
+from nmbench.training.phase_program import mean_loss
 
 KEY = "predictions"
 LARGEST_COUNT = 10**12
@@ -274,13 +275,11 @@ def _hint(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
 
 
 def _validation_loss(run: ExternalRun) -> float | None:
-    """Masked mean squared error on the validation set, None without predictions on it."""
+    """The task's loss on the validation set, None without predictions on it."""
     if run.validation_predictions is None:
         return None
     batch = run.task.unpack(run.task.frozen("validation").arrays)
-    weights = np.broadcast_to(np.asarray(batch.mask, np.float64), batch.targets.shape)
-    error = run.validation_predictions.astype(np.float64) - batch.targets
-    return float((weights * error**2).sum() / weights.sum())
+    return float(mean_loss(run.task, run.validation_predictions, batch.targets, batch.mask))
 
 
 def _size(params: int | None, params_file: str | None) -> int:

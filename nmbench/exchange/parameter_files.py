@@ -63,5 +63,9 @@ def _npz(path: pathlib.Path, where: str) -> list[int]:
                 held = info.file_size - member.tell()
             if held != math.prod(shape) * dtype.itemsize:
                 raise NmbenchError(f"{where}: the size of the array {info.filename!r} does not fit its shape; {_REMEDY}")
+            if dtype.kind not in "fiucb":
+                raise NmbenchError(
+                    f"{where}: the numbers of the array {info.filename!r}, of type {dtype}, cannot be counted; save float32"
+                )
             sizes.append(math.prod(shape) * {"f": 1, "c": 2}.get(dtype.kind, 0))
     return sizes

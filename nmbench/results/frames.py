@@ -59,10 +59,10 @@ def read_conditions(paths: Paths = "results") -> pandas.DataFrame:
     import pandas
 
     names = ["run_id", "task", "protocol", "model", "seed"]
+    rows = read_results(paths)
     lines = [
-        (*row[names], metric, condition, value)
-        for _, row in read_results(paths).iterrows()
-        if row["status"] == "ok"
+        (*(row[name] for name in names), metric, condition, value)
+        for row in rows[rows.status == "ok"].to_dict(orient="records")
         for metric, by_condition in json.loads(row["conditions_json"]).items()
         for condition, value in by_condition.items()
     ]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import functools
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -110,7 +111,7 @@ def run_folder(path: pathlib.Path, run_id: str) -> pathlib.Path | None:
     if points:
         store.write_curve(folder, points)
     for kind, arrays in found.items():
-        if kind == "params" or kind.removeprefix("params.").isidentifier():
+        if re.fullmatch(r"params(\.[A-Za-z0-9_\-]+)?", kind):
             files.write(folder / f"{kind}{_SUFFIX}", safetensors.numpy.save(arrays))
     return folder
 

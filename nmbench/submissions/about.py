@@ -154,7 +154,8 @@ def from_dict(entries: Mapping[str, Any], where: str) -> About:
 def package_hash(name: str) -> tuple[str, str]:
     """(version, sha256) of an installed package. The hash is over paths and contents of its installed files.
 
-    Files that the installation itself writes (the metadata folder, compiled bytecode) do not count. Nothing is imported.
+    Files that the installation itself writes (the metadata folder, compiled bytecode, commands) do not count. Nothing is
+    imported.
 
     Raises:
       NmbenchError: the package is not installed, or its files are not in one place, as after `pip install -e`.
@@ -163,7 +164,7 @@ def package_hash(name: str) -> tuple[str, str]:
         found = importlib.metadata.distribution(name)
     except (importlib.metadata.PackageNotFoundError, ValueError):
         raise NmbenchError(f"the package {name!r} is not installed") from None
-    listed = [path for path in found.files or () if ".dist-info" not in path.parts[0] and "__pycache__" not in path.parts]
+    listed = [path for path in found.files or () if _is_source(path)]
     if not any(path.suffix == ".py" and len(path.parts) > 1 for path in listed):
         raise NmbenchError(f"the package {name!r} is installed as a link to its sources; install it with pip install FOLDER")
     digest = hashlib.sha256()
@@ -174,6 +175,11 @@ def package_hash(name: str) -> tuple[str, str]:
             raise NmbenchError(f"the package {name!r}: cannot read {path}: {error.strerror}") from None
         digest.update(f"{path.as_posix()}\n{hashlib.sha256(content).hexdigest()}\n".encode())
     return found.version, digest.hexdigest()
+
+
+def _is_source(path: importlib.metadata.PackagePath) -> bool:
+    """Whether a file comes from the package itself. A command, such as `../../../bin/NAME`, names the Python that runs it."""
+    return not (".dist-info" in path.parts[0] or "__pycache__" in path.parts or path.parts[0] == "..")
 
 
 def _check_text(value: Any, longest: int, where: str, lines: bool = False) -> None:

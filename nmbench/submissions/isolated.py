@@ -30,11 +30,15 @@ REFUSED = (
     "os.spawn",
     "os.system",
     "os.kill",
+    # Relative paths are judged from the folder in which the process has started.
+    "os.chdir",
+    "os.fchdir",
+    "os.symlink",
 )
 REFUSED += ("ftplib.", "http.", "smtplib.", "urllib.", "webbrowser.", "pty.", "winreg.", "sys.addaudithook")
 # Events that change files, by the number of paths among their arguments.
 _CHANGES = {"os.remove": 1, "os.rmdir": 1, "os.mkdir": 1, "os.truncate": 1, "os.chmod": 1, "os.chown": 1, "os.utime": 1}
-_CHANGES |= {"os.rename": 2, "os.link": 2, "os.symlink": 2, "shutil.rmtree": 1, "shutil.move": 2}
+_CHANGES |= {"os.rename": 2, "os.link": 2, "shutil.rmtree": 1, "shutil.move": 2}
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/sys", "/dev", "/opt", "/nix", "/System", "/Library")
 _SYSTEM += ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/kernel")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -127,6 +131,8 @@ def watch(places: tuple[pathlib.Path, ...], hidden: list[str]) -> None:
                 refuse(f"writes {path}")
             if is_hidden(path) or not readable(path):
                 refuse(f"reads {path}")
+            if not writable(path) and os.path.isdir(path):  # other paths could be relative to it
+                refuse(f"opens the folder {path}")
         elif event in _CHANGES:
             for path in arguments[: _CHANGES[event]]:
                 if isinstance(path, str | bytes | os.PathLike) and not writable(full_path(join(working, os.fsdecode(path)))):

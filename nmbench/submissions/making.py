@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments.configuration import Configuration
 from nmbench.results import csv_files, packs, store, verification
 from nmbench.submissions import about as about_files
@@ -42,7 +42,11 @@ def choose_rows(results: str, models: Collection[str], tasks: Collection[str], p
         if not tasks or row["task"] in tasks:
             groups.setdefault(folder.experiment_of(row), []).append(row)
     chosen: dict[str, list[Row]] = {}
+    follows = lambda found: any(not row["departures"] for row in found)
+    followed = {(experiment.model, experiment.task) for experiment, found in groups.items() if follows(found)}
     for experiment, found in groups.items():
+        if not follows(found) and (experiment.model, experiment.task) in followed:
+            continue  # a try with other steps, another budget or other hyperparameters
         source = checks.fingerprint(pathlib.Path(BASELINES.get(experiment.model).path))
         following = [row for row in found if not row["departures"]] or found
         own = [row for row in following if Configuration.from_json(row["config_json"]).model_sha256 == source]
@@ -140,12 +144,15 @@ def check_out(out: pathlib.Path) -> dict[str, Any]:
         return {}
     if not out.is_dir():
         raise NmbenchError(f"--out={out} is a file; name a folder")
-    suffixes = {".toml", ".py", ".csv", ".safetensors"}
-    other = [one.name for one in out.iterdir() if not (one.suffix in suffixes or one.name in _OWN)]
-    if other:
-        raise NmbenchError(f"--out={out} contains {other[0]}, which is no file of a submission; name another folder")
     path = out / about_files.FILE
-    return about_files.read_toml(path) if path.exists() else {}
+    entries = about_files.read_toml(path) if path.exists() else {}
+    code = entries.get("model_file")
+    own = {about_files.FILE, *_OWN, str(code.get("path")) if isinstance(code, dict) else ""}
+    own |= {f"{task.name}{suffix}" for task in TASKS.entries() for suffix in (".csv", ".safetensors")}
+    other = sorted(one.name for one in out.iterdir() if one.name not in own)
+    if other:
+        raise NmbenchError(f"--out={out} contains {other[0]}, which is no file of this submission; name another folder")
+    return entries
 
 
 def replace(out: pathlib.Path, place: pathlib.Path) -> None:

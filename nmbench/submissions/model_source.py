@@ -28,6 +28,8 @@ NAMES = {
     "frozen", "draw_set", "frozen_sets", "TASKS", "importlib", "sys", "os",
 }
 # fmt: on
+# Of these names, those of Python's functions may name an argument or a variable of the model itself.
+_OF_PYTHON = frozenset({"open", "eval", "exec", "compile", "input", "breakpoint", "globals", "locals", "vars"})
 # Functions of these names are refused as attributes only: `jnp.load`, but not a method of that name.
 _OF_NUMPY = frozenset({"load", "save"})
 # Learned numbers belong in the parameters. A file with more numbers, or a longer text, may hold trained weights.
@@ -47,6 +49,8 @@ def check(path: pathlib.Path) -> None:
 
 def _findings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     numbers, docstrings = 0, {id(text) for text in _docstrings(tree)}
+    bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 1)
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -54,7 +58,8 @@ def _findings(tree: ast.Module) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Name | ast.Attribute):
             name = node.id if isinstance(node, ast.Name) else node.attr
             of_numpy = name in _OF_NUMPY and isinstance(node, ast.Attribute) and _is_numpy(node.value)
-            if name in NAMES or of_numpy:
+            own = name in _OF_PYTHON and (isinstance(node, ast.Attribute) or name in bound)
+            if (name in NAMES and not own) or of_numpy:
                 yield line, f"uses {name!r}"
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, int | float | complex) and not isinstance(node.value, bool):

@@ -111,7 +111,10 @@ def conditions_differ(task: Task, row: Mapping[str, Any], scores: np.ndarray) ->
     metric = task.primary
     found = metric.by_condition(scores, task.frozen("test").arrays)
     stored = json.loads(row["conditions_json"]).get(metric.name, {})
-    return found.keys() != stored.keys() or not all(
+    if not isinstance(stored, dict) or found.keys() != stored.keys():
+        return True
+    numbers = all(isinstance(value, int | float) for value in stored.values())
+    return not numbers or not all(
         np.isclose(stored[name], value, rtol=per_trial.TOLERANCE, atol=1e-12) for name, value in found.items()
     )
 

@@ -63,9 +63,12 @@ def choose(
         for name in names:
             if name not in known:
                 raise NmbenchError(f"{submission.folder} has no rows of {what} {name!r} (it has {', '.join(sorted(known))})")
-    return {
+    chosen: dict[SubmittedExperiment, Rows] = {
         key: rows for key, rows in every.items() if (not models or key.model in models) and (not tasks or key.task in tasks)
     }
+    if not chosen:
+        raise NmbenchError(f"{submission.folder} has no rows of {', '.join(models)} on {', '.join(tasks)}")
+    return chosen
 
 
 def verify(

@@ -196,6 +196,7 @@ SLIPS = {
         "float32[256, 1]), step float32[256, 1]"
     ),
     "0.5 * x + v_t, m->0.5 * x + v_t, m[0]": "step (float32[256, 1], float32[1])",
+    'self.learned("B"->self.learned("fixed_B"': "States learns 'fixed_B', but names that start with fixed_ are fixed",
     "self.N = N->self.N = self.M": "AttributeError in line 9 of states.py: 'States' object has no attribute 'M'",
 }
 
@@ -206,6 +207,14 @@ def test_a_slip_in_a_core_is_named(nmbench, tmp_path, slip):
     argv = [f"--plugin={tmp_path}/states.py", "--model=states", "--task=element_finder", f"--results_dir={tmp_path}/r"]
     code, out, err = nmbench("run", *argv)
     assert (code, out) == (2, "") and err.count("\n") == 1 and SLIPS[slip] in err
+
+
+def test_check_of_a_plugin_on_one_task_checks_its_model(nmbench, tmp_path):
+    (tmp_path / "states.py").write_text(f"import pathlib\n{STATES}")
+    argv = [f"--plugin={tmp_path}/states.py", "--task=element_finder", "--rules=M01"]
+    code, out, _ = nmbench("check", *argv)
+    assert code == 0 and out.startswith("model states (states.py:6), run on element_finder\n")
+    assert "note: `nmbench submit` would refuse this file: states.py, line 1: it imports 'pathlib'" in out
 
 
 def test_check_reports_a_slip_once_and_not_for_every_task(nmbench, tmp_path):

@@ -100,6 +100,13 @@ def judged(toy_task, factory, rules=MODEL_RULES, **arguments):
     return {outcome.rule.id: outcome for outcome in judge(rules, subject)}
 
 
+@pytest.mark.parametrize(("axis", "id_"), [(1, "M05-trials"), (0, "M07-causal")])
+def test_a_readout_that_starts_at_0_hides_nothing(toy_task, axis, id_):
+    zero = lambda key, inputs, width: {**init(key, inputs, width), "C": jnp.zeros((width, 1))}
+    rules = [rule for rule in MODEL_RULES if rule.id in needed(id_)]
+    assert [i for i, o in judged(toy_task, model(zero, centred(axis)), rules).items() if o.findings] == [id_]
+
+
 def test_every_rule_has_a_broken_model():
     assert sorted(BROKEN) == IDS == sorted(IDS)
 

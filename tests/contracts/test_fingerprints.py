@@ -6,18 +6,21 @@ from nmbench.contracts import fingerprints
 
 
 def test_the_fingerprint_depends_on_the_file_and_its_sibling_imports(tmp_path):
-    model, shared, deeper, other = (tmp_path / f"{name}.py" for name in ("model", "_shared", "_deeper", "other"))
-    model.write_text("from ._shared import gain\nimport json\n")
+    model, shared, deeper, helper, other = (
+        tmp_path / f"{name}.py" for name in ("model", "_shared", "_deeper", "helper", "other")
+    )
+    model.write_text("from ._shared import gain\nimport json, helper\n")
+    helper.write_text("gain = 1\n")
     shared.write_text("from . import _deeper\ngain = 1\n")
     deeper.write_text("from ._shared import gain\n")  # a cycle of imports
     other.write_text("x = 1\n")
     seen = [fingerprints.of_module(model)]
     other.write_text("x = 2\n")
     assert fingerprints.of_module(model) == seen[0]
-    for file in (model, shared, deeper):
+    for file in (model, shared, deeper, helper):
         file.write_text(file.read_text() + "changed = 2\n")
         seen.append(fingerprints.of_module(model))
-    assert len(set(seen)) == 4
+    assert len(set(seen)) == 5
 
 
 def test_the_fingerprint_of_a_built_in_model_includes_shared_files():

@@ -112,6 +112,20 @@ def test_a_plugin_registers_its_model(tmp_path):
             "from nmbench import register_baseline\n@register_baseline('m', free_size='N')\ndef f(spec, N, k): ...\n",
             "give k",
         ),
+        (
+            "from nmbench import register_baseline\n@register_baseline('m', free_size='N')\ndef f(spec, N, k=(4, 4)): ...\n",
+            r"the default of k is \(4, 4\); a hyperparameter is a number",
+        ),
+        (
+            "from nmbench import register_baseline\n"
+            "@register_baseline('m', free_size='N', learning_rates={'t/p': -0.01})\ndef f(spec, N): ...\n",
+            r"learning_rates\['t/p'\] is -0.01, but must be above 0",
+        ),
+        (
+            "from nmbench import Phase, Protocol\nProtocol(name='p', phases=(Phase(data='t', steps=1, validation='v'),),"
+            " learning_rate_grid=(0.1, 0.1))\n",
+            "learning_rate_grid must have different numbers above 0",
+        ),
     ],
 )
 def test_bad_plugins_give_a_one_line_error(tmp_path, text, message):

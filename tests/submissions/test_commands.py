@@ -49,9 +49,14 @@ def test_submit_asks_for_a_description_and_then_makes_the_folder(submit, submitt
     # Nothing names the submitter's machine or folders.
     for path in (path for path in place.rglob("*") if path.is_file()):
         assert str(tmp_path).encode() not in path.read_bytes() and os.uname().nodename.encode() not in path.read_bytes()
+    (place / "other.py").write_text("mine = 1")
+    code, out, err = submit("--models=leaky")
+    assert (code, out) == (2, "") and "contains other.py, which is no file of this submission" in err
+    assert (place / "other.py").exists()
+    (place / "other.py").unlink()
     (place / "notes.txt").write_text("mine")
     code, out, err = submit("--models=leaky")
-    assert (code, out) == (2, "") and "contains notes.txt, which is no file of a submission" in err
+    assert (code, out) == (2, "") and "contains notes.txt, which is no file of this submission" in err
 
 
 def edit_rows(results, **changes):

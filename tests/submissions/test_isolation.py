@@ -56,6 +56,9 @@ for name, attempt in {{
     "remove": lambda: os.remove({str(tmp_path / "kept.txt")!r}),
     "other processes": lambda: open(f"/proc/{{os.getppid() or {os.getpid()}}}/environ").read(),
     "secret": lambda: os.environ["SECRET_TOKEN"],
+    "other folder": lambda: os.chdir({str(tmp_path)!r}),
+    "folder as a start": lambda: os.open("/usr", os.O_RDONLY),
+    "link": lambda: os.symlink({str(tmp_path)!r}, "link"),
     "home": lambda: open(os.path.expanduser("~/note"), "w").write("x") and 1 / 0,
 }}.items():
     try:
@@ -65,7 +68,7 @@ for name, attempt in {{
         if isinstance(error, ZeroDivisionError): found.append("own home is writable")
 raise ValueError(f"succeeded: {{found}}")
 """
-    assert ask(code) == "--plugin=model.py: ValueError in line 21: succeeded: ['own home is writable']"
+    assert ask(code) == "--plugin=model.py: ValueError in line 24: succeeded: ['own home is writable']"
     assert (tmp_path / "kept.txt").read_text() == "kept" and not (tmp_path / "written.txt").exists()
 
 
@@ -79,7 +82,7 @@ def test_limits(ask):
 @pytest.mark.slow
 def test_what_it_prints_or_leaves_is_not_believed(ask):
     assert "ended with code 3" in ask("""import os; print('{"answer": {}}', flush=True); os._exit(3)""")
-    assert "no regular file" in ask("""import os; os.symlink(os.getcwd(), "params.safetensors")""")
+    assert "uses os.symlink" in ask("""import os; os.symlink(os.getcwd(), "params.safetensors")""")
 
 
 def test_processes_see_no_others_and_no_network():

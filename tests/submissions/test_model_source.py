@@ -15,6 +15,11 @@ def test_the_examples_pass(name):
     model_source.check(EXAMPLES / name)
 
 
+def test_arguments_may_be_named_like_functions_of_python(tmp_path):
+    (tmp_path / "model.py").write_text("def call(self, input, state):\n    vars = self.compile\n    return input + vars\n")
+    model_source.check(tmp_path / "model.py")
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
