@@ -59,10 +59,11 @@ def read_conditions(paths: Paths = "results") -> pandas.DataFrame:
     import pandas
 
     names = ["run_id", "task", "protocol", "model", "seed"]
-    rows = read_results(paths)
+    rows = read_results(paths).to_dict(orient="records")
     lines = [
         (*(row[name] for name in names), metric, condition, value)
-        for row in rows[rows.status == "ok"].to_dict(orient="records")
+        for row in rows
+        if row["status"] == "ok"
         for metric, by_condition in json.loads(row["conditions_json"]).items()
         for condition, value in by_condition.items()
     ]
