@@ -22,7 +22,7 @@ from nmbench.support.errors import NmbenchError, printable
 
 LINEAR, RANK1 = "nmrnn_linear", "mwg_rank1"
 # Random networks for the corrected and for the printed construction, and trained networks.
-INSTANCES, PRINTED, NETWORKS = 300, 10, 4
+INSTANCES, PRINTED, NETWORKS = 300, 10, 20
 # Largest float64 difference that counts as rounding, of states and of a quotient, and largest mean error of a predicted
 # signal in (0, 1).
 ROUNDING, LINEAR_TO, FOLLOWS = 1e-12, 1e-9, 0.05
