@@ -15,7 +15,7 @@ for model in nmrnn lrrnn rnn lstm; do
 done
 run --model=nmrnn --task=element_finder --protocol=paper_code
 run --model=nmrnn_linear --task=mwg_rank1 --protocol=paper
-run --model=nmrnn_linear --task=mwg_rank1 --seeds=4
+run --model=nmrnn_linear --task=mwg_rank1 --seeds=20
 run --model=nmrnn_linear --task=mwg_rank1 --seeds=1 --hparams=tau_x=1,linear_z=true,feedback=true
 for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=multitask --steps=8000 --seeds=4
