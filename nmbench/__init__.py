@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nmbench.experiments.plugin_loading import load_plugin
     from nmbench.experiments.train import train
     from nmbench.results.comparison import compare_results
-    from nmbench.results.frames import read_results
+    from nmbench.results.frames import read_conditions, read_results
     from nmbench.results.ranking_frame import rank_results
     from nmbench.support.errors import NmbenchError
 

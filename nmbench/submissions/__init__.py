@@ -12,6 +12,7 @@ __all__ = [
     "folder",
     "isolation",
     "making",
+    "model_source",
     "retraining",
     "verifying",
 ]
