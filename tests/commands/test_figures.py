@@ -57,7 +57,7 @@ def test_a_figure_shows_the_states_of_the_network(nmbench, monkeypatch, tmp_path
     where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}"]
     code, out, err = nmbench("figures", *where, "--only=S5", "--formats=svg")
     assert (code, err) == (0, "")
-    assert "nmrnn (497 parameters) on element_finder, protocol matched, 1 steps, seed 0\n" in out
+    assert "nmrnn (497 parameters) on element_finder, protocol matched, 20000 steps, seed 0\n" in out
     made = {path.name: path.read_bytes() for path in (tmp_path / "o").iterdir()}
     assert sorted(made) == ["S5.svg", "captions.md"] and b"standard error" in made["S5.svg"]
     assert b"**S5.** Element Finder: states of an NM-RNN for query 10 and five values" in made["captions.md"]
@@ -106,7 +106,7 @@ def test_the_figure_of_modulation_shows_the_signals_of_each_model(nmbench, monke
     s = record(network)["s"]
     shown = [np.flatnonzero(query == q)[:100] for q in (2, 7, 12, 17, 22)]
     strongest = s[:, np.concatenate(shown)].var(axis=(0, 1)).argmax()
-    assert axes[0].texts[0].get_text() == f"component {strongest + 1}"
+    assert axes[0].texts[0].get_text() == f"component {strongest}"
     lines = [line for line in axes[0].get_lines() if len(line.get_xdata()) == task.spec.steps]
     for line, band, trials in zip(lines, axes[0].collections, shown, strict=True):
         np.testing.assert_allclose(line.get_ydata(), s[:, trials, strongest].mean(axis=1), rtol=1e-5)

@@ -165,8 +165,8 @@ def test_interrupted_tuning_resumes(tmp_path):
 WRITER = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[2])
+from nmbench.experiments.configuration import Configuration
 from support.rows import make_row, whole_config
-import json
 import numpy as np
 from nmbench.training import parameter_files
 from nmbench.results.store import Store
@@ -176,8 +176,9 @@ print("ready", flush=True)
 params = {"m": {"w": np.arange(30000.0)}}
 for seed in range(1 << 20):
     # Every run is written, replaced by itself, and collected.
-    row = make_row(seed=seed % 7, run_id=f"r{seed % 7}")
-    row["config_json"] = json.dumps(whole_config(row))
+    row = make_row(seed=seed % 7)
+    configuration = Configuration.from_dict(whole_config(row))
+    row |= {"config_json": configuration.to_json(), "run_id": configuration.run_id}
     save = lambda path: parameter_files.save_params(path, params)
     store.write(row, save, {"mse": np.arange(5000.0)}, [(1, 2.0, 3.0)] * 500)
     store.collect()
@@ -197,7 +198,7 @@ def test_killing_a_writer_leaves_no_incomplete_run(tmp_path):
         process.communicate()
         names = {p.name for p in (tmp_path / "out").rglob(".*") if p.name.startswith(".tmp-")}
         left_behind += len(names)
-        for run in (tmp_path / "out" / "runs").glob("r*"):
+        for run in (tmp_path / "out" / "runs").glob("nmrnn.made_up.*"):
             assert sorted(p.name for p in run.iterdir()) == ["curve.csv", "params.safetensors", "per_trial.npz", "row.json"]
             assert len((run / "curve.csv").read_text().splitlines()) == 501
             assert safetensors.numpy.load_file(str(run / "params.safetensors"))["m|w"].shape == (30000,)
@@ -208,7 +209,7 @@ def test_killing_a_writer_leaves_no_incomplete_run(tmp_path):
     code, _, err = finish(start("nmbench.validate", "out", "out/results.csv", cwd=tmp_path))
     assert code == 0, err
     # The next command removes temporary files and restores a run that was being replaced.
-    before = {p.name for p in (tmp_path / "out" / "runs").glob("r*")}
+    before = {p.name for p in (tmp_path / "out" / "runs").glob("nmrnn.made_up.*")}
     code, _, err = finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))
     assert code == 0, err
     assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
