@@ -213,7 +213,7 @@ def test_killing_a_writer_leaves_no_incomplete_run(tmp_path):
     code, _, err = finish(start(*BASE, "--steps=10", "--seeds=1", "--results_dir=out", cwd=tmp_path))
     assert code == 0, err
     assert [p for p in (tmp_path / "out").rglob(".*") if p.name != ".lock"] == []
-    assert {p.name for p in (tmp_path / "out" / "runs").glob("r?")} >= before
+    assert {p.name for p in (tmp_path / "out" / "runs").glob("nmrnn.made_up.*")} >= before
     assert len(csv_files.read_csv(tmp_path / "out" / "results.csv")) == len(list((tmp_path / "out" / "runs").iterdir()))
 
 
