@@ -60,8 +60,9 @@ def main() -> int:
         run_on = ", ".join(task.name for task in subject.probed)
         sized = "" if FLAGS.task else f"; shapes and sizes on all {len(subject.tasks)} tasks"
         failed |= _check(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", model_rules, subject)
-        if FLAGS.plugin and name in new(BASELINES):
-            _note_refusal(subject.baseline.path)
+    added = {entry.name for entry in BASELINES.entries()} - set(before[BASELINES.kind])
+    for path in sorted({BASELINES.get(name).path for name in added.intersection(models)}):
+        _note_refusal(path)
     for name in tasks if task_rules else []:
         task = TASKS.get(name)
         title = f"task {name}, version {task.version} ({TASKS.entry(name).origin})"

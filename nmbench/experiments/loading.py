@@ -22,9 +22,9 @@ from nmbench.support.errors import NmbenchError, did_you_mean
 # Entries of a configuration that may differ from today's: stored parameters can still be tried with other code.
 MAY_DIFFER = ("model_sha256", "engine")
 # Columns of a row that its configuration determines: attribute of the configuration to column.
+_SAME_NAME = ("run_id", "model", "task", "task_version", "testset_sha256", "seed", "data_seed", "x64")
 COLUMN_OF = {
-    **{name: name for name in ("model", "task", "task_version", "testset_sha256", "seed", "data_seed", "x64", "run_id")},
-    **{name: name for name in ("learning_rate", "tuning_trials")},
+    **{name: name for name in (*_SAME_NAME, "learning_rate", "tuning_trials")},
     "protocol_name": "protocol",
     "budget": "params_target",
     "steps": "train_steps",

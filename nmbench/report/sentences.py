@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from nmbench.contracts.task import Task
-from nmbench.report import text
-from nmbench.report.text import number
+from nmbench.report.text import number, seeds
 from nmbench.results import experiment_rows
 from nmbench.results.experiment_rows import ExperimentRows
 from nmbench.results.ranking import RankingEntry, Table
@@ -95,7 +94,7 @@ def order(table: Table) -> str:
                 sentences.append(f"{enumerated(names)} {'is' if len(names) == 1 else 'are'} ahead of {whom}.")
         sentences += [f"{enumerated(equal)} cannot be told apart." for equal in groups if len(equal) > 1]
     numbers = sorted({len(entry.run_ids) for entry in ranked})
-    count = text.seeds(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {text.seeds(numbers[-1])}"
+    count = seeds(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {seeds(numbers[-1])}"
     return f"With {count} of each model, {' '.join(sentences)}"
 
 

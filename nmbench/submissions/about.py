@@ -178,7 +178,7 @@ def package_hash(name: str) -> tuple[str, str]:
 
 
 def _is_source(path: importlib.metadata.PackagePath) -> bool:
-    """Whether a file comes from the package itself. A command, such as `../../../bin/NAME`, names the Python that runs it."""
+    """Whether a file comes from the package itself. A command, `../../../bin/NAME`, names the Python that runs it."""
     return not (".dist-info" in path.parts[0] or "__pycache__" in path.parts or path.parts[0] == "..")
 
 

@@ -105,7 +105,7 @@ def hide_test_sets() -> None:
         return frozen_sets.FrozenSet(split, replacement.arrays, entry["sha256"], entry["n"])
 
     frozen_sets.load = without_test
-    # A validation set may have no trial in the subset of a metric, so all trials count. Scores are computed in another process.
+    # A validation set may have no trial in the subset of a metric, so all trials count. Another process computes scores.
     metrics.Metric._chosen = lambda self, arrays, trials: np.ones(trials, bool)
 
 

@@ -8,8 +8,9 @@ Two things are compared, for each experiment:
    (`distribution_test`).
 
 A machine computes as the submitter's did if commit, versions, processor and settings are those of the row
-(`reproduction.SURROUNDINGS`), or those of a row whose retrained seed has the same value to the bit. The second does not happen by
-chance if the metric is an error that takes any value. Percentages and shares of trials are counts: two of them are often equal.
+(`reproduction.SURROUNDINGS`), or those of a row whose retrained seed has the same value to the bit. The second does not
+happen by chance if the metric is an error that takes any value. Percentages and shares of trials are counts: two of them are
+often equal.
 """
 
 from __future__ import annotations

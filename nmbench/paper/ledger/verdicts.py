@@ -156,10 +156,8 @@ def better_than(ours: Sample, rivals: Mapping[str, Sample]) -> dict[str, RivalCo
         verdict = Verdict.UNDECIDED
         if p is not None and p < significance.ALPHA and comparison.favours_b is not None:
             verdict = Verdict.HOLDS if comparison.favours_b else Verdict.FAILS
-        elif ours.mostly_lost or rivals[name].mostly_lost:
-            pass  # equal values say nothing
         elif ours.logarithmic and comparison.effect.within(1 / SAME_RATIO, SAME_RATIO):
-            verdict = Verdict.EQUAL
+            verdict = Verdict.UNDECIDED if ours.mostly_lost or rivals[name].mostly_lost else Verdict.EQUAL
         verdicts[name] = RivalComparison(verdict, comparison.effect, p)
     return verdicts
 

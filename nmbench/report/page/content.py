@@ -105,7 +105,7 @@ def _ranking(ranking: OverallRanking, key: str, styles: Mapping[str, Style]) -> 
     ]
     headings = [Heading("Model", False), Heading("Rank"), Heading("Mean score"), *map(Heading, names)]
     caption = f"Protocol {ranking.protocol}: mean score over tasks of equal weight."
-    left = [f"{label} (no {', '.join(task_name(*t) for t in lacks)})" for label, lacks in ranking.left_out.items()]
+    left = [f"{label} ({', '.join(task_name(*t) for t in lacks)})" for label, lacks in ranking.left_out.items()]
     return {
         "table": HtmlTable(key, caption, headings, rows),
         "left_out": ", ".join(left),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
-from nmbench.report import ladder_text
+from nmbench.report import ladder_text, sentences
 from nmbench.report.page import board_tables, by_condition, figures, svg
 from nmbench.report.page.html_tables import Heading, HtmlRow, HtmlTable, TableCell, cell
 from nmbench.report.page.outputs import run_folders
@@ -201,7 +201,7 @@ def _table(
         "commands": board_tables.commands(table, details),
         "about": board_tables.about(table),
         "plots": plots,
-        "notes": list(dict.fromkeys(notes)),
+        "notes": list(dict.fromkeys(filter(None, [sentences.other_data(table), *notes]))),
         "outputs": outputs,
     }
 
