@@ -148,6 +148,14 @@ def test_a_wide_interval_is_not_equality():
     assert better_than(percent, {"other": percent})["other"].verdict is UNDECIDED  # there are no bounds for differences
 
 
+def test_models_that_have_lost_most_seeds_are_never_called_equal():
+    """Lost seeds all count the same, so 5 of 8 make two models look equal, whatever they would have learned."""
+    for lost, verdict in ((range(4), EQUAL), (range(5), UNDECIDED)):
+        few, floor = errors(*[36.0] * 6, 35.5, 35.0, lost=lost), errors(*[36.0] * 8)
+        for ours, theirs in ((few, floor), (floor, few), (few, few)):
+            assert better_than(ours, {"other": theirs})["other"].verdict is verdict
+
+
 def test_better_than_does_not_depend_on_the_numbers_of_the_seeds():
     theirs = OURS.values[::-1] * 1.2
     found = [better_than(OURS, {"other": errors(*theirs, seeds=s)})["other"] for s in (None, range(20, 28), range(4, 12))]
