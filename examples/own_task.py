@@ -47,6 +47,7 @@ def _batch(pulses, states) -> Batch:
 
 
 def _squared_error(predictions, arrays) -> np.ndarray:
+    """Mean squared error over all steps and channels, `[B]`."""
     batch = unpack(arrays)
     return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
 

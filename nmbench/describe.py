@@ -98,6 +98,7 @@ def _task(name: str) -> str:
         facts += [f"also {', '.join(m.stages)}"] if m.stages else []
         facts += [f"some trials judged {', '.join(m.earlier)}"] if m.earlier else []
         lines.append(f"  {m.name}{' (primary)' if i == 0 else ''}: {', '.join(facts)}")
+        lines += [f"    {m.meaning}"] if m.meaning else []
     lines += [f"default budget: {task.default_budget} learned parameters", "protocols:"]
     for i, p in enumerate(task.protocols):
         lines.append(f"  {p.name}{' (default)' if i == 0 else ''}: {p.summary}")

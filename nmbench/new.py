@@ -83,6 +83,7 @@ def unpack(arrays) -> Batch:
 
 
 def _squared_error(predictions, arrays) -> np.ndarray:
+    """Mean squared error over all steps, `[B]`."""
     batch = unpack(arrays)
     return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
 

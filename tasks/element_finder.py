@@ -69,11 +69,13 @@ def _answers(arrays) -> np.ndarray:
 
 
 def _squared_error(predictions, arrays) -> np.ndarray:
+    """Squared error of the output at the last step, `[B]`."""
     batch = unpack(arrays)
     return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
 
 
 def _exact_match(predictions, arrays) -> np.ndarray:
+    """1 if the output at the last step rounds to the right integer, else 0, `[B]`."""
     return (np.rint(predictions[-1, :, 0]) == _answers(arrays)).astype(np.float64)
 
 

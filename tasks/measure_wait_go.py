@@ -138,6 +138,7 @@ def rise_time(outputs: np.ndarray, t_go: np.ndarray) -> np.ndarray:
 
 
 def _mse(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Mean squared error over all steps, `[B]`."""
     batch = unpack(arrays)
     return squared_error(predictions, {"targets": batch.targets, "mask": batch.mask})
 
@@ -156,14 +157,17 @@ def _interval(arrays: Arrays) -> np.ndarray:
 
 
 def _trained(arrays: Arrays) -> np.ndarray:
+    """Those with an interval of training."""
     return np.isin(arrays["interval"], TRAINED)
 
 
 def _extrapolated(arrays: Arrays) -> np.ndarray:
+    """Those with an interval below or above all intervals of training."""
     return (arrays["interval"] < TRAINED[0]) | (arrays["interval"] > TRAINED[-1])
 
 
 def _interpolated(arrays: Arrays) -> np.ndarray:
+    """Those with an interval between two intervals of training."""
     return ~_trained(arrays) & ~_extrapolated(arrays)
 
 

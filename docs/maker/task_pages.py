@@ -12,7 +12,6 @@ import tree
 
 from maker import equations, results, text
 from nmbench.contracts.catalog import TASKS
-from nmbench.contracts.metrics import Metric
 from nmbench.contracts.protocol import Phase, Protocol
 from nmbench.contracts.task import CROSS_ENTROPY, SQUARED_ERROR, FixedData, Sampler, Task
 from nmbench.report import trials
@@ -146,15 +145,10 @@ def _metrics(task: Task) -> str:
                 number(m.ceiling),
                 "" if m.threshold is None else number(m.threshold),
                 ", ".join(also),
-                text.escape(_first_line(m)),
+                text.escape(m.meaning),
             ]
         )
     return text.table(("metric", "better", "floor", "ceiling", "solved at", "also reported", "per trial"), rows)
-
-
-def _first_line(metric: Metric) -> str:
-    doc = inspect.getdoc(metric.per_trial) or ""
-    return doc.split("\n\n")[0].replace("\n", " ") if inspect.isfunction(metric.per_trial) else ""
 
 
 def _earlier(task: Task) -> list[str]:

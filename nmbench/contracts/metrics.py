@@ -7,6 +7,7 @@ subset. The numbers per trial are stored with the results.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,7 +28,8 @@ class Metric:
 
     Attributes:
       name: column name in results.
-      per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric's value is its mean over trials.
+      per_trial: `(predictions [T, B, O], arrays of the set) -> [B]`; the metric's value is its mean over trials. The first
+        paragraph of its docstring says what it measures, that of `subset` which trials count; `describe` prints both.
       higher_is_better: whether a higher value is better.
       floor: value of a simple answer without training, such as chance, or the best one that ignores the trial; it scores 0.
       ceiling: value of a perfect answer; this value scores 100.
@@ -55,6 +57,12 @@ class Metric:
     stages: tuple[str, ...] = ()
     earlier: Mapping[str, Callable[[Arrays], np.ndarray]] = dataclasses.field(default_factory=dict)
     share_of_trials: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """First paragraphs of the docstrings of `per_trial` and of `subset`, as sentences without shapes; "" without any."""
+        subset = _first_paragraph(self.subset)
+        return " ".join(filter(None, [_first_paragraph(self.per_trial), f"Trials: {subset[0].lower()}{subset[1:]}" if subset else ""]))
 
     def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
         """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""
@@ -96,6 +104,11 @@ class Metric:
         if self.threshold is None:
             return False
         return value >= self.threshold if self.higher_is_better else value <= self.threshold
+
+
+def _first_paragraph(function: Callable | None) -> str:
+    doc = inspect.getdoc(function) if inspect.isfunction(function) else None
+    return (doc or "").partition("\n\n")[0].replace("\n", " ").replace(", `[B]`", "")
 
 
 def scores(values: np.ndarray, floor: float, ceiling: float) -> np.ndarray:

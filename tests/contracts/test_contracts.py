@@ -1,6 +1,7 @@
 """Contracts of specs, metrics, protocols, models of other frameworks and checkpoints, and what they refuse."""
 
 import dataclasses
+import functools
 
 import haiku as hk
 import jax
@@ -214,6 +215,24 @@ def test_predictions_in_pieces_equal_predictions_at_once(toy_task, monkeypatch):
     monkeypatch.setattr("nmbench.training.prediction.TRIALS_AT_ONCE", 5)
     np.testing.assert_allclose(predictor(model, toy_task, frozen)(params), whole, rtol=1e-6, atol=1e-7)
     assert whole.shape == (5, 12, 1)
+
+
+def test_the_meaning_of_a_metric_is_read_from_docstrings():
+    def hits(predictions, arrays):
+        """1 if the largest output
+        is the right one, else 0, `[B]`.
+
+        More.
+        """
+
+    def late(arrays):
+        """Those with a late cue."""
+
+    metric = Metric("m", hits, higher_is_better=True, floor=0.0, ceiling=1.0)
+    assert metric.meaning == "1 if the largest output is the right one, else 0."
+    assert dataclasses.replace(metric, subset=late).meaning == f"{metric.meaning} Trials: those with a late cue."
+    plain = dataclasses.replace(metric, per_trial=lambda predictions, arrays: predictions, subset=lambda arrays: arrays)
+    assert plain.meaning == dataclasses.replace(metric, per_trial=functools.partial(hits)).meaning == ""
 
 
 def test_a_metric_on_a_subset_ignores_the_other_trials():
