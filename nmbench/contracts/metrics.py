@@ -61,8 +61,8 @@ class Metric:
     @property
     def meaning(self) -> str:
         """First paragraphs of the docstrings of `per_trial` and of `subset`, as sentences without shapes; "" without any."""
-        subset = _first_paragraph(self.subset)
-        return " ".join(filter(None, [_first_paragraph(self.per_trial), f"Trials: {subset[0].lower()}{subset[1:]}" if subset else ""]))
+        what, which = _first_paragraph(self.per_trial), _first_paragraph(self.subset)
+        return " ".join(filter(None, [what, f"Trials: {which[0].lower()}{which[1:]}" if which else ""]))
 
     def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
         """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""
