@@ -9,10 +9,10 @@ The command writes NAME.png, NAME.svg and NAME.pdf for each figure, and captions
 The files contain the run ids and values of their rows as well, which `python -m nmbench.validate --figures` compares with
 rows. Figures are drawn from the available runs. "5B", "intervals" and "percent" need rows only and show all seeds; the other
 figures need the files of the runs, in run folders or packed beside a CSV, and show the first seeds, not the best (3B: the
-first that solves the task). If runs
-are missing, the command prints how to train them, or trains them with --train: `smoke` (seconds per model, to check that it
-works), `short` (3,000 steps) or `full` (the protocol's steps; hours for all figures). If a model was trained in several
-configurations, one with enough seeds is drawn: that with the model's own hyperparameters, otherwise the longest training.
+first that solves the task). If runs are missing, the command prints how to train them, or trains them with --train: `smoke`
+(seconds per model, to check that it works), `short` (3,000 steps) or `full` (the protocol's steps; hours for all figures).
+If a model was trained in several configurations, one with enough seeds is drawn: that with the model's own hyperparameters,
+otherwise the longest training.
 
 --only=modulation draws what is not in the publication: what the NM-RNN and its controls (the models with the tag `control`)
 change in their networks over time, such as signals, gains and efficacies of synapses. It writes modulation_TASK.png, .svg

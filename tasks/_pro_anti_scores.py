@@ -101,7 +101,7 @@ def metrics(test: Mapping[str, np.ndarray], by_task: bool, old_tasks_at: str = "
 
 
 def _new(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Those of the task that is learned in retraining."""
+    """Trials of the task that is learned in retraining."""
     return arrays["task"] == trials.MEMORY_ANTI
 
 

@@ -144,17 +144,17 @@ def _accuracy(predictions: np.ndarray, arrays: Arrays) -> np.ndarray:
 
 
 def _extrapolated(arrays: Arrays) -> np.ndarray:
-    """Those with an irrelevant stream stronger than in training."""
+    """Trials with an irrelevant stream stronger than in training."""
     return np.abs(_coherences(arrays)[1]) > STRONGEST
 
 
 def _trained(arrays: Arrays) -> np.ndarray:
-    """Those with an irrelevant stream no stronger than in training."""
+    """Trials with an irrelevant stream no stronger than in training."""
     return ~_extrapolated(arrays)
 
 
 def _incongruent(arrays: Arrays) -> np.ndarray:
-    """Those in which the sums of the two streams have opposite signs. An error is then a choice of the irrelevant stream."""
+    """Trials in which the sums of the two streams have opposite signs. An error then chooses the irrelevant one."""
     relevant, irrelevant = _totals(arrays)
     return (relevant > 0) != (irrelevant > 0)
 

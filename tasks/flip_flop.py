@@ -118,12 +118,12 @@ def _held(arrays: Arrays) -> np.ndarray:
 
 
 def _trained(arrays: Arrays) -> np.ndarray:
-    """Those in which the bit was held no longer than in training."""
+    """Trials in which the bit was held no longer than in training."""
     return arrays["held"] <= LONGEST_TRAINED
 
 
 def _extrapolated(arrays: Arrays) -> np.ndarray:
-    """Those in which the bit was held longer than in training."""
+    """Trials in which the bit was held longer than in training."""
     return ~_trained(arrays)
 
 

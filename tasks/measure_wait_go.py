@@ -157,17 +157,17 @@ def _interval(arrays: Arrays) -> np.ndarray:
 
 
 def _trained(arrays: Arrays) -> np.ndarray:
-    """Those with an interval of training."""
+    """Trials with an interval of training."""
     return np.isin(arrays["interval"], TRAINED)
 
 
 def _extrapolated(arrays: Arrays) -> np.ndarray:
-    """Those with an interval below or above all intervals of training."""
+    """Trials with an interval below or above all intervals of training."""
     return (arrays["interval"] < TRAINED[0]) | (arrays["interval"] > TRAINED[-1])
 
 
 def _interpolated(arrays: Arrays) -> np.ndarray:
-    """Those with an interval between two intervals of training."""
+    """Trials with an interval between two intervals of training."""
     return ~_trained(arrays) & ~_extrapolated(arrays)
 
 

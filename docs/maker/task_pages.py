@@ -148,7 +148,7 @@ def _metrics(task: Task) -> str:
                 text.escape(m.meaning),
             ]
         )
-    return text.table(("metric", "better", "floor", "ceiling", "solved at", "also reported", "per trial"), rows)
+    return text.table(("metric", "better", "floor", "ceiling", "solved at", "also reported", "what it measures"), rows)
 
 
 def _earlier(task: Task) -> list[str]:

@@ -60,9 +60,8 @@ class Metric:
 
     @property
     def meaning(self) -> str:
-        """First paragraphs of the docstrings of `per_trial` and of `subset`, as sentences without shapes; "" without any."""
-        what, which = _first_paragraph(self.per_trial), _first_paragraph(self.subset)
-        return " ".join(filter(None, [what, f"Trials: {which[0].lower()}{which[1:]}" if which else ""]))
+        """First paragraphs of the docstrings of `per_trial` and of `subset`, without shapes; "" without any."""
+        return " ".join(filter(None, map(_first_paragraph, (self.per_trial, self.subset))))
 
     def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
         """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""

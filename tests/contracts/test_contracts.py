@@ -226,11 +226,11 @@ def test_the_meaning_of_a_metric_is_read_from_docstrings():
         """
 
     def late(arrays):
-        """Those with a late cue."""
+        """Trials with a late cue."""
 
     metric = Metric("m", hits, higher_is_better=True, floor=0.0, ceiling=1.0)
     assert metric.meaning == "1 if the largest output is the right one, else 0."
-    assert dataclasses.replace(metric, subset=late).meaning == f"{metric.meaning} Trials: those with a late cue."
+    assert dataclasses.replace(metric, subset=late).meaning == f"{metric.meaning} Trials with a late cue."
     plain = dataclasses.replace(metric, per_trial=lambda predictions, arrays: predictions, subset=lambda arrays: arrays)
     assert plain.meaning == dataclasses.replace(metric, per_trial=functools.partial(hits)).meaning == ""
 
