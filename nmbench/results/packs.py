@@ -2,11 +2,11 @@
 
 `board/TASK.safetensors` belongs to `board/TASK.csv`. Its arrays are named `RUN_ID/FILE/NAME`, where FILE is `params`,
 `params.STAGE`, `per_trial` or `curve`: parameters as in the run folder, the primary metric of every test trial, and the
-training curve `[P, 3]`, with step, training loss and validation loss of P validations. Metrics are in half precision, since
-most of a pack are values of trials: metric m of a trial is `per_trial/m` times 2 to the power of `per_trial/m.exponent`,
-with a relative error of at most 2^-11, more for values below 2^-28 of the largest. Runs whose status is not ok are left
-out. `benchmarks/pack.py` packs and unpacks; `load_network`, `reproduce`, `figures` and `claims` look for this file beside
-the CSV.
+training curve `[P, 3]`, with step, training loss and validation loss of P validations. Curves are in single precision, like
+the losses of training. Metrics are in half precision, since most of a pack are values of trials: metric m of a trial is
+`per_trial/m` times 2 to the power of `per_trial/m.exponent`, with a relative error of at most 2^-11, more for values below
+2^-28 of the largest. Runs whose status is not ok are left out. `benchmarks/pack.py` packs and unpacks; `load_network`,
+`reproduce`, `figures` and `claims` look for this file beside the CSV.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib
             with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
                 for name, array in _halved(row["metric"], stored[row["metric"]]).items():
                     arrays[f"{run_id}/{_TRIALS}/{name}"] = array
-            arrays[f"{run_id}/{_CURVE}/points"] = curves.read_curve(folder)
+            arrays[f"{run_id}/{_CURVE}/points"] = curves.read_curve(folder).astype(np.float32)
     data = safetensors.numpy.save(arrays)
     try:
         files.replace(path, data)
