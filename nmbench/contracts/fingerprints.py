@@ -38,11 +38,11 @@ def of_module(path: str | pathlib.Path) -> str:
     Such imports are `from ._shared import f`, or `import helper` if there is a helper.py beside it. Other imports, such as
     those of JAX or of nmbench, are not followed: a row records the versions of these packages.
     """
-    return of_files(_with_siblings(pathlib.Path(path)))
+    return of_files(with_siblings(pathlib.Path(path)))
 
 
-def _with_siblings(start: pathlib.Path) -> list[pathlib.Path]:
-    """The file first, then the sibling files that it imports, sorted by path."""
+def with_siblings(start: pathlib.Path) -> list[pathlib.Path]:
+    """The file first, then the files beside it that it imports (see `of_module`), sorted by path."""
     found, waiting = {start}, [start]
     while waiting:
         for sibling in _siblings(waiting.pop()) - found:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
+import numbers
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +18,9 @@ import numpy as np
 
 from nmbench.support.errors import NmbenchError
 
+_NAME = re.compile(r"[A-Za-z0-9_\-]+")
+# Arguments of NumPy's function that writes the values of trials under the names of their metrics.
+_TAKEN = ("file", "allow_pickle")
 # Smaller errors count as this one when logarithms are compared, so that an error of 0 has a logarithm.
 SMALLEST_ERROR = 1e-12
 
@@ -57,6 +63,22 @@ class Metric:
     stages: tuple[str, ...] = ()
     earlier: Mapping[str, Callable[[Arrays], np.ndarray]] = dataclasses.field(default_factory=dict)
     share_of_trials: bool = False
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or self.name in _TAKEN:
+            raise NmbenchError(
+                f"a metric is named by letters, digits, '_' and '-', and not {' or '.join(map(repr, _TAKEN))}; "
+                f"got {self.name!r}"
+            )
+        for attribute in ("floor", "ceiling", *(() if self.threshold is None else ("threshold",))):
+            value = getattr(self, attribute)
+            if not isinstance(value, numbers.Real) or not math.isfinite(value):
+                raise NmbenchError(f"the {attribute} of metric {self.name!r} must be a finite number, got {value!r}")
+        if self.floor == self.ceiling:
+            raise NmbenchError(
+                f"metric {self.name!r} has the floor {self.floor:g} and the same ceiling; the floor is the value of a "
+                f"simple answer without training, the ceiling that of a perfect one"
+            )
 
     @property
     def meaning(self) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Collection
 from typing import Any
+
+import numpy as np
 
 from nmbench.support.errors import NmbenchError
 
@@ -59,6 +62,7 @@ class Phase:
     stage: str = ""
 
     def __post_init__(self):
+        _make_plain(self)
         if self.optimizer not in OPTIMIZERS:
             raise NmbenchError(f"unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
         if self.schedule not in SCHEDULES:
@@ -116,15 +120,19 @@ class Protocol:
     summary: str = ""
 
     def __post_init__(self):
+        _make_plain(self)
         if self.selection not in ("best", "last"):
             raise NmbenchError(f"selection must be 'best' or 'last', got {self.selection!r}")
         if self.sizes not in ("budget", "published"):
             raise NmbenchError(f"sizes must be 'budget' or 'published', got {self.sizes!r}")
         if self.validate_every < 1 or not self.phases:
             raise NmbenchError("a protocol needs at least one phase and validate_every >= 1")
+        for name in ("learning_rate", "loss_limit"):
+            if not getattr(self, name) > 0:
+                raise NmbenchError(f"{name} must be above 0, got {getattr(self, name)}")
         grid = self.learning_rate_grid
-        if not all(rate > 0 for rate in grid) or len(set(grid)) != len(grid):
-            raise NmbenchError(f"learning_rate_grid must have different numbers above 0, got {grid}")
+        if not all(0 < rate < math.inf for rate in grid) or len(set(grid)) != len(grid):
+            raise NmbenchError(f"learning_rate_grid must have different finite numbers above 0, got {grid}")
         if grid and not self.tuning_seeds:
             raise NmbenchError("a protocol with a learning_rate_grid needs tuning_seeds")
 
@@ -166,6 +174,26 @@ class Protocol:
             "selection": self.selection,
             "loss_limit": self.loss_limit,
         }
+
+
+def _make_plain(one: Phase | Protocol) -> None:
+    """Turn numbers of NumPy into those of Python, which rows can record, and raise `NmbenchError` for a wrong number."""
+    for field in dataclasses.fields(one):
+        value = _plain(getattr(one, field.name))
+        object.__setattr__(one, field.name, value)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if field.type == "int" and not whole:
+            raise NmbenchError(f"{field.name} must be a whole number, got {value!r}")
+        if field.type == "float" and not (whole or (isinstance(value, float) and math.isfinite(value))):
+            raise NmbenchError(f"{field.name} must be a finite number, got {value!r}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _divide_steps(phases: tuple[ResolvedPhase, ...], steps: int) -> tuple[ResolvedPhase, ...]:

@@ -79,11 +79,14 @@ def register_baseline(
             path=path,
         )
         for key, rate in baseline.learning_rates.items():
-            if not rate > 0:
-                raise NmbenchError(f"{origin}: learning_rates[{key!r}] is {rate!r}, but must be above 0")
+            if not 0 < rate < math.inf:
+                raise NmbenchError(f"{origin}: learning_rates[{key!r}] is {rate!r}, but must be a finite number above 0")
         for key, values in baseline.settings.items():
             with one_line(f"{origin}: settings[{key!r}]"):
-                baseline.check_hparams(values)
+                checked = baseline.check_hparams(values)
+                for n, value in values.items():
+                    if isinstance(value, str) and value != checked[n]:
+                        raise NmbenchError(f"{origin}: settings[{key!r}]: {n} is the text {value!r}; write {checked[n]!r}")
         BASELINES.register(name, baseline, origin=origin, tags=tags, summary=baseline.summary)
         return factory
 

@@ -57,9 +57,22 @@ class Sampler:
         return ()
 
     def fingerprint(self) -> str:
-        """Fingerprint of the module that defines `sample` (see `nmbench.contracts.fingerprints.of_module`)."""
-        function = self.sample.func if isinstance(self.sample, functools.partial) else self.sample
-        return fingerprints.of_module(inspect.getfile(inspect.unwrap(function)))
+        """Fingerprint of the module that defines `sample` (see `nmbench.contracts.fingerprints.of_module`).
+
+        Raises:
+          NmbenchError: `sample` is not defined in a file.
+        """
+        function: Any = inspect.unwrap(self.sample)
+        while isinstance(function, functools.partial):
+            function = inspect.unwrap(function.func)
+        try:
+            file = inspect.getfile(function if inspect.isroutine(function) else type(function))
+            return fingerprints.of_module(file)
+        except (TypeError, OSError) as error:
+            raise NmbenchError(
+                f"training data are drawn by {self.sample!r}, which is not defined in a file, so rows could not name their "
+                f"code; write a function sample(key, batch_size) at the top level of a file"
+            ) from error
 
     def draw(self, arrays: Any, key: Any, batch_size: int) -> Batch:
         """A batch of `batch_size` new trials; raises `NmbenchError` if `batch_size` is below 1."""
@@ -153,6 +166,9 @@ class Task:
             raise NmbenchError(f"task {self.name!r}: unknown loss {self.loss!r}{did_you_mean(str(self.loss), LOSSES)}")
         if self.version < 1 or not self.metrics or not self.protocols:
             raise NmbenchError(f"task {self.name!r} needs a version >= 1, at least one metric and at least one protocol")
+        names = [metric.name for metric in self.metrics]
+        if len(set(names)) < len(names):
+            raise NmbenchError(f"task {self.name!r}: metrics share a name: {', '.join(names)}")
         if any(protocol.name == EXTERNAL for protocol in self.protocols):
             raise NmbenchError(f"task {self.name!r}: the protocol {EXTERNAL!r} is reserved for models trained elsewhere")
         if not {"validation", "test"} <= set(self.set_sizes):

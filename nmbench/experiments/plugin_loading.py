@@ -51,13 +51,15 @@ def check_unchanged() -> None:
 
 
 def _forget(file: pathlib.Path) -> None:
-    """Remove what a file has registered, so that it can be executed again."""
+    """Remove what a file has registered, so that it can be executed again, with the files beside it that it imports."""
     for registry in (TASKS, BASELINES):
         for entry in registry.entries():
             if entry.value is not None and pathlib.Path(entry.value.path) == file:
                 registry.forget(entry.name)
+    beside = {str(path) for path in fingerprints.with_siblings(file)[1:]}
     for name, module in list(sys.modules.items()):
-        if name.startswith(PREFIX) and module.__file__ == str(file):
+        loaded_from = getattr(module, "__file__", None)
+        if (name.startswith(PREFIX) and loaded_from == str(file)) or loaded_from in beside:
             del sys.modules[name]
 
 

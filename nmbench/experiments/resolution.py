@@ -38,7 +38,8 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
     sized = _size(request, baseline, task, protocol)
     model = baseline.build(task.spec, sized.hparams, remat=request.remat)
     steps = sum(phase.steps for phase in phases)
-    resolve_cache.check_outputs(baseline, model, task, sized.hparams)
+    resolve_cache.check_model(baseline, model, task, sized.hparams)
+    resolve_cache.check_task(task, phases)
     return Experiment(
         request=request,
         baseline=baseline,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -40,11 +41,12 @@ def resolve(request: Request, seeds: Sequence[int], tune: bool = False) -> Exper
     """The experiment of a request, after all checks. Nothing is trained or written.
 
     Raises:
-      NmbenchError: the request cannot be resolved, or its protocol or one of the seeds does not allow tuning.
+      NmbenchError: the request cannot be resolved, its protocol does not allow tuning, or a seed is used for tuning.
     """
     experiment = resolution.resolve(request)
     if tune:
         tuning.check(experiment)
+    if tune or experiment.learning_rate.tuning_runs:
         tuning.check_seeds(seeds, experiment)
     return experiment
 
@@ -83,7 +85,8 @@ def train_rows(
     tell: Say = say or (lambda line: None)
     tell(describe(experiment))
     with interrupts.watch_signals() as watch:
-        checkpoints = Checkpoints(store.checkpoints, minutes=checkpoint_minutes, watch=watch, say=tell)
+        # With --force, the same command trains from the beginning again and would not use a checkpoint.
+        checkpoints = Checkpoints(store.checkpoints, minutes=checkpoint_minutes, watch=watch, say=tell, keep=not force)
         if tune:
             groups = tuning.plan(experiment, store, checkpoints, force=force)
             _say_resumed("tuning run", groups, experiment.steps, tell)
@@ -98,7 +101,8 @@ def train_rows(
                     say=tell,
                 )
             tell(_describe_tuning(choice))
-            experiment = resolution.resolve(request, choice)
+            # Not resolved again: the user may have edited the file of the model in the meantime.
+            experiment = dataclasses.replace(experiment, learning_rate=choice)
         plan = running.plan(experiment, seeds, store, checkpoints, force=force, retry_failed=retry_failed)
         if plan.stored:
             tell(f"{len(plan.stored)} of {len(seeds)} runs are already in {store.runs} (--force trains them again)")
@@ -111,7 +115,7 @@ def train_rows(
                 seeds,
                 store,
                 report=progress,
-                loggers=Loggers(log, store.root / "logs"),
+                loggers=Loggers(log, store.logs),
                 checkpoints=checkpoints,
                 planned=plan,
             )

@@ -50,7 +50,7 @@ class Store:
 
     Args:
       root: folder with run folders in `runs/`, tuning records in `tuning/`, collected rows in `results.csv` and checkpoints
-        of unfinished runs in `checkpoints/`.
+        of unfinished runs in `checkpoints/`, logs in `logs/`.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -58,6 +58,7 @@ class Store:
         self.runs = self.root / "runs"
         self.tuning = self.root / "tuning"
         self.checkpoints = self.root / "checkpoints"
+        self.logs = self.root / "logs"
         self.csv = self.root / "results.csv"
         self.lock = self.root / ".lock"
 
@@ -65,10 +66,11 @@ class Store:
         """Create the folders, check that they can be written, and remove temporary files of killed processes.
 
         Raises:
-          NmbenchError: the folders cannot be written (those created here are removed again), or a folder has the name of the
-            CSV or of its lock.
+          NmbenchError: a folder cannot be written (those created here are removed again), a folder has the name of the CSV
+            or of its lock, or the lock belongs to another user.
         """
         made: list[pathlib.Path] = []
+        where = f"--results_dir={self.root}"
         for path in (self.csv, self.lock):
             if os.path.isdir(path):  # not `path.is_dir()`, which raises for too long a name
                 raise NmbenchError(f"{path} is a folder, but nmbench writes a file of this name; move the folder away")
@@ -79,13 +81,18 @@ class Store:
                 with tempfile.TemporaryFile(dir=folder) as file:
                     file.write(bytes(1 << 16))  # detects a full disk before training
                     file.flush()
+            for path in filter(os.path.lexists, (self.tuning, self.checkpoints, self.logs)):
+                where = str(path)
+                tempfile.TemporaryFile(dir=path).close()
+            where = str(self.lock)
+            files.check_lock(self.lock)
         except (OSError, ValueError) as error:  # a null byte is a ValueError
             for folder in made:
                 with contextlib.suppress(OSError, ValueError):
                     folder.rmdir()
             raise NmbenchError(
-                f"--results_dir={self.root} cannot be written ({getattr(error, 'strerror', None) or error}); choose a "
-                f"folder you may write to"
+                f"{where} cannot be written ({getattr(error, 'strerror', None) or error}); choose a results folder that you "
+                f"may write to"
             ) from error
         self._clean()
 

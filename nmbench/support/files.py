@@ -114,6 +114,12 @@ def locked(path: pathlib.Path) -> Iterator[None]:
         os.close(lock)
 
 
+def check_lock(path: pathlib.Path) -> None:
+    """Raise `OSError` if `locked` could not open the file, for example because it belongs to another user."""
+    if fcntl is not None and os.path.lexists(path):
+        os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW))
+
+
 def _acquire(lock: int, path: pathlib.Path) -> None:
     assert fcntl is not None
     patient_until = time.monotonic() + PATIENCE_S

@@ -56,6 +56,7 @@ class Checkpoints:
       minutes: minutes between two checkpoints; 0 writes one after every validation.
       watch: records whether the command has received a signal.
       say: called with messages for the user, one line each.
+      keep: whether to write checkpoints at all.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Checkpoints:
         minutes: float = MINUTES,
         watch: SignalWatch | None = None,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+        keep: bool = True,
     ):
         self.folder, self.watch = folder, watch or SignalWatch()
-        self._seconds, self._say = 60 * minutes, say
+        self._seconds, self._say, self._keep = 60 * minutes, say, keep
+        self._code = training_code()  # now, since a developer may edit the code during training
         self._started: dict[str, str] = {}
         self._processor, self._earlier = processor(), dict[str, str]()
         self._keys: list[str] = []
@@ -87,15 +90,14 @@ class Checkpoints:
                 raise NmbenchError("its contents do not match their hash")
             if facts["key"] != key:
                 raise NmbenchError("it belongs to another run")
-            if facts["code"] != training_code():
+            if facts["code"] != self._code:
                 raise NmbenchError("it was made with other training code or other versions of the libraries")
         except NmbenchError as error:
-            aside = path.with_name(path.name + UNUSABLE)
+            aside, renamed = path.with_name(path.name + UNUSABLE), ""
             with contextlib.suppress(OSError):
                 os.replace(path, aside)
-            self._say(
-                f"the checkpoint {path} cannot be used: {error}; it is now {aside.name}, and the run starts from step 0"
-            )
+                renamed = f"it is now {aside.name}, and "
+            self._say(f"the checkpoint {path} cannot be used: {error}; {renamed}the run starts from step 0")
             return None
         self._started[key] = facts["started_utc"]
         self._earlier[key] = facts.get("processor", "")
@@ -150,7 +152,7 @@ class Checkpoints:
     def update(self) -> None:
         """Call `stop_if_signalled`, then write checkpoints if they are due. To be called between two chunks."""
         self.stop_if_signalled()
-        if time.monotonic() - self._last_saved < self._seconds:
+        if not self._keep or time.monotonic() - self._last_saved < self._seconds:
             return
         try:
             self._save()
@@ -167,6 +169,8 @@ class Checkpoints:
 
     def rescue(self) -> str:
         """Write a checkpoint of every run that is not stored; return a sentence about the saved runs, "" if none."""
+        if not self._keep:
+            return "nothing was saved, because --force trains from the beginning" if self._unfinished else ""
         try:
             step = self._save()
         except OSError as error:
@@ -188,7 +192,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             for key in self._unfinished:
                 arrays, facts = snapshot.pack(states[key])
-                facts |= {"key": key, "code": training_code(), "started_utc": self._started[key]}
+                facts |= {"key": key, "code": self._code, "started_utc": self._started[key]}
                 facts["processor"] = self.processor(key)
                 facts["hash"] = snapshot.content_hash(arrays, facts)
                 parameter_files.save_arrays(self._path(key), arrays, facts)

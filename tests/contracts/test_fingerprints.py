@@ -25,7 +25,7 @@ def test_the_fingerprint_depends_on_the_file_and_its_sibling_imports(tmp_path):
 
 def test_the_fingerprint_of_a_built_in_model_includes_shared_files():
     folder = pathlib.Path(__file__).parents[2] / "baselines"
-    names = lambda model: [path.name for path in fingerprints._with_siblings(folder / f"{model}.py")]
+    names = lambda model: [path.name for path in fingerprints.with_siblings(folder / f"{model}.py")]
     assert names("lstm") == ["lstm.py", "_products.py", "_shared.py"]
     assert names("nmrnn") == ["nmrnn.py", "_neuromodulated.py", "_products.py", "_shared.py", "_subspace.py"]
 

@@ -119,12 +119,12 @@ def test_a_plugin_registers_its_model(tmp_path):
         (
             "from nmbench import register_baseline\n"
             "@register_baseline('m', free_size='N', learning_rates={'t/p': -0.01})\ndef f(spec, N): ...\n",
-            r"learning_rates\['t/p'\] is -0.01, but must be above 0",
+            r"learning_rates\['t/p'\] is -0.01, but must be a finite number above 0",
         ),
         (
             "from nmbench import Phase, Protocol\nProtocol(name='p', phases=(Phase(data='t', steps=1, validation='v'),),"
             " learning_rate_grid=(0.1, 0.1))\n",
-            "learning_rate_grid must have different numbers above 0",
+            "learning_rate_grid must have different finite numbers above 0",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """`nmbench.train`, and files of one's own models in Python."""
 
+import json
 import pathlib
 import re
 
@@ -8,9 +9,12 @@ import pandas
 import pytest
 
 import nmbench
+from nmbench.contracts import fingerprints, tuning_record
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.experiments import plugin_loading
+from nmbench.experiments import plugin_loading, session
+from nmbench.experiments.request import Request
 from nmbench.results import csv_files, frames
+from nmbench.results.store import Store
 from nmbench.support import progress
 from nmbench.support.errors import NmbenchError
 
@@ -100,6 +104,10 @@ WRONG = {
     "learning rate": ({"learning_rate": "0.1"}, "--learning_rate must be a positive number, got '0.1'"),
     "two learning rates": ({"learning_rate": 0.1, "tune": True}, "give only one of --tune and --learning_rate"),
     "a tuning seed": ({"first_seed": 1000, "tune": True}, "seed 1000 is used for tuning"),
+    "a seed of the shipped tuning": (
+        {"model": "lstm", "task": "element_finder", "first_seed": 1009},
+        "seed 1009 is used for tuning",
+    ),
     "log": ({"log": ["wandb"]}, "--log must be text"),
     "minutes": ({"checkpoint_minutes": "5"}, "--checkpoint_minutes must be 0 or more, got '5'"),
     "plugin": ({"plugin": "mein.py"}, "--plugin=mein.py: no such Python file"),
@@ -134,6 +142,31 @@ def test_a_changed_file_is_loaded_again(folder):
         nmbench.load_network("mine.toy.matched.s0.0123456789ab")
     assert nmbench.load_plugin(file) == ["mine"] and BASELINES.get("mine").hparams == {"gain": 2.0}
     assert [entry.name for entry in TASKS.entries()].count("toy") == 1  # what other files registered stays
+
+
+def test_a_changed_file_beside_a_changed_file_is_loaded_again(folder, monkeypatch):
+    monkeypatch.syspath_prepend(folder)
+    for gain in ("1.0", "2.0"):
+        pathlib.Path("gains.py").write_text(f"GAIN = {gain}\n")
+        pathlib.Path("mine.py").write_text(
+            f"# {gain}\nimport gains\n" + MODEL.replace("gain: float = 1.0", "gain: float = gains.GAIN")
+        )
+        nmbench.load_plugin("mine.py")
+        assert BASELINES.get("mine").hparams == {"gain": float(gain)}
+
+
+def test_a_file_that_is_edited_during_tuning_counts_as_it_was(folder, monkeypatch):
+    monkeypatch.setattr(tuning_record, "MOST_BEYOND", 0)
+    nmbench.load_plugin("mine.py")
+    before = fingerprints.of_module("mine.py")
+
+    def edit(line):
+        if "; chosen " in line:
+            pathlib.Path("mine.py").write_text(MODEL.replace("0.5 * x", "0.6 * x"))
+
+    store = Store("results")
+    rows = session.train_rows(Request(model="mine", task="toy", steps=2, hparams={"N": 4}), [0], store, tune=True, say=edit)
+    assert json.loads(rows[0]["config_json"])["model_sha256"] == before != fingerprints.of_module("mine.py")
 
 
 def test_a_file_that_failed_is_loaded_when_it_is_mended(folder):

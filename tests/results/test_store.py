@@ -103,6 +103,13 @@ def test_a_folder_in_the_place_of_a_file_is_found_before_training(folder, name):
         Store(folder).prepare()
 
 
+@pytest.mark.parametrize("name", ["tuning", "checkpoints", "logs", ".lock"])
+def test_what_cannot_be_written_later_is_found_before_training(folder, name):
+    (folder / name).symlink_to("nowhere")
+    with pytest.raises(NmbenchError, match=f"{name} cannot be written .* choose a results folder that you may write to"):
+        Store(folder).prepare()
+
+
 def test_preparing_leaves_no_temporary_file(folder):
     Store(folder).prepare()
     assert [p.name for p in folder.iterdir()] == ["runs"]

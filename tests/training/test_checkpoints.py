@@ -9,6 +9,7 @@ import pytest
 
 import nmbench
 from nmbench.contracts import fingerprints
+from nmbench.support.errors import NmbenchError
 from nmbench.training import checkpoints
 from nmbench.training.snapshot import CurvePoint, Snapshot
 
@@ -73,3 +74,14 @@ def test_a_run_names_every_processor_that_trained_it(tmp_path, monkeypatch):
         assert part.processor("run") == names
         with part.training(["run"], lambda: [snapshot]):
             part.rescue()
+
+
+def test_a_command_that_starts_from_the_beginning_writes_no_checkpoint(tmp_path):
+    kept = checkpoints.Checkpoints(tmp_path / "checkpoints", minutes=0, keep=False)
+    with (
+        pytest.raises(NmbenchError, match="^full; nothing was saved, because --force trains from the beginning$"),
+        kept.training(["run"], lambda: pytest.fail("no state is needed")),
+    ):
+        kept.update()
+        raise NmbenchError("full")
+    assert not (tmp_path / "checkpoints").exists()

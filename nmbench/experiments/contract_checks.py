@@ -1,0 +1,118 @@
+"""Call the functions of a model and of a task before training, so that a mistake in a user's file costs seconds, not hours.
+
+Every mistake becomes an `NmbenchError` of one line. `nmbench check` finds more mistakes, and says how to mend them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nmbench.contracts import plugin_files
+from nmbench.contracts.input_weights import check_shapes
+from nmbench.contracts.model import Baseline, Model
+from nmbench.contracts.parameters import flatten, is_learned, split, unflatten
+from nmbench.contracts.protocol import ResolvedPhase
+from nmbench.contracts.task import Batch, Task
+from nmbench.contracts.unroll import hint_at_dict
+from nmbench.support.errors import NmbenchError, first_line, place
+
+
+def check_model(baseline: Baseline, model: Model, task: Task) -> None:
+    """Trace a model on a task, without computing anything.
+
+    Raises:
+      NmbenchError: outputs are not real numbers `[T, B, O]`, a parameter has a type that cannot be learned or stored,
+        declared input weights are missing or have the wrong shape, or the model raises an exception. For a model from a
+        user's file also: it has no gradient.
+    """
+    inputs = task.spec.zeros(batch=2)
+    with _one_line(f"model {baseline.name!r} fails on {task.name}", baseline.path):
+        params = jax.eval_shape(model.init, jax.random.key(0))
+        outputs = jax.eval_shape(model.apply, params, inputs)
+    shape = getattr(outputs, "shape", None)
+    expected = (task.spec.steps, 2, task.spec.output_size)
+    if shape != expected:
+        raise NmbenchError(f"model {baseline.name!r} returns shape {shape} for 2 trials of {task.name}, not {expected}")
+    if jnp.issubdtype(outputs.dtype, jnp.complexfloating):
+        raise NmbenchError(f"model {baseline.name!r} returns complex numbers ({outputs.dtype}); outputs must be real")
+    named = flatten(params)
+    for name, leaf in named.items():
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+            raise NmbenchError(
+                f"model {baseline.name!r}: parameter {name!r} has dtype {leaf.dtype}, which cannot be stored; keep a random "
+                f"key as jax.random.key_data(key)"
+            )
+        if is_learned(*name.rsplit("|", 1)) and not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise NmbenchError(
+                f"model {baseline.name!r}: parameter {name!r} has dtype {leaf.dtype}, but only real floats can be "
+                f"learned; remove it from the parameters that init returns (in Equinox with eqx.partition(model, "
+                f"eqx.is_inexact_array)) or start its name with fixed_"
+            )
+    check_shapes(baseline.name, baseline.input_weights, task.spec, {name: leaf.shape for name, leaf in named.items()})
+    if plugin_files.flag(baseline.path):
+        learned, fixed = split(named, is_learned)
+        total = lambda learned, fixed: jnp.sum(model.apply(unflatten(params, {**fixed, **learned}), inputs))
+        with _one_line(f"model {baseline.name!r} has no gradient on {task.name}", baseline.path):
+            jax.eval_shape(jax.grad(total), learned, fixed)
+
+
+def check_task(task: Task, phases: Sequence[ResolvedPhase]) -> None:
+    """Call the functions of a task from a user's file: training data, `unpack` and metrics. Built-in tasks are tested.
+
+    Raises:
+      NmbenchError: a function raises an exception, or returns arrays of another shape than the spec demands.
+    """
+    if not plugin_files.flag(task.path):
+        return
+    for phase in phases:
+        data = task.training[phase.data]
+        with _one_line(f"task {task.name!r}: training data {phase.data!r} cannot be drawn", task.path):
+            drawn = jax.eval_shape(lambda arrays, key, d=data, p=phase: d.draw(arrays, key, p.batch_size), *_to_draw(data))
+        _check_batch(task, drawn, f"training data {phase.data!r}")
+    for name in dict.fromkeys([*(phase.validation for phase in phases), "test"]):
+        with _one_line(f"task {task.name!r}: unpack fails on the {name} set", task.path):
+            batch = task.unpack(task.frozen(name).arrays)
+        _check_batch(task, batch, f"the {name} set")
+    arrays, zeros = task.frozen("test").arrays, np.zeros_like(batch.targets, np.float32)
+    with _one_line(f"task {task.name!r}: a metric fails on the test set", task.path):
+        found = task.evaluate(zeros, arrays, {phase.stage: zeros for phase in phases if phase.stage})
+    for name, values in found["per_trial"].items():
+        if values.shape != zeros.shape[1:2]:
+            raise NmbenchError(
+                f"task {task.name!r}: metric {name!r} returns shape {values.shape}, not one number for each of the "
+                f"{zeros.shape[1]} trials"
+            )
+
+
+def _to_draw(data: Any) -> tuple[Any, Any]:
+    return jax.tree.map(jnp.asarray, data.arrays()), jax.random.key(0)
+
+
+def _check_batch(task: Task, batch: Any, what: str) -> None:
+    try:
+        if not isinstance(batch, Batch):
+            raise NmbenchError(f"a Batch(inputs, targets, mask) is needed, not {type(batch).__name__}")
+        task.spec.validate_inputs(batch.inputs)
+        task.spec.validate_outputs(batch.targets, np.shape(jax.tree.leaves(batch.inputs)[0])[1])
+        if np.broadcast_shapes(np.shape(batch.mask), np.shape(batch.targets)) != np.shape(batch.targets):
+            raise NmbenchError(f"the mask has shape {np.shape(batch.mask)}, targets have {np.shape(batch.targets)}")
+    except (NmbenchError, ValueError) as error:
+        raise NmbenchError(f"task {task.name!r}: {what}: {first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _one_line(what: str, path: str) -> Iterator[None]:
+    """Turn an exception of a user's function into an `NmbenchError` that names its line in the file `path`."""
+    try:
+        yield
+    except NmbenchError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        reason = f"{type(error).__name__}{place(error, path)}: {first_line(error)}{hint_at_dict(error)}"
+        raise NmbenchError(f"{what}: {reason}") from error
