@@ -78,7 +78,7 @@ def _run() -> int:
     from nmbench.results.store import Store
 
     if FLAGS.resolve_only:
-        session.say_on_stderr(session.describe(session.resolve(asked, seeds, FLAGS.tune)))
+        session.say_on_stderr(session.describe(session.resolve(asked, seeds, FLAGS.tune), FLAGS.tune))
         return 0
     store = Store(FLAGS.results_dir)
     if FLAGS.collect:

@@ -5,7 +5,8 @@
 --dry_run lists pending runs, estimated core-hours and skipped combinations (such as a budget that a model cannot meet).
 Stored runs are not trained again, so the same command continues after Ctrl-C or a crash. If the process of an experiment
 crashes, is killed or exceeds its time limit, its runs become rows with status failed or timeout, and the sweep continues;
---retry_failed trains such runs again. The output of each experiment is in logs/sweep/ of the results folder.
+--retry_failed trains such runs again. If its learning rate was still to be tuned, there are no such rows, and the same
+command trains the experiment again. The output of each experiment is in logs/sweep/ of the results folder.
 
 With --shard=i/n, n independent calls divide the work, on any machines that share the folder. --sweep=FILE.toml (or .yaml)
 names a file with flags other than --plugin; flags of the command line take precedence. With --executor=slurm every
@@ -18,6 +19,7 @@ Exit code 0: no failures; 1: a run failed, timed out or diverged; 2: bad input; 
 from __future__ import annotations
 
 import math
+import os
 import sys
 
 from nmbench.contracts import plugins
@@ -142,6 +144,8 @@ def _check_flags() -> None:
             raise NmbenchError(
                 f"--{name} is missing; give --{name}=NAME,NAME or --{name}=all (`nmbench list` shows the names)"
             )
+    if os.path.lexists(FLAGS.results_dir) and not os.path.isdir(FLAGS.results_dir):
+        raise NmbenchError(f"--results_dir={FLAGS.results_dir} cannot be written, since it is not a folder; choose another")
     if FLAGS.first_seed + FLAGS.seeds > 1 << 31:
         raise NmbenchError("seeds must be below 2147483648; choose a smaller --first_seed")
     if not 0 <= FLAGS.checkpoint_minutes < math.inf:

@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -327,7 +328,9 @@ def _coerce(label: str, value: Any, default: Any) -> Any:
         return text
     elif kind in (int, float):
         try:
-            return kind(text)
-        except ValueError:
+            number = kind(text)
+            if math.isfinite(number):
+                return number
+        except (ValueError, OverflowError):
             pass
     raise NmbenchError(f"{label} must be of type {kind.__name__}, got {text!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.machinery
 import importlib.util
+import os
 import pathlib
 import sys
 from collections.abc import Iterable
@@ -33,8 +34,8 @@ def load(path_text: str) -> list[str]:
     Raises:
       NmbenchError: the path is not a Python file, or the file raises an exception or registers nothing.
     """
-    path = pathlib.Path(path_text).expanduser()
-    if path.suffix != ".py" or not path.is_file():
+    path = pathlib.Path(os.path.expanduser(path_text))
+    if path.suffix != ".py" or not os.path.isfile(path):  # `path.is_file()` raises for too long a name
         raise NmbenchError(
             f"--plugin={path_text}: no such Python file; give the path of a .py file that registers a model or a task"
         )

@@ -157,9 +157,9 @@ def find_row(
             row = rows[number - 1]
         return row, run_folder(row["run_id"], [named[1], *paths, results_dir])
     folder = pathlib.Path(os.path.expanduser(text))
-    if (folder / store.ROW).is_file():
+    if os.path.isfile(folder / store.ROW):  # `is_file` of a path raises for too long a name
         return next(store.iterate(text)), folder
-    if text.endswith(".csv") or folder.is_dir():
+    if text.endswith(".csv") or os.path.isdir(folder):
         raise NmbenchError(
             f"{text} is not one row; write FILE.csv:N for row N of a CSV, FILE.csv#RUN_ID, a run id or a run folder"
         )

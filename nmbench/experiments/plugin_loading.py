@@ -32,7 +32,7 @@ def load_plugin(path: str | os.PathLike) -> list[str]:
     """
     devices.prepare()  # the file may use JAX
     try:
-        file = pathlib.Path(path).expanduser().resolve()
+        file = pathlib.Path(os.path.expanduser(path)).resolve()
         now = fingerprints.of_module(file) if file.is_file() else ""
     except (TypeError, OSError, ValueError):  # no path, an unreadable file, a null byte
         file, now = pathlib.Path(), ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -34,10 +35,13 @@ TRAINED_ELSEWHERE, SCORED_ELSEWHERE = 0.5, 1e-3
 
 
 def surroundings(row: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Versions and settings in which this process differs from the row's: column to (row, here)."""
+    """Versions and settings in which this process differs from the row's: name to (row, here)."""
     here = provenance.describe()
     comparable = lambda name, value: _without_devices(value or "") if name == "xla_flags" else value or None
     pairs = {name: (comparable(name, row[name]), comparable(name, here[name])) for name in SURROUNDINGS}
+    then, now = json.loads(row["config_json"]).get("jax_settings", {}), provenance.jax_settings()
+    for name in ("threefry_partitionable", "default_matmul_precision"):  # the other settings of JAX are columns
+        pairs[f"jax_{name}"] = then.get(name, "as usual"), now.get(name, "as usual")
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 

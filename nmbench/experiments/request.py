@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import numbers
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from nmbench.support.errors import NmbenchError
 # Whole numbers of a request, and the smallest value of each. None may exceed `LARGEST`: JAX counts with 32 bits.
 _LEAST = {"budget": 1, "steps": 1, "data_seed": 0, "devices": 1}
 LARGEST = (1 << 31) - 1
+LARGEST_RATE = 1e30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,10 @@ class Request:
             check_truth(name, getattr(self, name))
         rate = self.learning_rate
         if rate is not None:
-            if not is_number(rate) or not (rate > 0 and math.isfinite(rate)):
-                raise NmbenchError(f"--learning_rate must be a positive number, got {_shown(rate)}")
+            if not is_number(rate) or not 0 < rate <= LARGEST_RATE:
+                raise NmbenchError(
+                    f"--learning_rate must be a positive number, at most {LARGEST_RATE:g}, got {_shown(rate)}"
+                )
             object.__setattr__(self, "learning_rate", float(rate))
 
     def to_argv(self) -> list[str]:

@@ -83,11 +83,15 @@ def train_rows(
     experiment = resolve(request, seeds, tune)
     store.prepare()
     tell: Say = say or (lambda line: None)
-    tell(describe(experiment))
+    tell(describe(experiment, tune))
     with interrupts.watch_signals() as watch:
         # With --force, the same command trains from the beginning again and would not use a checkpoint.
         checkpoints = Checkpoints(store.checkpoints, minutes=checkpoint_minutes, watch=watch, say=tell, keep=not force)
         if tune:
+            if not force and tuning.is_damaged(experiment, store):
+                tell(
+                    f"the tuning record {tuning.file_of(experiment, store)} is damaged, so the learning rate is tuned again"
+                )
             groups = tuning.plan(experiment, store, checkpoints, force=force)
             _say_resumed("tuning run", groups, experiment.steps, tell)
             with Progress(f"tuning {request.model}", experiment.steps if say else 0, _first_step(groups)) as progress:
@@ -127,14 +131,15 @@ def train_rows(
     return rows
 
 
-def describe(experiment: Experiment) -> str:
-    """One line that describes the experiment: model, task, protocol, size and learning rate."""
+def describe(experiment: Experiment, tune: bool = False) -> str:
+    """One line that describes the experiment: model, task, protocol, size, and learning rate unless it is to be tuned."""
     size, rate = experiment.sizing, experiment.learning_rate
+    chosen = "to be tuned" if tune else f"{rate.value:g} ({rate.record.get('source', '')})"
     hparams = ", ".join(f"{name}={value}" for name, value in size.hparams.items())
     target = "" if size.target is None else f" (budget {size.target}, {size.deviation:+.1%})"
     return (
         f"{experiment.baseline.name} on {experiment.task.name}, protocol {experiment.protocol.name}: {size.actual} "
-        f"parameters{target}, {hparams}; learning rate {rate.value:g} ({rate.record.get('source', '')})"
+        f"parameters{target}, {hparams}; learning rate {chosen}"
     )
 
 

@@ -19,6 +19,8 @@ from nmbench.support.errors import NmbenchError, first_line, place
 
 TOLERANCE = 0.05
 LARGEST_SIZE = 1 << 20
+# More learned parameters are taken for a slip: their training would not fit into memory.
+MOST_PARAMETERS = 100_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +110,13 @@ def size_to_budget(
 
     Raises:
       NmbenchError: the closest size is more than 5% off the budget and `allow_miss` is False, the model accepts none of
-        the sizes that are tried (1 to 8 and powers of two up to 256), or no size up to `LARGEST_SIZE` reaches the budget.
+        the sizes that are tried (1 to 8 and powers of two up to 256), no size up to `LARGEST_SIZE` reaches the budget, or
+        the budget is above `MOST_PARAMETERS`.
     """
+    if budget > MOST_PARAMETERS:
+        raise NmbenchError(
+            f"a budget of {budget} is too large; nmbench trains models of up to {MOST_PARAMETERS:,} parameters"
+        )
     free = baseline.free_size
     fixed = {k: v for k, v in hparams.items() if k != free}
     counted = counted or counter(baseline, spec, hparams)
@@ -172,6 +179,7 @@ def _around(baseline: Baseline, counted: Callable[[int], int], budget: int) -> t
       NmbenchError: no size is accepted, or no size up to `LARGEST_SIZE` reaches the budget.
     """
     low = _smallest(counted)
+    counted = _with_hint(baseline, counted, low)
     high = low if counted(low) >= budget else _guess(counted, low, budget)
     # The guess only saves evaluations; the result does not depend on it.
     if high > low + 1 and counted(high) >= budget and counted(high - 1) < budget:
@@ -186,6 +194,21 @@ def _around(baseline: Baseline, counted: Callable[[int], int], budget: int) -> t
     return low, high
 
 
+def _with_hint(baseline: Baseline, counted: Callable[[int], int], low: int) -> Callable[[int], int]:
+    """`counted` with a hint in the message if the model refuses a size that the user has not chosen."""
+
+    def tried(size: int) -> int:
+        try:
+            return counted(size)
+        except NmbenchError as error:
+            raise NmbenchError(
+                f"{error}; to meet a budget, a model must accept every {baseline.free_size} from {low} on; "
+                f"--hparams={baseline.free_size}=... gives a fixed size"
+            ) from error
+
+    return tried
+
+
 def given_sizes(
     baseline: Baseline,
     spec: SequenceSpec,
@@ -198,12 +221,17 @@ def given_sizes(
     `counted` is the result of `counter` for these arguments, if the caller has it.
 
     Raises:
-      NmbenchError: the free size is below 1, or the model refuses the hyperparameters.
+      NmbenchError: the free size is below 1 or too large, or the model refuses the hyperparameters.
     """
     size = hparams[baseline.free_size]
     if size < 1:
         raise NmbenchError(f"{baseline.name}.{baseline.free_size} must be at least 1, got {size}")
     counted = counted or counter(baseline, spec, hparams)
+    if size > LARGEST_SIZE or counted(size) > MOST_PARAMETERS:
+        raise NmbenchError(
+            f"{baseline.name}.{baseline.free_size}={size} is too large; nmbench trains models of up to {MOST_PARAMETERS:,} "
+            f"parameters"
+        )
     return Sizing(dict(hparams), budget, counted(size))
 
 

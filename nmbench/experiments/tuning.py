@@ -12,6 +12,7 @@ uses it for intervals that include the choice (`nmbench.results.tuned_intervals`
 from __future__ import annotations
 
 import hashlib
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -131,6 +132,16 @@ def stored(experiment: Experiment, store: Store) -> LearningRate | None:
     """The learning rate of a stored tuning record, None if there is no record."""
     record = _load(experiment, store)
     return None if record is None else choice(record)
+
+
+def file_of(experiment: Experiment, store: Store) -> pathlib.Path:
+    """The file of the experiment's tuning record in a results folder."""
+    return store.tuning / f"{name_of(experiment)}.json"
+
+
+def is_damaged(experiment: Experiment, store: Store) -> bool:
+    """Whether there is a tuning record of the experiment that cannot be used."""
+    return file_of(experiment, store).exists() and stored(experiment, store) is None
 
 
 def _load(experiment: Experiment, store: Store) -> dict[str, Any] | None:

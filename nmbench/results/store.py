@@ -210,7 +210,7 @@ class Store:
 
     def folders(self) -> list[pathlib.Path]:
         """All run folders in order of run id."""
-        if not self.runs.is_dir():
+        if not os.path.isdir(self.runs):
             return []
         return sorted(p for p in self.runs.iterdir() if not p.name.startswith(".") and (p / ROW).is_file())
 

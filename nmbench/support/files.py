@@ -114,6 +114,21 @@ def locked(path: pathlib.Path) -> Iterator[None]:
         os.close(lock)
 
 
+def lock_at_once(handle: int) -> bool:
+    """Lock an open file, until it and all its copies in child processes are closed. False if another process has locked it.
+
+    Where there are no locks, the result is True.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
 def check_lock(path: pathlib.Path) -> None:
     """Raise `OSError` if `locked` could not open the file, for example because it belongs to another user."""
     if fcntl is not None and os.path.lexists(path):

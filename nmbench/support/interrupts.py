@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM (which Slurm sends) without loss of work: a signal can be deferred to a safe point."""
+"""Handle Ctrl-C, SIGTERM (which Slurm sends) and a closed terminal without loss of work: a signal can be deferred."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import signal
 import threading
 from collections.abc import Iterator
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP, which a closed terminal sends, is treated as SIGTERM. Windows does not have it.
+_HANG_UP = getattr(signal, "SIGHUP", None)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *((_HANG_UP,) if _HANG_UP else ()))
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised in the main thread by SIGINT or SIGTERM.
+    """Raised in the main thread by SIGINT, SIGTERM or SIGHUP.
 
     Attributes:
       code: exit code, 128 plus the signal's number: 130 or 143.
@@ -56,6 +58,7 @@ class SignalWatch:
     def handle(self, signum: int, frame: object = None) -> None:
         """The signal handler; raises `Interrupted` unless the signal is the first one and is deferred."""
         del frame
+        signum = signal.SIGTERM if signum == _HANG_UP else signum
         repeated, self._signum = self.signalled, signum
         # The signal is recorded in any case: if third-party code swallows the exception, the next check raises it again.
         if repeated or not self._deferring:
@@ -64,7 +67,7 @@ class SignalWatch:
 
 @contextlib.contextmanager
 def watch_signals() -> Iterator[SignalWatch]:
-    """Handle SIGINT and SIGTERM with a `SignalWatch`. Signals that are ignored stay ignored.
+    """Handle `SIGNALS` with a `SignalWatch`. Signals that are ignored stay ignored.
 
     In other threads than the main thread, no handler is installed.
     """

@@ -7,6 +7,7 @@ executed even by --dry_run. The shell command `slurm_setup` runs only in Slurm j
 from __future__ import annotations
 
 import pathlib
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -60,7 +61,7 @@ def read(path_text: str) -> dict[str, Any]:
             data = file.read(LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:
             raise NmbenchError(f"--sweep={path_text} is larger than {LARGEST_BYTES >> 20} MB, the limit")
-        contents = _parse(path.suffix, data.decode())
+        contents = _parse(path.suffix, data.decode("utf-8-sig"))
     except NmbenchError:
         raise
     except (OSError, ValueError, RecursionError) as error:  # syntax errors are ValueErrors
@@ -75,8 +76,24 @@ def _parse(suffix: str, text: str) -> Any:
         return tomllib.loads(text)
     import yaml
 
+    class Strict(yaml.SafeLoader):
+        """Refuses what YAML would read in silence as something else: a key that is given twice, and 010, which means 8."""
+
+        def construct_mapping(self, node, deep=False):
+            names = [key.value for key, _ in node.value]
+            for name in names:
+                if names.count(name) > 1:
+                    raise yaml.YAMLError(f"the key {name!r} is given twice")
+            return super().construct_mapping(node, deep)
+
+        def construct_yaml_int(self, node):
+            if re.search(r"^[-+]?0[0-9_]|:", node.value):
+                raise yaml.YAMLError(f"write {node.value!r} as a decimal number")
+            return super().construct_yaml_int(node)
+
+    Strict.add_constructor("tag:yaml.org,2002:int", Strict.construct_yaml_int)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Strict)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
@@ -88,10 +105,16 @@ def _texts(path_text: str, contents: Mapping[Any, Any], prefix: str = "") -> dic
         if not isinstance(key, str):
             raise NmbenchError(f"{path_text}: the key {key!r} is not a name")
         if isinstance(value, dict) and not prefix:
-            found |= _texts(path_text, value, f"{key}_")
-        elif value is not None:
+            if key != "slurm":
+                raise NmbenchError(f"{path_text}: unknown table {key!r}; the only table is 'slurm', for flags --slurm_*")
+            new = _texts(path_text, value, f"{key}_")
+        else:
             items = value if isinstance(value, list) else [value]
-            found[prefix + key] = [_text(path_text, prefix + key, item) for item in items]
+            name = prefix + key
+            new = {} if value is None else {name: [_text(path_text, name, item) for item in items]}
+        for name in new.keys() & found.keys():
+            raise NmbenchError(f"{path_text}: {name!r} is given twice, by itself and in the table 'slurm'")
+        found |= new
     return found
 
 
@@ -99,5 +122,8 @@ def _text(path_text: str, key: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError as error:  # a whole number of thousands of digits
+            raise NmbenchError(f"{path_text}: the number {key!r} has too many digits") from error
     raise NmbenchError(f"{path_text}: {key!r} holds a {type(value).__name__}; use a text, a number, or a list of them")

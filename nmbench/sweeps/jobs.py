@@ -64,7 +64,7 @@ class JobOutcome:
 
     @property
     def stopped(self) -> bool:
-        """Whether a signal stopped the job before its end. Its checkpoint is kept, and the same sweep resumes it."""
+        """Whether a signal stopped the job before its end. The same sweep resumes it from a checkpoint, if there is one."""
         return self.code in (130, 143) and bool(self.error)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import nmbench
 from nmbench.results.provenance import utc_now
-from nmbench.support import devices, interrupts
+from nmbench.support import devices, files, interrupts
 from nmbench.support.errors import NmbenchError, printable
 from nmbench.sweeps import lost_runs
 from nmbench.sweeps.jobs import Job, JobOutcome
@@ -54,7 +54,7 @@ class JobProcess:
       cores: processor cores to use, if the platform supports this; empty for all.
 
     Raises:
-      NmbenchError: the log cannot be written, or the process cannot be started.
+      NmbenchError: the log cannot be written, the process cannot be started, or another process trains this job.
     """
 
     def __init__(self, job: Job, *, timeout_s: float | None = None, cores: Collection[int] = ()):
@@ -64,6 +64,13 @@ class JobProcess:
         try:
             job.log.parent.mkdir(parents=True, exist_ok=True)
             with open(job.log, "ab") as log, _inherited(cores):
+                # The child inherits the open log, and with it the lock, so that the lock lasts as long as the child lives,
+                # even if this process is killed.
+                if not files.lock_at_once(log.fileno()):
+                    raise NmbenchError(
+                        f"{job.name} is already being trained by another process in this results folder; wait until it "
+                        f"ends, or stop it"
+                    )
                 log.write(f"== {self._started_utc} {shlex.join(command)}\n".encode(errors="backslashreplace"))
                 log.flush()
                 self._process = subprocess.Popen(
@@ -132,7 +139,7 @@ class JobProcess:
     def _reason(self, code: int) -> str:
         if self.timed_out:
             assert self._timeout_s is not None
-            return f"stopped at the time limit of {self._timeout_s / 60:g} minutes; its checkpoint is kept"
+            return f"stopped at the time limit of {self._timeout_s / 60:g} minutes; a checkpoint, if there is one, is kept"
         if code in (130, 143):
             return "stopped by a signal; run the same sweep again to continue from its checkpoint"
         # Relative to the results folder, because rows do not contain names of a machine's folders.

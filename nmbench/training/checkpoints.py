@@ -174,7 +174,7 @@ class Checkpoints:
         try:
             step = self._save()
         except OSError as error:
-            return f"no checkpoint could be written to {self.folder} ({error.strerror or error})"
+            return f"not all runs could be saved in {self.folder} ({error.strerror or error})"
         except RuntimeError:  # after an error within a chunk, the last state has been donated to JAX and cannot be read
             return ""
         if not step:
@@ -190,7 +190,7 @@ class Checkpoints:
         step = max((state.curve[-1].step for state in states.values() if state.curve), default=0)
         if step:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for key in self._unfinished:
+            for key in sorted(self._unfinished):
                 arrays, facts = snapshot.pack(states[key])
                 facts |= {"key": key, "code": self._code, "started_utc": self._started[key]}
                 facts["processor"] = self.processor(key)

@@ -2,9 +2,10 @@
 
 Runs are distributed over devices. In each step, a device updates its runs one after another. This is faster than vectorising
 over runs, because the activations of one run fit into the cache and those of several runs do not. It also makes a run
-independent of the other runs, to the last bit. All runs share the training batches, because data never depend on the model
-or its seed. Steps are executed in chunks of `validate_every`; after each chunk the validation loss decides which parameters
-to keep. The memory of the device does not grow with the number of steps.
+independent of the other runs, to the last bit, until it diverges; after that, its curve may go on as long as theirs. All
+runs share the training batches, because data never depend on the model or its seed. Steps are executed in chunks of
+`validate_every`; after each chunk the validation loss decides which parameters to keep. The memory of the device does not
+grow with the number of steps.
 """
 
 from __future__ import annotations

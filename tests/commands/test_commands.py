@@ -156,6 +156,7 @@ BAD_RUNS = {
     "negative first seed": (["--first_seed=-1"], "--first_seed"),
     "learning rate in words": (["--learning_rate=fast"], "--learning_rate=fast: 'fast' is not a number"),
     "learning rate zero": (["--learning_rate=0"], "--learning_rate must be a positive number"),
+    "very large learning rate": (["--learning_rate=1e308"], "must be a positive number, at most 1e+30, got 1e+308"),
     "learning rate nan": (["--learning_rate=nan"], "--learning_rate must be a positive number"),
     "learning rate and tune": (["--learning_rate=0.1", "--tune"], "one of --tune and --learning_rate"),
     "tuning a fixed recipe": (["--protocol=paper", "--tune"], "declares no grid"),
@@ -166,7 +167,13 @@ BAD_RUNS = {
     "repeated hparam": (["--hparams=M=5,M=6"], "'M' is given twice"),
     "unknown hparam": (["--hparams=Q=5"], "no hyperparameter 'Q'"),
     "hparam in words": (["--hparams=M=five"], "nmrnn.M must be of type int, got 'five'"),
+    "infinite hparam": (["--hparams=tau_x=inf"], "nmrnn.tau_x must be of type float, got 'inf'"),
     "size zero": (["--hparams=N=0"], "nmrnn.N must be at least 1"),
+    "huge size": (["--hparams=N=100000000"], "nmrnn.N=100000000 is too large"),
+    "huge budget": (
+        ["--budget=2147483647"],
+        "a budget of 2147483647 is too large; nmbench trains models of up to",
+    ),
     "negative size": (["--hparams=N=5,M=-3"], "nmrnn"),
     "time constant below a step": (["--hparams=tau_x=0.5"], "time constant"),
     "size off the budget": (
@@ -175,7 +182,10 @@ BAD_RUNS = {
     ),
     "results folder is a file": (["--results_dir=/etc/passwd"], "cannot be written"),
     "results folder in /proc": (["--results_dir=/proc/results"], "cannot be written"),
+    "results folder with a long name": ([f"--results_dir={'x' * 300}"], "cannot be written"),
     "no such plugin": (["--plugin=missing.py"], "no such Python file"),
+    "a plugin with a long name": ([f"--plugin={'x' * 300}.py"], "no such Python file"),
+    "a plugin of nobody": (["--plugin=~nosuchuser/x.py"], "no such Python file"),
     "too many devices": (["--devices=100000"], "--devices=100000"),
 }
 

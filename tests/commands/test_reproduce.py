@@ -176,6 +176,14 @@ def test_another_library_version_is_named_and_changes_the_tolerance(nmbench, res
     assert code == 0 and "tolerance 0.001" in out
 
 
+def test_other_settings_of_jax_are_named_and_change_the_tolerance(nmbench, results, tmp_path):
+    def change(row, config):
+        config["jax_settings"] = {"threefry_partitionable": False}
+
+    code, out, _ = nmbench("reproduce", rewrite(results, tmp_path, change))
+    assert code == 0 and "jax_threefry_partitionable False in the row, as usual here" in out and "tolerance 0.5\n" in out
+
+
 def test_a_changed_model_or_engine_is_reported_and_the_run_repeated(nmbench, results, tmp_path):
     def change(row, config):
         config["model_sha256"], config["engine"] = "0" * 64, 0

@@ -79,6 +79,7 @@ BAD = {
     "unsupported kind of file": (["--sweep=missing.json"], "a sweep is a .toml, .yaml or .yml file"),
     "no such plugin": (["--plugin=missing.py"], "no such Python file"),
     "results folder is a file": (["--results_dir=/etc/passwd"], "cannot be written"),
+    "results folder is a file, dry run": (["--results_dir=/etc/passwd", "--dry_run"], "cannot be written"),
     "results folder in /proc": (["--results_dir=/proc/results"], "cannot be written"),
 }
 
@@ -95,7 +96,7 @@ def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypa
 
 
 FILES = {
-    "s.toml": 'models = ["rnn", "lstm"]\ntasks = "element_finder"\nbudgets = [250, "default"]\nseeds = 3\ndry_run = true\n',
+    "s.toml": '\ufeffmodels=["rnn", "lstm"]\ntasks = "element_finder"\nbudgets=[250, "default"]\nseeds=3\ndry_run=true\n',
     "s.yaml": "models: [rnn, lstm]\ntasks: element_finder\nbudgets: [250, default]\nseeds: 3\ndry_run: true\nsteps:\n",
 }
 
@@ -125,7 +126,12 @@ def test_flags_of_the_command_line_take_precedence_over_a_file(nmbench, tmp_path
         ("s.yaml", "1: 2", "the key 1 is not a name"),
         ("s.yaml", "models: 2020-01-01", "'models' holds a date"),
         ("s.toml", "models = [['rnn']]", "'models' holds a list"),
-        ("s.toml", "[models]\nx = {y = 1}", "'models_x' holds a dict"),
+        ("s.toml", "[slurm]\nx = {y = 1}", "'slurm_x' holds a dict"),
+        ("s.toml", "[dry]\nrun = true", "s.toml: unknown table 'dry'; the only table is 'slurm', for flags --slurm_*"),
+        ("s.toml", "slurm_mem = '4G'\n[slurm]\nmem = '8G'", "'slurm_mem' is given twice, by itself and in the table"),
+        ("s.yaml", "models: rnn\nmodels: lstm", "cannot read --sweep=s.yaml: the key 'models' is given twice"),
+        ("s.yaml", "seeds: 010", "cannot read --sweep=s.yaml: write '010' as a decimal number"),
+        ("s.toml", f"seeds = 0x{'f' * 5000}", "s.toml: the number 'seeds' has too many digits"),
         ("s.toml", "seeds = 'ten'", "s.toml: flag --seeds=ten"),
         ("s.toml", "seeds = 1.5", "s.toml: flag --seeds=1.5"),
         ("s.toml", "tune = 'perhaps'", "s.toml: flag --tune=perhaps"),

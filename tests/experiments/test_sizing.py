@@ -196,6 +196,16 @@ def test_too_small_and_missed_budgets_are_refused():
     assert sizing.size_to_budget(baseline, spec, hparams, 50, allow_miss=True).hparams["N"] == 1
 
 
+def test_a_model_that_refuses_some_sizes_needs_a_fixed_one():
+    def even(size):
+        if size % 2:
+            raise NmbenchError("N must be even")
+        return 10 * size
+
+    with pytest.raises(NmbenchError, match="^N must be even; to meet a budget, a model must accept every N from 2 on; --hp"):
+        sizing.size_to_budget(BASELINES.get("rnn"), MWG, {}, 100, counted=even)
+
+
 def test_the_suggested_budget_is_the_closest_that_suits_all_models():
     """Compares with an exhaustive search, for one model and for two."""
     model, counts = BASELINES.get("rnn"), (lambda n: n**3 + 20, lambda n: 7 * n * n)

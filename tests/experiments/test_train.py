@@ -101,7 +101,7 @@ WRONG = {
     "half a step": ({"steps": 0.5}, "--steps must be a whole number"),
     "true steps": ({"steps": True}, "--steps must be a whole number"),
     "large data seed": ({"data_seed": 2**40}, "--data_seed must be a whole number from 0 to 2147483647"),
-    "learning rate": ({"learning_rate": "0.1"}, "--learning_rate must be a positive number, got '0.1'"),
+    "learning rate": ({"learning_rate": "0.1"}, "--learning_rate must be a positive number, at most 1e+30, got '0.1'"),
     "two learning rates": ({"learning_rate": 0.1, "tune": True}, "give only one of --tune and --learning_rate"),
     "a tuning seed": ({"first_seed": 1000, "tune": True}, "seed 1000 is used for tuning"),
     "a seed of the shipped tuning": (

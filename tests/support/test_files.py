@@ -153,7 +153,7 @@ def test_concurrent_replacements_of_a_run_succeed(tmp_path):
     assert errors == [] and os.listdir(store.runs) == ["r0"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_first_signal_is_deferred_and_a_second_one_is_not(number, code):
     before = signal.signal(number, signal.SIG_DFL)  # a background job of a shell would ignore it
     try:

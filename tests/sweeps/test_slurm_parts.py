@@ -74,6 +74,8 @@ def test_submission_script_has_every_option_once(tmp_path):
         ("--slurm_extra=qos", "--slurm_extra: 'qos' is not an option of sbatch; write K=V,K=V"),
         ("--slurm_extra=qos=", "--slurm_extra: 'qos=' is not an option of sbatch"),
         ("--slurm_extra=,", "--slurm_extra: ',' is not an option of sbatch"),
+        ("--slurm_extra=time=02:00:00", "--slurm_extra: use --slurm_time instead of time"),
+        ("--slurm_extra=qos=low,--array=1-3", "--slurm_extra cannot set array, which the sweep sets itself"),
     ],
 )
 def test_malformed_extra_options_are_refused(argument, message):
@@ -258,5 +260,5 @@ def test_a_job_without_requeues_left_becomes_rows(jobs):
     rows = Store(jobs[0].results_dir).rows()
     assert len(rows) == 3 and {row["status"] for row in rows} == {"timeout"}
     assert {row["error"] for row in rows} == {
-        "stopped at the time limit of its Slurm job after all requeues; its checkpoint is kept"
+        "stopped at the time limit of its Slurm job after all requeues; a checkpoint, if there is one, is kept"
     }

@@ -8,6 +8,7 @@ import pytest
 
 from nmbench.results.store import Store
 from nmbench.support import devices
+from nmbench.support.errors import NmbenchError
 from nmbench.support.interrupts import Interrupted
 from nmbench.sweeps import lost_runs, worker
 from nmbench.sweeps.local import LocalExecutor, divide_cores
@@ -80,11 +81,22 @@ def test_outcome_of_a_finished_job_comes_from_its_rows(jobs, child):
     assert (outcome.code, outcome.error) == (1, "3 of 3 seeds diverged")
 
 
+def test_a_job_is_not_trained_twice_at_the_same_time(jobs, child):
+    """The child alone holds the lock, so it lasts if its sweep is killed and the child is not."""
+    child("import time; time.sleep(60)")
+    first = worker.JobProcess(jobs[0])
+    with pytest.raises(NmbenchError, match="is already being trained by another process in this results folder"):
+        worker.JobProcess(jobs[0])
+    first.kill()
+    child("pass")
+    assert run(jobs[0]).code == 0
+
+
 def test_time_limit(jobs, child, monkeypatch):
     """The process is stopped, or killed if it does not stop."""
     child("import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); time.sleep(60)")
     outcome = run(jobs[0], timeout_s=0.3)
-    error = "stopped at the time limit of 0.005 minutes; its checkpoint is kept"
+    error = "stopped at the time limit of 0.005 minutes; a checkpoint, if there is one, is kept"
     assert (outcome.code, outcome.error, outcome.stopped) == (124, error, False)
     assert statuses(jobs[0]) == [("timeout", error)] * 3
     monkeypatch.setattr(worker, "GRACE_S", 0.2)

@@ -12,6 +12,17 @@ from absl import flags
 from nmbench.support import cli
 from nmbench.support.errors import NmbenchError
 
+# Options of sbatch that have a flag of their own, and options that the sweep needs for its own purposes.
+_OWN_FLAGS = {
+    "partition": "slurm_partition",
+    "account": "slurm_account",
+    "time": "slurm_time",
+    "mem": "slurm_mem",
+    "cpus-per-task": "slurm_cpus",
+    "gpus-per-node": "slurm_gpus",
+}
+_TAKEN = ["array", "chdir", "error", "job-name", "no-requeue", "open-mode", "output", "requeue", "signal", "wrap"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -82,7 +93,7 @@ def parse_extra(text: str) -> dict[str, str | bool]:
     """ "K=V,K=V" as options of sbatch. A part without "=" belongs to the value before it: "exclude=n1,n2,qos=low".
 
     Raises:
-      NmbenchError: a part is not K=V.
+      NmbenchError: a part is not K=V, or names an option that nmbench or submitit sets.
     """
     options: dict[str, str | bool] = {}
     for part in re.split(r",(?=[^,]*=)", text) if text else ():
@@ -90,5 +101,9 @@ def parse_extra(text: str) -> dict[str, str | bool]:
         name = name.removeprefix("--").replace("_", "-")
         if not value or not re.fullmatch("[a-z][a-z0-9-]*", name):
             raise NmbenchError(f"--slurm_extra: {part!r} is not an option of sbatch; write K=V,K=V, such as qos=low")
+        if name in _OWN_FLAGS:
+            raise NmbenchError(f"--slurm_extra: use --{_OWN_FLAGS[name]} instead of {name}")
+        if name in _TAKEN:
+            raise NmbenchError(f"--slurm_extra cannot set {name}, which the sweep sets itself")
         options[name] = value == "true" or value
     return options
