@@ -39,7 +39,7 @@ class SemilinearLSTM(Core):
     The supplement gives no initialisation. Here f and i are initialised as the LSTM's gates: W_u with standard deviation
     1/sqrt(size of u'), W_h and b with 1/sqrt(N). The weights of g and o have a tenth of these standard deviations: h
     contains the product of g and o and feeds back into both, so with full weights it grows with its own square and overflows
-    within a few steps. Even so, training diverges on the three tasks of the board, at each learning rate from 1e-4 to 1e-1.
+    within a few steps. Even so, training diverged on three tasks at every learning rate that was tried, from 1e-4 to 1e-1.
     """
 
     def __init__(self, spec, N: int, previous_input: bool = False, drawn_start: bool = False):

@@ -42,7 +42,9 @@ cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lo
 cli.number(FLAGS, "learning_rate", None, "learning rate, instead of the tuned, published or default one")
 cli.boolean(FLAGS, "tune", False, "first choose the learning rate, on validation data")
 cli.boolean(FLAGS, "allow_budget_miss", False, "accept a model more than 5% off its budget")
-cli.boolean(FLAGS, "force", False, "train stored runs (with --tune also tuning runs) again, from the beginning")
+cli.boolean(
+    FLAGS, "force", False, "train stored runs (with --tune also tuning runs) again, from the beginning, without checkpoints"
+)
 cli.boolean(
     FLAGS,
     "retry_failed",

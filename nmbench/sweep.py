@@ -5,8 +5,9 @@
 --dry_run lists pending runs, estimated core-hours and skipped combinations (such as a budget that a model cannot meet).
 Stored runs are not trained again, so the same command continues after Ctrl-C or a crash. If the process of an experiment
 crashes, is killed or exceeds its time limit, its runs become rows with status failed or timeout, and the sweep continues;
---retry_failed trains such runs again. If its learning rate was still to be tuned, there are no such rows, and the same
-command trains the experiment again. The output of each experiment is in logs/sweep/ of the results folder.
+--retry_failed trains such runs again. If the learning rate of the experiment was not tuned before the sweep (--tune), no
+such rows are written, and the same command starts it again. The output of each experiment is in logs/sweep/ of the results
+folder.
 
 With --shard=i/n, n independent calls divide the work, on any machines that share the folder. --sweep=FILE.toml (or .yaml)
 names a file with flags other than --plugin; flags of the command line take precedence. With --executor=slurm every

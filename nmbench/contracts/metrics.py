@@ -67,8 +67,8 @@ class Metric:
     def __post_init__(self):
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or self.name in _TAKEN:
             raise NmbenchError(
-                f"a metric is named by letters, digits, '_' and '-', and not {' or '.join(map(repr, _TAKEN))}; "
-                f"got {self.name!r}"
+                f"the name of a metric may contain only letters, digits, '_' and '-', and may not be "
+                f"{' or '.join(map(repr, _TAKEN))}; got {self.name!r}"
             )
         for attribute in ("floor", "ceiling", *(() if self.threshold is None else ("threshold",))):
             value = getattr(self, attribute)
@@ -76,8 +76,8 @@ class Metric:
                 raise NmbenchError(f"the {attribute} of metric {self.name!r} must be a finite number, got {value!r}")
         if self.floor == self.ceiling:
             raise NmbenchError(
-                f"metric {self.name!r} has the floor {self.floor:g} and the same ceiling; the floor is the value of a "
-                f"simple answer without training, the ceiling that of a perfect one"
+                f"metric {self.name!r}: floor and ceiling are both {self.floor:g}, but must differ; the floor is the value "
+                f"of a simple answer without training, the ceiling that of a perfect one"
             )
 
     @property

@@ -333,4 +333,5 @@ def _coerce(label: str, value: Any, default: Any) -> Any:
                 return number
         except (ValueError, OverflowError):
             pass
-    raise NmbenchError(f"{label} must be of type {kind.__name__}, got {text!r}")
+    wanted = {int: "a whole number", float: "a finite number", bool: "true or false"}[kind]
+    raise NmbenchError(f"{label} must be {wanted}, got {text!r}")

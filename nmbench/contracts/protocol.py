@@ -132,7 +132,7 @@ class Protocol:
                 raise NmbenchError(f"{name} must be above 0, got {getattr(self, name)}")
         grid = self.learning_rate_grid
         if not all(0 < rate < math.inf for rate in grid) or len(set(grid)) != len(grid):
-            raise NmbenchError(f"learning_rate_grid must have different finite numbers above 0, got {grid}")
+            raise NmbenchError(f"learning_rate_grid must contain finite numbers above 0, each only once; got {grid}")
         if grid and not self.tuning_seeds:
             raise NmbenchError("a protocol with a learning_rate_grid needs tuning_seeds")
 

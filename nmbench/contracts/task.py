@@ -70,8 +70,8 @@ class Sampler:
             return fingerprints.of_module(file)
         except (TypeError, OSError) as error:
             raise NmbenchError(
-                f"training data are drawn by {self.sample!r}, which is not defined in a file, so rows could not name their "
-                f"code; write a function sample(key, batch_size) at the top level of a file"
+                f"training data are drawn by {self.sample!r}, which is not defined in a file, so a row could not record the "
+                f"code that drew them; define sample(key, batch_size) at the top level of a .py file"
             ) from error
 
     def draw(self, arrays: Any, key: Any, batch_size: int) -> Batch:
@@ -168,7 +168,8 @@ class Task:
             raise NmbenchError(f"task {self.name!r} needs a version >= 1, at least one metric and at least one protocol")
         names = [metric.name for metric in self.metrics]
         if len(set(names)) < len(names):
-            raise NmbenchError(f"task {self.name!r}: metrics share a name: {', '.join(names)}")
+            twice = next(name for name in names if names.count(name) > 1)
+            raise NmbenchError(f"task {self.name!r}: two metrics are named {twice!r}; give each a name of its own")
         if any(protocol.name == EXTERNAL for protocol in self.protocols):
             raise NmbenchError(f"task {self.name!r}: the protocol {EXTERNAL!r} is reserved for models trained elsewhere")
         if not {"validation", "test"} <= set(self.set_sizes):

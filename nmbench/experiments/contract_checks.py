@@ -1,6 +1,6 @@
 """Call the functions of a model and of a task before training, so that a mistake in a user's file costs seconds, not hours.
 
-Every mistake becomes an `NmbenchError` of one line. `nmbench check` finds more mistakes, and says how to mend them.
+Every mistake becomes an `NmbenchError` of one line. `nmbench check` finds more mistakes, and says how to correct them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def check_model(baseline: Baseline, model: Model, task: Task) -> None:
     Raises:
       NmbenchError: outputs are not real numbers `[T, B, O]`, a parameter has a type that cannot be learned or stored,
         declared input weights are missing or have the wrong shape, or the model raises an exception. For a model from a
-        user's file also: it has no gradient.
+        user's file also: JAX cannot differentiate it.
     """
     inputs = task.spec.zeros(batch=2)
     with _one_line(f"model {baseline.name!r} fails on {task.name}", baseline.path):
@@ -38,15 +38,17 @@ def check_model(baseline: Baseline, model: Model, task: Task) -> None:
     shape = getattr(outputs, "shape", None)
     expected = (task.spec.steps, 2, task.spec.output_size)
     if shape != expected:
-        raise NmbenchError(f"model {baseline.name!r} returns shape {shape} for 2 trials of {task.name}, not {expected}")
+        raise NmbenchError(
+            f"model {baseline.name!r} returns shape {shape} for 2 trials of {task.name}, not [T, B, O] = {expected}"
+        )
     if jnp.issubdtype(outputs.dtype, jnp.complexfloating):
         raise NmbenchError(f"model {baseline.name!r} returns complex numbers ({outputs.dtype}); outputs must be real")
     named = flatten(params)
     for name, leaf in named.items():
         if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             raise NmbenchError(
-                f"model {baseline.name!r}: parameter {name!r} has dtype {leaf.dtype}, which cannot be stored; keep a random "
-                f"key as jax.random.key_data(key)"
+                f"model {baseline.name!r}: parameter {name!r} has dtype {leaf.dtype}, which cannot be stored; store "
+                f"jax.random.key_data(key) under a name that starts with fixed_, and use jax.random.wrap_key_data"
             )
         if is_learned(*name.rsplit("|", 1)) and not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise NmbenchError(
@@ -58,12 +60,12 @@ def check_model(baseline: Baseline, model: Model, task: Task) -> None:
     if plugin_files.flag(baseline.path):
         learned, fixed = split(named, is_learned)
         total = lambda learned, fixed: jnp.sum(model.apply(unflatten(params, {**fixed, **learned}), inputs))
-        with _one_line(f"model {baseline.name!r} has no gradient on {task.name}", baseline.path):
+        with _one_line(f"JAX cannot differentiate model {baseline.name!r} on {task.name}", baseline.path):
             jax.eval_shape(jax.grad(total), learned, fixed)
 
 
 def check_task(task: Task, phases: Sequence[ResolvedPhase]) -> None:
-    """Call the functions of a task from a user's file: training data, `unpack` and metrics. Built-in tasks are tested.
+    """Call the functions of a task from a user's file: training data, `unpack` and metrics. Built-in tasks are skipped.
 
     Raises:
       NmbenchError: a function raises an exception, or returns arrays of another shape than the spec demands.
@@ -80,7 +82,7 @@ def check_task(task: Task, phases: Sequence[ResolvedPhase]) -> None:
             batch = task.unpack(task.frozen(name).arrays)
         _check_batch(task, batch, f"the {name} set")
     arrays, zeros = task.frozen("test").arrays, np.zeros_like(batch.targets, np.float32)
-    with _one_line(f"task {task.name!r}: a metric fails on the test set", task.path):
+    with _one_line(f"task {task.name!r}: a metric fails on outputs that are all 0", task.path):
         found = task.evaluate(zeros, arrays, {phase.stage: zeros for phase in phases if phase.stage})
     for name, values in found["per_trial"].items():
         if values.shape != zeros.shape[1:2]:
@@ -99,11 +101,14 @@ def _check_batch(task: Task, batch: Any, what: str) -> None:
         if not isinstance(batch, Batch):
             raise NmbenchError(f"a Batch(inputs, targets, mask) is needed, not {type(batch).__name__}")
         task.spec.validate_inputs(batch.inputs)
-        task.spec.validate_outputs(batch.targets, np.shape(jax.tree.leaves(batch.inputs)[0])[1])
-        if np.broadcast_shapes(np.shape(batch.mask), np.shape(batch.targets)) != np.shape(batch.targets):
-            raise NmbenchError(f"the mask has shape {np.shape(batch.mask)}, targets have {np.shape(batch.targets)}")
-    except (NmbenchError, ValueError) as error:
-        raise NmbenchError(f"task {task.name!r}: {what}: {first_line(error)}") from error
+        targets, mask = np.shape(batch.targets), np.shape(batch.mask)
+        expected = (task.spec.steps, np.shape(jax.tree.leaves(batch.inputs)[0])[1], task.spec.output_size)
+        if targets != expected:
+            raise NmbenchError(f"targets have shape {targets}, the task needs [T, B, O] = {expected}")
+        if len(mask) != 3 or any(m not in (1, t) for m, t in zip(mask, targets, strict=True)):
+            raise NmbenchError(f"the mask has shape {mask}, but must broadcast to {targets}, as [T, 1, 1] and [T, B, 1] do")
+    except NmbenchError as error:
+        raise NmbenchError(f"task {task.name!r}: {what}: {error}") from error
 
 
 @contextlib.contextmanager

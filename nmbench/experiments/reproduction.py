@@ -41,7 +41,7 @@ def surroundings(row: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     pairs = {name: (comparable(name, row[name]), comparable(name, here[name])) for name in SURROUNDINGS}
     then, now = json.loads(row["config_json"]).get("jax_settings", {}), provenance.jax_settings()
     for name in ("threefry_partitionable", "default_matmul_precision"):  # the other settings of JAX are columns
-        pairs[f"jax_{name}"] = then.get(name, "as usual"), now.get(name, "as usual")
+        pairs[f"jax_{name}"] = then.get(name, "default"), now.get(name, "default")
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 

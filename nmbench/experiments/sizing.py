@@ -19,7 +19,7 @@ from nmbench.support.errors import NmbenchError, first_line, place
 
 TOLERANCE = 0.05
 LARGEST_SIZE = 1 << 20
-# More learned parameters are taken for a slip: their training would not fit into memory.
+# More learned parameters would not fit into memory; the number was probably mistyped.
 MOST_PARAMETERS = 100_000_000
 
 
@@ -114,9 +114,7 @@ def size_to_budget(
         the budget is above `MOST_PARAMETERS`.
     """
     if budget > MOST_PARAMETERS:
-        raise NmbenchError(
-            f"a budget of {budget} is too large; nmbench trains models of up to {MOST_PARAMETERS:,} parameters"
-        )
+        raise NmbenchError(f"a budget of {budget} is too large; nmbench trains models of up to {MOST_PARAMETERS} parameters")
     free = baseline.free_size
     fixed = {k: v for k, v in hparams.items() if k != free}
     counted = counted or counter(baseline, spec, hparams)
@@ -227,10 +225,12 @@ def given_sizes(
     if size < 1:
         raise NmbenchError(f"{baseline.name}.{baseline.free_size} must be at least 1, got {size}")
     counted = counted or counter(baseline, spec, hparams)
-    if size > LARGEST_SIZE or counted(size) > MOST_PARAMETERS:
+    if size > LARGEST_SIZE:
+        raise NmbenchError(f"{baseline.name}.{baseline.free_size}={size} is too large; the largest is {LARGEST_SIZE}")
+    if counted(size) > MOST_PARAMETERS:
         raise NmbenchError(
-            f"{baseline.name}.{baseline.free_size}={size} is too large; nmbench trains models of up to {MOST_PARAMETERS:,} "
-            f"parameters"
+            f"{baseline.name}.{baseline.free_size}={size} gives {counted(size)} parameters; nmbench trains models of up to "
+            f"{MOST_PARAMETERS}"
         )
     return Sizing(dict(hparams), budget, counted(size))
 

@@ -49,8 +49,8 @@ class Store:
     """A results folder.
 
     Args:
-      root: folder with run folders in `runs/`, tuning records in `tuning/`, collected rows in `results.csv` and checkpoints
-        of unfinished runs in `checkpoints/`, logs in `logs/`.
+      root: folder with run folders in `runs/`, tuning records in `tuning/`, collected rows in `results.csv` checkpoints of
+        unfinished runs in `checkpoints/`, and logs in `logs/`.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -91,8 +91,8 @@ class Store:
                 with contextlib.suppress(OSError, ValueError):
                     folder.rmdir()
             raise NmbenchError(
-                f"{where} cannot be written ({getattr(error, 'strerror', None) or error}); choose a results folder that you "
-                f"may write to"
+                f"{where} cannot be written ({getattr(error, 'strerror', None) or error}); make it writable, or choose "
+                f"another --results_dir"
             ) from error
         self._clean()
 

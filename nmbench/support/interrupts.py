@@ -16,7 +16,7 @@ class Interrupted(KeyboardInterrupt):
     """Raised in the main thread by SIGINT, SIGTERM or SIGHUP.
 
     Attributes:
-      code: exit code, 128 plus the signal's number: 130 or 143.
+      code: exit code, 128 plus the signal's number: 130 or 143. SIGHUP counts as SIGTERM.
     """
 
     def __init__(self, signum: int, message: str = ""):

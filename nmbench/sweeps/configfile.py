@@ -87,9 +87,10 @@ def _parse(suffix: str, text: str) -> Any:
             return super().construct_mapping(node, deep)
 
         def construct_yaml_int(self, node):
+            number = super().construct_yaml_int(node)
             if re.search(r"^[-+]?0[0-9_]|:", node.value):
-                raise yaml.YAMLError(f"write {node.value!r} as a decimal number")
-            return super().construct_yaml_int(node)
+                raise yaml.YAMLError(f"YAML reads {node.value} as {number}; write the number without 0 at its start and ':'")
+            return number
 
     Strict.add_constructor("tag:yaml.org,2002:int", Strict.construct_yaml_int)
     try:

@@ -35,6 +35,7 @@ _PACKAGE = pathlib.Path(nmbench.__file__).resolve().parent
 _STARTED_BESIDE_IT = pathlib.Path(sys.path[0], "nmbench").resolve() in (_PACKAGE, _PACKAGE.parent)
 PYTHON = (sys.executable,) if _STARTED_BESIDE_IT and not sys.flags.safe_path else (sys.executable, "-P")
 COMMAND = (*PYTHON, "-m", "nmbench.run")
+CONTINUES = "--retry_failed continues from the last checkpoint, if there is one"
 # Exit code of a job that exceeded its time limit, as in timeout(1).
 TIMED_OUT = 124
 # Seconds that a child has to write its checkpoint after the time limit.
@@ -69,7 +70,7 @@ class JobProcess:
                 if not files.lock_at_once(log.fileno()):
                     raise NmbenchError(
                         f"{job.name} is already being trained by another process in this results folder; wait until it "
-                        f"ends, or stop it"
+                        f"ends, or stop it; then run this sweep again"
                     )
                 log.write(f"== {self._started_utc} {shlex.join(command)}\n".encode(errors="backslashreplace"))
                 log.flush()
@@ -139,7 +140,7 @@ class JobProcess:
     def _reason(self, code: int) -> str:
         if self.timed_out:
             assert self._timeout_s is not None
-            return f"stopped at the time limit of {self._timeout_s / 60:g} minutes; a checkpoint, if there is one, is kept"
+            return f"stopped at the time limit of {self._timeout_s / 60:g} minutes; {CONTINUES}"
         if code in (130, 143):
             return "stopped by a signal; run the same sweep again to continue from its checkpoint"
         # Relative to the results folder, because rows do not contain names of a machine's folders.

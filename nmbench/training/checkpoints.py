@@ -170,11 +170,12 @@ class Checkpoints:
     def rescue(self) -> str:
         """Write a checkpoint of every run that is not stored; return a sentence about the saved runs, "" if none."""
         if not self._keep:
-            return "nothing was saved, because --force trains from the beginning" if self._unfinished else ""
+            return "with --force, unfinished runs are not saved and start again from step 0" if self._unfinished else ""
         try:
             step = self._save()
         except OSError as error:
-            return f"not all runs could be saved in {self.folder} ({error.strerror or error})"
+            why = f"{self.folder}: {error.strerror or error}"
+            return f"not all runs could be saved ({why}); the others start again from their last checkpoint, or from step 0"
         except RuntimeError:  # after an error within a chunk, the last state has been donated to JAX and cannot be read
             return ""
         if not step:

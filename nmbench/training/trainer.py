@@ -2,8 +2,8 @@
 
 Runs are distributed over devices. In each step, a device updates its runs one after another. This is faster than vectorising
 over runs, because the activations of one run fit into the cache and those of several runs do not. It also makes a run
-independent of the other runs, to the last bit, until it diverges; after that, its curve may go on as long as theirs. All
-runs share the training batches, because data never depend on the model or its seed. Steps are executed in chunks of
+independent of the other runs, to the last bit. Only the length of the curve of a diverged run may depend on them. All runs
+share the training batches, because data never depend on the model or its seed. Steps are executed in chunks of
 `validate_every`; after each chunk the validation loss decides which parameters to keep. The memory of the device does not
 grow with the number of steps.
 """

@@ -166,10 +166,10 @@ BAD_RUNS = {
     "malformed hparams": (["--hparams=M5"], "'M5' is not of the form K=V"),
     "repeated hparam": (["--hparams=M=5,M=6"], "'M' is given twice"),
     "unknown hparam": (["--hparams=Q=5"], "no hyperparameter 'Q'"),
-    "hparam in words": (["--hparams=M=five"], "nmrnn.M must be of type int, got 'five'"),
-    "infinite hparam": (["--hparams=tau_x=inf"], "nmrnn.tau_x must be of type float, got 'inf'"),
+    "hparam in words": (["--hparams=M=five"], "nmrnn.M must be a whole number, got 'five'"),
+    "infinite hparam": (["--hparams=tau_x=inf"], "nmrnn.tau_x must be a finite number, got 'inf'"),
     "size zero": (["--hparams=N=0"], "nmrnn.N must be at least 1"),
-    "huge size": (["--hparams=N=100000000"], "nmrnn.N=100000000 is too large"),
+    "huge size": (["--hparams=N=100000000"], "nmrnn.N=100000000 is too large; the largest is 1048576"),
     "huge budget": (
         ["--budget=2147483647"],
         "a budget of 2147483647 is too large; nmbench trains models of up to",

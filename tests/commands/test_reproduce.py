@@ -181,7 +181,7 @@ def test_other_settings_of_jax_are_named_and_change_the_tolerance(nmbench, resul
         config["jax_settings"] = {"threefry_partitionable": False}
 
     code, out, _ = nmbench("reproduce", rewrite(results, tmp_path, change))
-    assert code == 0 and "jax_threefry_partitionable False in the row, as usual here" in out and "tolerance 0.5\n" in out
+    assert code == 0 and "jax_threefry_partitionable False in the row, default here" in out and "tolerance 0.5\n" in out
 
 
 def test_a_changed_model_or_engine_is_reported_and_the_run_repeated(nmbench, results, tmp_path):

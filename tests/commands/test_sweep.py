@@ -130,7 +130,7 @@ def test_flags_of_the_command_line_take_precedence_over_a_file(nmbench, tmp_path
         ("s.toml", "[dry]\nrun = true", "s.toml: unknown table 'dry'; the only table is 'slurm', for flags --slurm_*"),
         ("s.toml", "slurm_mem = '4G'\n[slurm]\nmem = '8G'", "'slurm_mem' is given twice, by itself and in the table"),
         ("s.yaml", "models: rnn\nmodels: lstm", "cannot read --sweep=s.yaml: the key 'models' is given twice"),
-        ("s.yaml", "seeds: 010", "cannot read --sweep=s.yaml: write '010' as a decimal number"),
+        ("s.yaml", "seeds: 010", "cannot read --sweep=s.yaml: YAML reads 010 as 8; write the number"),
         ("s.toml", f"seeds = 0x{'f' * 5000}", "s.toml: the number 'seeds' has too many digits"),
         ("s.toml", "seeds = 'ten'", "s.toml: flag --seeds=ten"),
         ("s.toml", "seeds = 1.5", "s.toml: flag --seeds=1.5"),

@@ -187,10 +187,10 @@ def test_a_function_must_return_a_pair_of_functions():
 @pytest.mark.parametrize(
     ("hparams", "message"),
     [
-        ({"M": "five"}, "nmrnn.M must be of type int, got 'five'"),
-        ({"M": 2.5}, "must be of type int"),
-        ({"tau_x": "x"}, "must be of type float"),
-        ({"feedback": "maybe"}, "must be of type bool"),
+        ({"M": "five"}, "nmrnn.M must be a whole number, got 'five'"),
+        ({"M": 2.5}, "must be a whole number"),
+        ({"tau_x": "x"}, "must be a finite number"),
+        ({"feedback": "maybe"}, "must be true or false"),
         ({"taux": 1}, "no hyperparameter 'taux'; did you mean 'tau_x'"),
     ],
 )

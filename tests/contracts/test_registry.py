@@ -124,7 +124,7 @@ def test_a_plugin_registers_its_model(tmp_path):
         (
             "from nmbench import Phase, Protocol\nProtocol(name='p', phases=(Phase(data='t', steps=1, validation='v'),),"
             " learning_rate_grid=(0.1, 0.1))\n",
-            "learning_rate_grid must have different finite numbers above 0",
+            "learning_rate_grid must contain finite numbers above 0, each only once",
         ),
     ],
 )

@@ -34,24 +34,33 @@ TASK_MISTAKES = {
     "metric": (
         "predictions * unpack(arrays).targets > 0",
         "predictions * arrays['states'] > 0",
-        "a metric fails on the test set: KeyError in line 57 of own_task.py: 'states'",
+        "a metric fails on outputs that are all 0: KeyError in line 57 of own_task.py: 'states'",
     ),
     "shape": (
         "> 0, axis=(0, 2))",
         "> 0, axis=0)",
         "metric 'bits_held' returns shape (1000, 2), not one number for each of the 1000 trials",
     ),
-    "names": ('Metric("bits_held"', 'Metric("mse"', "metrics share a name: mse, mse"),
+    "names": ('Metric("bits_held"', 'Metric("mse"', "two metrics are named 'mse'; give each a name of its own"),
     "reserved name": (
         'Metric("bits_held"',
         'Metric("file"',
-        "a metric is named by letters, digits, '_' and '-', and not 'file'",
+        "may contain only letters, digits, '_' and '-', and may not be 'file'",
     ),
-    "floor": ("floor=0.5, ceiling=1.0", "floor=1.0, ceiling=1.0", "metric 'bits_held' has the floor 1 and the same ceiling"),
+    "floor": (
+        "floor=0.5, ceiling=1.0",
+        "floor=1.0, ceiling=1.0",
+        "metric 'bits_held': floor and ceiling are both 1, but must differ",
+    ),
     "floor as text": (
         "floor=0.5, ceiling=1.0",
         "floor='0.5', ceiling=1.0",
         "the floor of metric 'bits_held' must be a finite number, got '0.5'",
+    ),
+    "mask": (
+        "np.ones((STEPS, 1, 1), np.float32)",
+        "np.ones((STEPS,), np.float32)",
+        "the mask has shape (40,), but must broadcast to (40, 16, 2), as [T, 1, 1] and [T, B, 1] do",
     ),
     "nothing returned": (
         "return _batch(pulses, jax",
@@ -98,9 +107,12 @@ def model(spec, N):
 """
 LOOP = "jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.tanh(c[1])), (0, x))[1] @ params['C']"
 MODEL_MISTAKES = {
-    "gradient": ({"outputs": LOOP}, "'mine' has no gradient on element_finder: ValueError: Reverse-mode"),
+    "gradient": ({"outputs": LOOP}, "JAX cannot differentiate model 'mine' on element_finder: ValueError: Reverse-mode"),
     "complex": ({"outputs": "(x @ params['C']).astype(complex)"}, "'mine' returns complex numbers (complex64)"),
-    "key": ({"leaf": ", 'fixed_key': key"}, "'|fixed_key' has dtype key<fry>, which cannot be stored; keep a random key as"),
+    "key": (
+        {"leaf": ", 'fixed_key': key"},
+        "'|fixed_key' has dtype key<fry>, which cannot be stored; store jax.random.key_data(key)",
+    ),
     "rate": ({"arguments": ", learning_rates={'a/b': float('inf')}"}, "learning_rates['a/b'] is inf, but must be a finite"),
     "setting": ({"arguments": ", settings={'a/b': {'N': '20'}}"}, "settings['a/b']: N is the text '20'; write 20"),
 }

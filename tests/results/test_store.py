@@ -106,7 +106,7 @@ def test_a_folder_in_the_place_of_a_file_is_found_before_training(folder, name):
 @pytest.mark.parametrize("name", ["tuning", "checkpoints", "logs", ".lock"])
 def test_what_cannot_be_written_later_is_found_before_training(folder, name):
     (folder / name).symlink_to("nowhere")
-    with pytest.raises(NmbenchError, match=f"{name} cannot be written .* choose a results folder that you may write to"):
+    with pytest.raises(NmbenchError, match=f"{name} cannot be written .* make it writable, or choose another --results_dir"):
         Store(folder).prepare()
 
 

@@ -260,5 +260,6 @@ def test_a_job_without_requeues_left_becomes_rows(jobs):
     rows = Store(jobs[0].results_dir).rows()
     assert len(rows) == 3 and {row["status"] for row in rows} == {"timeout"}
     assert {row["error"] for row in rows} == {
-        "stopped at the time limit of its Slurm job after all requeues; a checkpoint, if there is one, is kept"
+        "stopped at the time limit of its Slurm job after all requeues; "
+        "--retry_failed continues from the last checkpoint, if there is one"
     }

@@ -96,7 +96,7 @@ def test_time_limit(jobs, child, monkeypatch):
     """The process is stopped, or killed if it does not stop."""
     child("import signal, sys, time; signal.signal(15, lambda *a: sys.exit(143)); time.sleep(60)")
     outcome = run(jobs[0], timeout_s=0.3)
-    error = "stopped at the time limit of 0.005 minutes; a checkpoint, if there is one, is kept"
+    error = "stopped at the time limit of 0.005 minutes; --retry_failed continues from the last checkpoint, if there is one"
     assert (outcome.code, outcome.error, outcome.stopped) == (124, error, False)
     assert statuses(jobs[0]) == [("timeout", error)] * 3
     monkeypatch.setattr(worker, "GRACE_S", 0.2)

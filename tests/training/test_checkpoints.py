@@ -79,7 +79,7 @@ def test_a_run_names_every_processor_that_trained_it(tmp_path, monkeypatch):
 def test_a_command_that_starts_from_the_beginning_writes_no_checkpoint(tmp_path):
     kept = checkpoints.Checkpoints(tmp_path / "checkpoints", minutes=0, keep=False)
     with (
-        pytest.raises(NmbenchError, match="^full; nothing was saved, because --force trains from the beginning$"),
+        pytest.raises(NmbenchError, match="^full; with --force, unfinished runs are not saved and start again from step 0$"),
         kept.training(["run"], lambda: pytest.fail("no state is needed")),
     ):
         kept.update()

@@ -69,7 +69,7 @@ class TrainingCall:
 
 def record_timeout(job: Job, started_utc: str) -> JobOutcome:
     """Store rows with status timeout for a job that has used all its requeues."""
-    reason = "stopped at the time limit of its Slurm job after all requeues; a checkpoint, if there is one, is kept"
+    reason = f"stopped at the time limit of its Slurm job after all requeues; {worker.CONTINUES}"
     if job.run_ids:
         lost_runs.record(job, "timeout", reason, started_utc)
     return JobOutcome(job, worker.TIMED_OUT, reason)

@@ -71,7 +71,7 @@ def define(values: flags.FlagValues) -> None:
 
 
 def parse(values: flags.FlagValues) -> Settings:
-    """The settings in the flags; raises `NmbenchError` if --slurm_extra is malformed."""
+    """The settings in the flags; raises the errors of `parse_extra`."""
     options = {
         "partition": values.slurm_partition,
         "account": values.slurm_account,
