@@ -49,7 +49,7 @@ class Store:
     """A results folder.
 
     Args:
-      root: folder with run folders in `runs/`, tuning records in `tuning/`, collected rows in `results.csv` checkpoints of
+      root: folder with run folders in `runs/`, tuning records in `tuning/`, collected rows in `results.csv`, checkpoints of
         unfinished runs in `checkpoints/`, and logs in `logs/`.
     """
 

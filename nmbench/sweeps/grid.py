@@ -212,6 +212,8 @@ def _check(sweep: SweepRequest) -> None:
 
 def _point(request: Request, sweep: SweepRequest, store: Store) -> GridPoint:
     experiment = resolution.resolve(request)
+    if experiment.learning_rate.tuning_runs:
+        tuning.check_seeds(sweep.seeds, experiment)
     # The name comes from the configuration before tuning, so that tuning does not change it.
     name = name_of(experiment.configuration(0), sweep.tune, str(_absolute(sweep.results_dir)))
     tuned = True
