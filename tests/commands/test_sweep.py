@@ -77,7 +77,7 @@ BAD = {
     "untuned protocol": (["--tune"], "protocol 'smoke' of element_finder declares no grid of learning rates to tune"),
     "seeds that tuned the shipped rate": (
         ["--protocols=matched", "--first_seed=1005"],
-        "nothing can be trained: rnn on element_finder: seed 1005 is used for tuning",
+        "rnn on element_finder, protocol matched: seed 1005 is used for tuning",
     ),
     "no such file": (["--sweep=missing.toml"], "cannot read --sweep=missing.toml"),
     "unsupported kind of file": (["--sweep=missing.json"], "a sweep is a .toml, .yaml or .yml file"),
