@@ -22,7 +22,7 @@ for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=multitask --protocol=paper --steps=8000 --seeds=3
   run --model=$model --task=mwg_rank3 --protocol=paper
 done
-# The multitask as published, in full; the rows of lrrnn and of four seeds of nmrnn are still to be trained.
+# The multitask as published, in full; rows of lrrnn and of four seeds of nmrnn are still to be trained.
 for model in rnn lstm nmrnn lrrnn; do
   run --model=$model --task=multitask --protocol=paper
 done
