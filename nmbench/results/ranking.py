@@ -281,7 +281,9 @@ def _entry(experiment: ExperimentRows, label: str, evaluation: Evaluation, thres
     solved = None if threshold is None else statistics.reached(sample, threshold)
     choices = None if experiment.tuning is None else tuned_intervals.draws(experiment.tuning)
     middle = tuned_intervals.median(sample.values, choices, evaluation.floor)
-    mean = statistics.mean(sample.compared)
+    mean, best = statistics.mean(sample.compared), min if evaluation.higher_is_better else max
+    # An interval of the mean does not go beyond the value of a perfect answer.
+    within = lambda value: best(value, evaluation.ceiling)
     others = {name: _median(values[~sample.lost]) for name, values in experiment.others.items()}
     return RankingEntry(
         label=label,
@@ -293,7 +295,7 @@ def _entry(experiment: ExperimentRows, label: str, evaluation: Evaluation, thres
         sample=sample,
         lost=int(np.count_nonzero(sample.lost)),
         median=middle,
-        mean=statistics.powers_of_ten(mean) if sample.logarithmic else mean,
+        mean=statistics.powers_of_ten(mean) if sample.logarithmic else mean.mapped(within),
         score=middle.mapped(lambda value: float(scores(np.asarray(value), evaluation.floor, evaluation.ceiling))),
         solved=None if solved is None else int(np.count_nonzero(solved)),
         success=None if solved is None else statistics.success_rate(solved),

@@ -27,6 +27,13 @@ def entries(*files):
     return table, {entry.label: entry for entry in table.entries}
 
 
+def test_an_interval_of_a_percentage_ends_at_the_perfect_answer():
+    percent = {"metric": "percent", "higher_is_better": True, "floor": 10.0, "ceiling": 100.0}
+    _, by = entries(rows("a", [60.0, 100.0, 100.0, 100.0, 100.0, 100.0], **percent))
+    theirs = scipy.stats.ttest_1samp([60.0, *[100.0] * 5], 0.0).confidence_interval()
+    assert theirs.high > 100.0 and (by["a"].mean.low, by["a"].mean.high) == (pytest.approx(theirs.low), 100.0)
+
+
 def test_an_entry_by_hand():
     table, by = entries(rows("b", [v + 0.5 for v in A]) + rows("a", A))
     assert dataclasses.replace(table, entries=()) == ranking.Table(

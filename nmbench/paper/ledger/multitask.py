@@ -52,7 +52,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
                     continue
                 if condition in old:
                     gaps[model, condition] = statistics.mean(np.abs(as_published.values - right.values)[finished])
-                value, other = statistics.mean(right.values[finished]), statistics.mean(as_published.values[finished])
+                value, other = (_mean_percent(one.values[finished]) for one in (right, as_published))
                 when = "" if condition in old else ", after retraining, not judged"
                 lines.append(
                     MeasuredValue(
@@ -76,6 +76,11 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         return ClaimFinding(verdicts.combine(found), reason, tuple(lines), effects=effects)
 
     return measure
+
+
+def _mean_percent(values: np.ndarray) -> Estimate:
+    """Mean of percentages `[S]`; its interval does not go beyond 0 and 100."""
+    return statistics.mean(values).mapped(lambda value: min(max(value, 0.0), 100.0))
 
 
 def _range(values: np.ndarray) -> str:
@@ -207,19 +212,20 @@ def retraining_rivals(task: str, new: str, rivals: Sequence[str]) -> Measure:
         threshold = _threshold(task)
         solved = {model: _as_solved(group.sample(new), threshold) for model, group in groups.items()}
         found = verdicts.better_than(solved[OURS], {name: solved[name] for name in rivals})
+        effects = {name: rival.effect.mapped(lambda share: min(max(share, -1.0), 1.0)) for name, rival in found.items()}
         lines = [_solved(model, group, new, threshold) for model, group in groups.items()]
         counts = dict(zip(groups, (line.value for line in lines), strict=True))
         for name, rival in found.items():
             note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (test of the board, Holm)"
-            shown = interval(rival.effect, lambda share: f"{share:+.0%}")
+            shown = interval(effects[name], lambda share: f"{share:+.0%}")
             lines.append(MeasuredValue(f"{OURS} - {name}, share of seeds", f"{rival.effect.value:+.0%}", shown, note))
         words = {Verdict.HOLDS: "more than", Verdict.FAILS: "fewer than", Verdict.UNDECIDED: "not distinguishable from"}
         others = " and ".join(f"{words[rival.verdict]} {name} ({counts[name]})" for name, rival in found.items())
         reason = f"{OURS} reaches {threshold:g}% on the new task in {counts[OURS]} seeds: {others}"
         verdict = verdicts.combine(rival.verdict for rival in found.values())
-        drawn = {f"{OURS} - {name}": rival.effect.mapped(lambda share: 100 * share) for name, rival in found.items()}
-        effects = Effects("difference in percent of seeds that solve the new task", drawn, (0.0, None))
-        return ClaimFinding(verdict, reason, tuple(lines), effects=effects)
+        drawn = {f"{OURS} - {name}": effect.mapped(lambda share: 100 * share) for name, effect in effects.items()}
+        plot = Effects("difference in percent of seeds that solve the new task", drawn, (0.0, None))
+        return ClaimFinding(verdict, reason, tuple(lines), effects=plot)
 
     return measure
 

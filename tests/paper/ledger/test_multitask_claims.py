@@ -246,6 +246,11 @@ def test_verdicts_of_retraining_against_rivals(judge, label):
     assert line.value == f"{(solved[0] - solved[2]) / 10:+.0%}" and "test of the board" in line.note
 
 
+def test_intervals_of_shares_end_at_one(judge):
+    found = judge("retraining_rivals", "matched", *shares(3, 1, 3, 3, seeds=3))
+    assert line_of(found, "nmrnn - lrrnn, share of seeds").interval.endswith(" .. +100%")
+
+
 def test_the_test_of_shares_is_fishers_exact_test(judge):
     """7 of 8 against 1 of 8: the smaller tail, doubled, and multiplied by three rivals. All divisions are counted."""
     import scipy.stats
