@@ -3,10 +3,10 @@
   python -m nmbench.run --model=nmrnn --task=element_finder
 
 Stored runs are not trained again. --force trains them again; --retry_failed trains runs again that a sweep lost to a crash
-or a time limit. Ctrl-C and SIGTERM (which Slurm sends) stop the command: finished runs are stored, and unfinished runs write
-a checkpoint. Run the same command again to resume. On the same kind of processor, a resumed run ends with exactly the
-parameters of an uninterrupted one. Checkpoints are also written every --checkpoint_minutes, so a killed process loses only
-the steps since the last one. In Python, nmbench.train does the same.
+or a time limit. Ctrl-C, SIGTERM (which Slurm sends) and a closed terminal stop the command: finished runs are stored, and
+unfinished runs write a checkpoint, unless --force is given. Run the same command again to resume. On the same kind of
+processor, a resumed run ends with exactly the parameters of an uninterrupted one. Checkpoints are also written every
+--checkpoint_minutes, so a killed process loses only the steps since the last one. In Python, nmbench.train does the same.
 
 Exit code 0: all runs have status ok; 1: a run diverged or failed; 2: bad input; 130 and 143: stopped by a signal.
 """

@@ -32,7 +32,7 @@ def check_model(baseline: Baseline, model: Model, task: Task) -> None:
         user's file also: JAX cannot differentiate it.
     """
     inputs = task.spec.zeros(batch=2)
-    with _one_line(f"model {baseline.name!r} fails on {task.name}", baseline.path):
+    with one_line_of(baseline, f"model {baseline.name!r} fails on {task.name}"):
         params = jax.eval_shape(model.init, jax.random.key(0))
         outputs = jax.eval_shape(model.apply, params, inputs)
     shape = getattr(outputs, "shape", None)
@@ -60,7 +60,7 @@ def check_model(baseline: Baseline, model: Model, task: Task) -> None:
     if plugin_files.flag(baseline.path):
         learned, fixed = split(named, is_learned)
         total = lambda learned, fixed: jnp.sum(model.apply(unflatten(params, {**fixed, **learned}), inputs))
-        with _one_line(f"JAX cannot differentiate model {baseline.name!r} on {task.name}", baseline.path):
+        with one_line_of(baseline, f"JAX cannot differentiate model {baseline.name!r} on {task.name}"):
             jax.eval_shape(jax.grad(total), learned, fixed)
 
 
@@ -74,15 +74,15 @@ def check_task(task: Task, phases: Sequence[ResolvedPhase]) -> None:
         return
     for phase in phases:
         data = task.training[phase.data]
-        with _one_line(f"task {task.name!r}: training data {phase.data!r} cannot be drawn", task.path):
+        with one_line_of(task, f"task {task.name!r}: training data {phase.data!r} cannot be drawn"):
             drawn = jax.eval_shape(lambda arrays, key, d=data, p=phase: d.draw(arrays, key, p.batch_size), *_to_draw(data))
         _check_batch(task, drawn, f"training data {phase.data!r}")
     for name in dict.fromkeys([*(phase.validation for phase in phases), "test"]):
-        with _one_line(f"task {task.name!r}: unpack fails on the {name} set", task.path):
+        with one_line_of(task, f"task {task.name!r}: unpack fails on the {name} set"):
             batch = task.unpack(task.frozen(name).arrays)
         _check_batch(task, batch, f"the {name} set")
     arrays, zeros = task.frozen("test").arrays, np.zeros_like(batch.targets, np.float32)
-    with _one_line(f"task {task.name!r}: a metric fails on outputs that are all 0", task.path):
+    with one_line_of(task, f"task {task.name!r}: a metric fails on outputs that are all 0"):
         found = task.evaluate(zeros, arrays, {phase.stage: zeros for phase in phases if phase.stage})
     for name, values in found["per_trial"].items():
         if values.shape != zeros.shape[1:2]:
@@ -112,12 +112,16 @@ def _check_batch(task: Task, batch: Any, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _one_line(what: str, path: str) -> Iterator[None]:
-    """Turn an exception of a user's function into an `NmbenchError` that names its line in the file `path`."""
+def one_line_of(subject: Baseline | Task, what: str) -> Iterator[None]:
+    """Turn an exception of a function of a model or a task into an `NmbenchError` that begins with `what`.
+
+    The message names the line in the subject's file. For a model, it may also say that inputs are a dict.
+    """
     try:
         yield
     except NmbenchError:
         raise
     except Exception as error:  # a user's function may raise anything
-        reason = f"{type(error).__name__}{place(error, path)}: {first_line(error)}{hint_at_dict(error)}"
+        hint = hint_at_dict(error) if isinstance(subject, Baseline) else ""
+        reason = f"{type(error).__name__}{place(error, subject.path)}: {first_line(error)}{hint}"
         raise NmbenchError(f"{what}: {reason}") from error

@@ -14,8 +14,8 @@ import jax
 from nmbench.contracts.model import Baseline, UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned
 from nmbench.contracts.specs import SequenceSpec
-from nmbench.contracts.unroll import hint_at_dict
-from nmbench.support.errors import NmbenchError, first_line, place
+from nmbench.experiments.contract_checks import one_line_of
+from nmbench.support.errors import NmbenchError
 
 TOLERANCE = 0.05
 LARGEST_SIZE = 1 << 20
@@ -54,13 +54,8 @@ def shapes(baseline: Baseline, spec: SequenceSpec, hparams: Mapping[str, Any]) -
 
 def shapes_of(init: Callable[[Any], Any], baseline: Baseline, hparams: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter that `init` makes; see `shapes`."""
-    try:
+    with one_line_of(baseline, f"model {baseline.name!r} with {dict(hparams)}"):
         tree = jax.eval_shape(init, jax.random.key(0))
-    except NmbenchError:
-        raise
-    except Exception as error:  # a third-party constructor may raise anything; the user needs one line
-        reason = f"{type(error).__name__}{place(error, baseline.path)}: {first_line(error)}{hint_at_dict(error)}"
-        raise NmbenchError(f"model {baseline.name!r} with {dict(hparams)}: {reason}") from error
     return {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}
 
 

@@ -119,13 +119,13 @@ def lock_at_once(handle: int) -> bool:
 
     Where there are no locks, the result is True.
     """
-    if fcntl is not None:
-        try:
+    try:
+        if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+    except BlockingIOError:
+        return False
+    except OSError:  # this file system has no locks
+        pass
     return True
 
 
