@@ -3,10 +3,11 @@
 `board/TASK.safetensors` belongs to `board/TASK.csv`. Its arrays are named `RUN_ID/FILE/NAME`, where FILE is `params`,
 `params.STAGE`, `per_trial` or `curve`: parameters as in the run folder, the primary metric of every test trial, and the
 training curve `[P, 3]`, with step, training loss and validation loss of P validations. Curves are in single precision, like
-the losses of training. Metrics are in half precision, since most of a pack are values of trials: metric m of a trial is
-`per_trial/m` times 2 to the power of `per_trial/m.exponent`, with a relative error of at most 2^-11, more for values below
-2^-28 of the largest. Runs whose status is not ok are left out. `benchmarks/pack.py` packs and unpacks; `load_network`,
-`reproduce`, `figures` and `claims` look for this file beside the CSV.
+the losses of training. Most of a pack are values of trials, so these are small: whole numbers from 0 to 255 (0 for right, 1
+for wrong) have one byte, all others half precision. Metric m of a trial is `per_trial/m` times 2 to the power of
+`per_trial/m.exponent`, if there is one, with a relative error of at most 2^-11, more for values below 2^-28 of the largest.
+Runs whose status is not ok are left out. `benchmarks/pack.py` packs and unpacks; `load_network`, `reproduce`, `figures` and
+`claims` look for this file beside the CSV.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def pack(rows: Iterable[Mapping[str, Any]], results: pathlib.Path, path: pathlib
                 for name, array in safetensors.numpy.load_file(str(file)).items():
                     arrays[f"{run_id}/{file.name.removesuffix(_SUFFIX)}/{name}"] = array
             with np.load(folder / PER_TRIAL, allow_pickle=False) as stored:
-                for name, array in _halved(row["metric"], stored[row["metric"]]).items():
+                for name, array in _small(row["metric"], stored[row["metric"]]).items():
                     arrays[f"{run_id}/{_TRIALS}/{name}"] = array
             arrays[f"{run_id}/{_CURVE}/points"] = curves.read_curve(folder).astype(np.float32)
     data = safetensors.numpy.save(arrays)
@@ -147,15 +148,17 @@ def _points(curve: np.ndarray) -> list[tuple[int, float, float]]:
     return [(int(step), train, validation) for step, train, validation in curve.tolist()]
 
 
-def _halved(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """`values` in half precision and their exponent. The largest one is scaled to the top of the range of float16."""
+def _small(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """`values` in one byte; or in half precision and their exponent, the largest near the end of the range of float16."""
+    if np.isin(values, np.arange(256)).all():
+        return {name: values.astype(np.uint8)}
     largest = np.max(np.abs(values), initial=0.0, where=np.isfinite(values))
     exponent = int(np.frexp(largest)[1]) - 15  # largest < 2^15 2^exponent
     return {name: np.ldexp(values, -exponent).astype(np.float16), name + _EXPONENT: np.int32(exponent).reshape(1)}
 
 
 def _whole(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `_halved`, float64. Packs of older versions have float32 values without an exponent.
+    """The inverse of `_small`, float64. Packs of older versions have float32 values without an exponent.
 
     Raises:
       ValueError, TypeError, OverflowError: an exponent is not an array of one integer, or too large.

@@ -1,4 +1,4 @@
-"""Values of trials in packs: half precision with an exponent. Packs as a whole: tests/commands/test_reproduce.py."""
+"""Values of trials in packs: one byte, or half precision with an exponent. Whole packs: tests/commands/test_reproduce.py."""
 
 import numpy as np
 import pytest
@@ -24,19 +24,30 @@ def trials_of(tmp_path, arrays):
     "values, expected",
     [
         ([0.0, 1.0, 0.5, 100.0], [0.0, 1.0, 0.5, 100.0]),  # shares and percentages are exact
-        ([0.0, 0.0], [0.0, 0.0]),
         ([-3.0, 2.0, np.nan], [-3.0, 2.0, np.nan]),
         ([3e-12, 1e-12], [3e-12, 1e-12]),  # below the range of float16
         ([3e8, 3e2], [3e8, 3e2]),  # above it
         ([1.0, 1e-14], [1.0, 0.0]),  # too small to change a mean
-        ([], []),
     ],
 )
 def test_trials_have_half_precision_at_any_scale(tmp_path, values, expected):
-    arrays = packs._halved("mse", np.array(values))
+    arrays = packs._small("mse", np.array(values))
     assert arrays["mse"].dtype == np.float16 and arrays["mse"].shape == (len(values),)
     (found,) = trials_of(tmp_path, arrays).values()
     np.testing.assert_allclose(found, expected, rtol=2**-11, atol=0)
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0, 1.0], [0.0, 255.0], []])
+def test_whole_numbers_have_one_byte(tmp_path, values):
+    arrays = packs._small("error", np.array(values))
+    assert arrays["error"].dtype == np.uint8
+    (found,) = trials_of(tmp_path, arrays).values()
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("values", [[0.0, 256.0], [-1.0, 0.0], [0.0, 0.5], [1.0, np.nan]])
+def test_other_numbers_do_not(values):
+    assert packs._small("error", np.array(values))["error"].dtype == np.float16
 
 
 def test_packs_of_older_versions_have_no_exponent(tmp_path):
