@@ -21,7 +21,8 @@ class Ablation:
       gate: index of the gate, None for the intact network.
       value: the constant value, None for the intact network.
       outputs: `[T, B, O]` on the trials of the frozen set.
-      metrics: metrics of the outputs, name to value.
+      metrics: metrics of the outputs, name to value. On a task with retraining, all trials are answered with the last
+        parameters, but a row judges old tasks with the parameters before retraining.
       conditions: the metrics by condition, name to label to value.
     """
 
@@ -36,13 +37,13 @@ def hold_gate(network: Network, gate: int, value: float) -> Network:
     """Return the same network with one gate held at `value` in [0, 1] at every step.
 
     Raises:
-      NmbenchError: the model has no such gate, or the value is out of range.
+      NmbenchError: the model has no such gate, or the value is not a number in [0, 1].
     """
     observer, gates = _observer(network), count_gates(network)
-    if not 0 <= gate < gates:
-        raise NmbenchError(f"{network.baseline.name} has gates 0 to {gates - 1}, so there is no gate {gate}")
-    if not 0 <= value <= 1:
-        raise NmbenchError(f"a gate lies in [0, 1] and cannot be held at {value}")
+    if not isinstance(gate, int | np.integer) or not 0 <= gate < gates:
+        raise NmbenchError(f"{network.baseline.name} has gates 0 to {gates - 1}, so there is no gate {gate!r}")
+    if not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
+        raise NmbenchError(f"a gate is held at a number in [0, 1], not at {value!r}")
     return network.with_params(observer.hold_gate(network.params, gate, value))
 
 

@@ -56,7 +56,7 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
     states = np.asarray(states, np.float64)
     features = states.shape[-1]
     wanted = features if n is None else n
-    if len(samples) < 2 or not 1 <= wanted <= features:
+    if len(samples) < 2 or not isinstance(wanted, int | np.integer) or not 1 <= wanted <= features:
         raise NmbenchError(f"cannot compute {wanted} components of {features} features from {len(samples)} steps")
     mean = samples.mean(axis=0)
     _, singular, directions = np.linalg.svd(samples - mean, full_matrices=len(samples) < features)

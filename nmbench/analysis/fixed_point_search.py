@@ -88,6 +88,8 @@ def fixed_points(
         finite(leaf, "the constant input")
     if not isinstance(starts, int) or starts < 1:
         raise NmbenchError(f"starts is the number of starts, an integer of at least 1; got {starts!r}")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise NmbenchError(f"seed is an integer from 0 to 2^32 - 1; got {seed!r}")
     with jax.enable_x64(True):
         params = floats(network.params)
         column = floats(tree.map_structure(lambda a: np.asarray(a)[None, None], constant_input))
@@ -155,10 +157,17 @@ def find_fixed_points(
     starts = np.asarray(starts, np.float64)
     if starts.ndim != 2 or not np.isfinite(starts).all():
         raise NmbenchError(f"starts must be finite and of shape [n, S]; got {starts.shape}")
-    if not min(fixed_speed, slow_speed, apart) > 0 or not 0 <= marginal < 1 or iterations < 1:
-        raise NmbenchError("fixed_speed, slow_speed and apart must be positive, marginal in [0, 1), iterations at least 1")
+    if not min(fixed_speed, slow_speed, apart) > 0 or not 0 <= marginal < 1:
+        raise NmbenchError("fixed_speed, slow_speed and apart must be positive, marginal in [0, 1)")
+    if not isinstance(iterations, int | np.integer) or iterations < 1:
+        raise NmbenchError(f"iterations is an integer of at least 1; got {iterations!r}")
+    size = starts.shape[1]
+    if units is not None and (np.ndim(units) != 2 or np.shape(units)[1] != size):
+        raise NmbenchError(f"units must be of shape [D, S] with S = {size}; got {np.shape(units)}")
     with jax.enable_x64(True):
-        size = starts.shape[1]
+        made = jax.eval_shape(step, jax.ShapeDtypeStruct((size,), np.float64))
+        if getattr(made, "shape", None) != (size,):
+            raise NmbenchError(f"F must map [{size}] to [{size}]; it returns {getattr(made, 'shape', type(made).__name__)}")
         measure = jnp.eye(size) if units is None else jnp.asarray(units, jnp.float64)
         jacobian = jax.jacrev(step)
         search = jax.jit(jax.vmap(lambda x: _minimise(step, jacobian, measure, x, iterations)))

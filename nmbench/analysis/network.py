@@ -76,8 +76,11 @@ def _answer(network: Network) -> Callable[[Any, Any], Any]:
 
 
 def finite(values: Any, what: str) -> np.ndarray:
-    """Values as float64; raises `NmbenchError` if one is not finite. what: what they are."""
-    array = np.asarray(values, np.float64)
+    """Values as a float64 array; raises `NmbenchError` if they are none or one is not finite. what: what they are."""
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):  # nested lists of unequal lengths, or no numbers
+        raise NmbenchError(f"{what} must be an array of numbers") from None
     if not np.isfinite(array).all():
         raise NmbenchError(f"{what} must be finite, but some values are NaN or infinite")
     return array

@@ -31,9 +31,12 @@ def effective_rank(matrix: np.ndarray) -> float:
     Others call the exponential of the entropy of the normalised singular values by this name (Roy and Vetterli 2007).
 
     Raises:
-      NmbenchError: an entry is not finite.
+      NmbenchError: it is not a matrix, or an entry is not finite.
     """
-    return participation_ratio(np.linalg.svd(finite(matrix, "the matrix"), compute_uv=False))
+    matrix = finite(matrix, "the matrix")
+    if matrix.ndim != 2:
+        raise NmbenchError(f"a matrix has two axes; got shape {matrix.shape}")
+    return participation_ratio(np.linalg.svd(matrix, compute_uv=False))
 
 
 def dimensionality(states: np.ndarray, mask: np.ndarray | None = None) -> float:

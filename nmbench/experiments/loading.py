@@ -57,12 +57,15 @@ class LoadedRun:
         """The selected parameters, in the model's own tree; those of an earlier stage of training if one is named.
 
         Raises:
-          NmbenchError: there are no stored parameters, they do not fit the model, or the precision (x64) is another one.
+          NmbenchError: the run diverged or failed, there are no stored parameters, they do not fit the model, or the
+            precision (x64) is another one.
         """
         import jax
 
         from nmbench.training.parameter_files import load_params
 
+        if self.row["status"] != "ok":
+            raise NmbenchError(f"{self.run_id} has status {self.row['status']!r}, so there is no trained network")
         name = stage_file(stage) if stage else PARAMS
         if self.folder is None or not (self.folder / name).is_file():
             raise NmbenchError(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.contracts.catalog import TASKS
 from nmbench.experiments import loading
-from nmbench.results import curves, store
-from nmbench.results.config_json import shared_config
+from nmbench.results import curves, experiment_rows, store
+from nmbench.results.config_json import has_default_hparams, shared_config
+from nmbench.results.schema import LARGEST_FLOAT, METRIC_PREFIX
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
@@ -100,17 +101,32 @@ class FinishedRun:
         """Whether the run diverged, failed or timed out."""
         return self.row["status"] != "ok"
 
-    def condition(self, metric: str, label: str) -> float:
-        """A metric in one condition; its floor for a lost run."""
-        return self._floor(metric) if self.lost else json.loads(self.row["conditions_json"])[metric][label]
+    def metric(self, name: str, condition: str | None = None) -> float:
+        """A metric of the row, or its mean over the trials of one condition; the metric's floor for a lost run.
 
-    def metric(self, name: str) -> float:
-        """A metric of the row; its floor for a lost run, NaN if the row does not have it."""
-        value = self.row["value"] if name == self.row["metric"] else self.row.get(f"metrics.{name}")
-        return self._floor(name) if self.lost else float("nan") if value is None else float(value)
+        Raises:
+          NmbenchError: the row does not have it.
+        """
+        if self.lost:
+            return next(metric.floor for metric in TASKS.get(self.row["task"]).metrics if metric.name == name)
+        return value_of(self.row, name, condition)
 
-    def _floor(self, name: str) -> float:
-        return next(metric.floor for metric in TASKS.get(self.row["task"]).metrics if metric.name == name)
+
+def value_of(row: Mapping[str, Any], metric: str, condition: str | None = None) -> float:
+    """A metric of a finished run, or its mean over the trials of one condition.
+
+    Raises:
+      NmbenchError: the row does not have it.
+    """
+    if condition is not None:
+        by_condition = json.loads(row["conditions_json"]).get(metric)
+        value = by_condition.get(condition) if isinstance(by_condition, dict) else None
+    else:
+        value = row["value"] if metric == row["metric"] else row.get(METRIC_PREFIX + metric)
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST_FLOAT:
+        of = "" if condition is None else f" of {condition}"
+        raise NmbenchError(f"{row['run_id']} has no {metric}{of}; another version of nmbench made the row")
+    return value
 
 
 # A figure's needs, in its order, each with the runs found for it; needs without runs are left out.
@@ -144,15 +160,20 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]
     budget, then those with most seeds.
 
     Raises:
-      NmbenchError: there is an invalid row.
+      NmbenchError: there is an invalid row, or one that the installed task would evaluate differently.
     """
     rows = store.iterate(recipe.results) if Store(recipe.results).folders() or _has_rows_only(recipe.results) else ()
     wanted = {(need.model, need.task) for need in needs}
     groups: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    checked: set[experiment_rows.Evaluation] = set()
     for row in rows:
         key = row["model"], row["task"]
         if key not in wanted or row["protocol"] != recipe.protocol:
             continue
+        evaluated = experiment_rows.EvaluatedRow.of(row)
+        if evaluated.evaluation not in checked:
+            experiment_rows.check_installed(TASKS.get(row["task"]), recipe.results, evaluated)
+            checked.add(evaluated.evaluation)
         if recipe.steps is None or row["train_steps"] >= recipe.steps:
             groups[key][shared_config(row["config_json"])].append(row)
     found = {}
@@ -179,13 +200,13 @@ def find(needs: Iterable[Need], recipe: Recipe) -> dict[Need, list[FinishedRun]]
 
 def _is_default(row: Mapping[str, Any]) -> bool:
     """Whether a row has the hyperparameters that its model has by default, and no departures from its protocol."""
-    if row["departures"] or row["model"] not in BASELINES:
-        return False
-    given = json.loads(row["config_json"]).get("hparams", {})
-    return all(
-        given.get(name) == value
-        for name, value in BASELINES.get(row["model"]).defaults(row["task"], row["protocol"]).items()
-    )
+    return not row["departures"] and has_default_hparams(row["config_json"], row["task"], row["protocol"])
+
+
+def with_lost(need: Need, recipe: Recipe) -> Need:
+    """The need with as many seeds more as its experiment has lost: they cannot be shown, and training repeats their loss."""
+    every = need._replace(rows_only=True, most=None)
+    return need._replace(seeds=need.seeds + sum(run.lost for run in find([every], recipe)[every]))
 
 
 def train(need: Need, recipe: Recipe, watch: Any) -> None:

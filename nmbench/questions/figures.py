@@ -35,10 +35,12 @@ def write(folder: pathlib.Path, question: Question, found: Sequence[TaskFindings
       NmbenchError: the picture cannot be written.
     """
     shown = [(one, a) for one in found for f in one.findings if f.question == question for a in f.answers if not a.missing]
-    # Ratios and differences have an axis each, and so have differences of metrics with other names.
-    panels: dict[str, list[tuple[TaskFindings, Answer]]] = {}
+    # Ratios and differences have an axis each, and so have differences of metrics with other names, directions or scales.
+    panels: dict[tuple[Any, ...], list[tuple[TaskFindings, Answer]]] = {}
     for one, answer in shown:
-        panels.setdefault("ratio of errors" if one.logarithmic else one.task.primary.name, []).append((one, answer))
+        primary = one.task.primary
+        scale = (primary.name, primary.higher_is_better, same_bounds(False, one.task))
+        panels.setdefault(("ratio of errors",) if one.logarithmic else scale, []).append((one, answer))
     if not panels:
         return None
     from matplotlib.figure import Figure
@@ -52,7 +54,7 @@ def write(folder: pathlib.Path, question: Question, found: Sequence[TaskFindings
     with pictures.look():
         figure = Figure(figsize=(7.2, 0.34 * sum(lines) + 0.95 * len(lines)), layout="constrained")
         axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[n + 1 for n in lines]).ravel()
-        for axis, (name, members) in zip(axes, panels.items(), strict=True):
+        for axis, ((name, *_), members) in zip(axes, panels.items(), strict=True):
             _panel(axis, question, name, members)
         pictures.write(folder / f"{caption.name}.png", figure, caption)
     return caption
@@ -106,6 +108,6 @@ def write_captions(folder: pathlib.Path, made: Sequence[Caption]) -> None:
       NmbenchError: a file cannot be written.
     """
     for path in folder.glob("finding_*.png"):
-        if path.stem not in {caption.name for caption in made} and captions.rows_of(path):
+        if path.stem not in {caption.name for caption in made} and captions.rows_of(path) is not None:
             path.unlink()
     captions.write(folder, made)

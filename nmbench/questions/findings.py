@@ -1,7 +1,8 @@
 """Findings: the answer to every question on every task, computed from rows.
 
 Only rows of the protocol without departures from it count (so with a tuned learning rate, if the protocol is tuned), at the
-task's default budget, on the task's current test set.
+task's default budget or the protocol's own sizes, on the task's current test set. Of several configurations of a model, one
+counts: that with the model's own hyperparameters, then that of the model's present file, then that with most seeds.
 
 A comparison is *ahead* or *behind* if p < 0.05: the unpaired permutation test of the board (`significance.compare`), with
 Holm's correction for all comparisons of the question on the task. Comparisons that cannot be computed yet are members of
@@ -22,7 +23,7 @@ import numpy as np
 from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.task import Task
 from nmbench.questions.catalogue import AskedPair, Catalogue, Question
-from nmbench.results import experiment_rows, power, significance, statistics
+from nmbench.results import config_json, experiment_rows, power, significance, statistics
 from nmbench.results.experiment_rows import ExperimentRows, Source
 from nmbench.results.significance import ALPHA, SAME_RATIO, Comparison
 from nmbench.results.statistics import Sample
@@ -123,7 +124,7 @@ class TaskFindings:
       task: the task.
       protocol: name of the protocol.
       findings: one for each question, in order.
-      trained: the models of the questions that have rows that count; of several configurations, the one with most seeds.
+      trained: the models of the questions that have rows that count.
       notes: sentences on rows that do not count.
     """
 
@@ -160,7 +161,8 @@ def compute(catalogue: Catalogue, sources: Sequence[Source]) -> list[TaskFinding
 
 
 def _on_task(catalogue: Catalogue, task: Task, rows: list[ExperimentRows], current: bool) -> TaskFindings:
-    table = (task.name, catalogue.protocol, task.default_budget)
+    published = task.protocol(catalogue.protocol).sizes == "published"
+    table = (task.name, catalogue.protocol, 0 if published else task.default_budget)
     groups: dict[str, list[ExperimentRows]] = defaultdict(list)
     others: dict[str, list[str]] = defaultdict(list)
     for one in rows:
@@ -170,10 +172,9 @@ def _on_task(catalogue: Catalogue, task: Task, rows: list[ExperimentRows], curre
             groups[one.model].append(one)
         else:
             others[_reason(one, table, current)].append(one.model)
-    trained = {name: max(groups[name], key=lambda one: len(one.sample)) for name in catalogue.models if name in groups}
+    trained = {name: max(groups[name], key=_preference) for name in catalogue.models if name in groups}
     notes = [
-        f"of {len(members)} configurations of {name}, {_label(trained[name], members)} counts, with most seeds "
-        f"({len(trained[name].sample)})"
+        f"of {len(members)} configurations of {name}, {_label(trained[name], members)} counts{_why(trained[name], members)}"
         for name, members in groups.items()
         if len(members) > 1
     ]
@@ -194,7 +195,22 @@ def _reason(one: ExperimentRows, table: experiment_rows.TableKey, current: bool)
         return "their test set is not that of the registered task"
     if one.table[1] != table[1]:
         return one.table[1].removeprefix(f"{one.protocol} (").removesuffix(")")
-    return f"budget {one.table[2] or 'not given'}, not {table[2]}"
+    return f"budget {one.table[2] or 'not given'}, not {table[2] or 'the sizes of the protocol'}"
+
+
+def _preference(one: ExperimentRows) -> tuple[bool, bool, int]:
+    """Sorting key of configurations of a model: the largest one counts."""
+    task, own = one.table[0], config_json.has_default_hparams
+    return own(one.config, task, one.protocol), config_json.has_current_source(one.config), len(one.sample)
+
+
+def _why(counts: ExperimentRows, members: Sequence[ExperimentRows]) -> str:
+    """Why one of several configurations counts; "" if nothing distinguishes it."""
+    others = max(_preference(one) for one in members if one is not counts)
+    own, current, seeds = _preference(counts)
+    words = ("with the model's own hyperparameters", "with the model's present file", f"with most seeds ({seeds})")
+    found = (f", {word}" for word, a, b in zip(words, (own, current, seeds), others, strict=True) if a != b)
+    return next(found, "")
 
 
 def _finding(question: Question, task: Task, trained: dict[str, ExperimentRows]) -> Finding:

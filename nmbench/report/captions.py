@@ -90,15 +90,15 @@ def read(folder: pathlib.Path) -> list[Caption]:
         raise NmbenchError(f"cannot read {path}: {error}") from error
 
 
-def rows_of(picture: pathlib.Path) -> Values:
-    """The rows in the metadata of a picture; none if it names no rows.
+def rows_of(picture: pathlib.Path) -> Values | None:
+    """The rows in the metadata of a picture, {} if all that it shows are lost; None if nmbench did not draw it.
 
     Raises:
       NmbenchError: the file cannot be read.
     """
     try:
         found = _MARK.search(picture.read_bytes())
-        return _floats(item.split("=") for item in found[1].decode().split()) if found else {}
+        return _floats(item.split("=") for item in found[1].decode().split()) if found else None
     except (OSError, ValueError) as error:
         raise NmbenchError(f"cannot read {picture}: {error}") from error
 
@@ -124,7 +124,7 @@ def check(folder: pathlib.Path, rows: Iterable[Mapping[str, Any]]) -> dict[str, 
         shown = rows_of(picture)
         caption = captions.get(picture.stem)
         problem = ""
-        if not shown:
+        if shown is None:
             problem = "does not name the rows that it shows"
         elif caption is None or dict(caption.rows) != dict(shown):
             problem = f"shows other rows than its caption in {FILE}" if caption else f"has no caption in {FILE}"

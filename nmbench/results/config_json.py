@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from nmbench.contracts import fingerprints
+from nmbench.contracts.catalog import BASELINES
 from nmbench.results.schema import canonical_json
 from nmbench.support.errors import printable
 
@@ -29,6 +31,26 @@ def requested_config(text: str) -> str:
 
 def _without(text: str, parts: Sequence[str]) -> str:
     return canonical_json({name: value for name, value in json.loads(text).items() if name not in parts})
+
+
+def has_default_hparams(config: str, task: str, protocol: str) -> bool:
+    """Whether a configuration (JSON) has the default hyperparameters of its model; False if this is not registered."""
+    entries = json.loads(config)
+    if entries.get("model") not in BASELINES:
+        return False
+    given, defaults = entries.get("hparams", {}), BASELINES.get(entries["model"]).defaults(task, protocol)
+    return all(given.get(name) == value for name, value in defaults.items())
+
+
+def has_current_source(config: str) -> bool:
+    """Whether a configuration (JSON) names the present source of its model; False if this is not registered."""
+    entries = json.loads(config)
+    if entries.get("model") not in BASELINES:
+        return False
+    try:
+        return entries.get("model_sha256") == fingerprints.of_module(BASELINES.get(entries["model"]).path)
+    except OSError:  # registered in a notebook, or the file is gone
+        return False
 
 
 class SharedConfigs:

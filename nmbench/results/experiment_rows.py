@@ -57,6 +57,10 @@ class EvaluatedRow(NamedTuple):
     run_id: str
     evaluation: Evaluation
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> EvaluatedRow:
+        return cls(row["run_id"], Evaluation(*(row[name] for name in Evaluation._fields)))
+
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentRows:
@@ -175,7 +179,7 @@ def gather(
         if task not in (None, row["task"]) or protocol not in (None, row["protocol"]):
             continue
         _check_sizes(path, row)
-        this = EvaluatedRow(row["run_id"], Evaluation(*(row[name] for name in Evaluation._fields)))
+        this = EvaluatedRow.of(row)
         first = evaluated.setdefault(row["task"], this)
         if this.evaluation != first.evaluation:
             check_evaluation(row["task"], path, this, path, first)
@@ -297,6 +301,20 @@ def check_evaluation(task: str, path: str, row: EvaluatedRow, other_path: str, o
                 f"{path}: {row.run_id} has {name} {value}, but {other.run_id} in {other_path} has {expected}; "
                 f"rows of {task} can be compared only if {name} is the same"
             )
+
+
+def check_installed(task: Task, path: str, row: EvaluatedRow) -> None:
+    """Raise `NmbenchError`, as `check_evaluation` does, if the installed `task` would evaluate a row in another way."""
+    today = Evaluation(
+        schema_version=row.evaluation.schema_version,
+        task_version=task.version,
+        testset_sha256=task.frozen("test").sha256,
+        metric=task.primary.name,
+        higher_is_better=task.primary.higher_is_better,
+        floor=task.primary.floor,
+        ceiling=task.primary.ceiling,
+    )
+    check_evaluation(task.name, path, row, "this nmbench", EvaluatedRow("the task", today))
 
 
 def merge(sources: Sequence[Source]) -> list[ExperimentRows]:

@@ -301,7 +301,7 @@ def _entry(experiment: ExperimentRows, label: str, evaluation: Evaluation, thres
         success=None if solved is None else statistics.success_rate(solved),
         last=_median(experiment.last[~sample.lost]),
         others={name: value for name, value in others.items() if value is not None},
-        train_s=_median(experiment.train_s),
+        train_s=_median(experiment.train_s[~sample.lost]),
         learning_rate=experiment.learning_rate,
         tuning_trials=experiment.tuning_trials,
         tuning=choices,

@@ -139,5 +139,13 @@ def test_refusals(make_network):
         fixed_points(pair, {"sensory": np.zeros(2)})
     with pytest.raises(NmbenchError, match="starts must be finite"):
         find_fixed_points(lambda x: x, np.full((2, 2), np.nan))
+    with pytest.raises(NmbenchError, match="seed is an integer"):
+        fixed_points(network, {"sensory": np.zeros(2)}, {"sensory": np.zeros((2, 1, 2))}, seed=-1)
+    with pytest.raises(NmbenchError, match=r"F must map \[2\] to \[2\]; it returns \(1,\)"):
+        find_fixed_points(lambda x: x[:1], np.ones((2, 2)))
+    with pytest.raises(NmbenchError, match="iterations is an integer"):
+        find_fixed_points(lambda x: x, STARTS, iterations=1.5)
+    with pytest.raises(NmbenchError, match="units must be of shape"):
+        find_fixed_points(lambda x: x, STARTS, units=np.eye(9))
     with pytest.raises(NmbenchError, match="must be positive"):
         find_fixed_points(lambda x: x, STARTS, slow_speed=0)

@@ -16,6 +16,7 @@ from nmbench.paper.figures import gallery, modulation, selection, style, timing
 from nmbench.paper.runs import FinishedRun, Need, Recipe
 from nmbench.report import captions
 from nmbench.report.captions import Caption
+from nmbench.results.experiment_rows import Evaluation
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 from nmbench.training.snapshot import CurvePoint
@@ -198,6 +199,42 @@ def test_a_figure_of_other_rows_is_refused(nmbench, monkeypatch, tmp_path):
     refused("has no caption in captions.md", *rows)
 
 
+def test_rows_of_another_test_set_are_refused(nmbench, tmp_path):
+    table = write_csv(tmp_path / "rows.csv", make_rows("nmrnn", "element_finder", [1.0], testset_sha256="b" * 64))
+    code, out, err = nmbench("figures", f"--results={table}", f"--out={tmp_path / 'o'}", "--only=5B", "--formats=png")
+    assert (code, out) == (2, "") and "can be compared only if testset_sha256 is the same" in err
+
+
+def test_a_run_without_its_files_costs_one_figure(nmbench, monkeypatch, tmp_path):
+    """The other figures are drawn and have captions."""
+    monkeypatch.setattr(style, "DPI", 30)
+    results, out = tmp_path / "r", tmp_path / "o"
+    row = write_untrained(results, "nmrnn", "element_finder")
+    (results / "runs" / row["run_id"] / "curve.csv").unlink()
+    where = [f"--results={results}", f"--out={out}", "--seeds=1", "--formats=png"]
+    code, _, err = nmbench("figures", *where, "--only=5C,5B")
+    assert code == 1 and err.startswith("5C: not drawn, ") and "has no curve.csv" in err
+    assert [caption.name for caption in captions.read(out)] == ["5B"] and [*captions.check(out, [row])] == ["5B"]
+
+
+def test_the_command_for_missing_runs_replaces_lost_seeds(nmbench, tmp_path):
+    """Training the same seed again would lose it again."""
+    store = Store(tmp_path / "r")
+    store.prepare()
+    store.write(make_rows("nmrnn", "element_finder", [None])[0], None, {}, [])
+    where = [f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'o'}"]
+    code, _, err = nmbench("figures", *where, "--only=S5")
+    assert code == 1 and "--model=nmrnn --task=element_finder --seeds=2 " in err
+
+
+def test_a_picture_of_lost_runs_names_no_rows(tmp_path):
+    with rc_context(style.STYLE):
+        figure, _ = style.panels(1, 1)
+        (picture,) = style.save(figure, tmp_path, Caption("x", "A caption.", {}), ["png"])
+    captions.write(tmp_path, [Caption("x", "A caption.", {})])
+    assert captions.rows_of(picture) == {} and [*captions.check(tmp_path, [])] == ["x"]
+
+
 def test_captions_of_other_figures_are_kept(tmp_path):
     first, gone = Caption("a", "First.", {"r.s0": 1.5}), Caption("b", "Second.", {"r.s1": 2.0})
     (tmp_path / "a.png").write_bytes(b"")
@@ -281,11 +318,15 @@ def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypa
 
 
 def test_the_longest_training_with_enough_seeds_is_chosen(monkeypatch):
+    (made,) = make_rows("rnn", "element_finder", [1.0])
+    evaluated = {name: made[name] for name in Evaluation._fields}
+
     def row(seed, steps, *, budget=500, protocol="matched", status="ok", name="a", departures=None):
         shared = {"model": "rnn", "task": "element_finder", "protocol": protocol, "status": status, "params_target": budget}
         hparams = BASELINES.get("rnn").defaults("element_finder", protocol)
         config = {"model": "rnn", "steps": steps, "budget": budget, "seed": seed, "name": name, "hparams": hparams}
-        row = {**shared, "seed": seed, "train_steps": steps, "config_json": json.dumps(config), "run_id": f"{name}{seed}"}
+        row = {**evaluated, **shared, "seed": seed, "train_steps": steps, "config_json": json.dumps(config)}
+        row["run_id"] = f"{name}{seed}"
         return {**row, "departures": departures, "value": 1.0}
 
     short = [row(seed, 100, name="short") for seed in (2, 0, 1)]
@@ -329,7 +370,9 @@ def test_the_median_of_curves_that_end_early():
     style.seeds_and_median(axis, np.arange(3), curves, "black")
     np.testing.assert_array_equal(axis.get_lines()[-1].get_ydata(), [3, 5, np.nan])
     assert [line.get_linewidth() for line in axis.get_lines()] == [0.7, 0.7, 0.7, 2.2]
-    row = {"metric": "mse", "value": 2.0, "metrics.other": None, "status": "ok", "task": "element_finder"}
-    assert FinishedRun(row, "r").metric("mse") == 2 and np.isnan(FinishedRun(row, "r").metric("other"))
+    row = {"run_id": "x", "metric": "mse", "value": 2.0, "metrics.other": None, "status": "ok", "task": "element_finder"}
+    assert FinishedRun(row, "r").metric("mse") == 2
+    with pytest.raises(NmbenchError, match="x has no other; another version of nmbench made the row"):
+        FinishedRun(row, "r").metric("other")
     floor = TASKS.get("element_finder").primary.floor
     assert FinishedRun({**row, "status": "diverged", "value": None}, "r").metric("mse") == floor

@@ -159,6 +159,19 @@ def test_of_several_configurations_that_with_most_seeds_counts(rows_of):
     )
 
 
+def test_the_configuration_with_the_model_s_own_hyperparameters_counts(rows_of):
+    """Although another one has more seeds."""
+    own = BASELINES.get("rnn").defaults("toy", "matched")
+    assert own
+    config = lambda hparams, seed: schema.canonical_json({"model": "rnn", "hparams": hparams, "seed": seed})
+    rows = [
+        [{**row, "config_json": config(hparams, row["seed"])} for row in rows_of("rnn", NEAR_ONE[:n], params_actual=n)]
+        for n, hparams in ((4, own), (10, dict.fromkeys(own, "other")))
+    ]
+    found = answered([*rows, rows_of("rival", NEAR_ONE)], question(("rnn", "rival")))
+    assert found.answers[0].seeds == (4, 10) and found.notes[0].endswith("counts, with the model's own hyperparameters")
+
+
 def test_one_seed_decides_nothing(rows_of):
     (answer,) = answered([rows_of("a", [1.0]), rows_of("b", NEAR_ONE)], question(("a", "b"))).answers
     assert answer.words == "open: one seed" and answer.p is None and answer.needed is None

@@ -80,7 +80,7 @@ def percent(found: Found) -> Figure:
     floor = next(m.floor for m in task_of(found).metrics if m.name == "percent_correct")
     for axis, name in zip(axes[0], names, strict=True):
         for i, (need, runs) in enumerate(found.items()):
-            values, lost = np.array([(run.condition("percent_correct", name), run.lost) for run in runs]).T
+            values, lost = np.array([(run.metric("percent_correct", name), run.lost) for run in runs]).T
             style.strip(axis, i, values, style.model(need.model), lost=lost > 0)
         axis.axhline(floor, color=style.MUTED, linewidth=0.8, linestyle="--", zorder=0)
         style.name_models(axis, {need.model: len(runs) for need, runs in found.items()})

@@ -15,6 +15,7 @@ from nmbench.paper.runs import FinishedRun, Need, Recipe
 from nmbench.report import captions, files, pictures
 from nmbench.report.captions import Caption
 from nmbench.support import errors
+from nmbench.support.errors import NmbenchError
 from nmbench.support.interrupts import SignalWatch
 
 Runs = Mapping[Need, Sequence[FinishedRun]]
@@ -42,7 +43,7 @@ def draw_all(
       watch: stops training if the user interrupts the command.
 
     Returns:
-      Whether all figures have all their runs.
+      Whether all figures are drawn and have all their runs.
 
     Raises:
       NmbenchError: the protocol is unknown, there are no results, or a folder cannot be written.
@@ -57,12 +58,18 @@ def draw_all(
     if train:
         for need in wanted:
             if len(runs.find([need], recipe)[need]) < need.seeds:
-                runs.train(need, recipe, watch)
+                runs.train(need if need.rows_only else runs.with_lost(need, recipe), recipe, watch)
     found = runs.find({need for figure in figures for need in figure.needs}, recipe)
     files.make_folder(folder)
-    drawn = [_draw(figure, found, folder, recipe, formats) for figure in figures]
+    drawn, failed = [], False
+    for figure in figures:
+        try:
+            drawn.append(_draw(figure, found, folder, recipe, formats))
+        except NmbenchError as error:  # the other figures are still drawn
+            print(f"{figure.name}: not drawn, {error}", file=sys.stderr)
+            failed = True
     captions.write(folder, filter(None, drawn))
-    return _report_missing(figures, wanted, found, recipe)
+    return _report_missing(figures, wanted, found, recipe) and not failed
 
 
 def choose_formats(text: str) -> list[str]:
@@ -107,7 +114,7 @@ def _report_missing(figures: Sequence[PaperFigure], wanted: Sequence[Need], foun
     missing = {(need.model, need.task) for figure in incomplete for need in figure.needs if len(found[need]) < need.seeds}
     for need in wanted:
         if (need.model, need.task) in missing:
-            print(f"  {recipe.command(need)}", file=sys.stderr)
+            print(f"  {recipe.command(need if need.rows_only else runs.with_lost(need, recipe))}", file=sys.stderr)
     return False
 
 

@@ -53,8 +53,9 @@ FIGURES = (
     PaperFigure(
         "3B",
         "Rank-1 theory (supplement B, discrete form) compared with a trained linearised NM-RNN: its signal s(t), its state "
-        "w(t) along L and its output, for one test trial of each interval. It is the first seed that solves the task. "
-        "Computed from the target's ramp, the signal is a prediction; computed from the network's own output, it is exact.",
+        "w(t) along L and its output, for one test trial of each interval. It is the first seed that solves the task, or "
+        "the first one if none does. Computed from the target's ramp, the signal is a prediction; computed from the "
+        "network's own output, it is exact.",
         (Need("nmrnn_linear", rank1.TASK, 1, solved=True),),
         rank1.signal_and_state,
     ),

@@ -37,7 +37,12 @@ def outputs(found: Found) -> Figure:
         for axis, network in zip(row, networks(runs), strict=False):
             _by_interval(axis, network.apply(trials.inputs)[..., 0], trials)
             axis.plot(trials.targets[..., 0], color=style.INK, linewidth=0.8, linestyle=":", zorder=3)
-    style.name_panels(axes, [need.model for need in found], style.seed_names(longest))
+    titles = [style.seed_names(runs) for runs in found.values()]
+    same = all(names == titles[0][: len(names)] for names in titles)
+    style.name_panels(axes, [need.model for need in found], style.seed_names(longest) if same else [""] * len(longest))
+    for row, names in zip(axes, titles, strict=True):
+        for axis, name in zip(row, names if not same else (), strict=False):
+            axis.set_title(name)
     axes[0, 0].set_ylim(-0.75, 0.75)
     style.legend(figure, {**_LEGEND, "target": {"color": style.INK, "linestyle": ":"}})
     return figure

@@ -6,6 +6,7 @@ They have no verdict. What can be computed or measured about them is shown besid
 from __future__ import annotations
 
 import pathlib
+import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -96,7 +97,7 @@ def _of_curves(model: str, group: SeedGroup) -> list[MeasuredValue]:
             _, training, validation = curves.read_curve(folder).T
             at_lowest = float(validation[np.nanargmin(training)] / np.nanmin(validation))
             of_minibatches = _lowest(folder, row["metric"], batch)
-        except (NmbenchError, OSError, KeyError, ValueError):  # a run without these files
+        except (NmbenchError, OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):  # missing or damaged files
             continue
         selected.append(at_lowest)
         lowest.append(of_minibatches)
@@ -130,7 +131,7 @@ def training_times(minutes: Mapping[tuple[str, str], float]) -> Measure:
         for (task, model), published in minutes.items():
             note = "no fully trained rows"
             for group in [g for g in evidence.longest_trained(ExperimentKey(model, task, protocol)) if g.is_full][:1]:
-                seconds = [row["train_s"] for row in group.rows if row["train_s"] is not None]
+                seconds = [row["train_s"] for row in group.rows if row["status"] == "ok" and row["train_s"]]
                 if seconds:
                     ours = statistics.median(np.array(seconds)).value / 60
                     ratios.append(published / ours)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,11 +15,10 @@ from nmbench.experiments import loading, resolution
 from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.experiment import Experiment
 from nmbench.experiments.request import Request
-from nmbench.paper.runs import Need, Recipe
+from nmbench.paper.runs import Need, Recipe, value_of
 from nmbench.results import experiment_rows, store
 from nmbench.results.config_json import shared_config
-from nmbench.results.experiment_rows import EvaluatedRow, Evaluation
-from nmbench.results.schema import LARGEST_FLOAT, METRIC_PREFIX, canonical_json
+from nmbench.results.schema import canonical_json
 from nmbench.results.statistics import Sample, compares_logarithms
 from nmbench.support.errors import NmbenchError
 
@@ -101,9 +99,14 @@ class SeedGroup:
         return f"after {self.steps} of {self.full_steps} steps"
 
     @property
-    def priority(self) -> tuple[int, int]:
-        """Sorting key of groups: more seeds, then more tuning runs for the learning rate."""
-        return len(self.rows), self.rows[0]["tuning_trials"] or 0
+    def is_tuned(self) -> bool:
+        """Whether the learning rate was tuned."""
+        return bool(self.rows[0]["tuning_trials"])
+
+    @property
+    def priority(self) -> tuple[bool, int, int]:
+        """Sorting key of groups: a tuned learning rate, then more seeds, then more tuning runs."""
+        return self.is_tuned, len(self.rows), self.rows[0]["tuning_trials"] or 0
 
     def sample(self, metric: str, condition: str | None = None) -> Sample:
         """A metric of the task per seed, or its mean over the trials of one condition. A lost seed has the metric's floor.
@@ -114,26 +117,12 @@ class SeedGroup:
         task = TASKS.get(self.rows[0]["task"])
         (found,) = (m for m in task.metrics if m.name == metric.partition(".")[0])
         lost = np.array([row["status"] != "ok" for row in self.rows])
-        values = [found.floor if gone else _value(row, metric, condition) for row, gone in zip(self.rows, lost, strict=True)]
+        of = lambda row: found.floor if row["status"] != "ok" else value_of(row, metric, condition)
+        values = [of(row) for row in self.rows]
         seeds, up = [row["seed"] for row in self.rows], found.higher_is_better
         if len(set(seeds)) < len(seeds):  # pooled experiments have seeds of equal numbers
             seeds = range(len(seeds))
         return Sample(np.array(seeds), np.array(values, float), lost, up, compares_logarithms(up, found.ceiling))
-
-
-def _value(row: Row, metric: str, condition: str | None) -> float:
-    """A metric of a finished run; raises `NmbenchError` if its row does not have it."""
-    if condition is not None:
-        by_condition = json.loads(row["conditions_json"]).get(metric)
-        value = by_condition.get(condition) if isinstance(by_condition, dict) else None
-    else:
-        value = row["value"] if metric == row["metric"] else row.get(METRIC_PREFIX + metric)
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST_FLOAT:
-        of = "" if condition is None else f" of {condition}"
-        raise NmbenchError(
-            f"{row['run_id']} has no {metric}{of}, which a claim needs; another version of nmbench made the row"
-        )
-    return value
 
 
 class Evidence:
@@ -175,7 +164,9 @@ class Evidence:
 
         sources = [experiment_rows.gather(path, rows(path)) for path in paths]
         experiment_rows.check_evaluations(sources)
-        _check_test_sets(sources)
+        for source in sources:
+            for name, row in source.evaluated.items():
+                experiment_rows.check_installed(TASKS.get(name), source.path, row)
         groups = {}
         for key, configs in found.items():
             full_steps = sum(phase.steps for phase in resolved(key).phases)
@@ -198,10 +189,11 @@ class Evidence:
         by_length: dict[float, dict[str, SeedGroup]] = defaultdict(dict)
         for model, protocol in protocols.items():
             for group in self._groups.get(ExperimentKey(model, task, protocol), ()):
-                length = np.inf if group.is_full else group.steps
-                before = by_length[length].get(model)
-                if before is None or group.priority > before.priority:
-                    by_length[length][model] = group
+                # Protocols may train models for different lengths, so a full training can also equal another's short one.
+                for length in {float(group.steps), np.inf} if group.is_full else {float(group.steps)}:
+                    before = by_length[length].get(model)
+                    if before is None or group.priority > before.priority:
+                        by_length[length][model] = group
         return max(by_length.items(), key=lambda item: (len(item[1]), item[0]), default=(0, {}))[1]
 
     def pooled(self, keys: Mapping[str, Sequence[ExperimentKey]]) -> Evidence:
@@ -227,31 +219,15 @@ class Evidence:
 
 
 def _steps(row: Row, experiment: Experiment) -> int:
-    """Requested training steps of a row; 0 if its configuration, hyperparameters or fixed learning rate do not fit."""
+    """Requested training steps of a row; 0 if its hyperparameters, fixed learning rate, data or precision do not fit."""
     try:
         configuration = Configuration.from_json(row["config_json"])
     except NmbenchError:  # not written by nmbench
+        return 0
+    if configuration.data_seed or configuration.x64 or configuration.jax_settings:
         return 0
     if canonical_json(configuration.hparams) != canonical_json(experiment.sizing.hparams):
         return 0
     if not experiment.protocol.learning_rate_grid and row["learning_rate"] != experiment.learning_rate.value:
         return 0
     return configuration.steps
-
-
-def _check_test_sets(sources: Sequence[experiment_rows.Source]) -> None:
-    """Raise `NmbenchError` if the installed tasks would evaluate a row differently."""
-    for source in sources:
-        for name, row in source.evaluated.items():
-            task = TASKS.get(name)
-            primary = task.metrics[0]
-            today = Evaluation(
-                schema_version=row.evaluation.schema_version,
-                task_version=task.version,
-                testset_sha256=task.frozen("test").sha256,
-                metric=primary.name,
-                higher_is_better=primary.higher_is_better,
-                floor=primary.floor,
-                ceiling=primary.ceiling,
-            )
-            experiment_rows.check_evaluation(name, source.path, row, "this nmbench", EvaluatedRow("the task", today))

@@ -44,6 +44,7 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
     def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
         old, new = _conditions(task, corrected)
         lines, gaps = [], {}
+        lost = [model for model, group in groups.items() if all(row["status"] != "ok" for row in group.rows)]
         for model, group in groups.items():
             for condition in (*old, *new):
                 right, as_published = (group.sample(name, condition) for name in (corrected, published))
@@ -73,7 +74,8 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         found = (verdicts.stays_below(gap, POINTS) for gap in gaps.values())
         drawn = {f"{model}, {condition}": gap for (model, condition), gap in gaps.items()}
         effects = Effects("absolute difference of the two metrics, points", drawn, (None, POINTS))
-        return ClaimFinding(verdicts.combine(found), reason, tuple(lines), effects=effects)
+        qualifier = f"no finished run: {', '.join(lost)}" if lost else ""
+        return ClaimFinding(verdicts.combine(found), reason, tuple(lines), qualifier, effects=effects)
 
     return measure
 

@@ -206,13 +206,14 @@ def finding_on_groups(
     commands = tuple(_command(model, task, protocol, groups.get(model), short) for model, protocol in protocols.items())
     if missing and not (some and groups):
         like_others = f", trained for {short.steps} steps like the others" if short else ""
+        fully = "fully trained " if groups and not short else ""
         where = f"{task}, protocol {' or '.join(sorted({protocols[model] for model in missing}))}"
-        reason = f"There are no runs of {', '.join(missing)} on {where}{like_others}"
+        reason = f"There are no {fully}runs of {', '.join(missing)} on {where}{like_others}"
         return ClaimFinding(Verdict.NO_DATA, reason, commands=commands)
     found = judge(groups)
     if short is not None:
         found = verdicts.qualify_length(found, short.is_short, short.trained, decides)
-    untuned = [name for name, group in groups.items() if protocols[name] == "matched" and not group.priority[1]]
+    untuned = [name for name, group in groups.items() if protocols[name] == "matched" and not group.is_tuned]
     return dataclasses.replace(verdicts.qualify_tuning(found, untuned), commands=commands)
 
 

@@ -44,8 +44,8 @@ def proposition(evidence: Evidence, protocol: str) -> ClaimFinding:
     holds = Verdict.FAILS not in found
     largest = max(max(z, y) for _, _, z, y in _random_networks())
     reason = f"The corrected form {'is exact' if holds else 'fails'} on random networks (largest error {largest:.2g})"
-    networks = _networks(evidence, protocol, EQUATIONS)
-    for network in networks.loaded[:1]:
+    networks = _networks(evidence, protocol, EQUATIONS, most=1)
+    for network in networks.loaded:
         try:
             errors, change = trained.proposition(network)
         except NmbenchError as error:
@@ -130,7 +130,7 @@ def signal(evidence: Evidence, protocol: str) -> ClaimFinding:
     """
     networks, group, missing, left_out = _networks(evidence, protocol, only_learned=True)
     steps = None if group is None or group.is_full else group.steps
-    seeds = max(1, len(networks)) if group is None else len(group.rows)
+    seeds = 1 if group is None else len(group.rows)
     commands = (ExperimentKey(LINEAR, RANK1, protocol).command(seeds, steps), "python -m nmbench.theory --run=RUN_ID")
     if group is None:
         return ClaimFinding(Verdict.NO_DATA, missing, commands=commands)
@@ -169,7 +169,7 @@ def signal(evidence: Evidence, protocol: str) -> ClaimFinding:
     finding = ClaimFinding(verdicts.combine(found), reason, tuple(lines), "; ".join(qualifiers), commands, effects)
     if not group.is_full:
         finding = verdicts.qualify_length(finding, group.is_short, group.trained)
-    return finding if protocol != "matched" or group.priority[1] else verdicts.qualify_tuning(finding, [LINEAR])
+    return finding if protocol != "matched" or group.is_tuned else verdicts.qualify_tuning(finding, [LINEAR])
 
 
 def _number(value: float) -> str:
@@ -177,7 +177,7 @@ def _number(value: float) -> str:
 
 
 class GroupNetworks(NamedTuple):
-    """At most `NETWORKS` trained networks of one group.
+    """Trained networks of one group.
 
     group: None if there are no networks; missing then says why. left_out: number of seeds that have not learned the task.
     """
@@ -193,8 +193,10 @@ class GroupNetworks(NamedTuple):
         return ", ".join(f"test {row['metric']} {number(row['value'])}" for row in rows)
 
 
-def _networks(evidence: Evidence, protocol: str, settings: Settings = (), only_learned: bool = False) -> GroupNetworks:
-    """The longest trained linearised networks of a protocol whose parameters are available.
+def _networks(
+    evidence: Evidence, protocol: str, settings: Settings = (), only_learned: bool = False, most: int | None = None
+) -> GroupNetworks:
+    """The longest trained linearised networks of a protocol whose parameters are available, at most `NETWORKS` or `most`.
 
     only_learned: leave out networks that do not reach the threshold of the task's primary metric.
     """
@@ -209,7 +211,7 @@ def _networks(evidence: Evidence, protocol: str, settings: Settings = (), only_l
         if there or (available and not learned):
             left_out = sum(row["status"] != "ok" or not primary.solved(row["value"]) for row in group.rows)
             try:
-                loaded = [trained.load(row["run_id"], path) for row, path in there[:NETWORKS]]
+                loaded = [trained.load(row["run_id"], path) for row, path in there[: most or NETWORKS]]
             except NmbenchError as error:
                 return GroupNetworks([], missing=printable(str(error)))
             return GroupNetworks(loaded, group, "", left_out if only_learned else 0)

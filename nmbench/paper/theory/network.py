@@ -176,7 +176,8 @@ def from_parameters(params: Mapping[str, Any], hparams: Mapping[str, Any], spec:
     Raises:
       NmbenchError: the parameters are not those of such a network.
     """
-    if len(params) != 1 or not all(isinstance(leaves, Mapping) for leaves in params.values()):
+    nested = lambda leaves: not isinstance(leaves, Mapping) or any(isinstance(leaf, Mapping) for leaf in leaves.values())
+    if not isinstance(params, Mapping) or len(params) != 1 or any(map(nested, params.values())):
         raise NmbenchError("these are not the parameters of nmrnn_linear, which is one module")
     (leaves,) = params.values()
     p = {name: np.asarray(leaf, np.float64) for name, leaf in leaves.items()}

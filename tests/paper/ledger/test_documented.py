@@ -91,5 +91,8 @@ def test_training_times(tmp_path):
     line = line_of(found, "element_finder, nmrnn: minutes as published")
     assert line.value == "5" and line.note == "here 0.5 minutes (median of 3 seeds; Processor 9000 (6/1))"
     assert found.reason == "Divided by ours, the published times are 10 to 10"
+    rows += make_rows("nmrnn", TASK, [None] * 4, "paper", first_seed=3, train_s=0.0)  # of a lost run, the time is unknown
+    again = CLAIMS["training_times"].measure(read(write_csv(tmp_path / "rows.csv", rows)), "paper")
+    assert again.reason == found.reason
     assert line_of(found, "multitask, lrrnn: minutes as published")[1:] == ("150", "", "no fully trained rows")
     assert len(found.measured) == len(found.commands) == 13

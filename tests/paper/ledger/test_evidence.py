@@ -1,5 +1,6 @@
 """Which rows are evidence for claims: default sizes, equally long trainings, the evaluation of the installed tasks."""
 
+import itertools
 import json
 
 import pytest
@@ -109,14 +110,30 @@ def test_full_trainings_may_differ_in_length_between_models(evidence):
     assert lengths == {"nmrnn": 70000, "lstm": 50000}
 
 
-def test_the_configuration_with_more_seeds_counts_or_the_tuned_one_if_equal(evidence):
+def test_the_tuned_configuration_counts_then_the_one_with_more_seeds(evidence):
     tuned = make_rows("nmrnn", TASK, [1.0, 1.0])
     given = {"learning_rate": 0.5, "tuning_trials": 0}
-    two, three = (make_rows("nmrnn", TASK, [9.0] * n, config=given, **given) for n in (2, 3))
-    for rows in ((tuned, two), (two, tuned)):
+    one, two = (make_rows("nmrnn", TASK, [9.0] * n, config=given, **given) for n in (1, 3))
+    for rows in itertools.permutations((tuned, two)):
         assert chosen(evidence(*rows))["nmrnn"][2] == [1.0, 1.0]
-    for rows in ((tuned, three), (three, tuned)):
-        assert chosen(evidence(*rows))["nmrnn"][2] == [9.0, 9.0, 9.0]
+    other = make_rows("nmrnn", TASK, [7.0, 7.0], config={**given, "learning_rate": 0.6}, **{**given, "learning_rate": 0.6})
+    for rows in itertools.permutations((one, other)):
+        assert chosen(evidence(*rows))["nmrnn"][2] == [7.0, 7.0]
+
+
+@pytest.mark.parametrize("change", [{"data_seed": 7}, {"x64": True}, {"jax_settings": {"jax_enable_x64": "true"}}])
+def test_runs_with_other_data_or_another_precision_do_not_count(evidence, change):
+    columns = {name: value for name, value in change.items() if name != "jax_settings"}
+    other = make_rows("nmrnn", TASK, [9.0] * 3, config=change, **columns)
+    assert chosen(evidence(make_rows("nmrnn", TASK, [1.0]), other))["nmrnn"][2] == [1.0]
+    assert chosen(evidence(other)) == {}
+
+
+def test_a_full_training_counts_beside_an_equally_long_short_one(evidence):
+    """50,000 steps are a full training of the vanilla RNN and a shortened one of the NM-RNN."""
+    rows = [make_rows("nmrnn", "mwg_rank3", [0.1], "paper", steps=50000), make_rows("rnn", "mwg_rank3", [0.2], "paper")]
+    found = chosen(evidence(*rows), {"nmrnn": "paper", "rnn": "paper"}, "mwg_rank3")
+    assert found == {"nmrnn": (50000, [0], [0.1]), "rnn": (50000, [0], [0.2])}
 
 
 def test_a_diverged_seed_counts_as_the_floor_of_each_metric(evidence):
@@ -220,9 +237,7 @@ def test_steps_of_phases_are_added(evidence):
 
 def test_a_missing_metric_is_refused(evidence):
     group = evidence(make_rows("nmrnn", "multitask", [90.0])).equally_trained(MATCHED, "multitask")["nmrnn"]
-    with pytest.raises(
-        NmbenchError, match=r"nmrnn\.multitask\.matched\.s0\.[0-9a-f]{12} has no new_task, which a claim needs"
-    ):
+    with pytest.raises(NmbenchError, match=r"nmrnn\.multitask\.matched\.s0\.[0-9a-f]{12} has no new_task; another version"):
         group.sample("new_task")
 
 
@@ -242,7 +257,7 @@ def test_a_missing_metric_is_refused(evidence):
 def test_a_missing_condition_gives_a_one_line_error(evidence, text):
     rows = make_rows("nmrnn", "multitask", [90.0], conditions_json=text)
     group = evidence(rows).equally_trained(MATCHED, "multitask")["nmrnn"]
-    with pytest.raises(NmbenchError, match="has no percent_correct of memory_anti, which a claim needs") as caught:
+    with pytest.raises(NmbenchError, match="has no percent_correct of memory_anti; another version") as caught:
         group.sample("percent_correct", "memory_anti")
     assert "\n" not in str(caught.value)
 

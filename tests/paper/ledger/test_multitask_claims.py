@@ -108,6 +108,8 @@ def test_percent_ignores_lost_seeds(judge):
     assert found.verdict is Verdict.HOLDS
     line = line_of(found, "nmrnn, delay_pro: corrected, mean")
     assert line.value == "81.0" and "3 seeds (1 lost)" in line.note
+    other = judge("percent", "paper", percent("lstm", [80, 82], [80, 82]), lost)
+    assert other.verdict is Verdict.HOLDS and other.qualifier.startswith("no finished run: nmrnn; not trained in full: ")
     nothing = judge("percent", "paper", lost)
     assert nothing.verdict is Verdict.NO_DATA and nothing.reason == "No run of nmrnn on multitask has finished"
     assert answers(nothing)
@@ -269,5 +271,5 @@ def test_a_shortened_training_decides_nothing_about_rivals(judge):
 
 def test_rows_without_the_metrics_of_a_claim_are_refused(judge):
     for name in ("percent", "retraining"):
-        with pytest.raises(NmbenchError, match="which a claim needs; another version of nmbench made the row"):
+        with pytest.raises(NmbenchError, match="; another version of nmbench made the row"):
             judge(name, "matched", make_rows("nmrnn", CONTEXT, [50.0]))

@@ -157,7 +157,7 @@ def test_a_claim_without_data_names_the_commands_that_produce_it(judge):
         for model in ("nmrnn", "lrrnn", "rnn")
     )
     assert judge("selection", "matched", *errors(EIGHT, lstm=EIGHT)).reason.endswith(
-        "no runs of lrrnn, rnn on element_finder, protocol matched"
+        "no fully trained runs of lrrnn, rnn on element_finder, protocol matched"
     )
     # Rows of one protocol do not count for the other.
     assert judge("selection", "paper", *errors(EIGHT, lrrnn=EIGHT, rnn=EIGHT)).verdict is Verdict.NO_DATA

@@ -231,7 +231,15 @@ def test_parameters_of_the_haiku_model_are_read(options):
         result = semilinear.reproduce(semilinear.start_in_span(n), u)
         assert result.hidden == 2 + 4 + 5 and max(result[:2]) < TOLERANCE
     (leaves,) = params.values()
-    for wrong in ({"a": leaves, "b": leaves}, {"a": {**leaves, "R": leaves["L"]}}, {"a": {"L": leaves["L"]}}, {}):
+    nested = {"params": {"cell": leaves}}  # as in Flax
+    for wrong in (
+        {"a": leaves, "b": leaves},
+        {"a": {**leaves, "R": leaves["L"]}},
+        {"a": {"L": leaves["L"]}},
+        {},
+        nested,
+        [1],
+    ):
         with pytest.raises(NmbenchError, match="not the parameters of nmrnn_linear"):
             networks.from_parameters(wrong, hparams, SPEC)
     with pytest.raises(NmbenchError, match="'tau_x' is missing"):
