@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
+from nmbench.conformance import model_subject
 from nmbench.conformance.model_subject import TRIALS, ModelUnderTest, perturbed, programs, random_inputs, trace_of
 from nmbench.conformance.rules import RuleFinding, Rules
 from nmbench.contracts.input_weights import check_shapes
 from nmbench.contracts.model import UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned, split, unflatten
 from nmbench.contracts.unroll import DICT_HINT
-from nmbench.experiments import resolution, sizing
+from nmbench.experiments import contract_checks, resolution, sizing
 from nmbench.support.errors import NmbenchError
 from nmbench.training.phase_program import as_float, mean_loss
 
@@ -53,6 +54,9 @@ def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
 def _how_to_build(error: str) -> str:
     if DICT_HINT in error:
         return "join the inputs first"
+    for kind, advice in contract_checks.ADVICE.items():
+        if kind in error:
+            return advice
     if "shape" in error or "free size" in error or "parameters" in error:
         return "take sizes from spec.input_size and spec.output_size; accept some free size up to 64"
     return "mend the code that the message names"
@@ -65,9 +69,8 @@ def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
     for task in m.probed:
         shapes = m.shapes(task)
         if not any(is_learned(*name.rsplit("|", 1)) for name in shapes):
-            yield RuleFinding(
-                f"no learned parameter on {task.name}", "create parameters with Core.learned, hk.get_parameter or in init"
-            )
+            what = "create parameters with Core.learned, hk.get_parameter or in init"
+            yield RuleFinding(f"no learned parameter on {task.name}", what)
         for name, leaf in shapes.items():
             if is_learned(*name.rsplit("|", 1)) and (leaf.dtype != wanted or leaf.weak_type):
                 yield RuleFinding(
@@ -79,7 +82,7 @@ def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 @MODEL_RULES.add(
     _OUTPUTS,
-    fix=f"let apply(params, inputs) return one array [T, B, O]; {DICT_HINT}",
+    fix="let apply(params, inputs) return one array [T, B, O]",
     needs=(_BUILDS,),
 )
 def outputs(m: ModelUnderTest) -> Iterator[RuleFinding]:
@@ -88,9 +91,13 @@ def outputs(m: ModelUnderTest) -> Iterator[RuleFinding]:
     for task in m.kinds:
         params = jax.eval_shape(m.model(task).init, jax.random.key(0))
         for batch in (1, 3):
-            found = jax.eval_shape(m.model(task).apply, params, task.spec.zeros(batch))
+            with contract_checks.one_line_of(m.baseline, f"on {task.name}"):
+                found = jax.eval_shape(m.model(task).apply, params, task.spec.zeros(batch))
+            if not hasattr(found, "shape"):
+                yield RuleFinding(f"apply returns a {type(found).__name__} on {task.name}", "return the outputs alone")
+                break
             expected = (task.spec.steps, batch, task.spec.output_size)
-            shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
+            shape, dtype = found.shape, found.dtype
             if shape != expected:
                 yield RuleFinding(
                     f"shape {shape} for {batch} trials of {task.name}, not [T, B, O] = {expected}",
@@ -124,13 +131,17 @@ def trials(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the outputs of a trial depend on that trial alone"""
     for task in m.probed:
         inputs, others = random_inputs(task.spec), random_inputs(task.spec, seed=1)
-        changed = tree.map_structure(lambda a, b: np.concatenate([a[:, :1], b[:, 1:]], axis=1), inputs, others)
-        off = _difference(m.outputs(task, inputs)[:, 0], m.outputs(task, changed)[:, 0])
-        if off > TOLERANCE:
-            yield RuleFinding(
-                f"the outputs of trial 0 of {task.name} change by {off:.2g} when the other trials change",
-                "the axes are [T, B, C]: scan over the first, compute no statistics over the second",
-            )
+        for kept in (0, TRIALS - 1):  # a scan over trials does not change the first one
+            others_of = lambda a, b, kept=kept: np.where((np.arange(TRIALS) == kept)[None, :, None], a, b)
+            changed = tree.map_structure(others_of, inputs, others)
+            off = model_subject.difference(m.outputs(task, inputs)[:, kept], m.outputs(task, changed)[:, kept])
+            if off > TOLERANCE:
+                yield RuleFinding(
+                    f"the outputs of trial {kept} of {task.name} change by {off:.2g} when the other trials change",
+                    "the axes are [T, B, C]: scan over the first, compute no statistics over the second (in Flax nn.RNN("
+                    "..., time_major=True), in Equinox jax.vmap(..., in_axes=1, out_axes=1))",
+                )
+                break
 
 
 @MODEL_RULES.add("M06-batch-size", fix="take the number of trials from the inputs", needs=(_TRIALS,))
@@ -138,13 +149,15 @@ def batch_size(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the outputs of a trial do not depend on the number of trials"""
     for task in m.probed:
         inputs = random_inputs(task.spec)
-        few = tree.map_structure(lambda a: a[:, :2], inputs)
-        off = _difference(m.outputs(task, inputs)[:, :2], m.outputs(task, few))
-        if off > TOLERANCE:
-            yield RuleFinding(
-                f"the outputs of the first 2 trials of {task.name} differ by {off:.2g} between batches of 2 and {TRIALS}",
-                "do not use the number of trials or averages over trials",
-            )
+        for which, some in (("first", slice(2)), ("last", slice(-2, None))):
+            few = tree.map_structure(lambda a, some=some: a[:, some], inputs)
+            off = model_subject.difference(m.outputs(task, inputs)[:, some], m.outputs(task, few))
+            if off > TOLERANCE:
+                yield RuleFinding(
+                    f"the outputs of the {which} 2 trials of {task.name} differ by {off:.2g} in batches of 2 and {TRIALS}",
+                    "do not use the number of trials or averages over trials",
+                )
+                break
 
 
 @MODEL_RULES.add("M07-causal", fix="make apply run on random inputs", needs=(_TRIALS,))
@@ -156,7 +169,7 @@ def causal(m: ModelUnderTest) -> Iterator[RuleFinding]:
         for step in sorted({0, (task.spec.steps - 1) // 2, task.spec.steps - 2} & set(range(task.spec.steps - 1))):
             cut = step + 1
             changed = tree.map_structure(lambda a, b, cut=cut: np.concatenate([a[:cut], b[cut:]]), inputs, others)
-            off = _difference(plain[:cut], m.outputs(task, changed)[:cut])
+            off = model_subject.difference(plain[:cut], m.outputs(task, changed)[:cut])
             if off > TOLERANCE:
                 yield RuleFinding(
                     f"outputs of {task.name} up to step {step} change by {off:.2g} when later inputs change",
@@ -261,12 +274,16 @@ def budgets(m: ModelUnderTest) -> Iterator[RuleFinding]:
             seen = f"no size is close, {size}" if off is None else f"the closest size, {size}, is {off:+.1%} off"
             other = resolution.suiting_budget([m.baseline], task, protocol, task.default_budget)
             suits = f"; --budget={other} suits the model as it is" if other else ""
-            name, value = next(iter(m.baseline.hparams.items()), ("K", 4))
+            fix = "let a step of the free size add fewer parameters (leave out a bias, say)"
+            for name, value in list(m.baseline.hparams.items())[:1]:
+                fix += (
+                    f', or give other hyperparameters other defaults; register_baseline(..., settings={{"{task.name}": '
+                    f'{{"{name}": {value!r}}}}}) sets them for one task'
+                )
+            if len(m.tasks) > 1:
+                fix += "; `nmbench check --task=NAME` looks only at the task that you want"
             yield RuleFinding(
-                f"budget {task.default_budget} of {task.name}: {seen}; at most {sizing.TOLERANCE:.0%} is allowed{suits}",
-                "let a step of the free size add fewer parameters (leave out a bias, say), or give other hyperparameters "
-                f'other defaults; register_baseline(..., settings={{"{task.name}": {{"{name}": {value!r}}}}}) sets them for '
-                "one task; `nmbench check --task=NAME` looks only at the task that you want",
+                f"budget {task.default_budget} of {task.name}: {seen}; at most {sizing.TOLERANCE:.0%} is allowed{suits}", fix
             )
             break
 
@@ -365,14 +382,11 @@ def smoke(m: ModelUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-def _difference(one: np.ndarray, two: np.ndarray) -> float:
-    """max |one - two| / max(1, max |one|) over finite entries; infinity if an entry is finite in only one of the arrays."""
-    if (np.isfinite(one) != np.isfinite(two)).any():
-        return np.inf
-    both = np.isfinite(one)
-    if not both.any():
-        return 0.0
-    return float(np.abs(one - two)[both].max() / max(1.0, np.abs(one[both]).max()))
+@MODEL_RULES.add("M17-names", fix="see register_baseline's settings and learning_rates", needs=(_BUILDS,))
+def names(m: ModelUnderTest) -> Iterator[RuleFinding]:
+    """keys of settings and learning_rates name tasks and protocols that exist"""
+    for seen in model_subject.unknown_names(m.baseline):
+        yield RuleFinding(seen, "correct the name, or load the task with another --plugin=FILE.py", warning=True)
 
 
 def _equations(part):

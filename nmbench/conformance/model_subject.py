@@ -24,7 +24,7 @@ from nmbench.experiments import resolution, running, sizing
 from nmbench.experiments.request import Request
 from nmbench.results import csv_files
 from nmbench.results.store import PARAMS, Store
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, did_you_mean
 from nmbench.training.parameter_files import load_params
 from nmbench.training.prediction import predictor
 
@@ -184,6 +184,30 @@ def smoke_run(model: str, task: Task, hparams: dict[str, Any]) -> tuple[dict[str
         params = load_params(store.runs / row["run_id"] / PARAMS, jax.eval_shape(experiment.model.init, jax.random.key(0)))
         again = predictor(resolution.resolve(request).model, task, frozen)(params)
         return row, task.evaluate(again, frozen.arrays)["values"][task.primary.name]
+
+
+def difference(one: np.ndarray, two: np.ndarray) -> float:
+    """max |one - two| / max(1, max |one|) over finite entries; infinity if an entry is finite in only one of the arrays."""
+    if (np.isfinite(one) != np.isfinite(two)).any():
+        return np.inf
+    both = np.isfinite(one)
+    if not both.any():
+        return 0.0
+    return float(np.abs(one - two)[both].max() / max(1.0, np.abs(one[both]).max()))
+
+
+def unknown_names(baseline: Baseline) -> Iterator[str]:
+    """Keys of the arguments `settings` and `learning_rates` that have no effect, because they name no task or protocol."""
+    for argument in ("settings", "learning_rates"):
+        for key in getattr(baseline, argument):
+            task, _, protocol = key.partition("/")
+            if task not in TASKS:
+                unknown = f"task {task!r}{did_you_mean(task, [entry.name for entry in TASKS.entries()])}"
+            elif protocol not in ("", *(known := [one.name for one in TASKS.get(task).protocols])):
+                unknown = f"protocol {protocol!r} of {task}{did_you_mean(protocol, known)}"
+            else:
+                continue
+            yield f"{argument}[{key!r}] has no effect: there is no {unknown}"
 
 
 def random_inputs(spec: SequenceSpec, trials: int = TRIALS, seed: int = 0) -> Any:

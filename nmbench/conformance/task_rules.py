@@ -18,7 +18,7 @@ from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.input_weights import InputWeights, check_new_inputs
 from nmbench.contracts.task import CROSS_ENTROPY, Batch, FixedData, Task
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, did_you_mean
 from nmbench.training.optimizer import transform
 from nmbench.training.phase_program import mean_loss
 
@@ -40,7 +40,7 @@ def spec(t: TaskUnderTest) -> Iterator[RuleFinding]:
             yield RuleFinding(
                 f"{'/'.join(map(str, path))} has dtype {leaf.dtype}", "models compute with floats: declare float32"
             )
-    if int(task.default_budget) != task.default_budget or task.default_budget < 1:
+    if task.default_budget < 1:
         yield RuleFinding(f"default_budget={task.default_budget}", "give a number of learned parameters, such as 500")
 
 
@@ -157,22 +157,23 @@ def phases(t: TaskUnderTest) -> Iterator[RuleFinding]:
     weights = {"any": InputWeights()}
     for protocol in task.protocols:
         for phase in [p for some in (protocol.phases, *protocol.phases_by_model.values()) for p in some]:
-            where, problems = f"protocol {protocol.name!r}", []
+            where, declared = f"protocol {protocol.name!r}", "use names that the task declares in"
             if phase.data not in task.training:
-                problems.append(f"no training data {phase.data!r} (known: {', '.join(task.training)})")
+                known = ", ".join(task.training)
+                yield RuleFinding(f"{where}: no training data {phase.data!r} (known: {known})", f"{declared} training=")
             elif phase.batch_size == 0 and not isinstance(task.training[phase.data], FixedData):
-                problems.append(f"batch_size=0 takes all trials, but the data {phase.data!r} are drawn at every step")
+                yield RuleFinding(
+                    f"{where}: batch_size=0 takes all trials, but the data {phase.data!r} are drawn at every step",
+                    "give the phase a batch_size such as 64",
+                )
             if phase.validation not in task.set_sizes:
-                problems.append(f"no frozen set {phase.validation!r} (known: {', '.join(task.set_sizes)})")
+                known = ", ".join(task.set_sizes)
+                yield RuleFinding(f"{where}: no frozen set {phase.validation!r} (known: {known})", f"{declared} set_sizes=")
             try:
                 check_new_inputs("any", weights, task.spec, phase.new_inputs)
                 transform(phase)
             except NmbenchError as error:
-                problems.append(str(error))
-            for problem in problems:
-                yield RuleFinding(
-                    f"{where}: {problem}", "use names that the task declares in training=, set_sizes= and spec="
-                )
+                yield RuleFinding(f"{where}: {error}", "see nmbench.Phase; new_inputs names inputs of spec=")
 
 
 @TASK_RULES.add("T10-protocols", fix="see nmbench.Protocol")
@@ -191,6 +192,14 @@ def protocols(t: TaskUnderTest) -> Iterator[RuleFinding]:
             "use learning_rate_grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1), as the built-in tasks do",
             warning=True,
         )
+    for protocol in t.task.protocols:
+        for model in protocol.phases_by_model.keys() - {entry.name for entry in BASELINES.entries()}:
+            hint = did_you_mean(model, [entry.name for entry in BASELINES.entries()]).partition(" (")[0]
+            yield RuleFinding(
+                f"phases_by_model of {protocol.name!r} names the model {model!r}, which is not registered{hint}",
+                "correct the name, or load the model with another --plugin=FILE.py",
+                warning=True,
+            )
     smoke = next((p for p in t.task.protocols if p.name == SMOKE), None)
     steps = sum(phase.steps for phase in smoke.phases) if smoke else 0
     if smoke is None or steps > 200:
@@ -208,6 +217,8 @@ def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
     first = np.random.RandomState(0).standard_normal(targets.shape).astype(np.float32)
     second = first.copy()
     second[:, 0] = targets[:, 0]
+    for predictions in (first, second):
+        predictions.setflags(write=False)  # a metric must not change what the metrics after it judge
     for metric in t.task.metrics:
         one, two = (np.asarray(metric.per_trial(p, arrays), np.float64) for p in (first, second))
         if one.shape != targets.shape[1:2]:

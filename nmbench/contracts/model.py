@@ -113,14 +113,30 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
         return jax.lax.stop_gradient(value)
 
     def _check_name(self, name: str) -> None:
-        """Raise `NmbenchError` if another line of code has made a parameter of this name: Haiku would return the same."""
+        """Raise `NmbenchError` if a parameter of this name has been made: Haiku would return the same one.
+
+        The same line may make it again, because `input_map`, `step` and `readout` may be traced several times; but not in
+        `__init__`, where this is a loop.
+        """
         line = _line_of_caller()
-        first = self._lines.setdefault(name, line)
-        if first != line:
+        first = self._lines.get(name)
+        if first is not None and (first != line or self._is_being_made()):
+            where = f"in line {first} and again in line {line}" if first != line else f"several times in line {line}"
             raise NmbenchError(
-                f"{type(self).__name__} makes a parameter {name!r} in line {first} and again in line {line}; give every "
-                f"parameter a name of its own, and keep it in an attribute to use it twice"
+                f"{type(self).__name__} makes a parameter {name!r} {where}; give every parameter a name of its own, in a "
+                f'loop f"{name}{{i}}", and keep it in an attribute to use it twice'
             )
+        self._lines[name] = line
+
+    def _is_being_made(self) -> bool:
+        """Whether `__init__` of this module is running."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            code = frame.f_code
+            if code.co_name == "__init__" and code.co_argcount and frame.f_locals.get(code.co_varnames[0]) is self:
+                return True
+            frame = frame.f_back
+        return False
 
     @abc.abstractmethod
     def input_map(self, inputs: Any) -> Any:

@@ -71,7 +71,8 @@ class Phase:
             raise NmbenchError(f"a stage is named by letters, digits, '_' and '-', not {self.stage!r}")
         if self.steps < 1:
             raise NmbenchError(f"a phase needs at least 1 step, got {self.steps}")
-        for name in ("batch_size", "warmup_steps", "weight_decay", "clip_value", "clip_norm", "reset_optimizer_every"):
+        limited = ("batch_size", "relative_rate", "warmup_steps", "weight_decay", "clip_value", "clip_norm")
+        for name in (*limited, "reset_optimizer_every"):
             if getattr(self, name) < 0:
                 raise NmbenchError(f"{name} cannot be negative, got {getattr(self, name)}")
 
@@ -120,6 +121,9 @@ class Protocol:
     summary: str = ""
 
     def __post_init__(self):
+        for phases in (self.phases, *self.phases_by_model.values()):
+            if isinstance(phases, Phase) or not all(isinstance(phase, Phase) for phase in phases):
+                raise NmbenchError(f"protocol {self.name!r}: phases must be a tuple of phases, such as (Phase(...),)")
         _make_plain(self)
         if self.selection not in ("best", "last"):
             raise NmbenchError(f"selection must be 'best' or 'last', got {self.selection!r}")

@@ -11,10 +11,13 @@ from typing import Any
 from nmbench.contracts import class_targets
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.input_weights import InputWeights
+from nmbench.contracts.metrics import Metric
 from nmbench.contracts.model import INPUT_WEIGHTS, Baseline
 from nmbench.contracts.parameters import Predicate
+from nmbench.contracts.protocol import Protocol
 from nmbench.contracts.registry import call_site
-from nmbench.contracts.task import Task
+from nmbench.contracts.specs import ArraySpec, SequenceSpec
+from nmbench.contracts.task import FixedData, Sampler, Task
 from nmbench.support.errors import NmbenchError, one_line
 
 
@@ -53,6 +56,8 @@ def register_baseline(
         `partitions` contains "learned" or "input_weights".
     """
     origin, path = call_site()
+    if not (input_weights is None or _is_dict_of(InputWeights)(input_weights)):
+        raise NmbenchError(f'{origin}: input_weights must be a dict such as {{"B": nmbench.InputWeights()}}')
     weights, parts = dict(input_weights or {}), dict(partitions or {})
     for reserved in {"learned", INPUT_WEIGHTS} & set(parts):
         raise NmbenchError(
@@ -79,6 +84,8 @@ def register_baseline(
             path=path,
         )
         for key, rate in baseline.learning_rates.items():
+            if key.count("/") != 1:
+                raise NmbenchError(f"{origin}: learning_rates[{key!r}]: the key must be 'task/protocol', as '{key}/matched'")
             if not 0 < rate < math.inf:
                 raise NmbenchError(f"{origin}: learning_rates[{key!r}] is {rate!r}, but must be a finite number above 0")
         for key, values in baseline.settings.items():
@@ -122,11 +129,55 @@ def register_task(name: str, **attributes: Any) -> Task:
         file.
 
     Raises:
-      NmbenchError: the name is taken or malformed, or the value of an attribute is invalid.
+      NmbenchError: the name is taken or malformed, or the value of an attribute is invalid or of another type.
       TypeError: an attribute is missing or unknown.
     """
     origin, path = call_site()
     attributes.setdefault("sets_folder", pathlib.Path(path).resolve().parent / "testsets")
+    attributes["sets_folder"] = pathlib.Path(attributes["sets_folder"])
+    for key, (fits, needed) in _NEEDED.items():
+        if key in attributes and not fits(attributes[key]):
+            given = " ".join(repr(attributes[key]).split())
+            given = given if len(given) <= 80 else f"{given[:77]}..."
+            raise NmbenchError(f"{origin}: task {name!r}: {key} must be {needed}; got {given}")
     task = class_targets.converted(Task(name=name, path=path, **attributes))
     TASKS.register(name, task, origin=origin, tags=task.tags, summary=task.summary)
     return task
+
+
+def _is_dict_of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Mapping) and all(isinstance(one, kinds) for one in value.values())
+
+
+def _is_tuple_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, tuple | list) and all(isinstance(one, kind) for one in value)
+
+
+def _is_spec(value: Any) -> bool:
+    if not isinstance(value, SequenceSpec) or not isinstance(value.outputs, ArraySpec):
+        return False
+    leaves = lambda node: [leaf for one in node.values() for leaf in leaves(one)] if isinstance(node, Mapping) else [node]
+    return isinstance(value.inputs, Mapping) and all(isinstance(leaf, ArraySpec) for leaf in leaves(value.inputs))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# Attributes of a task: the test of a value, and what is needed.
+_NEEDED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "version": (_is_whole, "a whole number such as 1"),
+    "default_budget": (_is_whole, "a whole number such as 500"),
+    "spec": (_is_spec, 'SequenceSpec(steps=..., inputs={"name": ArraySpec(...)}, outputs=ArraySpec(...))'),
+    "training": (_is_dict_of(Sampler, FixedData), 'a dict such as {"train": nmbench.Sampler(sample)}'),
+    "set_sizes": (_is_dict_of(int), 'a dict such as {"validation": 200, "test": 500}'),
+    "draw_set": (callable, "a function of the name of a set"),
+    "unpack": (callable, "a function of the arrays of a set"),
+    "metrics": (_is_tuple_of(Metric), "a tuple such as (Metric(...),)"),
+    "protocols": (_is_tuple_of(Protocol), "a tuple such as (Protocol(...),)"),
+    "references": (
+        lambda value: isinstance(value, Mapping) and all(map(callable, value.values())),
+        'a dict of functions such as {"chance": lambda arrays: ...}',
+    ),
+    "epochs": (lambda value: value is None or callable(value), "a function of the arrays of a set and a trial"),
+}

@@ -82,8 +82,11 @@ class Registry(Generic[T]):
         # A scanned name or an entry point gets its value from the module that announced it.
         announced = old is not None and old.value is None and _same_source(old, origin)
         if old is not None and not announced:
+            # Cells of a notebook have names such as 123.py or <ipython-input-1>.
+            in_cell = ", or write the cell to a file with %%writefile" if re.match(r"\d+\.py:|<", old.origin) else ""
             raise NmbenchError(
                 f"the {self.kind} {name!r} from {origin} is already registered, at {old.origin}; choose another name"
+                f"{in_cell}"
             )
         self._entries[name] = RegistryEntry(name, origin, tuple(tags), summary, value=value)
 

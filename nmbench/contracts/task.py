@@ -95,6 +95,10 @@ class FixedData:
     def arrays(self) -> Batch:
         """The arrays that `draw` needs on the device: all trials, and a mask for each of them, `[T or 1, B, O or 1]`."""
         batch = self.make()
+        if np.ndim(batch.mask) != 3:
+            raise NmbenchError(
+                f"the mask of a training set has shape {np.shape(batch.mask)}, but needs three axes, as [T, 1, 1] has"
+            )
         shape = (*np.shape(batch.mask)[:1], np.shape(batch.targets)[1], *np.shape(batch.mask)[2:])
         return batch._replace(mask=np.broadcast_to(batch.mask, shape))
 
@@ -219,6 +223,7 @@ class Task:
         earlier, trials = earlier or {}, np.shape(self.unpack(arrays).targets)[1]
         for one in (predictions, *earlier.values()):
             self.spec.validate_outputs(one, trials)
+        predictions, earlier = _read_only(predictions), {stage: _read_only(one) for stage, one in earlier.items()}
         per_trial: dict[str, np.ndarray] = {}
         metrics: dict[str, Metric] = {}
         for m in self.metrics:
@@ -240,3 +245,10 @@ class Task:
             "per_trial": per_trial,
             "conditions": {name: m.by_condition(per_trial[name], arrays) for name, m in metrics.items() if m.conditions},
         }
+
+
+def _read_only(predictions: np.ndarray) -> np.ndarray:
+    """The same numbers, which a metric cannot change for the metrics after it."""
+    view = np.asarray(predictions).view()
+    view.setflags(write=False)
+    return view

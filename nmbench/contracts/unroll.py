@@ -49,7 +49,7 @@ def hint_at_dict(error: BaseException) -> str:
     indexed = isinstance(error, KeyError) and not (
         error.args and isinstance(error.args[0], str)
     )  # inputs[0], not params["W"]
-    return f"; {DICT_HINT}" if indexed or "dict" in str(error) else ""
+    return f"; {DICT_HINT}" if indexed or "'dict'" in str(error) else ""
 
 
 def core_states(core: Any, inputs: Any) -> Any:
@@ -68,6 +68,8 @@ def _scan(core: Any, start: Any, driven: Any) -> tuple[Any, Any]:
       NmbenchError: `step` returns a state of another structure, shape or type than the one that it receives.
     """
     returned: list[Any] = []
+    if hk.running_init():  # a Haiku module that `step` calls makes its parameters here, which it could not do in the scan
+        core.step(start, tree.map_structure(lambda v: v[0], driven))
 
     def body(state, v_t):
         after = core.step(state, v_t)
@@ -97,7 +99,7 @@ def unroll_core(core: Any, inputs: Any, remat: bool = False) -> jax.Array:
     With `remat` they act on segments of about sqrt(T) steps. The gradient keeps only the first state of each segment and
     recomputes the other states: memory grows with sqrt(T) instead of T, at the cost of one more forward pass.
     """
-    if remat:
+    if remat and not hk.running_init():
         return jnp.swapaxes(_segments(core, to_columns(inputs)), 1, 2)
     return jnp.swapaxes(core.readout(core_states(core, inputs)), 1, 2)
 

@@ -18,7 +18,7 @@ import numpy as np
 import tree
 
 import nmbench
-from nmbench.contracts import frozen_sets
+from nmbench.contracts import frozen_sets, plugin_files
 from nmbench.contracts.metrics import Metric
 from nmbench.contracts.specs import ArraySpec
 from nmbench.contracts.task import CROSS_ENTROPY, SQUARED_ERROR, Batch, FixedData, Task
@@ -33,6 +33,10 @@ _LOSSES = {
     SQUARED_ERROR: "sum(mask * (predictions - targets)^2) / sum(mask)",
     CROSS_ENTROPY: "-sum(mask * targets * log_softmax(predictions)) / sum(mask * targets)",
 }
+_EARLIER = (
+    "`score` judges all trials with the same predictions. Models that nmbench trains are judged on some trials, or for some "
+    "metrics, with their parameters before the last phase of training."
+)
 _FILE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,63}")
 
 
@@ -103,6 +107,7 @@ def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "nmbench_version": nmbench.__version__,
         "task": task.name,
+        "describe": f"python -m nmbench.describe {task.name}{plugin_files.flag(task.path)}",
         "task_version": task.version,
         "summary": task.summary,
         "description": (module and inspect.getdoc(module)) or "",
@@ -114,6 +119,7 @@ def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
         "files": files,
         "training_loss": _LOSSES[task.loss],
         "metrics": [{"primary": i == 0, **_metric(metric)} for i, metric in enumerate(task.metrics)],
+        "judged_with_earlier_parameters": any(metric.stages or metric.earlier for metric in task.metrics),
         "default_budget": task.default_budget,
         "score": {
             "predictions": {
@@ -123,6 +129,7 @@ def describe(task: Task, files: list[dict[str, Any]]) -> dict[str, Any]:
             },
             "command": (
                 f"python -m nmbench.score --task={task.name} --predictions=predictions.npz --model=NAME --params=N --seed=0"
+                f"{plugin_files.flag(task.path)}"
             ),
             "counted": "--params_file=FILE, a .safetensors or .npz of the learned arrays, instead of --params=N",
         },
@@ -147,7 +154,7 @@ def readme(description: Mapping[str, Any]) -> str:
             + [[f"`{key}`", d["outputs"]["channels"], ", ".join(d["outputs"]["names"])] for key in ("targets", "mask")],
         ),
         _table(["file", "trials", "content", "sha256 of the frozen set"], [_file_line(file) for file in d["files"]]),
-        f"nmbench minimises the loss {d['training_loss']}; `python -m nmbench.describe {d['task']}` lists the protocols of "
+        f"nmbench minimises the loss {d['training_loss']}; `{d['describe']}` lists the protocols of "
         f"the task and their training data. If training trials are drawn, nmbench draws new ones at every step.",
         "Choose everything (learning rate, number of steps, sizes) on validation data. The test targets are here because "
         "the metric is public: use them for evaluation only, not for training or selection.",
@@ -156,7 +163,9 @@ def readme(description: Mapping[str, Any]) -> str:
             ["metric", "better", "floor (score 0)", "ceiling (score 100)", "solved at", "also for each"],
             [_metric_line(metric) for metric in d["metrics"]],
         ),
-        "A metric is a mean over trials. These functions compute its value per trial, `[B]`, from predictions `[T, B, O]`:",
+        *([_EARLIER] if d["judged_with_earlier_parameters"] else []),
+        "A metric is a mean over trials. These functions compute its value per trial, `[B]`, from predictions `[T, B, O]` "
+        "and `arrays`, the arrays of nmbench's own frozen set, which these files do not have; `nmbench.score` has them:",
     ]
     for source, names in _grouped(d["metrics"], "source"):
         lines += [f"{names}:", f"```python\n{source}\n```"]

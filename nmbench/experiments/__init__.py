@@ -6,6 +6,7 @@ May import: training, results, contracts, support. Public: `request` (Request), 
 
 __all__ = [
     "configuration",
+    "contract_checks",
     "experiment",
     "loading",
     "plugin_loading",

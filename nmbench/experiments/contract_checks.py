@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,8 +36,13 @@ def check_model(baseline: Baseline, model: Model, task: Task) -> None:
     with one_line_of(baseline, f"model {baseline.name!r} fails on {task.name}"):
         params = jax.eval_shape(model.init, jax.random.key(0))
         outputs = jax.eval_shape(model.apply, params, inputs)
-    shape = getattr(outputs, "shape", None)
     expected = (task.spec.steps, 2, task.spec.output_size)
+    if not hasattr(outputs, "shape"):
+        raise NmbenchError(
+            f"model {baseline.name!r} returns a {type(outputs).__name__}; it must return the outputs alone, one array "
+            f"[T, B, O]"
+        )
+    shape = outputs.shape
     if shape != expected:
         raise NmbenchError(
             f"model {baseline.name!r} returns shape {shape} for 2 trials of {task.name}, not [T, B, O] = {expected}"
@@ -65,10 +71,13 @@ def check_model(baseline: Baseline, model: Model, task: Task) -> None:
 
 
 def check_task(task: Task, phases: Sequence[ResolvedPhase]) -> None:
-    """Call the functions of a task from a user's file: training data, `unpack` and metrics. Built-in tasks are skipped.
+    """Call the functions of a task from a user's file: training data, `unpack`, metrics and references.
+
+    Built-in tasks are skipped.
 
     Raises:
-      NmbenchError: a function raises an exception, or returns arrays of another shape than the spec demands.
+      NmbenchError: a function raises an exception, returns arrays of another shape than the spec demands or numbers that are
+        not finite, a mask selects nothing, or a set has another number of trials than declared.
     """
     if not plugin_files.flag(task.path):
         return
@@ -81,15 +90,37 @@ def check_task(task: Task, phases: Sequence[ResolvedPhase]) -> None:
         with one_line_of(task, f"task {task.name!r}: unpack fails on the {name} set"):
             batch = task.unpack(task.frozen(name).arrays)
         _check_batch(task, batch, f"the {name} set")
+        _check_numbers(task, batch, name)
     arrays, zeros = task.frozen("test").arrays, np.zeros_like(batch.targets, np.float32)
-    with one_line_of(task, f"task {task.name!r}: a metric fails on outputs that are all 0"):
-        found = task.evaluate(zeros, arrays, {phase.stage: zeros for phase in phases if phase.stage})
-    for name, values in found["per_trial"].items():
-        if values.shape != zeros.shape[1:2]:
+    zeros.setflags(write=False)  # a metric must not change the predictions, which other metrics use as well
+    for metric in task.metrics:
+        with one_line_of(task, f"task {task.name!r}: metric {metric.name!r} fails on outputs that are all 0"):
+            values = np.shape(metric.per_trial(zeros, arrays))
+        if values != zeros.shape[1:2]:
             raise NmbenchError(
-                f"task {task.name!r}: metric {name!r} returns shape {values.shape}, not one number for each of the "
+                f"task {task.name!r}: metric {metric.name!r} returns shape {values}, not one number for each of the "
                 f"{zeros.shape[1]} trials"
             )
+    with one_line_of(task, f"task {task.name!r}: the metrics cannot be averaged"):
+        task.evaluate(zeros, arrays, {phase.stage: zeros for phase in phases if phase.stage})
+    for label, answer in task.references.items():
+        where = f"task {task.name!r}: the reference {label!r} fails"
+        with one_line_of(task, where):
+            predictions = answer(arrays)
+        try:
+            task.spec.validate_outputs(predictions, zeros.shape[1])
+        except NmbenchError as error:
+            raise NmbenchError(f"{where}: {error}") from error
+
+
+def _check_numbers(task: Task, batch: Batch, name: str) -> None:
+    where, trials = f"task {task.name!r}: the {name} set", np.shape(batch.targets)[1]
+    if trials != task.set_sizes[name]:
+        raise NmbenchError(f"{where} has {trials} trials, but set_sizes declares {task.set_sizes[name]}")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((batch.inputs, batch.targets))):
+        raise NmbenchError(f"{where} has numbers that are not finite; use 0 and exclude them with the mask")
+    if not np.any(np.asarray(batch.mask) > 0):
+        raise NmbenchError(f"{where}: the mask selects nothing")
 
 
 def _to_draw(data: Any) -> tuple[Any, Any]:
@@ -115,13 +146,37 @@ def _check_batch(task: Task, batch: Any, what: str) -> None:
 def one_line_of(subject: Baseline | Task, what: str) -> Iterator[None]:
     """Turn an exception of a function of a model or a task into an `NmbenchError` that begins with `what`.
 
-    The message names the line in the subject's file. For a model, it may also say that inputs are a dict.
+    The message names the line in the subject's file. For frequent mistakes in models, it also says what would be right.
     """
     try:
         yield
     except NmbenchError:
         raise
     except Exception as error:  # a user's function may raise anything
-        hint = hint_at_dict(error) if isinstance(subject, Baseline) else ""
+        hint = _hint(error, subject) if isinstance(subject, Baseline) else ""
+        if "read-only" in str(error):
+            hint = "; other functions use the same array, so copy it before you change it"
         reason = f"{type(error).__name__}{place(error, subject.path)}: {first_line(error)}{hint}"
         raise NmbenchError(f"{what}: {reason}") from error
+
+
+def _hint(error: Exception, baseline: Baseline) -> str:
+    """What would be right, after "; ", if the mistake is a frequent one, otherwise ""."""
+    said, kind = str(error), type(error).__name__
+    if kind in ADVICE:
+        return f"; {ADVICE[kind]}"
+    if "non-None PRNGKey" in said:
+        return "; models are called without a random key, so they have neither noise nor dropout"
+    if "transform_with_state" in said:
+        return "; nmbench keeps no Haiku state (hk.set_state, hk.BatchNorm); carry it in the state of the network"
+    is_core = isinstance(baseline.factory, type) and issubclass(baseline.factory, hk.RNNCore)
+    if is_core and ("carry" in said or "values to unpack" in said):
+        return "; __call__ of an hk.RNNCore must return (outputs [B, O], next state), the state as initial_state makes it"
+    return hint_at_dict(error)
+
+
+# By the name of the exception.
+ADVICE = {
+    "TracerBoolConversionError": "use jnp.where or jax.lax.cond instead of `if` on an array",
+    "TracerArrayConversionError": "use jax.numpy instead of NumPy",
+}

@@ -21,7 +21,7 @@ from nmbench.results.resampling import median
 from nmbench.results.schema import EXTERNAL
 from nmbench.results.statistics import Estimate, Sample
 from nmbench.results.tuned_intervals import TuningDraws
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, one_line
 
 if TYPE_CHECKING:
     from nmbench.contracts.task import Task
@@ -323,7 +323,8 @@ def _references(task: Task | None) -> list[RankingEntry]:
     frozen = task.frozen("test")
     made = []
     for label, predict in task.references.items():
-        values = task.evaluate(predict(frozen.arrays), frozen.arrays)["values"]
+        with one_line(f"task {task.name!r}: the reference {label!r} fails"):
+            values = task.evaluate(predict(frozen.arrays), frozen.arrays)["values"]
         value = values.pop(task.primary.name)
         estimate, score = Estimate(value, None, None), Estimate(task.primary.score(value), None, None)
         made.append(RankingEntry(label=label, reference=True, median=estimate, mean=estimate, score=score, others=values))

@@ -3,11 +3,15 @@
 import pathlib
 import re
 import shutil
+import sys
 
+import jax
+import numpy as np
 import pytest
 
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
+from nmbench.contracts.parameters import flatten
 from nmbench.experiments import session
 from nmbench.experiments.request import Request
 from nmbench.support.errors import NmbenchError
@@ -34,7 +38,7 @@ TASK_MISTAKES = {
     "metric": (
         "predictions * unpack(arrays).targets > 0",
         "predictions * arrays['states'] > 0",
-        "a metric fails on outputs that are all 0: KeyError in line 57 of own_task.py: 'states'",
+        "metric 'bits_held' fails on outputs that are all 0: KeyError in line 57 of own_task.py: 'states'",
     ),
     "shape": (
         "> 0, axis=(0, 2))",
@@ -42,6 +46,37 @@ TASK_MISTAKES = {
         "metric 'bits_held' returns shape (1000, 2), not one number for each of the 1000 trials",
     ),
     "names": ('Metric("bits_held"', 'Metric("mse"', "two metrics are named 'mse'; give each a name of its own"),
+    "number of trials": (
+        "split: trials for split,",
+        "split: trials + 1 for split,",
+        "the validation set has 400 trials, but set_sizes declares 401",
+    ),
+    "version": ("version=1", "version=1.5", "version must be a whole number such as 1; got 1.5"),
+    "metrics without a comma": (
+        '        Metric("bits_held", _bits_held, higher_is_better=True, floor=0.5, ceiling=1.0),\n    ),',
+        "    )[0],",
+        "metrics must be a tuple such as (Metric(...),); got Metric(name='mse'",
+    ),
+    "phases without a comma": ("batch_size=16),)", "batch_size=16))", "'smoke': phases must be a tuple of phases"),
+    "negative rate": ("batch_size=16", "batch_size=16, relative_rate=-1.0", "relative_rate cannot be negative, got -1.0"),
+    "not finite": ('states.astype("float32"),', 'states.astype("float32") * float("nan"),', "numbers that are not finite"),
+    "empty mask": ("np.ones((STEPS, 1, 1)", "np.zeros((STEPS, 1, 1)", "the validation set: the mask selects nothing"),
+    "changed predictions": (
+        "return np.mean(predictions *",
+        "predictions *= 2; return np.mean(predictions *",
+        "metric 'bits_held' fails on outputs that are all 0: ValueError in line 57 of own_task.py: output array is "
+        "read-only; other functions use the same array, so copy it before you change it",
+    ),
+    "reference": (
+        'lambda arrays: arrays["pulses"].astype(np.float32)',
+        'lambda arrays: arrays["pulses"][0]',
+        "the reference 'the pulse alone' fails: outputs have shape (1000, 2), the task needs [T, B, O] = (40, 1000, 2)",
+    ),
+    "reference that is no function": (
+        'lambda arrays: arrays["pulses"].astype(np.float32)',
+        "np.zeros(3)",
+        'references must be a dict of functions such as {"chance": lambda arrays: ...}',
+    ),
     "reserved name": (
         'Metric("bits_held"',
         'Metric("file"',
@@ -92,7 +127,7 @@ TASK_MISTAKES = {
 
 # Factories `def model(spec, N)` with the functions `init` and `apply`, and the message.
 MODEL = """
-import jax, jax.numpy as jnp, nmbench
+import jax, jax.numpy as jnp, numpy as np, nmbench
 
 @nmbench.register_baseline("mine", free_size="N"{arguments})
 def model(spec, N):
@@ -109,6 +144,16 @@ LOOP = "jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.tanh(c[1
 MODEL_MISTAKES = {
     "gradient": ({"outputs": LOOP}, "JAX cannot differentiate model 'mine' on element_finder: ValueError: Reverse-mode"),
     "complex": ({"outputs": "(x @ params['C']).astype(complex)"}, "'mine' returns complex numbers (complex64)"),
+    "if": (
+        {"outputs": "x @ params['C'] if x.sum() > 0 else 0"},
+        "Attempted boolean conversion of traced array with shape bool[].; use jnp.where or jax.lax.cond instead of `if`",
+    ),
+    "NumPy": ({"outputs": "np.tanh(x) @ params['C']"}, "use jax.numpy instead of NumPy"),
+    "two results": ({"outputs": "x @ params['C'], params"}, "'mine' returns a tuple; it must return the outputs alone"),
+    "learning rates": (
+        {"arguments": ", learning_rates={'mwg': 0.1}"},
+        "learning_rates['mwg']: the key must be 'task/protocol', as 'mwg/matched'",
+    ),
     "key": (
         {"leaf": ", 'fixed_key': key"},
         "'|fixed_key' has dtype key<fry>, which cannot be stored; store jax.random.key_data(key)",
@@ -148,3 +193,91 @@ def test_a_mistake_in_a_model_is_one_line_before_training(tmp_path, restored, la
     with pytest.raises(NmbenchError, match=re.escape(message)):
         plugins.load(str(tmp_path / "mine.py"))
         resolve("mine", "element_finder")
+
+
+CORE = """
+import haiku as hk, jax.numpy as jnp, nmbench
+
+@nmbench.register_baseline("mine", free_size="N")
+class Mine({base}):
+    def __init__(self, spec, N: int):
+        super().__init__({given})
+        self.N, self.spec = N, spec
+{body}
+"""
+LAYERS = """
+        self.layers = [self.learned("W", (N, N), 1.0) for _ in range(3)]
+    def input_map(self, inputs): return self.concat(inputs)
+    def initial_state(self, batch_size): return jnp.zeros((self.N, batch_size))
+    def step(self, x, v_t): return x + v_t.sum()
+    def readout(self, x): return x[:, :1]
+"""
+SWAPPED = """
+        self.gru = hk.GRU(N)
+    def initial_state(self, batch_size): return self.gru.initial_state(batch_size)
+    def __call__(self, u, state): return self.gru(u, state)[1], hk.Linear(1)(state)
+"""
+NOISY = SWAPPED.replace(
+    "return self.gru(u, state)[1], hk.Linear(1)(state)", "return hk.dropout(hk.next_rng_key(), 0.5, u), state"
+)
+CORE_MISTAKES = {
+    "layers": (
+        "nmbench.Core",
+        LAYERS,
+        "'W' several times in line 10; give every parameter a name of its own, in a loop f\"W{i}\"",
+    ),
+    "swapped": ("hk.RNNCore", SWAPPED, "__call__ of an hk.RNNCore must return (outputs [B, O], next state)"),
+    "noise": ("hk.RNNCore", NOISY, "models are called without a random key, so they have neither noise nor dropout"),
+}
+
+
+@pytest.mark.parametrize("label", CORE_MISTAKES)
+def test_a_mistake_in_a_class_is_one_line_before_training(tmp_path, restored, label):
+    base, body, message = CORE_MISTAKES[label]
+    given = "spec" if base == "nmbench.Core" else ""
+    (tmp_path / "mine.py").write_text(CORE.format(base=base, given=given, body=body))
+    with pytest.raises(NmbenchError, match=re.escape(message)):
+        plugins.load(str(tmp_path / "mine.py"))
+        session.resolve(Request(model="mine", task="element_finder", protocol="smoke", hparams={"N": 4}), [0])
+
+
+STEP = """
+        self.hidden = hk.Linear(N)
+        self.C = self.learned("C", (spec.output_size, N), 1.0)
+    def input_map(self, inputs): return self.concat(inputs)
+    def initial_state(self, batch_size): return jnp.ones((self.N, batch_size))
+    def step(self, x, v_t): return jnp.tanh(self.hidden(jnp.concatenate([x, v_t]).T).T)
+    def readout(self, x): return self.C @ x
+"""
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_step_may_call_a_module_of_haiku(tmp_path, restored, remat):
+    """The module makes its parameters at the first call, which must not be inside the scan over steps."""
+    (tmp_path / "mine.py").write_text(CORE.format(base="nmbench.Core", given="spec", body=STEP))
+    plugins.load(str(tmp_path / "mine.py"))
+    spec = TASKS.get("element_finder").spec
+    model = BASELINES.get("mine").build(spec, {"N": 4}, remat)
+    params = jax.jit(model.init)(jax.random.key(0))
+    assert {name: leaf.shape for name, leaf in flatten(params).items()} == {
+        "mine/~/linear|w": (5, 4), "mine/~/linear|b": (4,), "mine|C": (1, 4),
+    }  # fmt: skip
+    inputs = {"sensory": np.random.RandomState(0).randn(26, 3, 1).astype(np.float32)}
+    x, (w, b, C) = (
+        np.ones((3, 4)),
+        (np.asarray(flatten(params)[name]) for name in ("mine/~/linear|w", "mine/~/linear|b", "mine|C")),
+    )
+    expected = []
+    for u in inputs["sensory"]:
+        x = np.tanh(np.concatenate([x, u], axis=1) @ w + b)
+        expected.append(x @ C.T)
+    np.testing.assert_allclose(jax.jit(model.apply)(params, inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_plugin_imports_the_file_beside_it(tmp_path, restored, monkeypatch):
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "helper_of_mine.py").write_text("scale = 0.1\n")
+    usual = {"arguments": "", "leaf": "", "outputs": "scale * x @ params['C']"}
+    text = MODEL.format(**usual).replace("import jax,", "from helper_of_mine import scale\nimport jax,")
+    (tmp_path / "mine.py").write_text(text)
+    assert plugins.load(str(tmp_path / "mine.py")) == ["mine"]
