@@ -41,9 +41,9 @@ def hold_gate(network: Network, gate: int, value: float) -> Network:
     """
     observer, gates = _observer(network), count_gates(network)
     if not isinstance(gate, int | np.integer) or not 0 <= gate < gates:
-        raise NmbenchError(f"{network.baseline.name} has gates 0 to {gates - 1}, so there is no gate {gate!r}")
-    if not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
-        raise NmbenchError(f"a gate is held at a number in [0, 1], not at {value!r}")
+        raise NmbenchError(f"a gate of {network.baseline.name} is an integer from 0 to {gates - 1}; got {gate!r}")
+    if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= 1:
+        raise NmbenchError(f"a gate is held at a number in [0, 1]; got {value!r}")
     return network.with_params(observer.hold_gate(network.params, gate, value))
 
 

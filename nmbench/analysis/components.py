@@ -57,7 +57,10 @@ def principal_components(states: np.ndarray, n: int | None = None, mask: np.ndar
     features = states.shape[-1]
     wanted = features if n is None else n
     if len(samples) < 2 or not isinstance(wanted, int | np.integer) or not 1 <= wanted <= features:
-        raise NmbenchError(f"cannot compute {wanted} components of {features} features from {len(samples)} steps")
+        raise NmbenchError(
+            f"n must be an integer from 1 to {features}, and there must be 2 steps or more; got n={wanted!r} and "
+            f"{len(samples)} steps"
+        )
     mean = samples.mean(axis=0)
     _, singular, directions = np.linalg.svd(samples - mean, full_matrices=len(samples) < features)
     variance = np.zeros(features)

@@ -158,7 +158,10 @@ def find_fixed_points(
     if starts.ndim != 2 or not np.isfinite(starts).all():
         raise NmbenchError(f"starts must be finite and of shape [n, S]; got {starts.shape}")
     if not min(fixed_speed, slow_speed, apart) > 0 or not 0 <= marginal < 1:
-        raise NmbenchError("fixed_speed, slow_speed and apart must be positive, marginal in [0, 1)")
+        raise NmbenchError(
+            f"fixed_speed, slow_speed and apart must be positive, marginal in [0, 1); got {fixed_speed}, {slow_speed}, "
+            f"{apart}, {marginal}"
+        )
     if not isinstance(iterations, int | np.integer) or iterations < 1:
         raise NmbenchError(f"iterations is an integer of at least 1; got {iterations!r}")
     size = starts.shape[1]
@@ -167,7 +170,8 @@ def find_fixed_points(
     with jax.enable_x64(True):
         made = jax.eval_shape(step, jax.ShapeDtypeStruct((size,), np.float64))
         if getattr(made, "shape", None) != (size,):
-            raise NmbenchError(f"F must map [{size}] to [{size}]; it returns {getattr(made, 'shape', type(made).__name__)}")
+            given = getattr(made, "shape", type(made).__name__)
+            raise NmbenchError(f"step must return the shape ({size},) of its argument; it returns {given}")
         measure = jnp.eye(size) if units is None else jnp.asarray(units, jnp.float64)
         jacobian = jax.jacrev(step)
         search = jax.jit(jax.vmap(lambda x: _minimise(step, jacobian, measure, x, iterations)))

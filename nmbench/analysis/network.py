@@ -76,7 +76,7 @@ def _answer(network: Network) -> Callable[[Any, Any], Any]:
 
 
 def finite(values: Any, what: str) -> np.ndarray:
-    """Values as a float64 array; raises `NmbenchError` if they are none or one is not finite. what: what they are."""
+    """Values as a float64 array; raises `NmbenchError` if they are not numbers or not finite. what: what they are."""
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):  # nested lists of unequal lengths, or no numbers

@@ -94,7 +94,7 @@ def outputs(m: ModelUnderTest) -> Iterator[RuleFinding]:
             with contract_checks.one_line_of(m.baseline, f"on {task.name}"):
                 found = jax.eval_shape(m.model(task).apply, params, task.spec.zeros(batch))
             if not hasattr(found, "shape"):
-                yield RuleFinding(f"apply returns a {type(found).__name__} on {task.name}", "return the outputs alone")
+                yield RuleFinding(f"the model returns a {type(found).__name__} on {task.name}", "return the outputs alone")
                 break
             expected = (task.spec.steps, batch, task.spec.output_size)
             shape, dtype = found.shape, found.dtype
@@ -131,15 +131,15 @@ def trials(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the outputs of a trial depend on that trial alone"""
     for task in m.probed:
         inputs, others = random_inputs(task.spec), random_inputs(task.spec, seed=1)
-        for kept in (0, TRIALS - 1):  # a scan over trials does not change the first one
+        for kept in (0, TRIALS - 1):  # in a scan over trials, the first one does not depend on the others
             others_of = lambda a, b, kept=kept: np.where((np.arange(TRIALS) == kept)[None, :, None], a, b)
             changed = tree.map_structure(others_of, inputs, others)
             off = model_subject.difference(m.outputs(task, inputs)[:, kept], m.outputs(task, changed)[:, kept])
             if off > TOLERANCE:
                 yield RuleFinding(
                     f"the outputs of trial {kept} of {task.name} change by {off:.2g} when the other trials change",
-                    "the axes are [T, B, C]: scan over the first, compute no statistics over the second (in Flax nn.RNN("
-                    "..., time_major=True), in Equinox jax.vmap(..., in_axes=1, out_axes=1))",
+                    "scan over steps and compute no statistics over trials: axes are [T, B, C], in a Core [T, C, B] (Flax: "
+                    "nn.RNN(..., time_major=True), Equinox: jax.vmap(..., in_axes=1, out_axes=1))",
                 )
                 break
 
@@ -154,7 +154,7 @@ def batch_size(m: ModelUnderTest) -> Iterator[RuleFinding]:
             off = model_subject.difference(m.outputs(task, inputs)[:, some], m.outputs(task, few))
             if off > TOLERANCE:
                 yield RuleFinding(
-                    f"the outputs of the {which} 2 trials of {task.name} differ by {off:.2g} in batches of 2 and {TRIALS}",
+                    f"the outputs of the {which} 2 trials of {task.name} differ by {off:.2g} between 2 and {TRIALS} trials",
                     "do not use the number of trials or averages over trials",
                 )
                 break

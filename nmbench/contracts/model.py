@@ -115,16 +115,16 @@ class Core(hk.Module):  # Haiku's metaclass derives from ABCMeta
     def _check_name(self, name: str) -> None:
         """Raise `NmbenchError` if a parameter of this name has been made: Haiku would return the same one.
 
-        The same line may make it again, because `input_map`, `step` and `readout` may be traced several times; but not in
-        `__init__`, where this is a loop.
+        The same line may make it again in `input_map`, `step` and `readout`, which may be traced several times, but not in
+        `__init__`: there it is a loop.
         """
         line = _line_of_caller()
         first = self._lines.get(name)
         if first is not None and (first != line or self._is_being_made()):
             where = f"in line {first} and again in line {line}" if first != line else f"several times in line {line}"
             raise NmbenchError(
-                f"{type(self).__name__} makes a parameter {name!r} {where}; give every parameter a name of its own, in a "
-                f'loop f"{name}{{i}}", and keep it in an attribute to use it twice'
+                f"{type(self).__name__} makes a parameter {name!r} {where}; name every parameter differently (in a loop "
+                f'f"{name}{{i}}"); to use one twice, keep it in an attribute'
             )
         self._lines[name] = line
 

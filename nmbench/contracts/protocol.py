@@ -121,9 +121,10 @@ class Protocol:
     summary: str = ""
 
     def __post_init__(self):
-        for phases in (self.phases, *self.phases_by_model.values()):
+        of_models = {f"phases_by_model[{model!r}]": phases for model, phases in self.phases_by_model.items()}
+        for what, phases in {"phases": self.phases, **of_models}.items():
             if isinstance(phases, Phase) or not all(isinstance(phase, Phase) for phase in phases):
-                raise NmbenchError(f"protocol {self.name!r}: phases must be a tuple of phases, such as (Phase(...),)")
+                raise NmbenchError(f"protocol {self.name!r}: {what} must be a tuple such as (Phase(...),)")
         _make_plain(self)
         if self.selection not in ("best", "last"):
             raise NmbenchError(f"selection must be 'best' or 'last', got {self.selection!r}")

@@ -85,7 +85,10 @@ def register_baseline(
         )
         for key, rate in baseline.learning_rates.items():
             if key.count("/") != 1:
-                raise NmbenchError(f"{origin}: learning_rates[{key!r}]: the key must be 'task/protocol', as '{key}/matched'")
+                raise NmbenchError(
+                    f"{origin}: learning_rates[{key!r}]: the key must be 'task/protocol', such as "
+                    f"'{key.split('/')[0]}/matched'"
+                )
             if not 0 < rate < math.inf:
                 raise NmbenchError(f"{origin}: learning_rates[{key!r}] is {rate!r}, but must be a finite number above 0")
         for key, values in baseline.settings.items():

@@ -248,7 +248,7 @@ class Task:
 
 
 def _read_only(predictions: np.ndarray) -> np.ndarray:
-    """The same numbers, which a metric cannot change for the metrics after it."""
+    """A read-only view, so that no metric changes what the next one judges."""
     view = np.asarray(predictions).view()
     view.setflags(write=False)
     return view

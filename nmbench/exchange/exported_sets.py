@@ -34,8 +34,8 @@ _LOSSES = {
     CROSS_ENTROPY: "-sum(mask * targets * log_softmax(predictions)) / sum(mask * targets)",
 }
 _EARLIER = (
-    "`score` judges all trials with the same predictions. Models that nmbench trains are judged on some trials, or for some "
-    "metrics, with their parameters before the last phase of training."
+    "`score` judges all trials with the same predictions. For some trials or metrics, nmbench judges its own models with "
+    "the parameters before the last phase of training, so values may differ."
 )
 _FILE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,63}")
 
@@ -165,7 +165,7 @@ def readme(description: Mapping[str, Any]) -> str:
         ),
         *([_EARLIER] if d["judged_with_earlier_parameters"] else []),
         "A metric is a mean over trials. These functions compute its value per trial, `[B]`, from predictions `[T, B, O]` "
-        "and `arrays`, the arrays of nmbench's own frozen set, which these files do not have; `nmbench.score` has them:",
+        "and from `arrays`, nmbench's own frozen set, which is not among these files (`nmbench.score` uses it):",
     ]
     for source, names in _grouped(d["metrics"], "source"):
         lines += [f"{names}:", f"```python\n{source}\n```"]

@@ -117,10 +117,11 @@ def _check_numbers(task: Task, batch: Batch, name: str) -> None:
     where, trials = f"task {task.name!r}: the {name} set", np.shape(batch.targets)[1]
     if trials != task.set_sizes[name]:
         raise NmbenchError(f"{where} has {trials} trials, but set_sizes declares {task.set_sizes[name]}")
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((batch.inputs, batch.targets))):
-        raise NmbenchError(f"{where} has numbers that are not finite; use 0 and exclude them with the mask")
+    for what, part in (("inputs", batch.inputs), ("targets", batch.targets)):
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(part)):
+            raise NmbenchError(f"{where}: {what} are not finite; write 0 there, and 0 in the mask of such targets")
     if not np.any(np.asarray(batch.mask) > 0):
-        raise NmbenchError(f"{where}: the mask selects nothing")
+        raise NmbenchError(f"{where}: the mask selects nothing; it must be 1 where outputs count")
 
 
 def _to_draw(data: Any) -> tuple[Any, Any]:
@@ -166,9 +167,9 @@ def _hint(error: Exception, baseline: Baseline) -> str:
     if kind in ADVICE:
         return f"; {ADVICE[kind]}"
     if "non-None PRNGKey" in said:
-        return "; models are called without a random key, so they have neither noise nor dropout"
+        return "; apply gets no random key: remove noise and dropout"
     if "transform_with_state" in said:
-        return "; nmbench keeps no Haiku state (hk.set_state, hk.BatchNorm); carry it in the state of the network"
+        return "; there is no Haiku state: keep such values in the state of the network, and remove hk.BatchNorm"
     is_core = isinstance(baseline.factory, type) and issubclass(baseline.factory, hk.RNNCore)
     if is_core and ("carry" in said or "values to unpack" in said):
         return "; __call__ of an hk.RNNCore must return (outputs [B, O], next state), the state as initial_state makes it"

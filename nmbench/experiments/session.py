@@ -160,7 +160,7 @@ def _after_divergence(experiment: Experiment) -> str:
     """One line on what to do about runs that diverged."""
     name, plugin = experiment.baseline.name, plugin_files.flag(experiment.baseline.path)
     of_task = plugin_files.flag(experiment.task.path)
-    task = f", with --task={experiment.task.name}{of_task} the task" if of_task else ""
+    task = f", python -m nmbench.check --task={experiment.task.name}{of_task} the task" if of_task else ""
     tune = ", or --tune" if experiment.protocol.learning_rate_grid else ""
     return (
         f"if runs diverge, try a lower learning rate than {experiment.learning_rate.value:g} (--learning_rate{tune}); "

@@ -125,7 +125,7 @@ def value_of(row: Mapping[str, Any], metric: str, condition: str | None = None) 
         value = row["value"] if metric == row["metric"] else row.get(METRIC_PREFIX + metric)
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST_FLOAT:
         of = "" if condition is None else f" of {condition}"
-        raise NmbenchError(f"{row['run_id']} has no {metric}{of}; another version of nmbench made the row")
+        raise NmbenchError(f"{row['run_id']} has no {metric}{of}; another version of nmbench made the row: train it again")
     return value
 
 
@@ -204,7 +204,7 @@ def _is_default(row: Mapping[str, Any]) -> bool:
 
 
 def with_lost(need: Need, recipe: Recipe) -> Need:
-    """The need with as many seeds more as its experiment has lost: they cannot be shown, and training repeats their loss."""
+    """The need plus one seed for each lost run: it cannot be shown, and would be lost again."""
     every = need._replace(rows_only=True, most=None)
     return need._replace(seeds=need.seeds + sum(run.lost for run in find([every], recipe)[every]))
 

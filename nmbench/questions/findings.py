@@ -2,7 +2,7 @@
 
 Only rows of the protocol without departures from it count (so with a tuned learning rate, if the protocol is tuned), at the
 task's default budget or the protocol's own sizes, on the task's current test set. Of several configurations of a model, one
-counts: that with the model's own hyperparameters, then that of the model's present file, then that with most seeds.
+counts, chosen by: the model's default hyperparameters, then its present file, then most seeds.
 
 A comparison is *ahead* or *behind* if p < 0.05: the unpaired permutation test of the board (`significance.compare`), with
 Holm's correction for all comparisons of the question on the task. Comparisons that cannot be computed yet are members of
@@ -195,7 +195,8 @@ def _reason(one: ExperimentRows, table: experiment_rows.TableKey, current: bool)
         return "their test set is not that of the registered task"
     if one.table[1] != table[1]:
         return one.table[1].removeprefix(f"{one.protocol} (").removesuffix(")")
-    return f"budget {one.table[2] or 'not given'}, not {table[2] or 'the sizes of the protocol'}"
+    wanted = f"it must be {table[2]}" if table[2] else "sizes must be the protocol's own"
+    return f"{f'the budget is {one.table[2]}' if one.table[2] else 'no budget is given'}; {wanted}"
 
 
 def _preference(one: ExperimentRows) -> tuple[bool, bool, int]:
@@ -208,7 +209,7 @@ def _why(counts: ExperimentRows, members: Sequence[ExperimentRows]) -> str:
     """Why one of several configurations counts; "" if nothing distinguishes it."""
     others = max(_preference(one) for one in members if one is not counts)
     own, current, seeds = _preference(counts)
-    words = ("with the model's own hyperparameters", "with the model's present file", f"with most seeds ({seeds})")
+    words = ("with the model's default hyperparameters", "with the model's present file", f"with most seeds ({seeds})")
     found = (f", {word}" for word, a, b in zip(words, (own, current, seeds), others, strict=True) if a != b)
     return next(found, "")
 

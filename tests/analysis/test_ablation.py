@@ -48,10 +48,10 @@ def test_ablations_have_the_metrics_of_the_task(make_network, toy_task, to):
 def test_refusals(make_network, toy_task):
     network = make_network("nmrnn", N=8, M=4, K=3)
     for call, message in (
-        (lambda: hold_gate(network, 3, 0), "has gates 0 to 2, so there is no gate 3"),
-        (lambda: hold_gate(network, 0.5, 0), "so there is no gate 0.5"),
-        (lambda: hold_gate(network, 0, 1.5), "at a number in .0, 1., not at 1.5"),
-        (lambda: hold_gate(network, 0, "zero"), "not at 'zero'"),
+        (lambda: hold_gate(network, 3, 0), "a gate of nmrnn is an integer from 0 to 2; got 3"),
+        (lambda: hold_gate(network, 0.5, 0), "from 0 to 2; got 0.5"),
+        (lambda: hold_gate(network, 0, 1.5), "at a number in .0, 1.; got 1.5"),
+        (lambda: hold_gate(network, 0, "zero"), "got 'zero'"),
         (lambda: hold_gate(make_network("lstm", N=3), 0, 0), "'lstm' has no gates"),
         (lambda: ablate_gates(network, "means"), "'zero' or 'mean', not 'means'; did you mean 'mean'"),
         (lambda: ablate_gates(network), "has no task"),

@@ -141,7 +141,7 @@ def test_refusals(make_network):
         find_fixed_points(lambda x: x, np.full((2, 2), np.nan))
     with pytest.raises(NmbenchError, match="seed is an integer"):
         fixed_points(network, {"sensory": np.zeros(2)}, {"sensory": np.zeros((2, 1, 2))}, seed=-1)
-    with pytest.raises(NmbenchError, match=r"F must map \[2\] to \[2\]; it returns \(1,\)"):
+    with pytest.raises(NmbenchError, match=r"must return the shape \(2,\) of its argument; it returns \(1,\)"):
         find_fixed_points(lambda x: x[:1], np.ones((2, 2)))
     with pytest.raises(NmbenchError, match="iterations is an integer"):
         find_fixed_points(lambda x: x, STARTS, iterations=1.5)

@@ -72,7 +72,7 @@ BROKEN = {
         "apply on toy is not the same computation when it is compiled again",
     ),
     "M05-trials": (model(apply=centred(1)), {}, "the outputs of trial 0 of toy change"),
-    "M06-batch-size": (model(apply=lambda p, u: apply(p, u) / u["sensory"].shape[1]), {}, "in batches of 2 and 4"),
+    "M06-batch-size": (model(apply=lambda p, u: apply(p, u) / u["sensory"].shape[1]), {}, "between 2 and 4 trials"),
     "M07-causal": (model(apply=centred(0)), {}, "up to step 0 change"),
     "M08-seeded": (model(lambda key, *sizes: init(jax.random.key(7), *sizes)), {}, "keys 0 and 1 give the same"),
     "M09-gradient": (model(with_leaf("Z", lambda n: jnp.zeros((1,))), singular), {}, "not finite for these parameters: |Z"),

@@ -57,9 +57,17 @@ TASK_MISTAKES = {
         "    )[0],",
         "metrics must be a tuple such as (Metric(...),); got Metric(name='mse'",
     ),
-    "phases without a comma": ("batch_size=16),)", "batch_size=16))", "'smoke': phases must be a tuple of phases"),
+    "phases without a comma": (
+        "batch_size=16),)",
+        "batch_size=16))",
+        "'smoke': phases must be a tuple such as (Phase(...),)",
+    ),
     "negative rate": ("batch_size=16", "batch_size=16, relative_rate=-1.0", "relative_rate cannot be negative, got -1.0"),
-    "not finite": ('states.astype("float32"),', 'states.astype("float32") * float("nan"),', "numbers that are not finite"),
+    "not finite": (
+        'states.astype("float32"),',
+        'states.astype("float32") * float("nan"),',
+        "the validation set: targets are not finite; write 0 there",
+    ),
     "empty mask": ("np.ones((STEPS, 1, 1)", "np.zeros((STEPS, 1, 1)", "the validation set: the mask selects nothing"),
     "changed predictions": (
         "return np.mean(predictions *",
@@ -152,7 +160,7 @@ MODEL_MISTAKES = {
     "two results": ({"outputs": "x @ params['C'], params"}, "'mine' returns a tuple; it must return the outputs alone"),
     "learning rates": (
         {"arguments": ", learning_rates={'mwg': 0.1}"},
-        "learning_rates['mwg']: the key must be 'task/protocol', as 'mwg/matched'",
+        "learning_rates['mwg']: the key must be 'task/protocol', such as 'mwg/matched'",
     ),
     "key": (
         {"leaf": ", 'fixed_key': key"},
@@ -224,10 +232,10 @@ CORE_MISTAKES = {
     "layers": (
         "nmbench.Core",
         LAYERS,
-        "'W' several times in line 10; give every parameter a name of its own, in a loop f\"W{i}\"",
+        "'W' several times in line 10; name every parameter differently (in a loop f\"W{i}\")",
     ),
     "swapped": ("hk.RNNCore", SWAPPED, "__call__ of an hk.RNNCore must return (outputs [B, O], next state)"),
-    "noise": ("hk.RNNCore", NOISY, "models are called without a random key, so they have neither noise nor dropout"),
+    "noise": ("hk.RNNCore", NOISY, "apply gets no random key: remove noise and dropout"),
 }
 
 

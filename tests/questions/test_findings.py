@@ -144,7 +144,7 @@ def test_rows_that_do_not_rank_together_do_not_count(rows_of):
     assert [answer.missing for answer in found.answers] == [("ours",), ("small",)] and [*found.trained] == ["rival"]
     assert sorted(found.notes) == [
         "rows of ours do not count: learning rate not tuned",
-        "rows of small do not count: budget 50, not 100",
+        "rows of small do not count: the budget is 50; it must be 100",
     ]
     assert len(found.trained["rival"].sample) == 10
     other = rows_of("ours", NEAR_ONE, testset_sha256="b" * 64)
@@ -169,7 +169,7 @@ def test_the_configuration_with_the_model_s_own_hyperparameters_counts(rows_of):
         for n, hparams in ((4, own), (10, dict.fromkeys(own, "other")))
     ]
     found = answered([*rows, rows_of("rival", NEAR_ONE)], question(("rnn", "rival")))
-    assert found.answers[0].seeds == (4, 10) and found.notes[0].endswith("counts, with the model's own hyperparameters")
+    assert found.answers[0].seeds == (4, 10) and found.notes[0].endswith("counts, with the model's default hyperparameters")
 
 
 def test_one_seed_decides_nothing(rows_of):

@@ -25,7 +25,7 @@ ABOUT = (
     "The claims of Costacurta, Bhandarkar, Zoltowski and Linderman (NeurIPS 2024), compared with measured results. Each "
     "verdict is computed from the values listed for it, by the rule of its claim. If training was shorter than the "
     "protocol's, a claim is decided only if more training could not change the verdict. Intervals are 95% intervals over "
-    "seeds, at the learning rates that were chosen: order statistics for medians, Student's t for means, Welch's for ratios "
+    "seeds, without the uncertainty of tuning: order statistics for medians, Student's t for means, Welch's for ratios "
     "and differences, Wilson's for shares of seeds. With fewer than six seeds, no interval of a median covers 95%, and the "
     "smallest and the largest seed are given as a range. A documented difference is no claim and has no verdict."
 )
