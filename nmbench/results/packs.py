@@ -3,9 +3,9 @@
 `board/TASK.safetensors` belongs to `board/TASK.csv`. Its arrays are named `RUN_ID/FILE/NAME`, where FILE is `params`,
 `params.STAGE`, `per_trial` or `curve`: parameters as in the run folder, the primary metric of every test trial, and the
 training curve `[P, 3]`, with step, training loss and validation loss of P validations. Curves are in single precision, like
-the losses of training. Most of a pack is values of trials, so these are stored small: whole numbers from 0 to 255
-(0 for right, 1 for wrong) have one byte, all others half precision. Metric m of a trial is `per_trial/m` times 2 to the power
-of `per_trial/m.exponent`, if there is one, with a relative error of at most 2^-11, more for values below 2^-28 of the largest.
+the losses of training. Most of a pack is values of trials, so these are stored small: whole numbers from 0 to 255 (0 for
+right, 1 for wrong) have one byte, all others half precision. Metric m of a trial is `per_trial/m` times 2 to the power of
+`per_trial/m.exponent`, if there is one, with a relative error of at most 2^-11, more for values below 2^-28 of the largest.
 Runs whose status is not ok are left out. `benchmarks/pack.py` packs and unpacks; `load_network`, `reproduce`, `figures` and
 `claims` look for this file beside the CSV.
 """
