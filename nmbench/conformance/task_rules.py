@@ -18,6 +18,7 @@ from nmbench.contracts import frozen_sets
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.input_weights import InputWeights, check_new_inputs
 from nmbench.contracts.task import CROSS_ENTROPY, Batch, FixedData, Task
+from nmbench.experiments import contract_checks
 from nmbench.support.errors import NmbenchError, did_you_mean
 from nmbench.training.optimizer import transform
 from nmbench.training.phase_program import mean_loss
@@ -220,7 +221,8 @@ def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
     for predictions in (first, second):
         predictions.setflags(write=False)  # a metric must not change what the metrics after it judge
     for metric in t.task.metrics:
-        one, two = (np.asarray(metric.per_trial(p, arrays), np.float64) for p in (first, second))
+        with contract_checks.one_line_of(t.task, f"metric {metric.name!r} fails"):
+            one, two = (np.asarray(metric.per_trial(p, arrays), np.float64) for p in (first, second))
         if one.shape != targets.shape[1:2]:
             yield RuleFinding(
                 f"{metric.name} returns shape {one.shape}, not {targets.shape[1:2]}", "average over T and O, not over B"
