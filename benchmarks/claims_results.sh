@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Makes results/claims/: rows.csv and long_rows.csv, parameters and curves packed beside them, the ledger as CLAIMS.md and
-# index.html, and the publication's figures.
-# Needs nmbench with the extra [report], and the rows of reference_results.sh. The arguments are the results folders of this
-# script, by default results/claims_runs and results/long_runs, relative to the root of the checkout. The script takes about
-# ten hours on two cores. Where a line gives --steps, the ledger says so.
+# Makes results/claims/: rows.csv, parameters and curves packed beside it, the ledger as CLAIMS.md and index.html, and the
+# publication's figures. Then benchmarks/derived_results.sh makes what follows from the rows.
+# Needs nmbench with the extra [report], and the rows of reference_results.sh. The argument is the results folder of this
+# script, by default results/claims_runs, relative to the root of the checkout. The script takes about ten hours on two
+# cores, but does not train what is packed in results/claims or stored in the folder. Where a line gives --steps, the ledger
+# says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 folder=${1:-results/claims_runs}
-long=${2:-results/long_runs}
-run() { "$python" -m nmbench.run --results_dir="$folder" "$@"; }
+"$python" -c 'import jinja2, matplotlib' 2> /dev/null || { echo "install nmbench with the extra [report]" >&2; exit 2; }
+[ ! -e results/claims/rows.csv ] || "$python" benchmarks/pack.py "$folder" --unpack=results/claims/rows
+# Exit code 1 means that some runs diverged; their rows say so.
+run() { "$python" -m nmbench.run --results_dir="$folder" "$@" || [ $? = 1 ]; }
 for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=element_finder --protocol=paper
 done
@@ -19,12 +22,8 @@ run --model=nmrnn_linear --task=mwg_rank1 --seeds=20
 run --model=nmrnn_linear --task=mwg_rank1 --seeds=1 --hparams=tau_x=1,linear_z=true,feedback=true
 for model in nmrnn lrrnn rnn lstm; do
   run --model=$model --task=multitask --steps=8000 --seeds=4
-  run --model=$model --task=multitask --protocol=paper --steps=8000 --seeds=3
-  run --model=$model --task=mwg_rank3 --protocol=paper
-done
-# The multitask as published, in full; rows of lrrnn and of four seeds of nmrnn are still to be trained.
-for model in rnn lstm nmrnn lrrnn; do
   run --model=$model --task=multitask --protocol=paper
+  run --model=$model --task=mwg_rank3 --protocol=paper
 done
 # Rivals whose recurrence is scaled like that of the NM-RNN.
 for model in lrrnn rnn; do
@@ -40,18 +39,19 @@ done
 for rate in 1e-3 1e-1; do
   run --model=rnn --task=element_finder --protocol=paper --learning_rate=$rate
 done
-# The claim about retraining needs full training, but only of the NM-RNN.
-"$python" -m nmbench.run --results_dir="$long" --model=nmrnn --task=multitask --seeds=4
-rm -rf results/claims/figures
-mkdir -p results/claims/figures
+mkdir -p results/claims
 "$python" benchmarks/pack.py "$folder" --out=results/claims/rows
-"$python" benchmarks/pack.py "$long" --out=results/claims/long_rows
-# Exit code 1 means that a figure has fewer runs than it can show. Its caption lists the seeds.
-draw() { "$python" -m nmbench.figures --out=results/claims/figures --formats=png "$@" || [ $? = 1 ]; }
+# Old figures stay until all new ones are drawn. Exit code 1 means that a figure has fewer runs than it can show; its caption
+# lists the seeds.
+figures=$(mktemp -d)
+draw() { "$python" -m nmbench.figures --out="$figures" --formats=png "$@" || [ $? = 1 ]; }
 draw --results=results/board --only=5B,5C,intervals,S1,S2,S5,S6,ablation
-draw --results=results/claims/rows.csv --only=percent
-draw --results=results/claims/long_rows.csv --only=S3,S4
-draw --results=results/claims/rows.csv --only=3B --protocol=paper
-"$python" -m nmbench.validate results/board results/claims --figures=results/claims/figures
+draw --results=results/claims/rows.csv --only=3B,S3,S4,percent --protocol=paper
+"$python" -m nmbench.validate results/board results/claims --figures="$figures"
+mkdir -p results/claims/figures
+rm -f results/claims/figures/*
+cp "$figures"/* results/claims/figures/
+rm -r "$figures"
 "$python" -m nmbench.claims results/board results/claims --format=markdown --out=results/claims/CLAIMS.md
 "$python" -m nmbench.claims results/board results/claims --format=html --out=results/claims/index.html
+bash benchmarks/derived_results.sh

@@ -17,6 +17,7 @@ from nmbench.support.errors import NmbenchError
 FLAGS = cli.new_flags()
 cli.string(FLAGS, "out", None, "path of both files without .csv and .safetensors, to pack")
 cli.string(FLAGS, "unpack", None, "path of both files; their runs are stored in FOLDER, unless it has them")
+cli.boolean(FLAGS, "replace", False, "drop the runs of the present files that FOLDER lacks")
 
 
 def main(operands: list[str]) -> int:
@@ -32,6 +33,13 @@ def main(operands: list[str]) -> int:
         raise NmbenchError(f"--out={out}: no such folder {out.parent}")
     rows = store.read(operands[0])
     table = pathlib.Path(f"{out}.csv")
+    if not FLAGS.replace and table.is_file():
+        lost = {row["run_id"] for row in csv_files.read_csv(table)} - {row["run_id"] for row in rows}
+        if lost:
+            raise NmbenchError(
+                f"{table} has {len(lost)} run{'s' * (len(lost) > 1)} that {operands[0]} lacks, such as {min(lost)}; add them with "
+                f"--unpack={out}, or drop them with --replace"
+            )
     size = packs.pack(rows, pathlib.Path(operands[0]), packs.beside(table))
     files.replace(table, csv_files.to_csv(rows).encode())
     print(f"{len(rows)} rows in {out}.csv, {size / 1e6:.1f} MB of parameters and scores in {out}.safetensors")

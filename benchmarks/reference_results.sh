@@ -2,14 +2,14 @@
 # Makes the board: results/board/TASK.csv (rows) and TASK.safetensors (parameters and values per trial), and the tuning records
 # in baselines/tuned/, for all models on the named tasks (default: all that are registered) under protocol matched, at the
 # tasks' default budgets, with tuned learning rates and the numbers of seeds that the board asks for
-# (nmbench/submissions/board_seeds.toml). Then results/LEADERBOARD.md, results/leaderboard/index.html and results/findings/
-# are made from all rows.
-# Needs nmbench with the extra [report]. Start it again after an interruption: what is stored in results/board_runs, or packed
-# in results/board_parts by an earlier call that was not finished, is not trained again. The tasks take from hours to days on
-# two cores; `nmbench.sweep --dry_run` with the same flags estimates them.
+# (nmbench/submissions/board_seeds.toml). Then benchmarks/derived_results.sh makes what follows from the rows.
+# Needs nmbench with the extra [report]. Start it again after an interruption. It does not train what is packed in
+# results/board or stored in results/board_runs, nor tune where a record is in baselines/tuned. The tasks take from hours to
+# days on two cores; `nmbench.sweep --dry_run` with the same flags estimates them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
+"$python" -c 'import jinja2, matplotlib' 2> /dev/null || { echo "install nmbench with the extra [report]" >&2; exit 2; }
 mkdir -p results/board
 if [ $# = 0 ]; then
   # Those that the findings and the ledger need most come first.
@@ -19,32 +19,31 @@ if [ $# = 0 ]; then
     case " $* " in *" $task "*) ;; *) set -- "$@" "$task" ;; esac
   done
 fi
+# The models that have, or have not, a tuning record for a task: models TASK True|False.
+models() {
+  "$python" -c 'import sys
+from nmbench.contracts.catalog import BASELINES
+tuned = {e.name: str(BASELINES.get(e.name).tuned(sys.argv[1], "matched") is not None) for e in BASELINES.entries()}
+print(",".join(name for name, found in tuned.items() if found == sys.argv[2]))' "$@"
+}
 for task in "$@"; do
   seeds=$("$python" -c 'import sys; from nmbench.submissions import board_seeds; print(board_seeds.wanted(sys.argv[1]))' "$task")
   folder=results/board_runs/$task
-  for packed in results/board results/board_parts; do
-    [ ! -e $packed/$task.safetensors ] || "$python" benchmarks/pack.py "$folder" --unpack=$packed/$task
-  done
-  mkdir -p "$folder/tuning"
-  cp -n results/board_parts/tuning/*.$task.*.json "$folder/tuning/" 2> /dev/null || true
+  [ ! -e results/board/$task.csv ] || "$python" benchmarks/pack.py "$folder" --unpack=results/board/$task
+  have=$(models "$task" True) lack=$(models "$task" False)
   # Exit code 1 means that some runs diverged; their rows say so.
-  "$python" -m nmbench.sweep --models=all --tasks="$task" --tune --seeds=$seeds --results_dir="$folder" || [ $? = 1 ]
+  sweep() { "$python" -m nmbench.sweep --tasks="$task" --seeds=$seeds --results_dir="$folder" "$@" || [ $? = 1 ]; }
+  [ -z "$have" ] || sweep --models="$have"
+  [ -z "$lack" ] || sweep --models="$lack" --tune
+done
+# Only now, because rows of training beside changed files would be marked as such.
+for task in "$@"; do
+  folder=results/board_runs/$task
   "$python" benchmarks/pack.py "$folder" --out=results/board/$task
-  rm -f results/board_parts/$task.* results/board_parts/tuning/*.$task.*
   # tuning/MODEL.TASK.PROTOCOL.KEY.json is shipped as tuned/MODEL.TASK.PROTOCOL.json, the newest last.
-  for record in $(ls -tr "$folder"/tuning/*.json); do
+  find "$folder/tuning" -name '*.json' -printf '%T@ %p\n' 2> /dev/null | sort -n | cut -d' ' -f2- | while read -r record; do
     name=$(basename "$record" .json)
     cp "$record" "baselines/tuned/${name%.*}.json"
   done
 done
-{
-  echo "# Leaderboard"
-  echo
-  echo "Made from \`board/\`, \`submissions/\` and \`claims/rows.csv\` by \`bash benchmarks/reference_results.sh\`."
-  echo
-  "$python" -m nmbench.leaderboard results/board submissions results/claims/rows.csv --format=markdown --wide
-} > results/LEADERBOARD.md
-"$python" -m nmbench.leaderboard results/board submissions results/claims/rows.csv --format=html --out=results/leaderboard
-"$python" -m nmbench.findings results/board --out=results/findings
-# Exit code 1 means that some of the models have no runs.
-"$python" -m nmbench.figures --results=results/board --only=modulation --out=results/findings --formats=png || [ $? = 1 ]
+bash benchmarks/derived_results.sh

@@ -14,6 +14,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from nmbench.results import provenance
 from nmbench.support import devices
 from nmbench.support.errors import NmbenchError
 
@@ -61,21 +62,12 @@ def header() -> list[str]:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             versions.append(f"no {package}")
-    machine = f"{devices.cores()} cores, {processor()}, {platform.system()} {platform.machine()}"
+    machine = (
+        f"{devices.cores()} cores, {provenance.processor() or 'unknown processor'}, {platform.system()} {platform.machine()}"
+    )
     with contextlib.suppress(OSError, AttributeError):  # Windows has no load average
         machine += ", load average before the start {:.2f} (1 min), {:.2f} (5 min)".format(*os.getloadavg())
     return [machine, ", ".join(versions)]
-
-
-def processor() -> str:
-    """Model name of the processor."""
-    try:
-        for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown processor"
 
 
 def digits(value: float) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import os
 import pathlib
+import shlex
 import tempfile
 import time
 
@@ -43,7 +44,8 @@ def main() -> int:
         queue.touch()
         for command, answer in ANSWERS.items():
             script = folder / command
-            script.write_text(f"#!/bin/sh\necho {command} >> {calls}\n{answer.format(calls=calls, queue=queue)}\n")
+            lines = answer.format(calls=shlex.quote(str(calls)), queue=shlex.quote(str(queue)))
+            script.write_text(f"#!/bin/sh\necho {command} >> {shlex.quote(str(calls))}\n{lines}\n")
             script.chmod(0o755)
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
         lines = measure(folder, calls, queue)

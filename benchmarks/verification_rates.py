@@ -32,7 +32,6 @@ cli.integer(FLAGS, "seed", 0, "seed of the simulation", 0)
 RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
 ROWS = (
     RESULTS / "board" / "element_finder.csv",
-    RESULTS / "board_parts" / "mwg_rank3.csv",
     RESULTS / "board" / "mwg_rank3.csv",
 )
 SUBMITTED, RETRAINED = 30, (3, 5, 10, 15, 30)

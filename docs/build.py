@@ -36,8 +36,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=pathlib.Path, default=DOCS / "_build", help="folder of the site and its sources")
     parser.add_argument("--nogallery", action="store_true", help="do not run the scripts of the gallery")
     args = parser.parse_args(argv)
-    if importlib.util.find_spec("sphinx") is None:
-        sys.exit("docs/build.py: the site needs Sphinx; install it with: pip install -e '.[docs]'")
+    for needed in ("sphinx", "matplotlib"):
+        if importlib.util.find_spec(needed) is None:
+            sys.exit(f"docs/build.py: the site needs {needed}; install it with: pip install -e '.[docs]'")
     out = args.out.resolve()
     began = time.perf_counter()
     say = lambda what: print(
@@ -77,6 +78,8 @@ def make_sources(out: pathlib.Path, nogallery: bool, say) -> pathlib.Path:
     (sources / PICTURES).mkdir(exist_ok=True)
     shutil.copy(DOCS / "overview.svg", sources / PICTURES / "overview.svg")
     found = results.load()
+    if found.problem and results.board_files():
+        sys.exit(f"docs/build.py: the committed rows cannot be read: {found.problem}")
     results.make(sources, found)
     task_pages.make(sources, sources / PICTURES, found)
     say("pages of tasks")

@@ -132,6 +132,8 @@ def update(text: str) -> str:
 
 
 def main(argv: list[str]) -> int:
+    if not {*argv} <= {"--check"}:
+        sys.exit(__doc__)
     text = README.read_text(encoding="utf-8")
     current = update(text)
     if "--check" not in argv:

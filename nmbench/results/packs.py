@@ -126,7 +126,11 @@ def unpack(rows: Iterable[Mapping[str, Any]], path: pathlib.Path, results: pathl
     results_folder, new = Store(results), 0
     results_folder.prepare()
     for row in rows:
-        if row["status"] != "ok" or results_folder.row(row["run_id"]) is not None:
+        if results_folder.row(row["run_id"]) is not None:
+            continue
+        if row["status"] != "ok":  # there is only a row, which says that the run need not be tried again
+            results_folder.write(row, None, {}, [])
+            new += 1
             continue
         folder = run_folder(path, row["run_id"])
         if folder is None:

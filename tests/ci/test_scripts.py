@@ -57,15 +57,16 @@ def clone(tmp_path):
     (place / "submissions" / "mine").mkdir(parents=True)
     (place / "submissions" / "mine" / "submission.toml").write_text('name = "Mine"\n')
 
-    def run(**files: str) -> tuple[int, str]:
+    def run(base: str = "HEAD~1", **files: str) -> tuple[int, str]:
         for name, text in files.items():
             (place / "submissions" / "mine" / name.replace("__", ".")).write_text(text)
         git("add", "submissions")
         git("-c", "user.name=ci", "-c", "user.email=ci@localhost", "commit", "-q", "-m", "A submission")
-        environment = {**os.environ, "PYTHON": sys.executable, "BASE": "HEAD~1", "OUT": str(tmp_path / "out")}
+        environment = {**os.environ, "PYTHON": sys.executable, "BASE": base, "OUT": str(tmp_path / "out")}
         command = ["bash", ".ci/submission"]
         done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
-        return done.returncode, (tmp_path / "out" / "mine.log").read_text() + done.stderr
+        log = tmp_path / "out" / "mine.log"
+        return done.returncode, (log.read_text() if log.exists() else done.stdout) + done.stderr
 
     return run
 
@@ -81,6 +82,19 @@ def test_a_damaged_submission_fails_with_one_line(clone):
 def test_a_pull_request_cannot_bring_its_own_verification(clone):
     code, log = clone(verification__json="{}")
     assert (code, log) == (1, "submissions/mine: remove verification.json; it is written here\n")
+
+
+@pytest.mark.slow
+def test_an_older_verification_does_not_pass_for_a_new_one(clone, tmp_path):
+    clone(verification__json="{}")
+    code, log = clone(model__py="changed = True")
+    assert code == 1 and "submission.toml: models" in log
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.log"]
+
+
+def test_without_the_base_nothing_passes(clone):
+    code, said = clone(base="nonexistent")
+    assert code != 0 and "nonexistent" in said and "passed" not in said
 
 
 @pytest.mark.release

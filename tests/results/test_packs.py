@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from nmbench.results import packs
+from nmbench.results import packs, store
 from nmbench.support.errors import NmbenchError
+from support.rows import diverged
 
 RUN_ID = "rnn.element_finder.matched.s0.0123456789ab"
 
@@ -53,6 +54,15 @@ def test_other_numbers_do_not(values):
 def test_packs_of_older_versions_have_no_exponent(tmp_path):
     found = trials_of(tmp_path, {"mse": np.array([0.1, 0.2], np.float32)})
     np.testing.assert_array_equal(found["mse"], np.array([0.1, 0.2], np.float32))
+
+
+def test_lost_runs_are_unpacked_as_rows(tmp_path):
+    """So that they are not trained again."""
+    path = tmp_path / "board.safetensors"
+    path.write_bytes(safetensors.numpy.save({}))
+    lost = diverged(run_id=RUN_ID)
+    assert packs.unpack([lost], path, tmp_path / "r") == 1 and packs.unpack([lost], path, tmp_path / "r") == 0
+    assert store.Store(tmp_path / "r").row(RUN_ID) == lost
 
 
 @pytest.mark.parametrize("points", [np.full((2, 3), np.nan), np.full((2, 3), np.inf), np.ones((2, 4)), np.ones(3)])
