@@ -37,8 +37,8 @@ def main(operands: list[str]) -> int:
         lost = {row["run_id"] for row in csv_files.read_csv(table)} - {row["run_id"] for row in rows}
         if lost:
             raise NmbenchError(
-                f"{table} has {len(lost)} run{'s' * (len(lost) > 1)} that {operands[0]} lacks, such as {min(lost)}; add them "
-                f"with --unpack={out}, or drop them with --replace"
+                f"{table} has {len(lost)} run{'s' * (len(lost) > 1)} that {operands[0]} lacks, such as {min(lost)}; "
+                f"--unpack={out} adds them to it, and --replace drops them"
             )
     size = packs.pack(rows, pathlib.Path(operands[0]), packs.beside(table))
     files.replace(table, csv_files.to_csv(rows).encode())
