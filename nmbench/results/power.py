@@ -1,4 +1,4 @@
-"""How many seeds two models need until the permutation test tells them apart, or their interval finds no difference."""
+"""How many seeds would decide: until models are told apart, or found equal, or a majority of seeds is found to succeed."""
 
 from __future__ import annotations
 
@@ -69,6 +69,23 @@ def seeds_to_find_equal(a: Sample, b: Sample, margin: float) -> int | None:
             found = math.ceil(n + level**2 / 4)
             return found if found <= MOST_SEEDS else None
     return None
+
+
+def seeds_for_majority(share: float) -> int | None:
+    """Seeds with which a test finds in 80% of experiments whether more than half of all seeds succeed.
+
+    It assumes that a seed succeeds with probability p = `share`:
+
+      n = (z(0.975) / 2 + z(0.8) sqrt(p (1 - p)))^2 / (p - 1/2)^2
+
+    Returns:
+      The number of seeds, at least `statistics.FEWEST`; None if it is above 1000.
+    """
+    normal = NormalDist()
+    spread = normal.inv_cdf(0.975) / 2 + normal.inv_cdf(POWER) * math.sqrt(share * (1 - share))
+    if spread > abs(share - 0.5) * math.sqrt(MOST_SEEDS):
+        return None
+    return max(math.ceil((spread / (share - 0.5)) ** 2), statistics.FEWEST)
 
 
 def _seen(a: Sample, b: Sample) -> tuple[float, float]:

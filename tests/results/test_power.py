@@ -95,6 +95,19 @@ def test_the_interval_lies_within_the_margin_as_often_as_predicted():
     assert found_equal(56) < 0.76 < found_equal(needed) < 0.86 < found_equal(90)
 
 
+def test_a_majority_is_found_as_often_as_predicted():
+    """The interval of the median leaves out the threshold if at most k - 1 of n seeds are on the other side."""
+    # (1.959964 / 2 + 0.841621 sqrt(0.24))^2 / 0.01 = 193.9
+    assert power.seeds_for_majority(0.6) == power.seeds_for_majority(0.4) == 194
+    assert [power.seeds_for_majority(share) for share in (0.5, 0.51, 0.9, 1.0)] == [None, None, 10, statistics.FEWEST]
+    for share in (0.6, 0.7, 0.8, 0.9):
+        n = power.seeds_for_majority(share)
+        reached = np.random.default_rng(0).random((4000, n)) < share
+        found = [statistics.median(row.astype(float)) for row in reached]
+        decided = np.mean([one.covers and (one.low == 1 or one.high == 0) for one in found])
+        assert decided > 0.7, share
+
+
 @pytest.mark.release
 def test_power_is_near_the_goal_for_the_spreads_of_the_board():
     """Real log errors are skewed. Every third pair of models; docs/statistics.md says what was found."""

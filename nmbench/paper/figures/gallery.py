@@ -114,7 +114,8 @@ FIGURES = (
     ),
     PaperFigure(
         "percent",
-        f"Multitask: percent correct by task and model after retraining on the fourth task. {_STRIPS} Dashed: chance.",
+        f"Multitask: percent correct by task and model, memory_anti after retraining on it, the others before. {_STRIPS} "
+        "Dashed: chance.",
         _needs(context.MODELS, context.TASK, 10, rows_only=True),
         context.percent,
     ),

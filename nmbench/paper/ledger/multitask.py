@@ -15,7 +15,7 @@ from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup
 from nmbench.paper.ledger.performance import OURS, SEEDS, Measure, finding_on_groups
 from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
 from nmbench.report.text import interval, one_decimal, percent, seeds
-from nmbench.results import statistics
+from nmbench.results import power, significance, statistics
 from nmbench.results.statistics import Estimate, Sample
 
 # Largest difference of two metrics in percentage points that counts as none.
@@ -198,6 +198,9 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
             f"{lines[0].value} seeds; the median is {after.value:.1f}% ({_points(after) or 'one seed'}): "
             f"{words.get(verdict, 'whether most seeds do is open')}"
         )
+        if verdict is Verdict.UNDECIDED and groups[OURS].is_full:
+            reached = statistics.reached(groups[OURS].sample(new), threshold)
+            reason += f"; {_about(power.seeds_for_majority(float(np.mean(reached))))} are needed to decide it"
         effects = Effects("median percent correct on the new task", drawn, (threshold, None))
         return ClaimFinding(verdict, reason, tuple(lines), effects=effects)
 
@@ -222,7 +225,15 @@ def retraining_rivals(task: str, new: str, rivals: Sequence[str]) -> Measure:
             shown = interval(effects[name], lambda share: f"{share:+.0%}")
             lines.append(MeasuredValue(f"{OURS} - {name}, share of seeds", f"{rival.effect.value:+.0%}", shown, note))
         words = {Verdict.HOLDS: "more than", Verdict.FAILS: "fewer than", Verdict.UNDECIDED: "not distinguishable from"}
-        others = " and ".join(f"{words[rival.verdict]} {name} ({counts[name]})" for name, rival in found.items())
+        needed = {}
+        if all(group.is_full for group in groups.values()):
+            alpha = significance.ALPHA / len(found)
+            open_ones = [name for name, rival in found.items() if rival.verdict is Verdict.UNDECIDED and rival.p is not None]
+            seen = {name: power.seeds_to_tell_apart(solved[name], solved[OURS], alpha) for name in open_ones}
+            needed = {name: f"; {_about(n)} of each are needed" for name, n in seen.items()}
+        others = " and ".join(
+            f"{words[rival.verdict]} {name} ({counts[name]}{needed.get(name, '')})" for name, rival in found.items()
+        )
         reason = f"{OURS} reaches {threshold:g}% on the new task in {counts[OURS]} seeds: {others}"
         verdict = verdicts.combine(rival.verdict for rival in found.values())
         drawn = {f"{OURS} - {name}": effect.mapped(lambda share: 100 * share) for name, effect in effects.items()}
@@ -249,6 +260,10 @@ def _solved(model: str, group: SeedGroup, metric: str, threshold: float) -> Meas
     share = interval(statistics.success_rate(reached), percent)
     count = f"{np.count_nonzero(reached)} of {len(reached)}"
     return MeasuredValue(f"{model}, new task: seeds at {threshold:g}% or more", count, share, group.description)
+
+
+def _about(seeds: int | None) -> str:
+    return f"more than {power.MOST_SEEDS} seeds" if seeds is None else f"about {seeds} seeds"
 
 
 def _points(estimate: Estimate) -> str:

@@ -21,6 +21,7 @@ TIMING, SELECTION, CONTEXT = "mwg_rank3", "element_finder", "multitask"
 RIVALS = ("lrrnn", "rnn", "lstm")
 # Sources that are not the supplement.
 NOTES = "known to us from notes on the main text, not from the supplement"
+NEEDED = "Numbers of seeds that would decide: in 80% of experiments, if the shares are those seen."
 AUTHORS_CODE = "the authors' public code (lindermanlab/nm-rnn), not the supplement"
 # The experiments that Fig. 5B pools, by supplement C.3: (M, N, K), (N, K), learning rates.
 _OURS = [dict(zip("MNK", shape.split())) for shape in ("5 18 8", "5 13 12", "10 14 5", "10 12 7", "15 6 5")]
@@ -196,7 +197,7 @@ CLAIMS = (
         "retraining, where the task counts as solved, and does not hold if significantly fewer do: the 95% interval of the "
         "median then begins at or above 90%, or ends below it. We cannot tell with fewer than six seeds, because no "
         "interval covers 95%. Rivals retrain their input weights instead. They are shown if they were trained equally long, "
-        "but do not affect the verdict.",
+        f"but do not affect the verdict. {NEEDED}",
         multitask.retraining(CONTEXT, "new_task", "old_tasks", "before_retraining", RIVALS),
         figures=("S3", "S4"),
     ),
@@ -207,7 +208,8 @@ CLAIMS = (
         f"main text, multitask ({NOTES}); supplement C.2 and C.3",
         "the claim holds against a rival if the share of seeds that reach 90% correct (corrected) is significantly higher "
         "for the NM-RNN, and does not hold if it is significantly lower (permutation test over seeds, p < 0.05 with Holm's "
-        "correction for the rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only.",
+        "correction for the rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only. "
+        f"{NEEDED}",
         multitask.retraining_rivals(CONTEXT, "new_task", RIVALS),
         figures=("percent",),
     ),

@@ -150,7 +150,8 @@ RETRAINING = {
     "either side": (
         [99.0, 99.0, 99.0, 10.0, 10.0, 10.0],
         Verdict.UNDECIDED,
-        "in 3 of 6 seeds; the median is 54.5% (10.0 .. 99.0): whether most seeds do is open",
+        "in 3 of 6 seeds; the median is 54.5% (10.0 .. 99.0): whether most seeds do is open; more than 1000 seeds are "
+        "needed to decide it",
     ),
     "nine of ten": (
         [95.0] * 9 + [10.0],
@@ -160,17 +161,20 @@ RETRAINING = {
     "eight of ten": (
         [95.0] * 8 + [10.0] * 2,
         Verdict.UNDECIDED,
-        "in 8 of 10 seeds; the median is 95.0% (10.0 .. 95.0): whether most seeds do is open",
+        "in 8 of 10 seeds; the median is 95.0% (10.0 .. 95.0): whether most seeds do is open; about 20 seeds "
+        "are needed to decide it",
     ),
     "five seeds": (
         [95.0] * 5,
         Verdict.UNDECIDED,
-        "in 5 of 5 seeds; the median is 95.0% (range 95.0 .. 95.0): whether most seeds do is open",
+        "in 5 of 5 seeds; the median is 95.0% (range 95.0 .. 95.0): whether most seeds do is open; about 6 seeds are "
+        "needed to decide it",
     ),
     "one seed": (
         [99.0],
         Verdict.UNDECIDED,
-        "in 1 of 1 seeds; the median is 99.0% (one seed): whether most seeds do is open",
+        "in 1 of 1 seeds; the median is 99.0% (one seed): whether most seeds do is open; about 6 seeds are "
+        "needed to decide it",
     ),
 }
 
@@ -231,9 +235,21 @@ SHARES = {
         Verdict.HOLDS,
         "more than lrrnn (2 of 10) and more than rnn (1 of 10) and more than lstm",
     ),
-    "fewer than one": ((1, 1, 9, 2), Verdict.FAILS, "fewer than rnn (9 of 10) and not distinguishable from lstm (2 of 10)"),
-    "more than one": ((9, 8, 1, 8), Verdict.PARTLY, "not distinguishable from lrrnn (8 of 10) and more than rnn (1 of 10)"),
-    "alike": ((5, 5, 5, 5), Verdict.UNDECIDED, "not distinguishable from lrrnn (5 of 10)"),
+    "fewer than one": (
+        (1, 1, 9, 2),
+        Verdict.FAILS,
+        "fewer than rnn (9 of 10) and not distinguishable from lstm (2 of 10; about 293 seeds of each are needed)",
+    ),
+    "more than one": (
+        (9, 8, 1, 8),
+        Verdict.PARTLY,
+        "not distinguishable from lrrnn (8 of 10; about 293 seeds of each are needed) and more than rnn (1 of 10)",
+    ),
+    "alike": (
+        (5, 5, 5, 5),
+        Verdict.UNDECIDED,
+        "not distinguishable from lrrnn (5 of 10; more than 1000 seeds of each are needed)",
+    ),
 }
 
 
