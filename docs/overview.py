@@ -55,11 +55,12 @@ def draw(tables: list[Table], path: pathlib.Path) -> None:
     models = {entry.label: entry.model for table in tables for entry in table.models}
     styles = pictures.styles(models, "rows")
     columns = min(COLUMNS, len(tables))
-    rows = -(-len(tables) // columns)
-    most = max(len(table.models) for table in tables)
+    # Inches of each row of panels, for the panel with most models.
+    most = [max(len(t.models) for t in tables[i : i + columns]) for i in range(0, len(tables), columns)]
+    heights = [1.1 + 0.27 * n for n in most]
     with pictures.look():
-        figure = Figure(figsize=(3.6 * columns, (1.1 + 0.27 * most) * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        figure = Figure(figsize=(3.6 * columns, sum(heights)), layout="constrained")
+        axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=most).ravel()
         for axis in axes[len(tables) :]:
             axis.set_axis_off()
         for axis, table in zip(axes, tables, strict=False):
