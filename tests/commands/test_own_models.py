@@ -189,7 +189,7 @@ class States(nmbench.Core):
 """
 SLIPS = {
     'self.learned("C", (spec.output_size, N)->self.learned("B", (N, spec.input_size)': (
-        "States makes a parameter 'B' in line 10 and again in line 11; give every parameter a name of its own"
+        "States makes a parameter 'B' in line 10 and again in line 11; name every parameter differently"
     ),
     "return 0.5 * x + v_t, m->return 0.5 * x + v_t": (
         "States.step must return a state like that of initial_state: initial_state returns (float32[256, 1], "
