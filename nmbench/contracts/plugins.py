@@ -31,8 +31,6 @@ def load_all(paths: Iterable[str]) -> None:
 def load(path_text: str) -> list[str]:
     """Execute a Python file and return the names that it registers; [] if the file was loaded before.
 
-    The file can import modules beside it (`import helper`).
-
     Raises:
       NmbenchError: the path is not a Python file, or the file raises an exception or registers nothing.
     """
@@ -50,8 +48,6 @@ def load(path_text: str) -> list[str]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # so that it can import files beside it, as after `python FILE.py`
     try:
         spec.loader.exec_module(module)
         registered = sorted({name for _, name in _names() - before})

@@ -3,7 +3,6 @@
 import pathlib
 import re
 import shutil
-import sys
 
 import jax
 import numpy as np
@@ -280,12 +279,3 @@ def test_step_may_call_a_module_of_haiku(tmp_path, restored, remat):
         x = np.tanh(np.concatenate([x, u], axis=1) @ w + b)
         expected.append(x @ C.T)
     np.testing.assert_allclose(jax.jit(model.apply)(params, inputs), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_plugin_imports_the_file_beside_it(tmp_path, restored, monkeypatch):
-    monkeypatch.setattr("sys.path", [*sys.path])
-    (tmp_path / "helper_of_mine.py").write_text("scale = 0.1\n")
-    usual = {"arguments": "", "leaf": "", "outputs": "scale * x @ params['C']"}
-    text = MODEL.format(**usual).replace("import jax,", "from helper_of_mine import scale\nimport jax,")
-    (tmp_path / "mine.py").write_text(text)
-    assert plugins.load(str(tmp_path / "mine.py")) == ["mine"]
