@@ -41,7 +41,8 @@ for task in "$@"; do
   folder=results/board_runs/$task
   "$python" benchmarks/pack.py "$folder" --out=results/board/$task
   # tuning/MODEL.TASK.PROTOCOL.KEY.json is shipped as tuned/MODEL.TASK.PROTOCOL.json, the newest last.
-  find "$folder/tuning" -name '*.json' -printf '%T@ %p\n' 2> /dev/null | sort -n | cut -d' ' -f2- | while read -r record; do
+  compgen -G "$folder/tuning/*.json" > /dev/null || continue
+  for record in $(ls -tr "$folder"/tuning/*.json); do
     name=$(basename "$record" .json)
     cp "$record" "baselines/tuned/${name%.*}.json"
   done

@@ -20,12 +20,12 @@ def main() -> int:
         with one_line(f"draw_set({split!r}) of {task.name}"):
             arrays = {name: np.asarray(array) for name, array in task.draw_set(split).items()}
         other = next((name for name, array in arrays.items() if array.dtype.kind not in "fiub"), None)
+        if other is not None:
+            raise NmbenchError(f"{task.name} {split}: {other!r} has type {arrays[other].dtype}; a set has arrays of numbers")
         with one_line(f"unpack of {task.name} fails on draw_set({split!r})"):
             drawn = np.shape(task.unpack(arrays).targets)[1]
         if drawn != trials:
             raise NmbenchError(f"draw_set({split!r}) of {task.name} draws {drawn} trials, but set_sizes declares {trials}")
-        if other is not None:
-            raise NmbenchError(f"{task.name} {split}: {other!r} has type {arrays[other].dtype}; a set has arrays of numbers")
         if FLAGS.check:
             same = task.frozen(split).sha256 == frozen_sets.digest(arrays)
             print(f"{task.name} {split}: {'identical' if same else 'DIFFERENT'}")

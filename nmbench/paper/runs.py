@@ -204,7 +204,9 @@ def _is_default(row: Mapping[str, Any]) -> bool:
 
 
 def with_lost(need: Need, recipe: Recipe) -> Need:
-    """The need plus one seed for each lost run: it cannot be shown, and would be lost again."""
+    """The need, plus one seed for each lost run if lost runs cannot be shown: they would be lost again."""
+    if need.rows_only:
+        return need
     every = need._replace(rows_only=True, most=None)
     return need._replace(seeds=need.seeds + sum(run.lost for run in find([every], recipe)[every]))
 

@@ -172,12 +172,12 @@ def _on_task(catalogue: Catalogue, task: Task, rows: list[ExperimentRows], curre
             groups[one.model].append(one)
         else:
             others[_reason(one, table, current)].append(one.model)
-    trained = {name: max(groups[name], key=_preference) for name in catalogue.models if name in groups}
-    notes = [
-        f"of {len(members)} configurations of {name}, {_label(trained[name], members)} counts{_why(trained[name], members)}"
-        for name, members in groups.items()
-        if len(members) > 1
-    ]
+    trained, notes = {}, []
+    for name in (model for model in catalogue.models if model in groups):
+        trained[name], why = _chosen(groups[name])
+        if why:
+            label = _label(trained[name], groups[name])
+            notes.append(f"of {len(groups[name])} configurations of {name}, {label} counts, {why}")
     for reason, models in sorted(others.items()):
         if left := sorted(set(models) - trained.keys()):
             notes.append(f"rows of {', '.join(left)} do not count: {reason}")
@@ -199,19 +199,25 @@ def _reason(one: ExperimentRows, table: experiment_rows.TableKey, current: bool)
     return f"{f'the budget is {one.table[2]}' if one.table[2] else 'no budget is given'}; {wanted}"
 
 
-def _preference(one: ExperimentRows) -> tuple[bool, bool, int]:
-    """Sorting key of configurations of a model: the largest one counts."""
-    task, own = one.table[0], config_json.has_default_hparams
-    return own(one.config, task, one.protocol), config_json.has_current_source(one.config), len(one.sample)
-
-
-def _why(counts: ExperimentRows, members: Sequence[ExperimentRows]) -> str:
-    """Why one of several configurations counts; "" if nothing distinguishes it."""
-    others = max(_preference(one) for one in members if one is not counts)
-    own, current, seeds = _preference(counts)
-    words = ("with the model's default hyperparameters", "with the model's present file", f"with most seeds ({seeds})")
-    found = (f", {word}" for word, a, b in zip(words, (own, current, seeds), others, strict=True) if a != b)
-    return next(found, "")
+def _chosen(members: Sequence[ExperimentRows]) -> tuple[ExperimentRows, str]:
+    """The configuration of a model that counts, and why; "" if there is only one."""
+    if len(members) == 1:
+        return members[0], ""
+    key = lambda one: (
+        config_json.has_default_hparams(one.config, one.table[0], one.protocol),
+        config_json.has_current_source(one.config),
+        len(one.sample),
+    )
+    ordered = sorted(((key(one), one) for one in members), key=lambda pair: pair[0], reverse=True)
+    (first, best), (second, _) = ordered[:2]
+    words = (
+        "with the model's default hyperparameters",
+        "with the model's present file",
+        f"with most seeds ({len(best.sample)})",
+        "the first of those with most seeds",
+    )
+    differs = [a != b for a, b in zip(first, second, strict=True)]
+    return best, words[[*differs, True].index(True)]
 
 
 def _finding(question: Question, task: Task, trained: dict[str, ExperimentRows]) -> Finding:

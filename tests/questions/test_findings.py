@@ -157,6 +157,8 @@ def test_of_several_configurations_that_with_most_seeds_counts(rows_of):
     assert found.answers[0].seeds == (10, 10) and found.notes == (
         "of 2 configurations of ours, ours [size=7] counts, with most seeds (10)",
     )
+    (note,) = answered([rows_of("ours", NEAR_ONE, params_actual=n) for n in (7, 5)], question(("ours", "rival"))).notes
+    assert note == "of 2 configurations of ours, ours [size=5] counts, the first of those with most seeds"
 
 
 def test_the_configuration_with_the_model_s_own_hyperparameters_counts(rows_of):

@@ -58,7 +58,7 @@ def draw_all(
     if train:
         for need in wanted:
             if len(runs.find([need], recipe)[need]) < need.seeds:
-                runs.train(need if need.rows_only else runs.with_lost(need, recipe), recipe, watch)
+                runs.train(runs.with_lost(need, recipe), recipe, watch)
     found = runs.find({need for figure in figures for need in figure.needs}, recipe)
     files.make_folder(folder)
     drawn, failed = [], False
@@ -114,7 +114,7 @@ def _report_missing(figures: Sequence[PaperFigure], wanted: Sequence[Need], foun
     missing = {(need.model, need.task) for figure in incomplete for need in figure.needs if len(found[need]) < need.seeds}
     for need in wanted:
         if (need.model, need.task) in missing:
-            print(f"  {recipe.command(need if need.rows_only else runs.with_lost(need, recipe))}", file=sys.stderr)
+            print(f"  {recipe.command(runs.with_lost(need, recipe))}", file=sys.stderr)
     return False
 
 
