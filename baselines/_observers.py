@@ -17,6 +17,7 @@ from .gain_rnn import GainRnn
 from .hyper_rnn import HyperRnn
 from .lrrnn import LowRankRNN
 from .lstm import LSTM
+from .nmrnn_full import FullRankNMRNN
 from .stp_rnn import StpRnn
 
 
@@ -43,6 +44,7 @@ class NeuromodulatedObserver(Observer):
 
 
 @register_observer(ModulatedCore)
+@register_observer(FullRankNMRNN)
 class ModulatedObserver(NeuromodulatedObserver):
     """States x and z, as carried, and the signals s = sigmoid(A_z z + b_z)."""
 

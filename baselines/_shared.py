@@ -13,7 +13,8 @@ PAPER = (
     "neuromodulation. NeurIPS. Supplement C.3."
 )
 # Initial spectral radius of a low-rank recurrence under the matched parametrisation, for any N and K, if L is not
-# orthonormalised. The gates of an NM-RNN start near 1/2, so its effective radius is half of this.
+# orthonormalised. With all gates at 1/2, the radius of an NM-RNN is half of this. Its gates start near 1/2, except on the
+# Element Finder, where the query drives many of them towards 0 or 1: there the radius starts between about 0.5 and 1.5.
 MATCHED_GAIN = 1.5
 
 # Keys "task/protocol" of `settings` for the experiments of the publication, by task.

@@ -51,7 +51,8 @@ class GainRnn(ModulatedCore):
     0.1, or drawn once per seed.
 
     Initialisation: W ~ N(0, 1/N), as in the vanilla RNN; Stroud et al. optimise their W for stability. The rest is
-    initialised as in the NM-RNN, so that gains start near 1.
+    initialised as in the NM-RNN, so that gains start near 1, except on the Element Finder, whose query drives many towards 0
+    or 2.
     """
 
     def __init__(

@@ -31,10 +31,10 @@ class LRU(Core):
     lambda = exp(-exp(nu_log) + i exp(theta_log)), so |lambda| < 1 for all values of the parameters.
     a_t = gelu(Re[(C_re + i C_im) x_t] + D u_t), H units;  h_t = (V a_t + b) sigmoid(G a_t + c);  y_t = C h_t (+ d)
 
-    This is one layer of the paper's network without the skip connection and without the linear encoder, which would only
-    multiply B and D. The paper stacks layers. In a single one, the state only adds up inputs, so one input cannot decide
-    how a later one is stored. u_t is all inputs together. The scan carries the real and the imaginary part of x. Both start
-    at 0.1, or are drawn once per seed.
+    This is one layer of the paper's network without its normalisation, its skip connection and its linear encoder, which
+    would only multiply B and D; gelu is its approximation by tanh. The paper stacks layers. In a single one, the state only
+    adds up inputs, so one input cannot decide how a later one is stored. u_t is all inputs together. The scan carries the
+    real and the imaginary part of x, and D u_t. The first two start at 0.1, or are drawn once per seed.
 
     Initialisation as published: |lambda|^2 uniform in [r_min^2, r_max^2], phase uniform in [0, max_phase], so
     that lambda is uniform on a ring or a part of it; exp(gamma_log) = sqrt(1 - |lambda|^2); B_re, B_im ~ N(0, 1/(2 P));

@@ -34,7 +34,8 @@ class LSTM(Core):
     y_t = C h_t. There is one bias vector per gate, no forget-gate offset and no readout bias. Rows of W_u, W_h and b are in
     the order i, f, o, g. Initial states are 0.1, or drawn once per seed. u_t is all inputs together.
 
-    Initialisation: W_u ~ N(0, 1/P), W_h, b ~ N(0, 1/N), C ~ N(0, 1/N). The supplement does not give one.
+    Initialisation: W_u ~ N(0, 1/P), W_h, b ~ N(0, 1/N), C ~ N(0, 1/N), as in the authors' code. The supplement gives
+    none.
     """
 
     def __init__(self, spec, N: int, drawn_start: bool = False):

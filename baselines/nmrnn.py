@@ -37,8 +37,12 @@ class NMRNN(NeuromodulatedCore):
 
     The output network receives the input `sensory`, the neuromodulatory network all inputs. Without feedback, L is
     orthonormalised in every forward pass. With feedback it is not; `published` then divides the recurrence by N, while
-    `matched` initialises the factors with a gain of order one (see `_shared.factors`). Initial states are 0.1, or drawn once
-    per seed.
+    `matched` initialises the factors with a gain of order one. Initial states are 0.1, or, with feedback as on the Element
+    Finder, drawn once per seed: N(0, 1/N) for x and N(0, 1/M) for z.
+
+    Initialisation: B_x ~ N(0, 1/P), B_z ~ N(0, 1/Q), for P and Q input channels; C, d ~ N(0, 1/N). Without feedback L, R ~
+    N(0, 1), and W_z, A_z, b_z ~ N(0, 0.01). With feedback L, R ~ N(0, 1.5 / sqrt(N K)), or N(0, 1/K) as `published`; W_z,
+    A_z, b_zx ~ N(0, 1/M); b_z ~ N(0, 1/K); B_zx ~ N(0, 1/N).
     """
 
     def __init__(

@@ -29,9 +29,9 @@ class NmrnnAdditive(LowRankModulatedCore):
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L (R^T tanh(x_{t-1}) / 2 + s_t - 1/2) + B_x u_t],  y_t = C x_t (+ d)
 
     The NM-RNN has diag(s_t) R^T tanh(x_{t-1}) in the round brackets. The parameters, their number and their initial values
-    are the same in both. At s_t = 1/2, where the signals of both start approximately, both are the same network: s_t - 1/2
-    adds no constant input, and the factor 1/2 gives the recurrence the gain that it has in the NM-RNN. This tests whether
-    an input-dependent drive does what the products do.
+    are the same in both. At s_t = 1/2, where the signals of both start approximately (except on the Element Finder, whose
+    query drives many towards 0 or 1), both are the same network: s_t - 1/2 then adds no input, and the factor 1/2 gives the
+    recurrence the gain that it has in the NM-RNN. This tests whether an input-dependent drive does what the products do.
 
     The output network receives the input `sensory`, the neuromodulatory network all inputs. Initial states are 0.1, or drawn
     once per seed. Initialisation: as in the NM-RNN under the parametrisation `matched`.

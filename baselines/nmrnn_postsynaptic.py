@@ -30,10 +30,11 @@ class NmrnnPostsynaptic(LowRankModulatedCore):
 
     The NM-RNN has L diag(s_t) R^T tanh(x_{t-1}) in the recurrence. The parameters, their number and their initial values are
     the same in both. The input B_x u_t is not scaled, because the NM-RNN does not scale it either: at s_t = 1/2, where the
-    signals of both start approximately, both are the same network. This tests whether the signals must scale components of
-    the recurrence, or may scale units. The K groups of units have equal sizes, to within one unit; with fewer than K units,
-    the last signals have no effect. An NM-RNN whose component k writes only to the units of group k (column k of L is 0
-    elsewhere) is also a network of this model. The comparison is therefore about networks of equal size.
+    signals of both start approximately (except on the Element Finder, whose query drives many towards 0 or 1), both are the
+    same network. This tests whether the signals must scale components of the recurrence, or may scale units. The K groups of
+    units have equal sizes, to within one unit; with fewer than K units, the last signals have no effect. An NM-RNN whose
+    component k writes only to the units of group k (column k of L is 0 elsewhere) is also a network of this model. The
+    comparison is therefore about networks of equal size.
 
     The output network receives the input `sensory`, the neuromodulatory network all inputs. Initial states are 0.1, or drawn
     once per seed. Initialisation: as in the NM-RNN under the parametrisation `matched`.

@@ -29,11 +29,12 @@ class NmrnnPresynaptic(LowRankModulatedCore):
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L R^T (g_t * tanh(x_{t-1})) + B_x u_t],  y_t = C x_t (+ d)
 
     The NM-RNN has L diag(s_t) R^T tanh(x_{t-1}) in the recurrence. The parameters, their number and their initial values are
-    the same in both. At s_t = 1/2, where the signals of both start approximately, both are the same network. This tests
-    whether the signals must scale components of the recurrence, or may scale units. The feedback to z and the readout are
-    not scaled. The K groups of units have equal sizes, to within one unit; with fewer than K units, the last signals have no
-    effect. An NM-RNN whose component k reads only from the units of group k (column k of R is 0 elsewhere) is also a network
-    of this model. The comparison is therefore about networks of equal size.
+    the same in both. At s_t = 1/2, where the signals of both start approximately (except on the Element Finder, whose query
+    drives many towards 0 or 1), both are the same network. This tests whether the signals must scale components of the
+    recurrence, or may scale units. The feedback to z and the readout are not scaled. The K groups of units have equal sizes,
+    to within one unit; with fewer than K units, the last signals have no effect. An NM-RNN whose component k reads only from
+    the units of group k (column k of R is 0 elsewhere) is also a network of this model. The comparison is therefore about
+    networks of equal size.
 
     The output network receives the input `sensory`, the neuromodulatory network all inputs. Initial states are 0.1, or drawn
     once per seed. Initialisation: as in the NM-RNN under the parametrisation `matched`.

@@ -12,6 +12,7 @@ Exit code 0: the folder is complete; 1: submission.toml must be filled in; 2: ba
 
 from __future__ import annotations
 
+import os
 import pathlib
 import shutil
 import sys
@@ -40,7 +41,7 @@ def main() -> int:
     plugin = None
     if FLAGS.plugin:
         plugins.load(FLAGS.plugin)
-        plugin = pathlib.Path(FLAGS.plugin).expanduser()
+        plugin = pathlib.Path(os.path.expanduser(FLAGS.plugin))
     models = names(FLAGS.models) or sorted({entry.name for entry in BASELINES.entries()} - before)
     if not models:
         raise NmbenchError("name your models with --models=NAME,...")
@@ -52,8 +53,8 @@ def main() -> int:
     from nmbench.submissions.about import FILE
     from nmbench.support import files
 
-    out = pathlib.Path(FLAGS.out).expanduser()
-    said = making.check_out(out)
+    out = pathlib.Path(os.path.expanduser(FLAGS.out))
+    said = making.check_out(out, models)
     about, complete = making.about(said, models, plugin, FLAGS.package or "")
     rows = making.choose_rows(FLAGS.results_dir, models, names(FLAGS.tasks), FLAGS.protocol)
     place = files.temporary_path(out.parent)

@@ -5,12 +5,14 @@
 With --figures, the figures in the folder must show rows of these files: each figure of `python -m nmbench.figures` contains
 the run ids and values of its rows.
 
-If the run folder of a row is in the results folder, or in that of the CSV, the values of the row must be the means over the
-trials stored there.
+Of tasks and models that are installed in the version of the row, the row must have the test set, floor, ceiling, metrics
+and departures from the protocol that nmbench gives it. If the run folder of a row is in the results folder, or in that of
+the CSV, the values of the row must be the means over the trials stored there.
 """
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +28,7 @@ def main(paths: list[str]) -> int:
     from nmbench.report import captions
     from nmbench.results import per_trial, store
 
-    figures = None if FLAGS.figures is None else pathlib.Path(FLAGS.figures).expanduser()
+    figures = None if FLAGS.figures is None else pathlib.Path(os.path.expanduser(FLAGS.figures))
     if figures is not None and not figures.is_dir():
         raise NmbenchError(f"--figures={FLAGS.figures}: there is no such folder")
     if not paths:
@@ -35,12 +37,14 @@ def main(paths: list[str]) -> int:
     for path in paths:
         rows = store.read(path)
         every += rows
-        expanded = pathlib.Path(path).expanduser()
+        expanded = pathlib.Path(os.path.expanduser(path))
         runs = store.Store(expanded if expanded.is_dir() else expanded.parent).runs
+        one_run = (expanded / store.ROW).is_file()
         for row in rows:
             check_configuration(path, row)
-            if runs.is_dir():
-                per_trial.check(runs / row["run_id"], row)
+            check_task(path, row)
+            if one_run or runs.is_dir():
+                per_trial.check(expanded if one_run else runs / row["run_id"], row)
         counts.append((path, len(rows)))
     shown = {} if figures is None else captions.check(figures, every)
     if figures is not None and not shown:
@@ -73,6 +77,34 @@ def check_configuration(path: str, row: Mapping[str, Any]) -> None:
     if free is not None and free not in configuration.hparams:
         raise NmbenchError(f"{where}: 'hparams.{free}', the size of {configuration.model}, is missing")
     loading.check_columns(row, configuration)
+
+
+def check_task(path: str, row: Mapping[str, Any]) -> None:
+    """Raise `NmbenchError` if columns of a row contradict its task or protocol, installed in the version of the row."""
+    from nmbench.contracts.catalog import BASELINES, TASKS
+    from nmbench.experiments.configuration import Configuration
+    from nmbench.experiments.experiment import departures
+    from nmbench.results import columns, schema
+
+    task = TASKS.get(row["task"]) if row["task"] in TASKS else None
+    if task is None or task.version != row["task_version"]:
+        return
+    test = task.frozen("test")
+    if test.sha256 != row["testset_sha256"]:
+        return
+    expected = columns.task_columns(task, test.sha256, test.n)
+    protocol = next((protocol for protocol in task.protocols if protocol.name == row["protocol"]), None)
+    if protocol is not None and row["model"] in BASELINES:
+        found = departures(Configuration.from_json(row["config_json"]), protocol, BASELINES.get(row["model"]))
+        expected["departures"] = found or None
+    for name, value in expected.items():
+        if row[name] != value:
+            raise NmbenchError(f"{path}, run {row['run_id']}, column {name!r}: it is {row[name]!r}, but must be {value!r}")
+    names = {f"{m.name}{stage}" for m in task.metrics for stage in ("", *(f".{one}" for one in (*m.stages, *m.earlier)))}
+    known = {schema.metric_column(name) for name in names}
+    for name, value in row.items():
+        if name.startswith(schema.METRIC_PREFIX) and value is not None and name not in known:
+            raise NmbenchError(f"{path}, run {row['run_id']}: the task has no metric for column {name!r}")
 
 
 if __name__ == "__main__":

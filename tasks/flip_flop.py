@@ -173,10 +173,11 @@ def epochs(arrays: Arrays, trial: int) -> list[tuple[str, int, int]]:
 def _metrics(test: Arrays) -> tuple[Metric, ...]:
     """The metrics. Floors of the probed output's error are those of the best leaky trace, which cannot hold a bit.
 
-    The trace is fitted to the trials of each metric, so no leaky trace scores above 0. A leaky trace has the right sign for
-    a long time, but a decaying amplitude. It loses only 16% of the bits; the floor of `lost_bits` is nevertheless that of a
-    random sign, and the floor of `mse_all_steps` that of always 0. Floors are rounded, because the last bits of an
-    exponential depend on the platform. The threshold of the primary metric is an error of 0.2 in the output on average.
+    The best of six time constants is taken for the trials of each metric; one between them scores at most a few points. A
+    leaky trace has the right sign for a long time, but a decaying amplitude. It loses only 16% of the bits; the floor of
+    `lost_bits` is nevertheless that of a random sign, and the floor of `mse_all_steps` that of always 0. Floors are rounded,
+    because the last bits of an exponential depend on the platform. The threshold of the primary metric is an error of 0.2 in
+    the output on average.
     """
     every = np.full(len(test["held"]), True)
     error = lambda name, subset, **more: Metric(

@@ -88,11 +88,11 @@ class Metric:
     def mean(self, per_trial: np.ndarray, arrays: Arrays) -> float:
         """The metric's value: mean of `per_trial [B]` over the subset, accumulated in float64."""
         self.check(arrays, len(per_trial))
-        return float(np.mean(per_trial[self._chosen(arrays, len(per_trial))], dtype=np.float64))
+        return float(np.mean(per_trial[self.chosen(arrays, len(per_trial))], dtype=np.float64))
 
     def check(self, arrays: Arrays, trials: int) -> None:
         """Raise `NmbenchError` if the metric's subset contains none of the set's `trials` trials."""
-        if not self._chosen(arrays, trials).any():
+        if not self.chosen(arrays, trials).any():
             raise NmbenchError(f"this set has no trial in the subset of metric {self.name!r}")
 
     def smallest_error(self, arrays: Arrays, trials: int) -> float:
@@ -101,19 +101,19 @@ class Metric:
         If none of n trials is wrong, the error may still be close to 1/n. So an error that is a share of the n trials in the
         metric's subset counts at least as 1/(2n), half a trial. Every other error counts at least as `SMALLEST_ERROR`.
         """
-        return 0.5 / int(self._chosen(arrays, trials).sum()) if self.share_of_trials else SMALLEST_ERROR
+        return 0.5 / int(self.chosen(arrays, trials).sum()) if self.share_of_trials else SMALLEST_ERROR
 
     def by_condition(self, per_trial: np.ndarray, arrays: Arrays) -> dict[str, float]:
         """Mean of `per_trial [B]` for each condition label, within the subset; `{}` without conditions."""
         if self.conditions is None:
             return {}
-        labels, chosen = np.asarray(self.conditions(arrays)), self._chosen(arrays, len(per_trial))
+        labels, chosen = np.asarray(self.conditions(arrays)), self.chosen(arrays, len(per_trial))
         return {
             str(label): float(np.mean(per_trial[chosen & (labels == label)], dtype=np.float64))
             for label in np.unique(labels[chosen])
         }
 
-    def _chosen(self, arrays: Arrays, trials: int) -> np.ndarray:
+    def chosen(self, arrays: Arrays, trials: int) -> np.ndarray:
         return np.ones(trials, bool) if self.subset is None else np.asarray(self.subset(arrays), bool)
 
     def score(self, value: float) -> float:

@@ -33,6 +33,26 @@ class LearningRate:
     record: dict[str, Any]
 
 
+def departures(run: Configuration, protocol: Protocol, baseline: Baseline) -> str:
+    """How a run departs from its protocol, for example "steps 300, not 20000"; "" if it does not."""
+    expected = sum(phase.steps for phase in protocol.phases_for(run.model, baseline.partitions))
+    usual = baseline.learning_rates.get(f"{run.task}/{protocol.name}", protocol.learning_rate)
+    found = []
+    if run.steps != expected:
+        found.append(f"steps {run.steps}, not {expected}")
+    if run.data_seed:
+        found.append(f"data_seed {run.data_seed}, not 0")
+    if protocol.learning_rate_grid and not run.tuning_trials:
+        found.append("learning rate not tuned")
+    elif not protocol.learning_rate_grid and run.learning_rate != usual:
+        found.append(f"learning rate {run.learning_rate:g}, not {usual:g}")
+    if run.x64:
+        found.append("64-bit floats")
+    if run.jax_settings:
+        found.append("other settings of JAX")
+    return "; ".join(found)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A resolved request: model, task, protocol, size and learning rate. A run is one seed of an experiment.
@@ -75,23 +95,7 @@ class Experiment:
         Rows rank together only if their departures are equal. They follow from the configuration: runs with one run id have
         the same departures, however the user asked for them.
         """
-        own = self.protocol.phases_for(self.baseline.name, self.baseline.partitions)
-        expected, rate = sum(phase.steps for phase in own), self.learning_rate
-        usual = self.baseline.learning_rates.get(f"{self.task.name}/{self.protocol.name}", self.protocol.learning_rate)
-        found = []
-        if self.steps != expected:
-            found.append(f"steps {self.steps}, not {expected}")
-        if self.request.data_seed:
-            found.append(f"data_seed {self.request.data_seed}, not 0")
-        if self.protocol.learning_rate_grid and not rate.tuning_runs:
-            found.append("learning rate not tuned")
-        elif not self.protocol.learning_rate_grid and rate.value != usual:
-            found.append(f"learning rate {rate.value:g}, not {usual:g}")
-        if provenance.uses_x64():
-            found.append("64-bit floats")
-        if provenance.jax_settings():
-            found.append("other settings of JAX")
-        return "; ".join(found)
+        return departures(self.configuration(0), self.protocol, self.baseline)
 
     def resolved_protocol(self) -> dict[str, Any]:
         """The protocol with the learning rate of every phase filled in; plain data."""

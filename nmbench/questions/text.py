@@ -11,15 +11,15 @@ from nmbench.questions import missing
 from nmbench.questions.catalogue import Catalogue, Question
 from nmbench.questions.findings import SAME_SHARE, Answer, AnswerKind, Finding, TaskFindings
 from nmbench.report.tables import Section, TextTable, markdown_table, terminal_section
-from nmbench.report.text import column_number, direction, escape_markdown
+from nmbench.report.text import column_number, direction, escape_markdown, probability
 from nmbench.results import power, significance
 from nmbench.results.csv_files import write_lines
 
 TITLE = "Findings"
 ABOUT = (
     "The same questions, asked for every task and answered from rows of protocol {protocol}. Verdicts are computed from the "
-    "numbers beside them; no person chooses them. Only rows without departures from the protocol count: models of the "
-    "task's default budget, trained as the protocol says, with a learning rate tuned on validation data."
+    "numbers beside them; no person chooses them. Only rows without departures from the protocol count: models of the size "
+    "and with the learning rate that it asks for, trained as it says."
 )
 # One sentence or two for each column; docs/statistics.md explains the tests.
 LEGEND = (
@@ -40,7 +40,7 @@ LEGEND = (
 )
 _HEADERS = ("A / B", "verdict", "", "95%", "p", "better", "solved", "seeds")
 _TRAINS_ALL = "These train what is missing, one command for each task:"
-_SHORT = {AnswerKind.AHEAD: "ahead", AnswerKind.SAME: "equal", AnswerKind.WORSE: "behind", AnswerKind.OPEN: "open"}
+_SHORT = {AnswerKind.AHEAD: "ahead", AnswerKind.SAME: "no difference", AnswerKind.WORSE: "behind", AnswerKind.OPEN: "open"}
 _LEFT = ("A / B", "verdict", "95%", "task", "question")
 
 
@@ -52,7 +52,7 @@ def terminal(found: Sequence[TaskFindings], catalogue: Catalogue, columns: int |
     answered, others = _divided(found)
     for one in answered:
         tables = [_table(finding, one) for finding in one.findings if _some(finding)]
-        section = Section(f"{one.task.name}: {_metric(one)}", tables, (), "")
+        section = Section(f"{one.task.name}: {_metric(one, catalogue)}", tables, (), "")
         parts += [*terminal_section(section, columns), *map(filled, _notes(one))]
         # Commands are not wrapped, so that they can be copied.
         parts += [
@@ -92,7 +92,7 @@ def markdown(
             picture = f"![effects of {question.name}]({picture_name(question)}.png)"
             parts += [picture, escape_markdown(pictures[question.name])]
     for one in answered:
-        parts += [f"## {escape_markdown(one.task.name)}", escape_markdown(_metric(one))]
+        parts += [f"## {escape_markdown(one.task.name)}", escape_markdown(_metric(one, catalogue))]
         for finding in one.findings:
             if _some(finding):
                 parts += [
@@ -185,9 +185,11 @@ def _short(finding: Finding) -> str:
     return finding.says if set(words) == {_SHORT[AnswerKind.AHEAD]} else f"{finding.says} ({', '.join(counts)})"
 
 
-def _metric(one: TaskFindings) -> str:
+def _metric(one: TaskFindings, catalogue: Catalogue) -> str:
     primary = one.task.primary
-    return f"{primary.name} ({direction(primary.higher_is_better)}), budget {one.task.default_budget}."
+    published = one.task.protocol(catalogue.protocol).sizes == "published"
+    size = "published sizes" if published else f"budget {one.task.default_budget}"
+    return f"{primary.name} ({direction(primary.higher_is_better)}), {size}."
 
 
 def _table(finding: Finding, one: TaskFindings) -> TextTable:
@@ -205,7 +207,7 @@ def _cells(answer: Answer, show: Callable[[float], str]) -> list[str]:
     effect, p = answer.comparison.effect, answer.p
     bounds = "" if effect.low is None or effect.high is None else f"{show(effect.low)} .. {show(effect.high)}"
     shown_p = "" if p is None else f"{p:.2g}"
-    better = f"{answer.comparison.improvement:.2f}"
+    better = probability(answer.comparison.improvement)
     return [*cells, show(effect.value), bounds, shown_p, better, _pair(answer.solved), _pair(answer.seeds)]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nmbench.report import tables
 from nmbench.report.tables import FORMATS, Section, TextTable
-from nmbench.report.text import column_number, direction, escape, filled, number, size_name
+from nmbench.report.text import column_number, direction, escape, filled, number, probability, size_name
+from nmbench.results import csv_files
 from nmbench.results.significance import ALPHA, UNEQUAL
 from nmbench.support import terminal
 
@@ -39,7 +40,7 @@ def render(frame: pandas.DataFrame, form: str, columns: int | None = None) -> st
       columns: width of the terminal, for the form "terminal"; None for text that does not depend on it.
     """
     if form == "csv":
-        return frame.to_csv(index=False, lineterminator="\n").rstrip("\n")
+        return frame.map(csv_files.plain).to_csv(index=False, lineterminator="\n").rstrip("\n")
     lines = [dict(zip(frame.columns, values, strict=True)) for values in frame.itertuples(index=False, name=None)]
     for line in lines:
         line["budget"] = None if _missing(line["budget"]) else int(line["budget"])
@@ -93,7 +94,7 @@ def _cells(line: dict[str, Any], one_file: bool, solved: bool, show: dict[str, C
         _number(line["effect"], show["effect"]),
         interval,
         _number(line["p_corrected"], show["p"]),
-        "" if _missing(line["improvement"]) else f"{line['improvement']:.2f}",
+        "" if _missing(line["improvement"]) else probability(line["improvement"]),
         line["verdict"],
     ]
 

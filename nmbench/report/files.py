@@ -8,6 +8,7 @@ import pathlib
 import tempfile
 from collections.abc import Sequence
 
+from nmbench.results import verification
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
@@ -18,7 +19,7 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
     Args:
       flag: name of the flag with the path, for messages.
       path_text: the file; it may exist.
-      inputs: input files, and folders with input CSVs, which must not be overwritten.
+      inputs: input files and folders, in which nothing must be overwritten that a command reads.
 
     Raises:
       NmbenchError: the path is a folder or an input, or its folder does not exist or cannot be written.
@@ -30,8 +31,8 @@ def check(flag: str, path_text: str, inputs: Sequence[str] = ()) -> pathlib.Path
             raise NmbenchError(f"{where} is a folder; name a file")
         if not path.parent.is_dir():
             raise NmbenchError(f"{where}: there is no folder {path.parent}; make it first")
-        if path.exists() and any(_is_input(os.path.expanduser(given), path) for given in inputs):
-            raise NmbenchError(f"{where} is also an input; name another file")
+        if any(_is_input(os.path.expanduser(given), path) for given in inputs):
+            raise NmbenchError(f"{where} is an input, or would be read as one in this folder; name another file")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except (OSError, ValueError) as error:  # a null byte is a ValueError
@@ -73,10 +74,17 @@ def make_folder(path: pathlib.Path) -> None:
 
 
 def _is_input(given: str, path: pathlib.Path) -> bool:
-    """Whether `path` is the file `given`, or one of the CSVs in the folder `given`."""
+    """Whether `path` is the file `given`, is or would be one of the CSVs in the folder `given`, or is read with them."""
     if not os.path.exists(given):
         return False
-    return os.path.samefile(given, path) or (path.suffix == ".csv" and os.path.samefile(given, path.parent))
+    if path.exists() and os.path.samefile(given, path):
+        return True
+    folder = given if os.path.isdir(given) else os.path.dirname(given) or "."
+    if not os.path.samefile(folder, path.parent):
+        return False
+    if path.suffix == ".csv" and folder == given:  # beside run folders, no CSV is read
+        return path.exists() or not os.path.isdir(os.path.join(folder, "runs"))
+    return path.name == verification.FILE or path.suffix == ".safetensors"
 
 
 def write(path: pathlib.Path, text: str) -> None:

@@ -19,6 +19,7 @@ from nmbench.report.text import (
     number_or_blank,
     one_decimal,
     percent,
+    probability,
     size_name,
     task_name,
 )
@@ -28,7 +29,7 @@ from nmbench.results.ladders import ladders as find_ladders
 from nmbench.results.overall import OverallRanking
 from nmbench.results.ranking import RankingEntry, Table, rank_tables
 from nmbench.results.schema import EXTERNAL
-from nmbench.results.significance import ALPHA, UNEQUAL
+from nmbench.results.significance import UNEQUAL
 from nmbench.results.statistics import Estimate
 from nmbench.support import terminal
 
@@ -143,7 +144,7 @@ def _ranks(entry: RankingEntry, table: Table, show: Callable[[float], str]) -> l
         show(entry.median.value),
         interval(entry.median, show),
         one_decimal(entry.score.value),
-        "" if entry.beats_next is None else f"{entry.beats_next:.2f}",
+        "" if entry.beats_next is None else probability(entry.beats_next),
         *solved,
         "" if entry.train_s is None else one_decimal(entry.train_s),
     ]
@@ -152,11 +153,12 @@ def _ranks(entry: RankingEntry, table: Table, show: Callable[[float], str]) -> l
 def _details(entry: RankingEntry, table: Table, show: Callable[[float], str]) -> list[str]:
     assert entry.sample is not None
     best, worst = (max, min) if table.higher_is_better else (min, max)
+    finished = entry.sample.values[~entry.sample.lost]
     return [
         entry.label,
         show(entry.mean.value),
         interval(entry.mean, show),
-        show(best(entry.sample.values)),
+        show(best(finished if len(finished) else entry.sample.values)),
         show(worst(entry.sample.values)),
         interval(entry.score, one_decimal),
         interval(entry.success, percent),
@@ -200,15 +202,7 @@ def _notes(table: Table, wide: bool) -> list[str]:
         notes.append("declared: nmbench did not count these parameters; score --params_file does.")
     if any(entry.tier for entry in table.entries):
         notes.append(TIERS)
-    if single := [entry.label for entry in table.models if entry.rank is None and not entry.external]:
-        notes.append(f"No rank with one seed, which cannot be tested: {', '.join(single)}.")
-    ranked = sum(entry.rank is not None for entry in table.entries)
-    if ranked > 1 and (table.least_p is None or table.least_p >= ALPHA):
-        notes.append(
-            f"With so few seeds of {ranked} models, even the largest difference is not significant: all models have rank 1. "
-            "Train more seeds."
-        )
-    return notes
+    return notes + sentences.few_seeds(table)
 
 
 def _overall_section(ranking: OverallRanking) -> Section:
@@ -236,7 +230,7 @@ def _overall_notes(ranking: OverallRanking) -> list[str]:
     ]
     if ranking.left_out:
         lacks = (f"{label} ({', '.join(task_name(*one) for one in lacks)})" for label, lacks in ranking.left_out.items())
-        notes.append(f"Not ranked, because they lack two seeds on a task: {'; '.join(lacks)}.")
+        notes.append(f"Not ranked, because they lack two seeds under one name on a task: {'; '.join(lacks)}.")
     if ranking.unused:
         names = ", ".join(task_name(*one) for one in ranking.unused)
         notes.append(f"Not counted, because at least one ranked model has no results: {names}.")

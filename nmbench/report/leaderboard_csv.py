@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nmbench.results.csv_files import write_lines
+from nmbench.results.csv_files import plain, write_lines
 from nmbench.results.ladders import Ladder
 from nmbench.results.overall import OverallRanking
 from nmbench.results.ranking import Table
@@ -65,11 +65,4 @@ def ladders(given: Sequence[Ladder]) -> str:
 
 
 def _text(lines: Sequence[dict[str, Any]]) -> str:
-    return write_lines(list(lines[0]), [{name: _plain(value) for name, value in line.items()} for line in lines]).rstrip(
-        "\n"
-    )
-
-
-def _plain(value: Any) -> Any:
-    """The value of a cell; an apostrophe before text that a spreadsheet would take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    return write_lines(list(lines[0]), [{name: plain(value) for name, value in line.items()} for line in lines]).rstrip("\n")

@@ -14,6 +14,7 @@ from nmbench.report.text import number, seeds
 from nmbench.results import experiment_rows
 from nmbench.results.experiment_rows import ExperimentRows
 from nmbench.results.ranking import RankingEntry, Table
+from nmbench.results.significance import ALPHA
 
 
 def enumerated(names: Iterable[str]) -> str:
@@ -60,6 +61,20 @@ def other_data(table: Table) -> str:
     )
 
 
+def few_seeds(table: Table) -> list[str]:
+    """Which models have too few seeds for a test, and whether any difference could be significant; [] for nothing to say."""
+    notes = []
+    if single := [entry.label for entry in table.models if entry.rank is None and not entry.external]:
+        notes.append(f"No rank with one seed, which cannot be tested: {', '.join(single)}.")
+    ranked = len(_ranked(table))
+    if ranked > 1 and (table.least_p is None or table.least_p >= ALPHA):
+        notes.append(
+            f"With so few seeds of {ranked} models, even the largest difference is not significant: all models have rank 1. "
+            "Train more seeds."
+        )
+    return notes
+
+
 def letters_show_ties(table: Table) -> bool:
     """Whether a table needs the column `group` for its ties, because there are too many models for `order` to name them."""
     ranked = _ranked(table)
@@ -72,7 +87,8 @@ def order(table: Table) -> str:
     if not ranked:
         return ""
     if len(ranked) == 1:
-        return f"Only `{ranked[0].label}` has rows."
+        has = "rows" if len(table.models) == 1 else "two seeds or more, so nothing is tested"
+        return f"Only `{ranked[0].label}` has {has}."
     ties = sorted({letter for entry in ranked for letter in entry.group})
     groups = [[entry.label for entry in ranked if letter in entry.group] for letter in ties]
     in_order = all(

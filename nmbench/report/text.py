@@ -16,8 +16,8 @@ def filled(text: str) -> tuple[str, ...]:
 
 
 def number(value: float) -> str:
-    """A number with four significant digits; only very small and very large numbers have an exponent."""
-    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+    """A number with four significant digits; those below 0.001 or from 10,000 on have an exponent."""
+    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 9999.5 else f"{value:.3e}"
 
 
 def column_number(values: Iterable[float | None]) -> Callable[[float], str]:
@@ -59,7 +59,13 @@ def one_decimal(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    return f"{value:.0%}"
+    """A share in percent; 0% and 100% only if it is 0 or 1."""
+    return ">99%" if 0.99 < value < 1 else "<1%" if 0 < value < 0.01 else f"{value:.0%}"
+
+
+def probability(value: float) -> str:
+    """A probability with two decimals; 0.00 and 1.00 only if it is 0 or 1."""
+    return ">0.99" if 0.99 < value < 1 else "<0.01" if 0 < value < 0.01 else f"{value:.2f}"
 
 
 def interval(estimate: Estimate | None, show: Callable[[float], str] = number, between: str = " .. ") -> str:

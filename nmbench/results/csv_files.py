@@ -30,6 +30,11 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return write_lines(header(rows), rows)
 
 
+def plain(value: Any) -> Any:
+    """The value of a cell of a report; an apostrophe before text that a spreadsheet would take for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+
+
 def write_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Text of a CSV with these columns: LF line ends, floats in full precision, booleans as true/false, None as empty."""
     out = io.StringIO()

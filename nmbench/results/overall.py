@@ -71,11 +71,11 @@ def overall_rankings(tables: Sequence[Table]) -> list[OverallRanking]:
 
 def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
     entries: dict[str, dict[int, RankingEntry]] = defaultdict(dict)
+    # The same number denotes unrelated configurations in different tables.
+    numbered = {entry.label for table in tables for entry in table.entries if config_json.is_numbered(entry.label)}
     for i, table in enumerate(tables):
         for entry in table.entries:
-            # The same number denotes unrelated configurations in different tables.
-            tested = entry.sample is not None and len(entry.sample) > 1
-            if tested and not config_json.is_numbered(entry.label):
+            if entry.label not in numbered and entry.sample is not None and len(entry.sample) > 1:
                 entries[entry.label][i] = entry
     chosen = _complete({label: frozenset(held) for label, held in entries.items()}, [t.task for t in tables])
     if chosen is None:
@@ -107,7 +107,8 @@ def _ranking(protocol: str, tables: list[Table]) -> OverallRanking | None:
             label: tuple(name(i) for i in kept if i not in held)
             for label, held in sorted(entries.items())
             if label not in labels
-        },
+        }
+        | {label: tuple(map(name, kept)) for label in sorted(numbered)},
         unused=tuple(name(i) for i in range(len(tables)) if i not in kept),
     )
 

@@ -199,14 +199,22 @@ def _check_consistency(row: dict[str, Any], where: str) -> None:
         expected = float(scores(np.asarray(row["value"]), row["floor"], row["ceiling"]))
         if abs(row["score"] - expected) > 1e-6:
             fail("score", f"{row['score']} is not the score of value {row['value']}, {expected:.6g}")
+        if row["error"]:
+            fail("error", "not empty although status is ok")
+        if row["ceiling"] == 0 and not row["higher_is_better"] and row["value"] < 0:
+            fail("value", f"{row['value']:g} is less than 0, the error of a perfect answer")
     elif not row["error"]:
         fail("error", f"empty although status is {row['status']}")
+    if row["conditions_json"] is not None and not _are_conditions(row["conditions_json"]):
+        fail("conditions_json", "not a mean for each condition of each metric")
     for name in ("n_test", "params_target", "params_actual", "train_steps"):
         if row[name] is not None and row[name] < 1:
             fail(name, f"{row[name]} is not positive")
-    for name in ("compile_s", "train_s", "eval_s", "peak_rss_mb"):
+    for name in ("compile_s", "train_s", "eval_s", "peak_rss_mb", "seed", "data_seed", "selected_step"):
         if row[name] is not None and row[name] < 0:
             fail(name, f"{row[name]} is negative")
+    if row["selected_step"] is not None and row["train_steps"] is not None and row["selected_step"] > row["train_steps"]:
+        fail("selected_step", f"{row['selected_step']} is after the last step, {row['train_steps']}")
     if row["tuning_trials"]:
         names = ("model", "task", "task_version", "protocol", "learning_rate", "tuning_trials")
         wrong = _wrong_tuning(row["tuning_json"] or "{}", *(row[name] for name in names))
@@ -283,10 +291,25 @@ def _float(value: Any) -> float:
 
 def _json(value: Any) -> str:
     text = value if isinstance(value, str) else canonical_json(value)
-    if not isinstance(json.loads(text, parse_constant=_float, parse_float=_float), dict) or _depth(text) > DEEPEST_JSON:
+    data = json.loads(text, parse_constant=_float, parse_float=_float, object_pairs_hook=_object)
+    if not isinstance(data, dict) or _depth(text) > DEEPEST_JSON:
         raise ValueError
     text.encode()  # raises for unpaired surrogates
     return text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; raises `ValueError` if a key contains a character that `CONTROL` matches."""
+    if any(CONTROL.search(key) for key, _ in pairs):
+        raise ValueError
+    return dict(pairs)
+
+
+def _are_conditions(text: str) -> bool:
+    metrics = json.loads(text).values()
+    means = [mean for by in metrics if isinstance(by, dict) for mean in by.values()]
+    numbers = all(type(mean) in (int, float) and abs(mean) <= LARGEST_FLOAT for mean in means)
+    return numbers and all(isinstance(by, dict) for by in metrics)
 
 
 def _depth(text: str) -> int:

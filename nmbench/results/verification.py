@@ -131,7 +131,7 @@ def read(path: pathlib.Path) -> list[VerificationRecord]:
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise NmbenchError(
             f"{path} is not a verification file ({type(error).__name__}: {str(error)[:200]}); "
-            f"write it again with python -m nmbench.verify {path.parent}"
+            f"move it away, or write it again with python -m nmbench.verify {path.parent}"
         ) from None
 
 

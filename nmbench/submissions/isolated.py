@@ -106,7 +106,7 @@ def hide_test_sets() -> None:
 
     frozen_sets.load = without_test
     # A validation set may have no trial in the subset of a metric, so all trials count. Another process computes scores.
-    metrics.Metric._chosen = lambda self, arrays, trials: np.ones(trials, bool)
+    metrics.Metric.chosen = lambda self, arrays, trials: np.ones(trials, bool)
 
 
 def watch(places: tuple[pathlib.Path, ...], hidden: list[str]) -> None:

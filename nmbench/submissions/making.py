@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -102,7 +103,7 @@ def write(place: pathlib.Path, said: About, rows: Mapping[str, Sequence[Row]], r
             files.write(place / plugin.name, plugin.read_bytes())
         for task, found in rows.items():
             files.write(place / f"{task}.csv", csv_files.to_csv(found).encode())
-            packs.pack(found, pathlib.Path(results).expanduser(), packs.beside(place / f"{task}.csv"))
+            packs.pack(found, pathlib.Path(os.path.expanduser(results)), packs.beside(place / f"{task}.csv"))
         for name, record in sorted(_tuning_records(rows).items()):
             (place / folder.TUNING).mkdir(exist_ok=True)
             files.write(place / folder.TUNING / name, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
@@ -134,18 +135,27 @@ def problems(place: pathlib.Path, plugin: pathlib.Path | None) -> list[str]:
     return [f"{outcome.experiment}: {outcome.problem}" for outcome in outcomes if not outcome.tier]
 
 
-def check_out(out: pathlib.Path) -> dict[str, Any]:
+def check_out(out: pathlib.Path, models: Sequence[str]) -> dict[str, Any]:
     """The contents of the submission.toml in a folder that will be replaced, {} if there is none.
 
+    Args:
+      out: the folder.
+      models: registered names of the models to submit.
+
     Raises:
-      NmbenchError: the folder holds something else than a submission.
+      NmbenchError: the folder holds something else than a submission, or a submission of other models.
     """
     if not out.exists():
         return {}
     if not out.is_dir():
         raise NmbenchError(f"--out={out} is a file; name a folder")
     path = out / about_files.FILE
+    if not path.exists() and any(out.iterdir()):
+        raise NmbenchError(f"--out={out} is not empty and has no {about_files.FILE}; name another folder")
     entries = about_files.read_toml(path) if path.exists() else {}
+    earlier = entries.get("models")
+    if isinstance(earlier, list) and earlier and not set(models) & set(map(str, earlier)):
+        raise NmbenchError(f"--out={out} is a submission of {', '.join(map(str, earlier))}; name another folder")
     code = entries.get("model_file")
     own = {about_files.FILE, *_OWN, str(code.get("path")) if isinstance(code, dict) else ""}
     own |= {f"{task.name}{suffix}" for task in TASKS.entries() for suffix in (".csv", ".safetensors")}

@@ -4,7 +4,7 @@ The predictions come from stored parameters. On one kind of processor they are t
 differs and changes a score slightly. `difference` is therefore taken over all trials together, and its tolerance is
 `TOLERANCE`: 0.001. The half precision of stored values makes up to 0.0005 of it (see `nmbench.results.packs`). Rows trained
 on an Intel processor and scored on one by AMD differed by less than 1e-6; the parameters of another seed give differences
-near 1.
+near 1. Of a metric with whole numbers, such as 1 for a wrong trial, one trial may differ, because rounding can decide it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from nmbench.contracts.metrics import Metric
 from nmbench.contracts.task import Task
 from nmbench.exchange import external_rows
 from nmbench.experiments import reproduction
@@ -60,8 +61,9 @@ def rescore(task: Task, row: Mapping[str, Any], folder: pathlib.Path, prediction
     arrays = task.frozen("test").arrays
     earlier = {stage: array for stage, array in predictions.items() if stage}
     judged = task.evaluate(predictions[""], arrays, earlier)
+    by_condition = json.loads(row["conditions_json"])
+    metrics = {metric.name: metric for metric in task.metrics}
     worst = 0.0
-    extents = {metric.name: abs(metric.floor - metric.ceiling) for metric in task.metrics}
 
     def compare(what: str, found: Any, stored: Any, least: float) -> None:
         nonlocal worst
@@ -74,17 +76,30 @@ def rescore(task: Task, row: Mapping[str, Any], folder: pathlib.Path, prediction
                 f"{seen:.3g}, tolerance {TOLERANCE:g}); they are not the parameters of this row, or its scores were edited"
             )
 
-    name = task.primary.name
-    least = _SMALLEST * extents[name]
-    compare("the values of trials", judged["per_trial"][name], stored_values(folder, row), least)
-    compare("column 'value'", judged["values"][name], row["value"], least)
-    for name, value in judged["values"].items():
-        if name != task.primary.name:
-            # Another metric may count trials, and rounding may decide one of them the other way.
-            stored = row.get(schema.metric_column(name))
-            least = extents[name.partition(".")[0]]
-            compare(f"column {schema.metric_column(name)!r}", value, math.nan if stored is None else stored, least)
+    for name, values in judged["per_trial"].items():
+        metric, column = metrics[name.partition(".")[0]], schema.metric_column(name)
+        chosen = metric.chosen(arrays, len(values))
+        if name == task.primary.name:
+            compare("the values of trials", values, stored_values(folder, row), _least(metric, values, len(values)))
+            column = "value"
+        stored = row.get(column)
+        least = _least(metric, values, int(chosen.sum()))
+        compare(f"column {column!r}", judged["values"][name], math.nan if stored is None else stored, least)
+        means = judged["conditions"].get(name, {})
+        if means.keys() != by_condition.get(name, {}).keys():
+            raise NmbenchError(f"run {row['run_id']}, column 'conditions_json': it has other conditions than the task")
+        labels = None if metric.conditions is None else np.asarray(metric.conditions(arrays)).astype(str)
+        for label, mean in means.items():
+            least = _least(metric, values, int((chosen & (labels == label)).sum()))
+            compare(f"{name} of condition {label}", mean, by_condition[name][label], least)
     return worst
+
+
+def _least(metric: Metric, values: np.ndarray, trials: int) -> float:
+    """The smallest mean that matters in a comparison; for whole numbers so large that one trial of `trials` may differ."""
+    extent, finite = abs(metric.floor - metric.ceiling), values[np.isfinite(values)]
+    # Half a trial more, because the floor need not be the worst value of a trial.
+    return 1.5 * extent / (TOLERANCE * trials) if (finite == np.rint(finite)).all() else _SMALLEST * extent
 
 
 def stored_values(folder: pathlib.Path, row: Mapping[str, Any]) -> np.ndarray:
@@ -107,14 +122,11 @@ def read_predictions(folder: pathlib.Path, task: Task, stages: list[str]) -> dic
 
 
 def conditions_differ(task: Task, row: Mapping[str, Any], scores: np.ndarray) -> bool:
-    """Whether the row's values by condition are not the means of the stored values of trials."""
+    """Whether the row's primary metric by condition is not the mean of the stored values of trials."""
     metric = task.primary
     found = metric.by_condition(scores, task.frozen("test").arrays)
     stored = json.loads(row["conditions_json"]).get(metric.name, {})
-    if not isinstance(stored, dict) or found.keys() != stored.keys():
-        return True
-    numbers = all(isinstance(value, int | float) for value in stored.values())
-    return not numbers or not all(
+    return found.keys() != stored.keys() or not all(
         np.isclose(stored[name], value, rtol=per_trial.TOLERANCE, atol=1e-12) for name, value in found.items()
     )
 

@@ -152,10 +152,10 @@ def call(
         _discard_output()
         return 0
     except OSError as error:
-        if error.filename is not None:  # an error of a file; one of the output names none
-            raise
-        _discard_output()
-        print(f"{prog}: cannot write the output: {error.strerror}", file=sys.stderr)
+        if error.filename is None:  # only an error of the output names no file
+            _discard_output()
+        what = "cannot write the output" if error.filename is None else f"cannot use {str(error.filename)[:200]!r}"
+        print(f"{prog}: {what}: {error.strerror}", file=sys.stderr)
         return 2
 
 

@@ -6,6 +6,7 @@ executed even by --dry_run. The shell command `slurm_setup` runs only in Slurm j
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import tomllib
@@ -52,7 +53,7 @@ def read(path_text: str) -> dict[str, Any]:
     Raises:
       NmbenchError: the file cannot be read, it is larger than `LARGEST_BYTES`, or it does not contain keys and values.
     """
-    path = pathlib.Path(path_text).expanduser()
+    path = pathlib.Path(os.path.expanduser(path_text))
     if path.suffix not in (".toml", ".yaml", ".yml"):
         raise NmbenchError(f"--sweep={path_text}: a sweep is a .toml, .yaml or .yml file")
     try:

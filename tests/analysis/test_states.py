@@ -96,7 +96,7 @@ def test_recorded_signals_and_states_of_the_controls_follow_the_equations(make_n
     u, everything = inputs["sensory"], np.concatenate([inputs["context"], inputs["sensory"]], axis=2)
     close = lambda found, expected: np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     seen = {}
-    for name in ("nmrnn_presynaptic", "gain_rnn", "stp_rnn", "hyper_rnn"):
+    for name in ("nmrnn_presynaptic", "nmrnn_full", "gain_rnn", "stp_rnn", "hyper_rnn"):
         network = make_network(name, N=6)
         (p,) = network.params.values()
         seen[name] = p, record(network, inputs)
@@ -108,6 +108,12 @@ def test_recorded_signals_and_states_of_the_controls_follow_the_equations(make_n
         before = np.tanh(r["x"][:-1])
         sent = g * before @ p["R"] @ np.linalg.qr(p["L"])[0].T if signals == "s" else np.tanh(g * r["x"][:-1]) @ p["W"].T
         close(r["x"][1:], 0.9 * r["x"][:-1] + 0.1 * (sent + u[1:] @ p["B_x"].T))
+    p, r = seen["nmrnn_full"]
+    s = sigmoid(r["z"] @ p["A_z"].T + p["b_z"][:, 0])
+    close(r["s"], s)
+    components = p["W"].reshape(s.shape[-1], 6, 6)
+    sent = np.einsum("tbk,kij,tbj->tbi", s[1:], components, np.tanh(r["x"][:-1]))
+    close(r["x"][1:], 0.9 * r["x"][:-1] + 0.1 * (sent + u[1:] @ p["B_x"].T))
     p, r = seen["stp_rnn"]
     tau, U = np.where(np.arange(6) % 2 == 0, 150, 20), np.where(np.arange(6) % 2 == 0, 0.15, 0.45)
     a, h = r["a"][:-1], r["h"][:-1]
@@ -150,7 +156,7 @@ def test_models_show_their_carried_state_unless_they_have_an_observer(make_netwo
                 return self.G @ states["a"]
 
         network = make_network("summing", N=1)
-        assert isinstance(observer_of(network.baseline.factory), Observer)
+        assert type(observer_of(network.baseline.factory)) is Observer
         recorded = record(network, inputs)
         total = np.cumsum(np.concatenate([inputs["context"], inputs["sensory"]], axis=-1), axis=0)
         np.testing.assert_allclose(recorded["x/a"], total, rtol=1e-5, atol=1e-5)

@@ -191,10 +191,21 @@ def test_matched_factors_start_at_a_gain_of_order_one(N, K):
     ("name", "hparams", "stddevs"),
     [
         ("nmrnn", {"N": 400, "M": 300, "K": 20}, {"L": 1, "R": 1, "B_x": 3**-0.5, "B_z": 5**-0.5, "W_z": 0.1, "A_z": 0.1}),
+        ("nmrnn", {"N": 400, "M": 300, "K": 200}, {"b_z": 0.1}),
         (
             "nmrnn",
             {"N": 400, "M": 300, "K": 20, "feedback": True, "parametrisation": "published"},
             {"L": 20**-0.5, "R": 20**-0.5, "C": 0.05, "B_zx": 0.05, "W_z": 300**-0.5, "b_zx": 300**-0.5},
+        ),
+        (
+            "nmrnn",
+            {"N": 400, "M": 300, "K": 200, "feedback": True, "drawn_start": True},
+            {"b_z": 200**-0.5, "fixed_x0": 0.05, "fixed_z0": 300**-0.5},
+        ),
+        (
+            "nmrnn_linear",
+            {"N": 400, "M": 300, "K": 200},
+            {"W_z": 0.1, "A_z": 0.1, "b_z": 0.1},
         ),
         ("lrrnn", {"N": 400, "K": 20, "parametrisation": "published"}, {"L": 1, "R": 1, "B": 5**-0.5, "C": 0.05}),
         # With the settings of the Element Finder under `paper`.
@@ -206,6 +217,7 @@ def test_matched_factors_start_at_a_gain_of_order_one(N, K):
         ("rnn", {"N": 400, "parametrisation": "published"}, {"W": 1, "B": 5**-0.5, "C": 0.05}),
         ("rnn", {"N": 400}, {"W": 0.05}),
         ("lstm", {"N": 400}, {"W_u": 5**-0.5, "W_h": 0.05, "b": 0.05, "C": 0.05}),
+        ("lstm", {"N": 400, "drawn_start": True}, {"fixed_h0": 0.05, "fixed_c0": 0.05}),
     ],
 )
 def test_initial_standard_deviations(name, hparams, stddevs):

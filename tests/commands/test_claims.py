@@ -255,8 +255,11 @@ BAD = {
     "no file to write to": (["{csv}", "--out="], "is a folder; name a file"),
     "in no folder": (["{csv}", "--out={folder}/none/x.md"], "there is no folder {folder}/none; make it first"),
     "not writable": (["{csv}", "--out=/proc/x.md"], "--out=/proc/x.md cannot be written"),
-    "onto what is read": (["{csv}", "--out={csv}"], "is also an input; name another file"),
-    "into a folder that is read": (["{folder}/tables", "--out={folder}/tables/a.csv"], "is also an input"),
+    "onto what is read": (
+        ["{csv}", "--out={csv}"],
+        "is an input, or would be read as one in this folder; name another file",
+    ),
+    "into a folder that is read": (["{folder}/tables", "--out={folder}/tables/a.csv"], "is an input, or would be"),
     "no such file": (["{csv}", "nothing.csv"], "no such file or folder: nothing.csv"),
     "no results folder": ([], "no such file or folder: results"),
     "an empty folder": (["{folder}/empty"], "no runs and no CSV"),

@@ -51,8 +51,10 @@ def test_out_writes_the_printed_text_to_a_file(call):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["r.csv", "--out=r.csv"], "--out=r.csv is also an input; name another file"),
-        ([".", "--out=r.csv"], "--out=r.csv is also an input"),
+        (["r.csv", "--out=r.csv"], "--out=r.csv is an input, or would be read as one in this folder; name another file"),
+        ([".", "--out=r.csv"], "--out=r.csv is an input"),
+        ([".", "--out=new.csv"], "--out=new.csv is an input, or would be read as one"),
+        (["r.csv", "--out=verification.json"], "--out=verification.json is an input"),
         (["r.csv", "--out=."], "--out=. is a folder"),
         (["r.csv", "--out="], "is a folder; name a file"),
         (["r.csv", "--out=no/such/t.csv"], "there is no folder no/such"),

@@ -1,12 +1,15 @@
 """`validate` checks the configurations of rows as it checks their columns."""
 
 import json
+import pathlib
 
 import pytest
 
-from nmbench.results import csv_files
+from nmbench.contracts.metrics import scores
+from nmbench.results import csv_files, packs
 from support.mangled import base_rows
 
+BOARD = pathlib.Path(__file__).parents[2] / "results" / "board"
 BROKEN = {
     "'budget' is missing": lambda config: config.pop("budget"),
     "'hparams.N', the size of nmrnn, is missing": lambda config: config.update(hparams={"K": 3}),
@@ -20,7 +23,7 @@ CONTRADICTIONS = {
     "task": "nosuch",
     "protocol": "paper",
     "learning_rate": 0.5,
-    "train_steps": 7,
+    "train_steps": 20_001,
     "run_id": "a.s1.b",
 }
 
@@ -44,6 +47,38 @@ def test_columns_that_contradict_the_configuration_are_refused(nmbench, tmp_path
     path.write_text(csv_files.to_csv(rows))
     code, out, err = nmbench("validate", str(path))
     assert (code, out) == (2, "") and err.count("\n") == 1 and f"its config_json disagree on {column}" in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"floor": 1e6, "score": 99.999}, "column 'floor': it is 1000000.0, but must be 36.6"),
+        ({"n_test": 7}, "column 'n_test': it is 7, but must be 10000"),
+        ({"departures": "steps 5, not 6"}, "column 'departures': it is 'steps 5, not 6', but must be None"),
+        ({"metrics.bogus": 1.0}, "the task has no metric for column 'metrics.bogus'"),
+    ],
+)
+def test_columns_that_contradict_the_task_are_refused(nmbench, tmp_path, changes, message):
+    path = tmp_path / "r.csv"
+    rows = csv_files.read_csv(BOARD / "element_finder.csv")[:3]
+    rows[1] |= changes
+    rows[1]["score"] = float(scores(rows[1]["value"], rows[1]["floor"], rows[1]["ceiling"]))
+    path.write_text(csv_files.to_csv(rows))
+    code, out, err = nmbench("validate", str(path))
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err and rows[1]["run_id"] in err
+
+
+def test_trials_of_a_run_folder_are_compared_with_its_row(nmbench, tmp_path):
+    rows = csv_files.read_csv(BOARD / "element_finder.csv")[:1]
+    packs.unpack(rows, BOARD / "element_finder.safetensors", tmp_path)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert nmbench("validate", str(run))[0] == 0
+    row = json.loads((run / "row.json").read_text())
+    row["value"] /= 2
+    row["score"] = float(scores(row["value"], row["floor"], row["ceiling"]))
+    (run / "row.json").write_text(json.dumps(row))
+    code, out, err = nmbench("validate", str(run))
+    assert (code, out) == (2, "") and "one of them was changed after the run" in err
 
 
 def test_a_folder_without_figures_is_not_verified(nmbench, tmp_path):

@@ -78,11 +78,20 @@ def test_few_seeds_are_mentioned():
     assert "With so few seeds" not in render(rows("a", A[:3]), "terminal")
 
 
+def test_the_best_of_a_model_is_a_seed_that_finished():
+    lost = {"status": "diverged", "error": "loss nan", "value": None, "score": None, "conditions_json": None}
+    lost |= {"validation_loss": None, "last_value": None, "metrics.exact_match": None}
+    made = rows("a", [20.0, 30.0, 10.0])  # beyond the floor, as which the lost seed counts
+    made[2] |= lost
+    line = next(line.split() for line in render(made, "terminal", wide=True).splitlines() if re.match(r"a +\d", line))
+    assert "20" in line[1:] or "20.00" in line[1:]
+
+
 def test_an_overall_table_follows_if_there_are_two_tasks():
     made = [row for task in ("t1", "t2") for m in "ab" for row in rows(m, A, task)] + rows("c", A, "t1")
     text = render(made, "terminal")
     assert "Overall, protocol matched: mean score over t1 (500), t2 (500)" in text
-    assert "Not ranked, because they lack two seeds on a task: c (t2 (500))." in text
+    assert "Not ranked, because they lack two seeds under one name on a task: c (t2 (500))." in text
     assert [line.split() for line in text.splitlines() if line.startswith("   1  a ")][-1][:5] == [
         "1",
         "a",

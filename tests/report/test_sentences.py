@@ -41,6 +41,12 @@ def test_models_trained_on_different_data_are_named():
     assert sentences.other_data(found).startswith(expected)
 
 
+def test_one_model_with_two_seeds():
+    assert sentences.order(table(gru=SPREAD)) == "Only `gru` has rows."
+    assert sentences.order(table(gru=SPREAD, rnn=[1.0])) == "Only `gru` has two seeds or more, so nothing is tested."
+    assert sentences.few_seeds(table(gru=SPREAD, rnn=[1.0])) == ["No rank with one seed, which cannot be tested: rnn."]
+
+
 def scaled(factor):
     return [factor * value for value in SPREAD]
 

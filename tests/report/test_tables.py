@@ -3,7 +3,7 @@
 import pytest
 
 from nmbench.report.tables import WIDTH, Section, TextTable, latex_table, markdown_table, render, terminal_table
-from nmbench.report.text import column_number, interval, number, one_decimal
+from nmbench.report.text import column_number, interval, number, one_decimal, percent, probability
 from nmbench.results.statistics import Estimate
 
 TABLE = TextTable(["rank", "model", "95%"], [["1", "a_b", "-1.5 .. 2e-05"], ["", "<c>", ""]])
@@ -113,3 +113,11 @@ def test_intervals():
     assert interval(Estimate(1.0, 0.5, 1.25)) == "0.5 .. 1.25"
     assert interval(Estimate(1.0, 0.5, 1.25), one_decimal, " to ") == "0.5 to 1.2"
     assert interval(Estimate(1.0, None, None)) == interval(None) == ""
+
+
+def test_shares_are_not_rounded_to_none_or_all():
+    assert [percent(value) for value in (0.0, 0.004, 0.01, 0.5, 0.99, 0.9975, 1.0)] == (
+        ["0%", "<1%", "1%", "50%", "99%", ">99%", "100%"]
+    )
+    assert [probability(value) for value in (0.0, 0.004, 0.123, 0.996, 1.0)] == ["0.00", "<0.01", "0.12", ">0.99", "1.00"]
+    assert [number(value) for value in (9999.4, 12345.6, 0.001, 0.00099)] == ["9999", "1.235e+04", "0.001", "9.900e-04"]

@@ -59,6 +59,18 @@ def test_submit_asks_for_a_description_and_then_makes_the_folder(submit, submitt
     assert (code, out) == (2, "") and "contains notes.txt, which is no file of this submission" in err
 
 
+def test_submit_replaces_only_a_submission_of_its_models(submit, tmp_path):
+    place = tmp_path / "sent" / "leaky"
+    place.mkdir(parents=True)
+    (place / "toy.csv").write_text("")
+    code, out, err = submit("--models=leaky")
+    assert (code, out) == (2, "") and err.endswith(f"{place} is not empty and has no submission.toml; name another folder\n")
+    (place / "submission.toml").write_text('models = ["a", "b"]\n')
+    code, out, err = submit("--models=leaky")
+    assert (code, out) == (2, "") and err.endswith(f"{place} is a submission of a, b; name another folder\n")
+    assert sorted(path.name for path in place.iterdir()) == ["submission.toml", "toy.csv"]
+
+
 def edit_rows(results, **changes):
     for path in results.glob("runs/*/row.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.metrics import Metric
 from nmbench.results import store, verification
 from nmbench.submissions import asking, board_seeds, folder, isolation, rescoring, verifying
 from nmbench.support.errors import NmbenchError
@@ -189,6 +190,37 @@ def test_the_difference_of_scores():
     assert of([1.0, 3.0], [1.0, 2.0]) == 0.25  # 1 / 4
     assert of([1.0, np.nan], [1.0, np.nan]) == 0 and of([1.0, np.nan], [1.0, 2.0]) == 1
     assert of([1e-12], [3e-12]) == pytest.approx(2 / 3) and of([1e-12], [3e-12], 1.0) == pytest.approx(2e-12)
+
+
+def test_other_metrics_and_their_conditions_are_compared(toy_task, tmp_path):
+    """A tiny error must agree as a large one does; of a count, one trial of the twelve may differ."""
+    odd = np.arange(12) % 2
+    facts = {"higher_is_better": False, "floor": 1.0, "ceiling": 0.0, "conditions": lambda arrays: odd}
+    tiny = Metric("tiny", lambda predictions, arrays: 1e-7 * (1 + odd / 3), **facts)
+    count = Metric("count", lambda predictions, arrays: odd, **facts)
+    task = dataclasses.replace(toy_task, metrics=(*toy_task.metrics, tiny, count))
+    predictions = np.zeros_like(task.frozen("test").arrays["targets"])
+    judged = task.evaluate(predictions, task.frozen("test").arrays)
+    np.savez(tmp_path / "per_trial.npz", mse=judged["per_trial"]["mse"])
+    values, conditions = judged["values"], judged["conditions"]
+    row = {"run_id": "r", "metric": "mse", "n_test": 12, "value": values["mse"]}
+    row |= {"metrics.tiny": values["tiny"], "metrics.count": values["count"]}
+
+    def compare(conditions=conditions, **changes):
+        changed = {**row, "conditions_json": json.dumps(conditions), **changes}
+        return rescoring.rescore(task, changed, tmp_path, {"": predictions})
+
+    assert compare() == 0
+    assert compare(**{"metrics.count": 0.5 + 1 / 12}) > 0
+    edited = {**conditions, "tiny": {"0": 1e-7, "1": 1e-7}}
+    for message, changes in (
+        ("column 'metrics.tiny'", {"metrics.tiny": 0.9 * values["tiny"]}),
+        ("column 'metrics.count'", {"metrics.count": 0.5 + 2 / 12}),
+        ("tiny of condition 1", {"conditions": edited}),
+        ("column 'conditions_json'", {"conditions": {**conditions, "tiny": {"0": 1e-7}}}),
+    ):
+        with pytest.raises(NmbenchError, match=message):
+            compare(**changes)
 
 
 def test_the_board_asks_for_so_many_seeds():

@@ -8,6 +8,14 @@ import pytest
 from support.processes import users_environment
 
 
+def test_a_file_that_cannot_be_used_needs_one_line(tmp_path):
+    name = "a" * 300
+    line = [sys.executable, "-B", "-m", "nmbench.verify", name]
+    done = subprocess.run(line, cwd=tmp_path, env=users_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("nmbench.verify: cannot use 'aaa") and done.stderr.endswith("': File name too long\n")
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

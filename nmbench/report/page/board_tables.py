@@ -37,7 +37,7 @@ RANK = Heading(
     "Rank",
     True,
     "1 + the number of models that are significantly better; models that share a letter cannot be told apart; no rank: "
-    "trained outside nmbench",
+    "one seed, or trained outside nmbench and shown beside others",
 )
 SCORE = Heading(
     "Score", True, "score of the median, 0 at the floor, such as chance, and 100 at a perfect answer, with its 95% interval"

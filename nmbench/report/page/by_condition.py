@@ -59,9 +59,8 @@ def conditions(table: Table, rows: Mapping[str, Mapping[str, Any]]) -> list[Cond
     recorded: dict[str, list[dict[str, Any]]] = {}
     for entry in table.models[:MOST_MODELS]:
         texts = [rows[run]["conditions_json"] for run in entry.run_ids]
-        parsed = [json.loads(text) for text in texts if text]
-        recorded[entry.label] = [one for one in parsed if isinstance(one, dict)]
-    names = {name for found in recorded.values() for one in found for name, by in one.items() if isinstance(by, dict)}
+        recorded[entry.label] = [json.loads(text) for text in texts if text]
+    names = {name for found in recorded.values() for one in found for name in one}
     task = TASKS.get(table.task) if table.task in TASKS else None
     known = {} if task is None else {metric.name: metric for metric in task.metrics}
     chosen: dict[str, str] = {}
@@ -80,10 +79,8 @@ def _of_metric(metric: str, higher: bool, what: str, recorded: Mapping[str, list
     values: dict[str, dict[str, list[float]]] = {label: defaultdict(list) for label in recorded}
     for label, found in recorded.items():
         for one in found:
-            by = one.get(metric)
-            for condition, value in by.items() if isinstance(by, dict) else ():
-                if isinstance(value, int | float) and abs(value) < 1e300:
-                    values[label][condition].append(float(value))
+            for condition, value in one.get(metric, {}).items():
+                values[label][condition].append(float(value))
     made = []
     for group, keys in _groups(list(dict.fromkeys(key for by in values.values() for key in by))).items():
         if len(keys) < 2:

@@ -174,7 +174,7 @@ def _aligned(lines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return steps, losses
 
 
-def conditions(found: Conditions, table: Table, styles: Mapping[str, Style]) -> tuple[Figure, str]:
+def conditions(found: Conditions, styles: Mapping[str, Style]) -> tuple[Figure, str]:
     """Median of a metric over seeds for each condition of the test trials, a line per model.
 
     Returns:
@@ -224,7 +224,8 @@ def _name(condition: float | str) -> str:
 def _description(entry: RankingEntry) -> str:
     assert entry.sample is not None
     low, high = entry.median.low, entry.median.high
-    interval = "" if low is None or high is None else f", 95% interval {number(low)} to {number(high)}"
+    kind = "95% interval" if entry.median.covers else "range"
+    interval = "" if low is None or high is None else f", {kind} {number(low)} to {number(high)}"
     values = entry.sample.values
     lost = f", {entry.lost} lost" if entry.lost else ""
     spread = f"from {number(values.min())} to {number(values.max())}"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nmbench.results.ranking import Table
     from nmbench.results.verification import Verifications
 
+INTERVAL = "95% interval (with fewer than six seeds, its range)"
 MOST_CURVES = 12  # models per table whose training curves are drawn
 
 
@@ -189,9 +190,9 @@ def _table(
         if len(table.models) > by_condition.MOST_MODELS:
             caption += f" Only the first {by_condition.MOST_MODELS} models are shown."
         name = f"{key}-conditions" + (f"-{i}" if i else "")
-        plots.append(svg.plot(figures.conditions(by, table, styles), name, by.title, caption))
+        plots.append(svg.plot(figures.conditions(by, styles), name, by.title, caption))
     if table.budget is None and len({entry.params for entry in table.entries if entry.params is not None}) > 1:
-        caption = "Score with its 95% interval: 0 at the floor, 100 at a perfect answer."
+        caption = f"Score with its {INTERVAL}: 0 at the floor, 100 at a perfect answer."
         plots.append(svg.plot(figures.scores(table, styles), f"{key}-scores", "Score and size", caption))
     return {
         "size": size_name(table.budget),
@@ -201,13 +202,13 @@ def _table(
         "commands": board_tables.commands(table, details),
         "about": board_tables.about(table),
         "plots": plots,
-        "notes": list(dict.fromkeys(filter(None, [sentences.other_data(table), *notes]))),
+        "notes": list(dict.fromkeys(filter(None, [sentences.other_data(table), *sentences.few_seeds(table), *notes]))),
         "outputs": outputs,
     }
 
 
 def _seeds_plot(table: Table, key: str, styles: Mapping[str, Style]) -> dict[str, Any]:
-    caption = "All seeds of each model, and below them the median with its 95% interval."
+    caption = f"All seeds of each model, and below them the median with its {INTERVAL}."
     caption += " × marks a lost seed, which counts as the floor." if any(e.lost for e in table.entries) else ""
     if len(table.entries) > figures.MOST_STRIPS:
         caption += f" Only the first {figures.MOST_STRIPS} of {len(table.entries)} lines of the table are shown."
@@ -235,8 +236,8 @@ def _ladder(of: ladders.Ladder, key: str, styles: Mapping[str, Style]) -> dict[s
     caption = f"Score by budget; small print: median {metric}" + (", seeds that reach the threshold" if reached else "")
     return {
         "plots": [
-            svg.plot(scores, f"{key}-ladder-scores", "Score by budget", f"Score with its 95% interval.{ring}"),
-            svg.plot(medians, f"{key}-ladder-medians", f"{metric} by budget", f"Median with its 95% interval.{ring}{line}"),
+            svg.plot(scores, f"{key}-ladder-scores", "Score by budget", f"Score with its {INTERVAL}.{ring}"),
+            svg.plot(medians, f"{key}-ladder-medians", f"{metric} by budget", f"Median with its {INTERVAL}.{ring}{line}"),
         ],
         "table": HtmlTable(f"{key}-ladder", caption, headings, rows),
         "notes": ladder_text.notes(of),
