@@ -108,8 +108,9 @@ def _train(experiment, seed: int, watch: interrupts.SignalWatch) -> float | None
         try:
             store.prepare()
         except NmbenchError as error:
-            raise NmbenchError(str(error).replace("--results_dir", "--out")) from error
-        checkpoints = Checkpoints(store.checkpoints, watch=watch)
+            where = "--out" if FLAGS.out else "the temporary folder"
+            raise NmbenchError(str(error).replace("--results_dir", where)) from error
+        checkpoints = Checkpoints(store.checkpoints, watch=watch, keep=bool(FLAGS.out))
         plan = running.plan(experiment, [seed], store, checkpoints)
         with Progress("training again", steps, plan.groups[0].step) as progress:
             try:

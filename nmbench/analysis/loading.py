@@ -6,7 +6,7 @@ import os
 import warnings
 
 from nmbench.analysis.network import Network
-from nmbench.experiments import loading, plugin_loading, reproduction
+from nmbench.experiments import loading, reproduction
 from nmbench.support import devices
 from nmbench.support.errors import NmbenchError
 
@@ -31,7 +31,6 @@ def load_network(run: str | os.PathLike, results_dir: str | os.PathLike = "resul
                 f"load_network: {name} must be a run id or a path, got a value of type {type(value).__name__}"
             )
     devices.start()
-    plugin_loading.check_unchanged()
     row, folder = loading.find_row(os.fspath(run), [os.fspath(results_dir)], os.fspath(results_dir))
     if row["status"] != "ok":
         raise NmbenchError(f"{row['run_id']} has status {row['status']!r}, so there is no trained network to analyse")

@@ -9,15 +9,21 @@ has the same fingerprint in every version of Python that can parse it.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable
+
+from nmbench.support.errors import NmbenchError
 
 # Keyword arguments of these calls that have no effect on a run: descriptions, the seeds of other runs that choose its
 # learning rate, which its tuning record contains, and how finished runs are compared.
 WITHOUT_EFFECT = frozenset({"summary", "citation", "tags", "tuning_seeds", "share_of_trials"})
 _DESCRIBED = ("register_baseline", "register_task", "Protocol", "Metric", "replace")
+# Path of each imported module that registers a model or a task, or draws training data, to its fingerprint at that time.
+_imported: dict[str, str] = {}
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -33,43 +39,91 @@ def of_files(paths: Iterable[pathlib.Path]) -> str:
 
 
 def of_module(path: str | pathlib.Path) -> str:
-    """sha256 of a module and of the files beside it that it imports, directly or through another such file.
+    """sha256 of a module and of its own files: those that it imports, directly or through another such file.
 
-    Such imports are `from ._shared import f`, or `import helper` if there is a helper.py beside it. Other imports, such as
-    those of JAX or of nmbench, are not followed: a row records the versions of these packages.
+    Its own files are those beside it, as in `from ._shared import f` or `import helper`, and those of its package, as in
+    `from my_package.cells import f`. Other imports, such as those of JAX or of nmbench, are not followed: a row records the
+    versions of these packages.
     """
-    return of_files(with_siblings(pathlib.Path(path)))
+    return of_files(with_own_files(pathlib.Path(path)))
 
 
-def with_siblings(start: pathlib.Path) -> list[pathlib.Path]:
-    """The file first, then the files beside it that it imports (see `of_module`), sorted by path."""
+def remember(path: str | pathlib.Path) -> None:
+    """Keep the fingerprint of a module that is being imported, for `of_imported`; nothing if there is no such file."""
+    with contextlib.suppress(OSError):
+        _imported[os.path.realpath(path)] = of_module(path)
+
+
+def of_imported(path: str | pathlib.Path) -> str:
+    """`of_module`, which must still be what it was when the module was imported.
+
+    Raises:
+      NmbenchError: the module, or one of its own files, has changed since then, so Python runs other code than the file has.
+      OSError: it cannot be read.
+    """
+    now, name = of_module(path), pathlib.Path(path).name
+    if _imported.get(os.path.realpath(path), now) != now:
+        raise NmbenchError(
+            f"{name} has changed since it was loaded; start Python again, or call nmbench.load_plugin({name!r}) again"
+        )
+    return now
+
+
+def with_own_files(start: pathlib.Path) -> list[pathlib.Path]:
+    """The file first, then its own files (see `of_module`), sorted by path."""
     found, waiting = {start}, [start]
     while waiting:
-        for sibling in _siblings(waiting.pop()) - found:
-            found.add(sibling)
-            waiting.append(sibling)
+        for file in _imported_by(waiting.pop()) - found:
+            found.add(file)
+            waiting.append(file)
     return [start, *sorted(found - {start})]
 
 
-def _siblings(path: pathlib.Path) -> set[pathlib.Path]:
-    names = _read(path.read_bytes())[1]
-    return {file for name in names if (file := path.parent / f"{name}.py").is_file()}
+def _imported_by(path: pathlib.Path) -> set[pathlib.Path]:
+    """The own files that a file names in its imports."""
+    package = [path.parent]  # the folder of the file, and those above it as long as they are packages
+    for above in path.parent.parents:
+        if not (package[-1] / "__init__.py").is_file():
+            break
+        package.append(above)
+    top = package[-2].name if len(package) > 1 else ""
+    found: set[pathlib.Path] = set()
+    for level, module, names in _read(path.read_bytes())[1]:
+        parts = module.split(".") if module else []
+        if level > len(package):
+            continue
+        if level or not parts or parts[0] != top:
+            folder = package[max(level, 1) - 1]
+        elif top == "nmbench":  # its version is in the row
+            continue
+        else:
+            folder = package[-1]
+        found |= _files(folder, parts)
+        for name in names:
+            found |= _files(folder, [*parts, name])
+    return found
+
+
+def _files(folder: pathlib.Path, parts: list[str]) -> set[pathlib.Path]:
+    """The file of the module a.b.c below a folder, and the `__init__.py` of each package on the way."""
+    places = [folder.joinpath(*parts[:i]) for i in range(1, len(parts) + 1)]
+    return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
 
 
 @functools.lru_cache(maxsize=256)
-def _read(source: bytes) -> tuple[str, frozenset[str]]:
-    """sha256 of the meaning of a source, and the names of the modules that it imports, relatively or not."""
+def _read(source: bytes) -> tuple[str, frozenset[tuple[int, str, tuple[str, ...]]]]:
+    """sha256 of the meaning of a source, and its imports: number of leading dots, module, imported names."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # a null byte is either, depending on the version of Python
         return hashlib.sha256(source).hexdigest(), frozenset()
-    names: set[str] = set()
+    imports: set[tuple[int, str, tuple[str, ...]]] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        if isinstance(node, ast.ImportFrom) and node.level <= 1:
-            names |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
-    return hashlib.sha256(_canonical(tree).encode()).hexdigest(), frozenset(names)
+            imports |= {(0, alias.name, ()) for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            imports.add((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return hashlib.sha256(_canonical(tree).encode()).hexdigest(), frozenset(imports)
 
 
 def _canonical(node: object) -> str:

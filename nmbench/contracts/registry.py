@@ -23,6 +23,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
+from nmbench.contracts import fingerprints
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 T = TypeVar("T")
@@ -89,6 +90,7 @@ class Registry(Generic[T]):
                 f"{in_cell}"
             )
         self._entries[name] = RegistryEntry(name, origin, tuple(tags), summary, value=value)
+        fingerprints.remember(getattr(value, "path", ""))
 
     def forget(self, name: str) -> None:
         """Remove the entry called `name`, so that the file that registered it can be executed again."""

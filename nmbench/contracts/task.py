@@ -6,6 +6,7 @@ A task defines its inputs and outputs (`spec`), its training data (`training`), 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -62,17 +63,24 @@ class Sampler:
         Raises:
           NmbenchError: `sample` is not defined in a file.
         """
-        function: Any = inspect.unwrap(self.sample)
-        while isinstance(function, functools.partial):
-            function = inspect.unwrap(function.func)
         try:
-            file = inspect.getfile(function if inspect.isroutine(function) else type(function))
-            return fingerprints.of_module(file)
+            return fingerprints.of_imported(self._file())
         except (TypeError, OSError) as error:
             raise NmbenchError(
                 f"training data are drawn by {self.sample!r}, which is not defined in a file, so a row could not record the "
                 f"code that drew them; define sample(key, batch_size) at the top level of a .py file"
             ) from error
+
+    def __post_init__(self):
+        with contextlib.suppress(TypeError):
+            fingerprints.remember(self._file())
+
+    def _file(self) -> str:
+        """The file that defines `sample`; raises `TypeError` if there is none."""
+        function: Any = inspect.unwrap(self.sample)
+        while isinstance(function, functools.partial):
+            function = inspect.unwrap(function.func)
+        return inspect.getfile(function if inspect.isroutine(function) else type(function))
 
     def draw(self, arrays: Any, key: Any, batch_size: int) -> Batch:
         """A batch of `batch_size` new trials; raises `NmbenchError` if `batch_size` is below 1."""

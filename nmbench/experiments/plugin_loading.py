@@ -10,7 +10,6 @@ from nmbench.contracts import fingerprints, plugins
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.plugin_files import PREFIX
 from nmbench.support import devices
-from nmbench.support.errors import NmbenchError
 
 # Fingerprint of each file when it was loaded.
 _loaded: dict[pathlib.Path, str] = {}
@@ -43,20 +42,13 @@ def load_plugin(path: str | os.PathLike) -> list[str]:
     return names or _names(file)
 
 
-def check_unchanged() -> None:
-    """Raise `NmbenchError` if a file has changed since `load_plugin`: a row must name the code that trained it."""
-    for file, before in _loaded.items():
-        if not file.is_file() or fingerprints.of_module(file) != before:
-            raise NmbenchError(f"{file.name} has changed since it was loaded; call nmbench.load_plugin({file.name!r}) again")
-
-
 def _forget(file: pathlib.Path) -> None:
     """Remove what a file has registered, so that it can be executed again, with the files beside it that it imports."""
     for registry in (TASKS, BASELINES):
         for entry in registry.entries():
             if entry.value is not None and pathlib.Path(entry.value.path) == file:
                 registry.forget(entry.name)
-    beside = {str(path) for path in fingerprints.with_siblings(file)[1:]}
+    beside = {str(path) for path in fingerprints.with_own_files(file)[1:]}
     for name, module in list(sys.modules.items()):
         loaded_from = getattr(module, "__file__", None)
         if (name.startswith(PREFIX) and loaded_from == str(file)) or loaded_from in beside:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from nmbench.experiments.experiment import Experiment
 from nmbench.results import provenance, schema
 from nmbench.results.columns import evaluation_columns, task_columns
 from nmbench.results.store import Store, stage_file
+from nmbench.support.errors import NmbenchError, first_line, place, printable
 from nmbench.training.parameter_files import save_params
 from nmbench.training.trainer import TrainedRun
 
@@ -63,18 +65,28 @@ def record(
         )
     else:
         arrays, earlier = task.frozen("test").arrays, predictions_of_stages(task, trained, predict)
-        judged = task.evaluate(predict(trained.params), arrays, earlier)
-        if (np.abs(list(judged["values"].values())) <= schema.LARGEST_FLOAT).all():  # False for NaN
+        predictions, predictions_of_last = predict(trained.params), predict(trained.last_params)
+        try:
+            judged = task.evaluate(predictions, arrays, earlier)
+            last = task.evaluate(predictions_of_last, arrays, earlier)["values"][task.primary.name]
+        except NmbenchError:
+            raise
+        except Exception as error:  # a metric of a user may raise anything; other seeds shall still be recorded
+            reason = f"{type(error).__name__}{place(error, task.path)}: {first_line(error)}"
+            judged, last = None, math.nan
+            row.update(status="failed", error=printable(f"the evaluation on the test set failed: {reason}")[:1000])
+        values = {} if judged is None else judged["values"]
+        bad = [name for name, value in values.items() if not abs(value) <= schema.LARGEST_FLOAT]  # also NaN
+        if bad:
+            row.update(status="diverged", error=f"metric {bad[0]} of the predictions on the test set is not finite")
+        elif judged is not None:
             per_trial = judged["per_trial"]
-            last = task.evaluate(predict(trained.last_params), arrays, earlier)["values"][task.primary.name]
             row.update(
                 status="ok",
                 last_value=last if abs(last) <= schema.LARGEST_FLOAT else None,  # also None for NaN
                 validation_loss=trained.validation_loss,
                 **evaluation_columns(task, judged),
             )
-        else:
-            row.update(status="diverged", error="predictions on the test set are not finite")
     row.update(
         schema_version=schema.SCHEMA_VERSION,
         run_id=experiment.run_id(seed),

@@ -40,9 +40,12 @@ def surroundings(row: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     comparable = lambda name, value: _without_devices(value or "") if name == "xla_flags" else value or None
     pairs = {name: (comparable(name, row[name]), comparable(name, here[name])) for name in SURROUNDINGS}
     then, now = json.loads(row["config_json"]).get("jax_settings", {}), provenance.jax_settings()
-    for name in ("threefry_partitionable", "default_matmul_precision"):  # the other settings of JAX are columns
+    # The other settings of JAX are columns.
+    for name in ("threefry_partitionable", "default_matmul_precision", "random_seed_offset"):
         pairs[f"jax_{name}"] = then.get(name, "default"), now.get(name, "default")
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    differs = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    # Two checkouts with changes need not have the same ones.
+    return differs | ({"git_dirty": (True, True)} if row["git_dirty"] and here["git_dirty"] else {})
 
 
 def _without_devices(flags: str) -> str:

@@ -114,7 +114,7 @@ def default_learning_rate(
 
 def _fingerprint(baseline: Baseline) -> str:
     try:
-        return fingerprints.of_module(baseline.path)
+        return fingerprints.of_imported(baseline.path)
     except OSError as error:  # registered in a cell of a notebook, or the file is gone
         raise NmbenchError(
             f"the model {baseline.name!r} is not in a file, so its rows could not name its code; write it to a file and "

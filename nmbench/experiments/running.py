@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nmbench.experiments import recording, resuming
@@ -70,6 +70,7 @@ def run_seeds(
     loggers: Loggers | None = None,
     checkpoints: Checkpoints | None = None,
     planned: Plan | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of all seeds, in order: stored rows are read, the other runs are trained together, evaluated and stored.
 
@@ -81,6 +82,7 @@ def run_seeds(
       loggers: for the runs that are trained; none by default.
       checkpoints: checkpoints of interrupted runs; by default those of the store.
       planned: the result of `plan`, if the caller has it.
+      origin: the result of `provenance.describe`, if the caller has it from before tuning.
 
     Raises:
       NmbenchError: a file cannot be written, for example on a full disk; the message says what was saved in checkpoints.
@@ -91,7 +93,7 @@ def run_seeds(
     rows = dict(stored)
     keys = [experiment.run_id(seed) for seed in missing]
     # Computed before training, so that an error here does not waste the training.
-    origin = provenance.describe() if missing else {}
+    origin = origin or (provenance.describe() if missing else {})
     runs = [TrainingRun(seed, experiment.learning_rate.value) for seed in missing]
     configurations = [(key, experiment.configuration(seed).to_dict()) for key, seed in zip(keys, missing, strict=True)]
     with (loggers or Loggers()).started(configurations) as log:

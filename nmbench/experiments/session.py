@@ -12,6 +12,7 @@ from nmbench.experiments import resolution, running, tuning
 from nmbench.experiments.experiment import Experiment, LearningRate
 from nmbench.experiments.request import Request
 from nmbench.experiments.resuming import RunGroup
+from nmbench.results import provenance, schema
 from nmbench.results.store import Store
 from nmbench.support import devices, interrupts
 from nmbench.support.loggers import Loggers
@@ -82,6 +83,7 @@ def train_rows(
     """
     experiment = resolve(request, seeds, tune)
     store.prepare()
+    origin = provenance.describe()  # before the hours of tuning, in which a developer may commit
     tell: Say = say or (lambda line: None)
     tell(describe(experiment, tune))
     with interrupts.watch_signals() as watch:
@@ -109,8 +111,15 @@ def train_rows(
             experiment = dataclasses.replace(experiment, learning_rate=choice)
         plan = running.plan(experiment, seeds, store, checkpoints, force=force, retry_failed=retry_failed)
         if plan.stored:
-            tell(f"{len(plan.stored)} of {len(seeds)} runs are already in {store.runs} (--force trains them again)")
+            again = "--force trains them again"
+            if any(row["status"] in schema.LOST for row in plan.stored.values()):
+                again = f"--retry_failed trains those that failed again, {again.replace('them', 'all')}"
+            tell(f"{len(plan.stored)} of {len(seeds)} runs are already in {store.runs} ({again})")
         _say_resumed("run", plan.groups, experiment.steps, tell)
+        if unused := checkpoints.unused([experiment.run_id(seed) for seed in plan.missing]):
+            tell(
+                f"{unused} checkpoint{'s' * (unused > 1)} in {checkpoints.folder} not used: made with other code or settings"
+            )
         left = len(plan.missing)
         label = f"{request.model}, {left} seed{'' if left == 1 else 's'}"
         with Progress(label, experiment.steps if say and left else 0, _first_step(plan.groups)) as progress:
@@ -122,6 +131,7 @@ def train_rows(
                 loggers=Loggers(log, store.logs),
                 checkpoints=checkpoints,
                 planned=plan,
+                origin=origin,
             )
     for row in rows:
         if row["status"] != "ok":

@@ -103,7 +103,6 @@ def train(
     files: list[Any] = list(plugin) if isinstance(plugin, list | tuple) else [plugin]
     for path in files:
         plugin_loading.load_plugin(path)
-    plugin_loading.check_unchanged()
 
     from nmbench.experiments import session
     from nmbench.results import frames

@@ -75,6 +75,7 @@ def jax_settings() -> dict[str, Any]:
         "default_prng_impl": "threefry2x32",
         "threefry_partitionable": True,
         "default_matmul_precision": None,
+        "random_seed_offset": 0,
     }
     settings = {name: getattr(jax.config, f"jax_{name}") for name in usual} | {"xla_flags": users_xla_flags()}
     return {name: value for name, value in settings.items() if value != usual.get(name, "")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ class SignalWatch:
 
     def __init__(self) -> None:
         self._signum = 0
-        self._deferring = False
+        self._deferring, self._notice = False, ""
 
     def raise_if_signalled(self, message: str = "") -> None:
         """Raise `Interrupted` with this message if a signal has arrived."""
@@ -42,14 +43,17 @@ class SignalWatch:
         return self._signum != 0
 
     @contextlib.contextmanager
-    def deferred(self) -> Iterator[None]:
+    def deferred(self, notice: str = "") -> Iterator[None]:
         """Defer signals: inside this context the first signal is only recorded, for `raise_if_signalled`.
+
+        Args:
+          notice: a line on stderr at the first Ctrl-C, because the command goes on for a while.
 
         Raises:
           Interrupted: a signal had arrived before, or a second one arrives.
         """
         self.raise_if_signalled()
-        self._deferring = True
+        self._deferring, self._notice = True, notice
         try:
             yield
         finally:
@@ -63,16 +67,24 @@ class SignalWatch:
         # The signal is recorded in any case: if third-party code swallows the exception, the next check raises it again.
         if repeated or not self._deferring:
             raise Interrupted(signum)
+        if self._notice and signum == signal.SIGINT:
+            with contextlib.suppress(OSError):
+                os.write(2, f"\n{self._notice}\n".encode())  # unlike `print`, it may interrupt another output
 
 
 @contextlib.contextmanager
 def watch_signals() -> Iterator[SignalWatch]:
     """Handle `SIGNALS` with a `SignalWatch`. Signals that are ignored stay ignored.
 
+    Inside another such context it is the same watch, which knows of signals whose exception third-party code has swallowed.
     In other threads than the main thread, no handler is installed.
     """
     watch, before = SignalWatch(), {}
     if threading.current_thread() is threading.main_thread():
+        for present in map(signal.getsignal, SIGNALS):
+            if isinstance(outer := getattr(present, "__self__", None), SignalWatch):
+                yield outer
+                return
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, watch.handle)

@@ -26,7 +26,9 @@ class Progress:
 
     def __init__(self, label: str, steps: int, first: int = 0):
         self._label, self._steps, self._said = label, steps, time.monotonic()
-        self._first: tuple[int, float] | None = None  # step and time of the first report, after the program is compiled
+        # Step and time of the first report of these runs, after the program is compiled.
+        self._first: tuple[int, float] | None = None
+        self._last = 0
         # disable=None: no bar unless stderr is a terminal; a notebook shows it too. In a terminal of 0 columns, which some
         # containers report, tqdm would draw nothing.
         self._bar = tqdm.tqdm(
@@ -47,7 +49,9 @@ class Progress:
 
     def __call__(self, step: int, losses: np.ndarray) -> None:
         now = time.monotonic()
-        self._first = self._first or (step, now)
+        if self._first is None or step < self._last:  # the first report, or the next runs begin
+            self._first = step, now
+        self._last = step
         finite = losses[np.isfinite(losses)]
         loss = f"loss {np.median(finite):.3g} (best {finite.min():.3g})" if finite.size else ""
         if not self._bar.disable:

@@ -108,7 +108,8 @@ def build(sweep: SweepRequest) -> Grid:
     """Resolve every combination. Impossible ones are skipped, such as a budget that a model cannot meet.
 
     Raises:
-      NmbenchError: an unknown name, a damaged test set, a seed that tuning uses, or no combination can be trained.
+      NmbenchError: an unknown name, a damaged test set, a seed that tuning uses (with `tune`), or no combination can be
+        trained.
     """
     _check(sweep)
     store, found, skipped = Store(sweep.results_dir), {}, []

@@ -45,6 +45,7 @@ TRAINING_CODE = (
 )
 # Between the names of processors that trained one run. Such a row is not expected to come out the same to the bit anywhere.
 _AND = "; then "
+_STOPPING = "stopping at the next validation; press Ctrl-C again to stop at once, without saving"
 _LIBRARIES = ("jax", "jaxlib", "dm-haiku", "optax", "numpy")
 
 
@@ -101,7 +102,17 @@ class Checkpoints:
             return None
         self._started[key] = facts["started_utc"]
         self._earlier[key] = facts.get("processor", "")
+        if (device := facts.get("device", _device())) != _device():  # such as a GPU of the same machine
+            self._earlier[key] += f" with {device}"
         return snapshot.unpack(arrays, facts)
+
+    def unused(self, keys: Sequence[str]) -> int:
+        """Number of checkpoints of the same models, tasks, protocols and seeds as these, under other keys."""
+        stems = {key.rpartition(".")[0] for key in keys}
+        with contextlib.suppress(OSError):
+            names = [path.name.removesuffix(SUFFIX) for path in self.folder.glob(f"*{SUFFIX}")]
+            return sum(name.rpartition(".")[0] in stems and name not in keys for name in names)
+        return 0
 
     def started(self, key: str) -> str | None:
         """Time at which training of a run began, before any interruption, in UTC; None if it has not begun."""
@@ -130,7 +141,7 @@ class Checkpoints:
           snapshots: returns the current state of all these runs, in the order of `keys`.
 
         Raises:
-          NmbenchError: the `NmbenchError` that was raised inside, followed by a sentence about the saved runs.
+          NmbenchError: the `NmbenchError` that was raised inside, or that memory ran out, with a sentence about saved runs.
           Interrupted: the command received a signal.
         """
         self._keys, self._unfinished, self._snapshots = list(keys), set(keys), snapshots
@@ -139,12 +150,15 @@ class Checkpoints:
         for key in keys:
             self._started.setdefault(key, now)
         try:
-            with self.watch.deferred():
+            with self.watch.deferred(_STOPPING):
                 yield
         except NmbenchError as error:
             raise NmbenchError("; ".join(filter(None, [str(error), self.rescue()]))) from error
-        except Exception:
-            self.rescue()
+        except Exception as error:
+            saved = self.rescue()
+            if any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "ut of memory")):
+                advice = "memory ran out; try fewer seeds at a time, a smaller model, or --remat"
+                raise NmbenchError("; ".join(filter(None, [advice, saved]))) from error
             raise
         finally:
             self._keys, self._unfinished, self._snapshots = [], set(), list
@@ -170,7 +184,7 @@ class Checkpoints:
     def rescue(self) -> str:
         """Write a checkpoint of every run that is not stored; return a sentence about the saved runs, "" if none."""
         if not self._keep:
-            return "with --force, unfinished runs are not saved and start again from step 0" if self._unfinished else ""
+            return "unfinished runs are not saved and start again from step 0" if self._unfinished else ""
         try:
             step = self._save()
         except OSError as error:
@@ -194,13 +208,19 @@ class Checkpoints:
             for key in sorted(self._unfinished):
                 arrays, facts = snapshot.pack(states[key])
                 facts |= {"key": key, "code": self._code, "started_utc": self._started[key]}
-                facts["processor"] = self.processor(key)
+                facts |= {"processor": self.processor(key), "device": _device()}
                 facts["hash"] = snapshot.content_hash(arrays, facts)
                 parameter_files.save_arrays(self._path(key), arrays, facts)
         return step
 
     def _path(self, key: str) -> pathlib.Path:
         return self.folder / f"{key}{SUFFIX}"
+
+
+def _device() -> str:
+    import jax
+
+    return jax.devices()[0].device_kind
 
 
 @functools.cache

@@ -2,10 +2,10 @@
 
 Runs are distributed over devices. In each step, a device updates its runs one after another. This is faster than vectorising
 over runs, because the activations of one run fit into the cache and those of several runs do not. It also makes a run
-independent of the other runs, to the last bit. Only the length of the curve of a diverged run may depend on them. All runs
-share the training batches, because data never depend on the model or its seed. Steps are executed in chunks of
-`validate_every`; after each chunk the validation loss decides which parameters to keep. The memory of the device does not
-grow with the number of steps.
+independent of the other runs, to the last bit. A run that has diverged ends with its phase; only how far its curve goes in
+that phase may depend on the others. All runs share the training batches, because data never depend on the model or its seed.
+Steps are executed in chunks of `validate_every`; after each chunk the validation loss decides which parameters to keep. The
+memory of the device does not grow with the number of steps.
 """
 
 from __future__ import annotations
@@ -242,6 +242,8 @@ class Trainer:
         steps, losses = jax.device_get((state.best_step, state.best_loss))
         of_run = lambda flat, i: {name: leaf[i] for name, leaf in flat.items()}
         for i, history in enumerate(self._histories):
+            if history.ended(before):
+                continue
             point = history.curve[-1]
             step, loss = (point.step, point.validation_loss)
             if selection == "best":
@@ -275,9 +277,15 @@ class _RunHistory:
 
     def add(self, before: int, step: int, train_loss: float, validation_loss: float, first_bad: int) -> None:
         """Record a chunk that ended at `step` of a phase. `before`: number of steps in the earlier phases."""
+        if self.ended(before):
+            return
         self.curve.append(CurvePoint(before + step, train_loss, validation_loss))
         if first_bad >= 0 and self.diverged_at is None:
             self.diverged_at = before + first_bad + 1
+
+    def ended(self, before: int) -> bool:
+        """Whether the run diverged in an earlier phase. `before`: number of steps in the earlier phases."""
+        return self.diverged_at is not None and self.diverged_at <= before
 
     def result(self, phases: Sequence[ResolvedPhase], tree_of: Any) -> TrainedRun:
         last = self.outcomes[-1]

@@ -2,7 +2,10 @@
 
 import pathlib
 
+import pytest
+
 from nmbench.contracts import fingerprints
+from nmbench.support.errors import NmbenchError
 
 
 def test_the_fingerprint_depends_on_the_file_and_its_sibling_imports(tmp_path):
@@ -23,9 +26,43 @@ def test_the_fingerprint_depends_on_the_file_and_its_sibling_imports(tmp_path):
     assert len(set(seen)) == 5
 
 
+def test_the_fingerprint_depends_on_all_files_of_the_package_that_are_imported(tmp_path):
+    source = {
+        "__init__": "",
+        "model": "from mine.helper import A\nimport mine.deep.cells\nfrom . import beside\nfrom .deep import other\n",
+        "helper": "A = 1\n",
+        "beside": "from .. import mine\n",
+        "unused": "",
+        "deep/__init__": "",
+        "deep/cells": "from ..above import B\n",
+        "deep/other": "import json, nmbench\n",
+        "above": "B = 1\n",
+    }
+    for name, text in source.items():
+        (tmp_path / "mine" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "mine" / f"{name}.py").write_text(text)
+    model = tmp_path / "mine" / "model.py"
+    found = {file.relative_to(tmp_path / "mine").with_suffix("").as_posix() for file in fingerprints.with_own_files(model)}
+    assert found == source.keys() - {"unused"}
+
+
+def test_code_that_changed_after_its_import_is_noticed(tmp_path):
+    model, helper = tmp_path / "model.py", tmp_path / "helper.py"
+    model.write_text("import helper\n")
+    helper.write_text("gain = 1\n")
+    fingerprints.remember(model)
+    assert fingerprints.of_imported(model) == fingerprints.of_module(model)
+    helper.write_text("gain = 1  # a comment\n")
+    assert fingerprints.of_imported(model) == fingerprints.of_module(model)
+    helper.write_text("gain = 2\n")
+    with pytest.raises(NmbenchError, match="model.py has changed since it was loaded; start Python again"):
+        fingerprints.of_imported(model)
+    fingerprints.remember(tmp_path / "missing.py")  # a cell of a notebook
+
+
 def test_the_fingerprint_of_a_built_in_model_includes_shared_files():
     folder = pathlib.Path(__file__).parents[2] / "baselines"
-    names = lambda model: [path.name for path in fingerprints.with_siblings(folder / f"{model}.py")]
+    names = lambda model: [path.name for path in fingerprints.with_own_files(folder / f"{model}.py")]
     assert names("lstm") == ["lstm.py", "_products.py", "_shared.py"]
     assert names("nmrnn") == ["nmrnn.py", "_neuromodulated.py", "_products.py", "_shared.py", "_subspace.py"]
 

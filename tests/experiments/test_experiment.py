@@ -84,6 +84,27 @@ def test_stages_are_evaluated_on_the_test_set_and_recorded(toy_task, register, t
     assert rates == [row["learning_rate"], 10 * row["learning_rate"]]
 
 
+def test_a_metric_that_raises_loses_one_run_and_a_number_that_is_not_finite_names_its_metric(toy_task, register, tmp_path):
+    calls = []
+
+    def fragile(predictions, arrays):
+        calls.append(1)
+        if len(calls) == 3:  # of the second seed; every seed is evaluated twice
+            raise KeyError("no such trial")
+        return np.full(12, np.nan if len(calls) > 3 else 1.0)
+
+    other = dataclasses.replace(toy_task.metrics[0], name="fragile", per_trial=fragile, conditions=None)
+    register(metrics=(*toy_task.metrics, other), protocols=(Protocol(name="matched", phases=(Phase(steps=2),)),))
+    store = Store(tmp_path)
+    store.prepare()
+    experiment = resolve()
+    calls.clear()
+    rows = running.run_seeds(experiment, [0, 1, 2], store)
+    assert [row["status"] for row in rows] == ["ok", "failed", "diverged"]
+    assert rows[1]["error"] == "the evaluation on the test set failed: KeyError: 'no such trial'"
+    assert rows[2]["error"] == "metric fragile of the predictions on the test set is not finite"
+
+
 def test_tuning_counts_every_validation_set_once_at_its_last_use():
     phase = lambda name: Phase(steps=1, validation=name)
     assert tuning.criterion([phase("a"), phase("a"), phase("b")], [9.0, 1.0, 3.0]) == 2.0

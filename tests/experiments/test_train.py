@@ -134,12 +134,9 @@ def test_a_changed_file_is_loaded_again(folder):
     nmbench.load_plugin(file)
     assert BASELINES.get("mine") is before
     file.write_text(MODEL.replace("gain: float = 1.0", "gain: float = 2.0"))
-    with pytest.raises(
-        NmbenchError, match=r"mine.py has changed since it was loaded; call nmbench.load_plugin\('mine.py'\)"
-    ):
+    changed = r"mine.py has changed since it was loaded; start Python again, or call nmbench.load_plugin\('mine.py'\) again"
+    with pytest.raises(NmbenchError, match=changed):
         nmbench.train("mine", "toy")
-    with pytest.raises(NmbenchError, match=r"mine.py has changed since it was loaded"):
-        nmbench.load_network("mine.toy.matched.s0.0123456789ab")
     assert nmbench.load_plugin(file) == ["mine"] and BASELINES.get("mine").hparams == {"gain": 2.0}
     assert [entry.name for entry in TASKS.entries()].count("toy") == 1  # what other files registered stays
 

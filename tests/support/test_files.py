@@ -1,5 +1,6 @@
 """Atomic files, temporary files of killed processes, and signals."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -173,6 +174,28 @@ def test_a_first_signal_is_deferred_and_a_second_one_is_not(number, code):
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
         signal.signal(number, before)
+
+
+def test_an_inner_watch_knows_of_a_signal_whose_exception_was_swallowed():
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with interrupts.watch_signals():
+            with contextlib.suppress(interrupts.Interrupted):  # as a callback of JAX does
+                os.kill(os.getpid(), signal.SIGTERM)
+            with interrupts.watch_signals() as inner, pytest.raises(interrupts.Interrupted), inner.deferred():
+                pytest.fail("the training would begin")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_the_first_ctrl_c_says_that_the_command_goes_on(capfd):
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with interrupts.watch_signals() as watch, watch.deferred("stopping soon"):
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == "\nstopping soon\n"
 
 
 def test_signals_that_are_ignored_stay_ignored():

@@ -57,6 +57,17 @@ def test_without_a_terminal_there_is_a_line_every_so_often(monkeypatch, capsys):
     assert capsys.readouterr().err == "a model, 2 seeds: step 50 of 100, loss 0.75 (best 0.5), about 5 s left\n"
 
 
+def test_the_remaining_time_starts_anew_with_the_next_runs(monkeypatch, capsys):
+    """As in the second round of tuning: it took 100 s to step 90 of the first, then 10 s to step 20 of the second."""
+    times = iter([0.0, 0.0, 100.0, 200.0, 210.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    with progress.Progress("tuning", 100) as report:
+        for step in (10, 90, 10, 20):
+            report(step, np.array([1.0]))
+    assert capsys.readouterr().err.splitlines()[-1] == "tuning: step 20 of 100, loss 1 (best 1), about 80 s left"
+
+
 def test_the_bar_fits_eighty_columns(monkeypatch):
     screen = FakeTerminal()
     monkeypatch.setattr("sys.stderr", screen)

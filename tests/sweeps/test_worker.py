@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from nmbench.contracts import fingerprints
 from nmbench.results.store import Store
 from nmbench.support import devices
 from nmbench.support.errors import NmbenchError
@@ -35,7 +36,6 @@ def statuses(job):
         ),
         ("import os; os.abort()", -6, "its process was killed by SIGABRT; see "),
         ("import os; os._exit(137)", 137, "its process was killed by SIGKILL, perhaps because memory ran out; see "),
-        ("import os; os._exit(0)", 0, "its process ended with exit code 0; see "),
         ("raise ValueError('no\\x1b[31m')", 1, "its process ended with exit code 1: ValueError: no\\x1b[31m; see "),
     ],
 )
@@ -50,12 +50,32 @@ def test_a_crash_becomes_failed_rows(jobs, child, text, code, error):
     assert jobs[0].log.read_text().startswith("== ")
 
 
-@pytest.mark.parametrize(("code", "stopped"), [(2, False), (130, True), (143, True)])
+def test_a_file_that_changes_during_a_sweep_leaves_no_rows(jobs, child, monkeypatch):
+    child("import os; os._exit(1)")
+    monkeypatch.setattr(fingerprints, "of_imported", lambda path: "0" * 64)
+    outcome = run(jobs[0])
+    assert outcome.error == (
+        "no rows of these runs: its model or task has changed since the sweep began; run the same sweep again"
+    )
+    assert statuses(jobs[0]) == [None] * 3
+
+
+def test_a_process_that_is_killed_after_a_stop_leaves_no_rows(jobs, child):
+    child("import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)")
+    process = worker.JobProcess(jobs[0])
+    time.sleep(1)
+    process.stop()
+    process.kill()
+    outcome = process.outcome()
+    assert (outcome.code, outcome.stopped, statuses(jobs[0])) == (143, True, [None] * 3)
+
+
+@pytest.mark.parametrize(("code", "stopped"), [(0, False), (2, False), (130, True), (143, True)])
 def test_bad_conditions_and_signals_leave_no_rows(jobs, child, code, stopped):
     child(f"import sys; print('no room'); sys.exit({code})")
     outcome = run(jobs[0])
     assert (outcome.code, outcome.stopped) == (code, stopped)
-    assert ("no room" in outcome.error) == (code == 2)
+    assert ("no room" in outcome.error) == (code in (0, 2))
     assert statuses(jobs[0]) == [None] * 3
 
 

@@ -76,10 +76,32 @@ def test_a_run_names_every_processor_that_trained_it(tmp_path, monkeypatch):
             part.rescue()
 
 
+def test_a_run_that_changed_the_device_says_so_and_other_checkpoints_are_counted(tmp_path, monkeypatch):
+    snapshot = Snapshot(
+        phase=0, step=5, state={"w": np.ones(2)}, outcomes=[], curve=[CurvePoint(5, 1.0, 2.0)], diverged_at=None
+    )
+    monkeypatch.setattr(checkpoints, "processor", lambda: "A")
+    first = checkpoints.Checkpoints(tmp_path)
+    with first.training(["m.t.p.s0.aaa"], lambda: [snapshot]):
+        first.rescue()
+    monkeypatch.setattr(checkpoints, "_device", lambda: "GPU")
+    second = checkpoints.Checkpoints(tmp_path)
+    second.load("m.t.p.s0.aaa")
+    assert second.processor("m.t.p.s0.aaa") == "A with cpu; then A"
+    assert [second.unused([key]) for key in ("m.t.p.s0.bbb", "m.t.p.s0.aaa", "m.t.p.s1.bbb")] == [1, 0, 0]
+
+
+def test_memory_that_runs_out_is_one_line(tmp_path):
+    kept = checkpoints.Checkpoints(tmp_path)
+    message = "^memory ran out; try fewer seeds at a time, a smaller model, or --remat$"
+    with pytest.raises(NmbenchError, match=message), kept.training(["run"], list):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 432000000 bytes.")
+
+
 def test_a_command_that_starts_from_the_beginning_writes_no_checkpoint(tmp_path):
     kept = checkpoints.Checkpoints(tmp_path / "checkpoints", minutes=0, keep=False)
     with (
-        pytest.raises(NmbenchError, match="^full; with --force, unfinished runs are not saved and start again from step 0$"),
+        pytest.raises(NmbenchError, match="^full; unfinished runs are not saved and start again from step 0$"),
         kept.training(["run"], lambda: pytest.fail("no state is needed")),
     ):
         kept.update()

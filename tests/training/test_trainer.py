@@ -311,6 +311,17 @@ def test_training_ends_with_the_phase_in_which_every_run_diverged(toy_task):
     assert trainer.results()[0].diverged_at is not None
 
 
+def test_a_run_that_diverged_ends_with_its_phase(toy_task):
+    """As it does alone."""
+    phases = [Phase(steps=20, optimizer="sgd"), Phase(steps=20, optimizer="sgd", relative_rate=0.1)]
+    good, wild = TrainingRun(0, 1e-2), TrainingRun(1, 1e12)
+    (alone,) = run(toy_task, phases, [wild])
+    _, beside = run(toy_task, phases, [good, wild])
+    assert len(beside.phase_losses) == len(alone.phase_losses) == 1
+    assert (beside.selected_step, beside.diverged_at) == (alone.selected_step, alone.diverged_at)
+    assert beside.curve[-1].step <= 20
+
+
 def test_memory_of_the_program_does_not_grow_with_steps(toy_task):
     """The number of live buffers is the same after forty chunks as after four."""
     trainer = trainer_of(toy_task, [Phase(steps=40)], [TrainingRun(0, 1e-2)], validate_every=1)

@@ -140,7 +140,7 @@ class SlurmExecutor(Executor):
                 if outcome is None and now - ended_at.setdefault(job.name, now) < SETTLE_S:
                     continue
                 # A sweep with fewer seeds may have submitted the job; then the other seeds are still missing.
-                if not lost_runs.is_finished(job) and set(job.run_ids) - set(queued[job.name].submission().args[0].run_ids):
+                if not lost_runs.is_finished(job) and set(job.seeds) - set(queued[job.name].submission().args[0].seeds):
                     extended.append(job)
                 else:
                     end(outcome or without_outcome(job, state))
