@@ -18,7 +18,7 @@ from nmbench.contracts.catalog import TASKS
 from nmbench.experiments import loading
 from nmbench.results import curves, experiment_rows, store
 from nmbench.results.config_json import has_default_hparams, shared_config
-from nmbench.results.schema import LARGEST_FLOAT, METRIC_PREFIX
+from nmbench.results.schema import METRIC_PREFIX
 from nmbench.results.store import Store
 from nmbench.support.errors import NmbenchError
 
@@ -119,11 +119,10 @@ def value_of(row: Mapping[str, Any], metric: str, condition: str | None = None) 
       NmbenchError: the row does not have it.
     """
     if condition is not None:
-        by_condition = json.loads(row["conditions_json"]).get(metric)
-        value = by_condition.get(condition) if isinstance(by_condition, dict) else None
+        value = json.loads(row["conditions_json"]).get(metric, {}).get(condition)
     else:
         value = row["value"] if metric == row["metric"] else row.get(METRIC_PREFIX + metric)
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST_FLOAT:
+    if value is None:
         of = "" if condition is None else f" of {condition}"
         raise NmbenchError(f"{row['run_id']} has no {metric}{of}; another version of nmbench made the row: train it again")
     return value

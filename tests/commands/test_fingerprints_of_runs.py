@@ -69,7 +69,7 @@ def test_a_number_in_a_shared_file_changes_only_the_models_that_use_it(copies):
     users = {
         file.stem
         for file in (ROOT / "baselines").glob("[a-z]*.py")
-        if "_subspace.py" in {path.name for path in fingerprints.with_siblings(file)}
+        if "_subspace.py" in {path.name for path in fingerprints.with_own_files(file)}
     }
     assert changed == users and 0 < len(users) < len(models)
 

@@ -59,7 +59,7 @@ def make_rows(
         names = {"model": model, "task": task, "task_version": experiment.task.version, "protocol": protocol}
         record = make_tuning_record({0.003: [2.0], 0.01: [1.0], 0.03: [2.0]}, **names)
         experiment = dataclasses.replace(experiment, learning_rate=tuning.choice(record))
-    primary, sha256, rows = TASKS.get(task).metrics[0], _sha256(task), []
+    primary, (sha256, n_test), rows = TASKS.get(task).metrics[0], _test_set(task), []
     for seed, value in enumerate(values, start=first_seed):
         configuration = {**json.loads(experiment.configuration(seed).to_json()), **(config or {})}
         if steps is not None:
@@ -75,6 +75,7 @@ def make_rows(
             "run_id": f"{model}.{task}.{protocol}.s{seed}.{hashlib.sha256(text.encode()).hexdigest()[:12]}",
             "task_version": experiment.task.version,
             "testset_sha256": sha256,
+            "n_test": n_test,
             "config_json": text,
             "params_target": experiment.configuration(seed).budget,
             "params_actual": experiment.sizing.actual,
@@ -98,8 +99,9 @@ def make_rows(
 
 
 @functools.cache
-def _sha256(task: str) -> str:
-    return TASKS.get(task).frozen("test").sha256
+def _test_set(task: str) -> tuple[str, int]:
+    test = TASKS.get(task).frozen("test")
+    return test.sha256, test.n
 
 
 def write_csv(path: pathlib.Path, *groups: Iterable[Mapping[str, Any]]) -> str:

@@ -241,19 +241,7 @@ def test_a_missing_metric_is_refused(evidence):
         group.sample("new_task")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{}",
-        '{"percent_correct":5}',
-        '{"percent_correct":[90]}',
-        '{"percent_correct":{}}',
-        '{"percent_correct":{"memory_anti":"90"}}',
-        '{"percent_correct":{"memory_anti":true}}',
-        '{"percent_correct":{"memory_anti":null}}',
-        '{"percent_correct":{"memory_anti":1' + "0" * 400 + "}}",
-    ],
-)
+@pytest.mark.parametrize("text", ["{}", '{"percent_correct":{}}'])
 def test_a_missing_condition_gives_a_one_line_error(evidence, text):
     rows = make_rows("nmrnn", "multitask", [90.0], conditions_json=text)
     group = evidence(rows).equally_trained(MATCHED, "multitask")["nmrnn"]
