@@ -94,8 +94,8 @@ def check(record: Any) -> dict[str, Any]:
     for name in ("task_version", "steps", "engine", "params"):
         if not _is_integer(record.get(name)) or record[name] < 1:
             raise ValueError(f"{name!r} is not a positive whole number")
-    for name, is_valid in (("hparams", _is_plain), ("validation_sha256", _is_name)):
-        values = record.get(name)
+    for name, is_valid in (("hparams", _is_plain), ("validation_sha256", _is_name), ("training_sha256", _is_name)):
+        values = record.get(name, {} if name == "training_sha256" else None)
         if not isinstance(values, dict) or len(values) > _LONGEST or not all(map(is_valid, values.values())):
             raise ValueError(f"{name!r} is not a JSON object of plain values")
     unknown = sorted(record.keys() - _NAMES)
@@ -120,14 +120,16 @@ def check(record: Any) -> dict[str, Any]:
         raise ValueError(f"'failed' is {record.get('failed')!r:.40}, but its losses give {failures(losses)}"[:200])
     if not _is_number(record.get("train_s", 0)) or record.get("train_s", 0) < 0:
         raise ValueError("'train_s' is not a number of seconds")
-    if not _is_name(record.get("source", "none")):
-        raise ValueError(f"'source' is not a text of 1 to {_LONGEST} characters")
+    for name in ("source", "model_sha256"):
+        if not _is_name(record.get(name, "none")):
+            raise ValueError(f"{name!r} is not a text of 1 to {_LONGEST} characters")
     return record
 
 
 _NAMES = {
     *("engine", "model", "task", "task_version", "protocol", "hparams", "params", "steps", "validation_sha256", "rule"),
     *("grid", "seeds", "validation_losses", "failed", "test_values", "chosen", "train_s", "source"),
+    *("training_sha256", "model_sha256"),
 }
 
 

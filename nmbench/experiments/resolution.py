@@ -76,8 +76,9 @@ def default_learning_rate(
 ) -> LearningRate:
     """The learning rate if none is given: declared by the model, tuned and shipped with it, or the protocol's default.
 
-    A shipped tuning record counts only if it was made for this version of the task and this protocol. At other sizes, or
-    with another number of steps, its learning rate is used but does not count as tuned.
+    A shipped tuning record counts only if it was made for this version of the task and this protocol. At other sizes, with
+    another number of steps, other training data or other code of the model, its learning rate is used but does not count as
+    tuned.
 
     Args:
       baseline, task, protocol: the registered objects.
@@ -104,7 +105,14 @@ def default_learning_rate(
     if other:
         source = f"default of the protocol; the shipped tuning record has another {other[0]}"
         return LearningRate(protocol.learning_rate, 0, {"source": source})
-    differs = [name for name, value in (("steps", steps), ("hparams", hparams)) if record[name] != value]
+    same = {
+        "steps": steps,
+        "hparams": hparams,
+        # Records of older versions of nmbench lack these two.
+        "training_sha256": {name: task.training[name].fingerprint() for name in sorted({p.data for p in phases})},
+        "model_sha256": _fingerprint(baseline),
+    }
+    differs = [name for name, value in same.items() if record.get(name, value) != value]
     if differs:
         source = f"shipped tuning record, made with other {differs[0]}"
         return LearningRate(float(record["chosen"]), 0, {"source": source})

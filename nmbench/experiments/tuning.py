@@ -232,6 +232,8 @@ def summarise(experiment: Experiment, found: Outcomes) -> dict[str, Any]:
         "params": experiment.sizing.actual,
         "steps": experiment.steps,
         "validation_sha256": experiment.validation_sha256,
+        "training_sha256": experiment.training_sha256,
+        "model_sha256": experiment.model_sha256,
         "rule": tuning_record.RULE,
         "grid": rates,
         "seeds": list(experiment.protocol.tuning_seeds),

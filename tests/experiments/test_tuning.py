@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from nmbench.contracts import tuning_record
+from nmbench.contracts import fingerprints, tuning_record
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import resolution, tuning
 from nmbench.experiments.experiment import LearningRate
@@ -101,6 +101,7 @@ def shipped(toy_task, tmp_path):
     baseline = dataclasses.replace(BASELINES.get("rnn"), path=str(tmp_path / "rnn.py"))
     file = tmp_path / "tuned" / "rnn.toy.matched.json"
     file.parent.mkdir()
+    (tmp_path / "rnn.py").write_text("")
 
     def default(hparams=None, asked_steps=40, **changes):
         file.write_text(json.dumps({**good, **changes}))
@@ -138,6 +139,14 @@ def test_a_shipped_record_of_other_sizes_or_steps_is_not_a_tuned_learning_rate(s
     expected = LearningRate(0.01, 0, {"source": "shipped tuning record, made with other hparams"})
     assert shipped(hparams={"N": 6}) == expected
     assert shipped(asked_steps=20).record == {"source": "shipped tuning record, made with other steps"}
+
+
+def test_a_shipped_record_of_other_code_or_data_is_not_a_tuned_learning_rate(shipped, tmp_path, toy_task):
+    code, data = fingerprints.of_module(tmp_path / "rnn.py"), {"train": toy_task.training["train"].fingerprint()}
+    assert shipped(model_sha256=code, training_sha256=data).tuning_runs == 6
+    assert shipped(model_sha256="c" * 64).record == {"source": "shipped tuning record, made with other model_sha256"}
+    other = shipped(model_sha256=code, training_sha256={"train": "c" * 64})
+    assert other.record == {"source": "shipped tuning record, made with other training_sha256"}
 
 
 @pytest.mark.parametrize(("entry", "value"), [("model", "lstm"), ("task", "other"), ("protocol", "paper")])
