@@ -5,20 +5,25 @@
 With --figures, the figures in the folder must show rows of these files: each figure of `python -m nmbench.figures` contains
 the run ids and values of its rows.
 
-Of tasks and models that are installed in the version of the row, the row must have the test set, floor, ceiling, metrics
-and departures from the protocol that nmbench gives it. If the run folder of a row is in the results folder, or in that of
-the CSV, the values of the row must be the means over the trials stored there.
+If the task of a row is installed in the row's version, the row must have its floor, ceiling, metrics and number of test
+trials. If the model and the protocol are those of the row, too, it must have the departures that follow from its
+configuration. If the run folder of a row is named, is in the results folder or in that of the CSV, the values of the row
+must be the means over the trials stored there.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nmbench.support import cli
 from nmbench.support.errors import NmbenchError
+
+if TYPE_CHECKING:
+    from nmbench.contracts.task import Task
 
 FLAGS = cli.new_flags()
 cli.string(FLAGS, "figures", None, "folder with figures and captions.md, which must show the given rows")
@@ -81,30 +86,53 @@ def check_configuration(path: str, row: Mapping[str, Any]) -> None:
 
 def check_task(path: str, row: Mapping[str, Any]) -> None:
     """Raise `NmbenchError` if columns of a row contradict its task or protocol, installed in the version of the row."""
-    from nmbench.contracts.catalog import BASELINES, TASKS
-    from nmbench.experiments.configuration import Configuration
-    from nmbench.experiments.experiment import departures
+    from nmbench.contracts.catalog import TASKS
     from nmbench.results import columns, schema
 
     task = TASKS.get(row["task"]) if row["task"] in TASKS else None
     if task is None or task.version != row["task_version"]:
         return
-    test = task.frozen("test")
+    try:
+        test = task.frozen("test")
+    except NmbenchError:  # it is missing or damaged
+        return
     if test.sha256 != row["testset_sha256"]:
         return
-    expected = columns.task_columns(task, test.sha256, test.n)
-    protocol = next((protocol for protocol in task.protocols if protocol.name == row["protocol"]), None)
-    if protocol is not None and row["model"] in BASELINES:
-        found = departures(Configuration.from_json(row["config_json"]), protocol, BASELINES.get(row["model"]))
-        expected["departures"] = found or None
+    expected = {**columns.task_columns(task, test.sha256, test.n), **_departures(row, task)}
     for name, value in expected.items():
-        if row[name] != value:
+        if row[name] != value and not (isinstance(value, float) and math.isclose(row[name], value, rel_tol=1e-9)):
             raise NmbenchError(f"{path}, run {row['run_id']}, column {name!r}: it is {row[name]!r}, but must be {value!r}")
+    primary = task.primary
+    if primary.ceiling == 0 and not primary.higher_is_better and (row["value"] or 0.0) < -1e-9 * abs(primary.floor):
+        raise NmbenchError(f"{path}, run {row['run_id']}, column 'value': {row['value']:g} is below 0, a perfect answer")
     names = {f"{m.name}{stage}" for m in task.metrics for stage in ("", *(f".{one}" for one in (*m.stages, *m.earlier)))}
     known = {schema.metric_column(name) for name in names}
     for name, value in row.items():
         if name.startswith(schema.METRIC_PREFIX) and value is not None and name not in known:
             raise NmbenchError(f"{path}, run {row['run_id']}: the task has no metric for column {name!r}")
+
+
+def _departures(row: Mapping[str, Any], task: Task) -> dict[str, str | None]:
+    """The column `departures`, from the configuration; {} if its model or its protocol is not that of today."""
+    from nmbench.contracts import fingerprints
+    from nmbench.contracts.catalog import BASELINES
+    from nmbench.experiments.configuration import Configuration
+    from nmbench.experiments.experiment import departures
+
+    protocol = next((protocol for protocol in task.protocols if protocol.name == row["protocol"]), None)
+    if protocol is None or row["model"] not in BASELINES:
+        return {}
+    baseline, run = BASELINES.get(row["model"]), Configuration.from_json(row["config_json"])
+    phases = protocol.phases_for(baseline.name, baseline.partitions)
+
+    def recipe(of: Mapping[str, Any]) -> dict[str, Any]:
+        free = ("steps", "learning_rate")
+        return {**of, "phases": [{k: v for k, v in phase.items() if k not in free} for phase in of["phases"]]}
+
+    same = recipe(run.protocol) == recipe(protocol.resolve(phases, run.learning_rate))
+    if not same or fingerprints.of_module(baseline.path) != run.model_sha256:
+        return {}
+    return {"departures": departures(run, protocol, baseline) or None}
 
 
 if __name__ == "__main__":

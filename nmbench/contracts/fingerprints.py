@@ -64,7 +64,7 @@ def of_imported(path: str | pathlib.Path) -> str:
     now, name = of_module(path), pathlib.Path(path).name
     if _imported.get(os.path.realpath(path), now) != now:
         raise NmbenchError(
-            f"{name} has changed since it was loaded; start Python again, or call nmbench.load_plugin({name!r}) again"
+            f"{name} has changed since it was loaded; start Python again, or call nmbench.load_plugin again with your file"
         )
     return now
 
@@ -90,17 +90,13 @@ def _imported_by(path: pathlib.Path) -> set[pathlib.Path]:
     found: set[pathlib.Path] = set()
     for level, module, names in _read(path.read_bytes())[1]:
         parts = module.split(".") if module else []
-        if level > len(package):
-            continue
-        if level or not parts or parts[0] != top:
-            folder = package[max(level, 1) - 1]
-        elif top == "nmbench":  # its version is in the row
-            continue
-        else:
-            folder = package[-1]
-        found |= _files(folder, parts)
-        for name in names:
-            found |= _files(folder, [*parts, name])
+        if level == 0 and parts[0] != top:  # another package, or a file beside this one
+            beside = path.parent / f"{parts[0]}.py"
+            found |= {beside} if beside.is_file() else set()
+        elif level <= len(package) and (level or top != "nmbench"):  # the version of nmbench is in the row
+            folder = package[level - 1]
+            for own in ([*parts], *([*parts, name] for name in names)):
+                found |= _files(folder, own)
     return found
 
 

@@ -72,7 +72,7 @@ class Sampler:
             ) from error
 
     def __post_init__(self):
-        with contextlib.suppress(TypeError):
+        with contextlib.suppress(TypeError, OSError):  # not in a file
             fingerprints.remember(self._file())
 
     def _file(self) -> str:

@@ -21,6 +21,7 @@ from nmbench.contracts.parameters import flatten, is_learned, split, unflatten
 from nmbench.contracts.protocol import ResolvedPhase
 from nmbench.contracts.task import Batch, Task
 from nmbench.contracts.unroll import hint_at_dict
+from nmbench.results import schema
 from nmbench.support.errors import NmbenchError, first_line, place
 
 
@@ -102,7 +103,10 @@ def check_task(task: Task, phases: Sequence[ResolvedPhase]) -> None:
                 f"{zeros.shape[1]} trials"
             )
     with one_line_of(task, f"task {task.name!r}: the metrics cannot be averaged"):
-        task.evaluate(zeros, arrays, {phase.stage: zeros for phase in phases if phase.stage})
+        judged = task.evaluate(zeros, arrays, {phase.stage: zeros for phase in phases if phase.stage})
+    for label in (label for by_condition in judged["conditions"].values() for label in by_condition):
+        if schema.CONTROL.search(label):
+            raise NmbenchError(f"task {task.name!r}: the condition {label!r} contains an invisible character")
     for label, answer in task.references.items():
         where = f"task {task.name!r}: the reference {label!r} fails"
         with one_line_of(task, where):

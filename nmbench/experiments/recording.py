@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nmbench.contracts.metrics import Arrays
 from nmbench.contracts.task import Task
 from nmbench.experiments.experiment import Experiment
 from nmbench.results import provenance, schema
@@ -65,25 +66,22 @@ def record(
         )
     else:
         arrays, earlier = task.frozen("test").arrays, predictions_of_stages(task, trained, predict)
-        predictions, predictions_of_last = predict(trained.params), predict(trained.last_params)
-        try:
-            judged = task.evaluate(predictions, arrays, earlier)
-            last = task.evaluate(predictions_of_last, arrays, earlier)["values"][task.primary.name]
-        except NmbenchError:
-            raise
-        except Exception as error:  # a metric of a user may raise anything; other seeds shall still be recorded
-            reason = f"{type(error).__name__}{place(error, task.path)}: {first_line(error)}"
-            judged, last = None, math.nan
-            row.update(status="failed", error=printable(f"the evaluation on the test set failed: {reason}")[:1000])
+        judged, error = evaluate(task, predict(trained.params), arrays, earlier)
+        last, _ = evaluate(task, predict(trained.last_params), arrays, earlier)
+        last_value = math.nan if last is None else last["values"][task.primary.name]
         values = {} if judged is None else judged["values"]
         bad = [name for name, value in values.items() if not abs(value) <= schema.LARGEST_FLOAT]  # also NaN
-        if bad:
-            row.update(status="diverged", error=f"metric {bad[0]} of the predictions on the test set is not finite")
-        elif judged is not None:
+        if judged is None:
+            row.update(status="failed", error=error)
+        elif bad:
+            row.update(
+                status="diverged", error=f"metric {bad[0]} of the predictions on the test set is not a number up to 1e300"
+            )
+        else:
             per_trial = judged["per_trial"]
             row.update(
                 status="ok",
-                last_value=last if abs(last) <= schema.LARGEST_FLOAT else None,  # also None for NaN
+                last_value=last_value if abs(last_value) <= schema.LARGEST_FLOAT else None,  # also None for NaN
                 validation_loss=trained.validation_loss,
                 **evaluation_columns(task, judged),
             )
@@ -107,6 +105,19 @@ def record(
 
     store.write(row, save, per_trial, trained.curve)
     return schema.check_row(row, row["run_id"])
+
+
+def evaluate(
+    task: Task, predictions: np.ndarray, arrays: Arrays, earlier: dict[str, np.ndarray]
+) -> tuple[dict[str, Any] | None, str]:
+    """The result of `Task.evaluate` and "", or None and what a metric raised, so that other seeds are still recorded."""
+    try:
+        return task.evaluate(predictions, arrays, earlier), ""
+    except NmbenchError:
+        raise
+    except Exception as error:  # a metric of a user may raise anything
+        reason = f"{type(error).__name__}{place(error, task.path)}: {first_line(error)}"
+        return None, printable(f"the evaluation on the test set failed: {reason}")[:1000]
 
 
 def predictions_of_stages(task: Task, trained: TrainedRun, predict) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ def resolve(request: Request, learning_rate: LearningRate | None = None) -> Expe
         cannot meet, or a model that does not fit the task or the protocol.
     """
     task = TASKS.get(request.task)
+    with contextlib.suppress(OSError):  # a task may be registered in a cell of a notebook
+        fingerprints.of_imported(task.path)
     baseline = BASELINES.get(request.model)
     protocol = task.protocol(request.protocol) if request.protocol else task.protocols[0]
     phases = protocol.phases_for(baseline.name, baseline.partitions, request.steps)

@@ -113,12 +113,13 @@ def train_rows(
         if plan.stored:
             again = "--force trains them again"
             if any(row["status"] in schema.LOST for row in plan.stored.values()):
-                again = f"--retry_failed trains those that failed again, {again.replace('them', 'all')}"
+                again = "--retry_failed trains the failed ones again, --force all of them"
             tell(f"{len(plan.stored)} of {len(seeds)} runs are already in {store.runs} ({again})")
         _say_resumed("run", plan.groups, experiment.steps, tell)
         if unused := checkpoints.unused([experiment.run_id(seed) for seed in plan.missing]):
             tell(
-                f"{unused} checkpoint{'s' * (unused > 1)} in {checkpoints.folder} not used: made with other code or settings"
+                f"not used: {unused} checkpoint{'s' * (unused > 1)} of the same seeds in {checkpoints.folder}, with another "
+                f"size, other settings or other code"
             )
         left = len(plan.missing)
         label = f"{request.model}, {left} seed{'' if left == 1 else 's'}"

@@ -12,6 +12,7 @@ uses it for intervals that include the choice (`nmbench.results.tuned_intervals`
 from __future__ import annotations
 
 import hashlib
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -187,7 +188,8 @@ def _outcome(experiment: Experiment, run: TrainedRun, predict) -> tuple[float | 
         return None, None
     task = experiment.task
     earlier = recording.predictions_of_stages(task, run, predict)
-    value = task.evaluate(predict(run.params), task.frozen("test").arrays, earlier)["values"][task.primary.name]
+    judged, _ = recording.evaluate(task, predict(run.params), task.frozen("test").arrays, earlier)
+    value = math.nan if judged is None else judged["values"][task.primary.name]
     return criterion(experiment.phases, run.phase_losses), value if abs(value) <= schema.LARGEST_FLOAT else None
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 
 from nmbench.results import verification
+from nmbench.results.store import Store
 from nmbench.support import files
 from nmbench.support.errors import NmbenchError
 
@@ -83,7 +84,7 @@ def _is_input(given: str, path: pathlib.Path) -> bool:
     if not os.path.samefile(folder, path.parent):
         return False
     if path.suffix == ".csv" and folder == given:  # beside run folders, no CSV is read
-        return path.exists() or not os.path.isdir(os.path.join(folder, "runs"))
+        return path.name == "results.csv" or not Store(folder).folders()
     return path.name == verification.FILE or path.suffix == ".safetensors"
 
 

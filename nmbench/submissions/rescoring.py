@@ -97,9 +97,11 @@ def rescore(task: Task, row: Mapping[str, Any], folder: pathlib.Path, prediction
 
 def _least(metric: Metric, values: np.ndarray, trials: int) -> float:
     """The smallest mean that matters in a comparison; for whole numbers so large that one trial of `trials` may differ."""
-    extent, finite = abs(metric.floor - metric.ceiling), values[np.isfinite(values)]
-    # Half a trial more, because the floor need not be the worst value of a trial.
-    return 1.5 * extent / (TOLERANCE * trials) if (finite == np.rint(finite)).all() else _SMALLEST * extent
+    finite = np.abs(values[np.isfinite(values)])
+    if (finite != np.rint(finite)).any():
+        return _SMALLEST * abs(metric.floor - metric.ceiling)
+    most = max(1.0, abs(metric.floor), abs(metric.ceiling), finite.max(initial=0.0))  # that one trial can change
+    return 1.01 * most / (TOLERANCE * trials)
 
 
 def stored_values(folder: pathlib.Path, row: Mapping[str, Any]) -> np.ndarray:

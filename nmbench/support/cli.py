@@ -155,7 +155,7 @@ def call(
         if error.filename is None:  # only an error of the output names no file
             _discard_output()
         what = "cannot write the output" if error.filename is None else f"cannot use {str(error.filename)[:200]!r}"
-        print(f"{prog}: {what}: {error.strerror}", file=sys.stderr)
+        print(f"{prog}: {what}: {error.strerror or error}", file=sys.stderr)
         return 2
 
 

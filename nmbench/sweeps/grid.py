@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TypeVar
 
+from nmbench.contracts import fingerprints
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.experiments import recording, resolution, tuning
 from nmbench.experiments.experiment import Experiment
@@ -171,6 +172,7 @@ def shard(items: Sequence[T], text: str | None) -> list[T]:
 def make_job(point: GridPoint, sweep: SweepRequest, missing: Sequence[int], core_minutes: float | None) -> Job:
     """The job that trains the missing seeds of an experiment."""
     experiment, folder, seeds = point.experiment, str(_absolute(sweep.results_dir)), tuple(missing)
+    paths = (experiment.baseline.path, experiment.task.path)
     return Job(
         name=point.name,
         request=experiment.request,
@@ -180,6 +182,7 @@ def make_job(point: GridPoint, sweep: SweepRequest, missing: Sequence[int], core
         run_ids=point.run_ids(seeds),
         configuration=experiment.configuration(0) if point.tuned else None,
         columns=recording.experiment_columns(experiment) if point.tuned else {},
+        sources={path: fingerprints.of_module(path) for path in paths if os.path.isfile(path)},
         core_minutes=core_minutes,
     )
 

@@ -27,6 +27,7 @@ class Job:
       run_ids: their run ids; () if the learning rate must be tuned first, because run ids depend on it.
       configuration: configuration of the runs, with any seed; None if the learning rate must be tuned first.
       columns: columns that the rows of all these runs share; empty if the learning rate must be tuned first.
+      sources: path of each file that defines the model or the task, to its fingerprint.
       core_minutes: estimated cost in minutes of one core, None if there is no estimate.
     """
 
@@ -38,6 +39,7 @@ class Job:
     run_ids: tuple[str, ...]
     configuration: Configuration | None
     columns: Mapping[str, Any]
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     core_minutes: float | None = None
 
     @property

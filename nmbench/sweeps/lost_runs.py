@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
+from nmbench.contracts import fingerprints
 from nmbench.results import provenance, schema
 from nmbench.results.store import Store
-from nmbench.support.errors import printable
+from nmbench.support.errors import NmbenchError, one_line, printable
 from nmbench.sweeps.jobs import Job, JobOutcome
 
 
@@ -20,13 +22,27 @@ def record(job: Job, status: str, error: str, started_utc: str) -> list[int]:
       started_utc: start of the job's process, UTC.
 
     Raises:
-      NmbenchError: a row cannot be written.
+      NmbenchError: a row cannot be written, or a file of the model or the task has changed since the sweep began, so that
+        the process may have run other code than the row would name.
     """
+    for path, before in job.sources.items():
+        with one_line(f"cannot read {path}"):
+            if fingerprints.of_module(path) != before:
+                raise NmbenchError(f"{pathlib.Path(path).name} has changed since the sweep began; run the same sweep again")
     store, seeds = Store(job.results_dir), unfinished(job)
     origin = provenance.describe() if seeds else {}
     for seed in seeds:
         store.write(_row(job, seed, status, error, {**origin, "started_utc": started_utc}), None, {}, [])
     return seeds
+
+
+def record_or_say(job: Job, status: str, error: str, started_utc: str) -> str:
+    """As `record`, but returns "" or, after "; ", why the rows could not be stored."""
+    try:
+        record(job, status, error, started_utc)
+    except NmbenchError as refused:
+        return f"; its rows could not be stored: {refused}"
+    return ""
 
 
 def unfinished(job: Job) -> list[int]:

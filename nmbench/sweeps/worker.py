@@ -1,13 +1,13 @@
 """A job as a child process: start it, stop it, and determine its outcome.
 
 Meaning of the child's exit codes:
-- 0 and 1: as in `nmbench.run`, if every run has a row. Otherwise, after 1, the child has crashed.
+- 0 and 1: as in `nmbench.run`, if every run has a row. Otherwise the child has trained other runs (0) or crashed (1).
 - 2: it cannot work (for example on a full disk). The next call of the sweep trains its runs.
 - 130 and 143: a signal stopped it. The next call of the sweep resumes its runs.
 - any other code: it has crashed.
 
-After a crash, every unfinished run gets a row with status "failed", or "timeout" after the time limit; but not if a file of
-the model or the task has changed meanwhile, so that the child trained other runs.
+After a crash, every unfinished run gets a row with status "failed", or "timeout" after the time limit, unless a file of the
+model or the task has changed since the sweep began (see `nmbench.sweeps.lost_runs`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import nmbench
-from nmbench.experiments import resolution
 from nmbench.results.provenance import utc_now
 from nmbench.support import devices, files, interrupts
 from nmbench.support.errors import NmbenchError, printable
@@ -43,8 +42,7 @@ TIMED_OUT = 124
 # Seconds that a child has to write its checkpoint after the time limit.
 GRACE_S = 120.0
 POLL_S = 0.1
-# Entries of a configuration that follow from the files of its model and its task.
-_CODE = ("model_sha256", "training_sha256", "task_version", "testset_sha256", "validation_sha256", "hparams")
+_KILLED = -9  # on Windows, too, which has no signal.SIGKILL
 _STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 
 
@@ -127,34 +125,17 @@ class JobProcess:
         seconds = time.monotonic() - self._began
         if self.timed_out:
             code = TIMED_OUT
-        elif self._stopped_at and code in (*_STOPPED, -signal.SIGKILL):  # a second signal to this process kills the child
+        elif self._stopped_at and code in (*_STOPPED, _KILLED):  # a second signal to this process kills the child
             code = 128 + signal.SIGTERM
         if lost_runs.is_finished(self.job):
             return lost_runs.outcome_of_rows(self.job, code, seconds)
         if not self.job.run_ids and code == 0:
             return JobOutcome(self.job, code, "", seconds)
-        if changed := self._changed():
-            return JobOutcome(self.job, code, f"no rows of these runs: {changed}", seconds)
         error = self._reason(code)
         if self.job.run_ids and code not in (0, 2, 130, 143):
-            try:
-                lost_runs.record(self.job, "timeout" if self.timed_out else "failed", error, self._started_utc)
-            except NmbenchError as refused:
-                error = f"{error}; its rows could not be stored: {refused}"
+            status = "timeout" if self.timed_out else "failed"
+            error += lost_runs.record_or_say(self.job, status, error, self._started_utc)
         return JobOutcome(self.job, code, error, seconds)
-
-    def _changed(self) -> str:
-        """Why the process would not train the runs of the job any more; "" if it would."""
-        then = self.job.configuration
-        if then is None:
-            return ""
-        try:
-            now = resolution.resolve(self.job.request).configuration(then.seed)
-        except NmbenchError as error:
-            return str(error)
-        # Not the learning rate, which a stored tuning record may have given.
-        same = all(getattr(now, name) == getattr(then, name) for name in _CODE)
-        return "" if same else "its model or task has changed since the sweep began; run the same sweep again"
 
     def _reason(self, code: int) -> str:
         if self.timed_out:

@@ -156,7 +156,9 @@ class Checkpoints:
             raise NmbenchError("; ".join(filter(None, [str(error), self.rescue()]))) from error
         except Exception as error:
             saved = self.rescue()
-            if any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "ut of memory")):
+            if isinstance(error, MemoryError) or any(
+                words in str(error) for words in ("RESOURCE_EXHAUSTED", "ut of memory")
+            ):
                 advice = "memory ran out; try fewer seeds at a time, a smaller model, or --remat"
                 raise NmbenchError("; ".join(filter(None, [advice, saved]))) from error
             raise

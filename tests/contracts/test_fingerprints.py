@@ -29,10 +29,13 @@ def test_the_fingerprint_depends_on_the_file_and_its_sibling_imports(tmp_path):
 def test_the_fingerprint_depends_on_all_files_of_the_package_that_are_imported(tmp_path):
     source = {
         "__init__": "",
-        "model": "from mine.helper import A\nimport mine.deep.cells\nfrom . import beside\nfrom .deep import other\n",
+        "model": "from mine.helper import A\nimport mine.deep.cells, other_package\nfrom . import beside\n"
+        "from .deep import other\n",
         "helper": "A = 1\n",
         "beside": "from .. import mine\n",
         "unused": "",
+        "nmbench/__init__": "",
+        "other_package/__init__": "",
         "deep/__init__": "",
         "deep/cells": "from ..above import B\n",
         "deep/other": "import json, nmbench\n",
@@ -43,7 +46,7 @@ def test_the_fingerprint_depends_on_all_files_of_the_package_that_are_imported(t
         (tmp_path / "mine" / f"{name}.py").write_text(text)
     model = tmp_path / "mine" / "model.py"
     found = {file.relative_to(tmp_path / "mine").with_suffix("").as_posix() for file in fingerprints.with_own_files(model)}
-    assert found == source.keys() - {"unused"}
+    assert found == source.keys() - {"unused", "nmbench/__init__", "other_package/__init__"}
 
 
 def test_code_that_changed_after_its_import_is_noticed(tmp_path):

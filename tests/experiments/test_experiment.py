@@ -102,7 +102,7 @@ def test_a_metric_that_raises_loses_one_run_and_a_number_that_is_not_finite_name
     rows = running.run_seeds(experiment, [0, 1, 2], store)
     assert [row["status"] for row in rows] == ["ok", "failed", "diverged"]
     assert rows[1]["error"] == "the evaluation on the test set failed: KeyError: 'no such trial'"
-    assert rows[2]["error"] == "metric fragile of the predictions on the test set is not finite"
+    assert rows[2]["error"] == "metric fragile of the predictions on the test set is not a number up to 1e300"
 
 
 def test_tuning_counts_every_validation_set_once_at_its_last_use():

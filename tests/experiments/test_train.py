@@ -134,7 +134,7 @@ def test_a_changed_file_is_loaded_again(folder):
     nmbench.load_plugin(file)
     assert BASELINES.get("mine") is before
     file.write_text(MODEL.replace("gain: float = 1.0", "gain: float = 2.0"))
-    changed = r"mine.py has changed since it was loaded; start Python again, or call nmbench.load_plugin\('mine.py'\) again"
+    changed = r"mine.py has changed since it was loaded; start Python again, or call nmbench.load_plugin again"
     with pytest.raises(NmbenchError, match=changed):
         nmbench.train("mine", "toy")
     assert nmbench.load_plugin(file) == ["mine"] and BASELINES.get("mine").hparams == {"gain": 2.0}

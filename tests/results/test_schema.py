@@ -80,7 +80,6 @@ def test_every_column_has_a_meaning():
         ({"seed": -5}, "column 'seed': -5 is negative"),
         ({"selected_step": 30_000}, "column 'selected_step': 30000 is after the last step, "),
         ({"error": "killed"}, "column 'error': not empty although status is ok"),
-        ({"value": -0.5, "score": 100.0}, "column 'value': -0.5 is less than 0, the error of a perfect answer"),
         ({"conditions_json": '{"mse":3}'}, "column 'conditions_json': not a mean for each condition of each metric"),
         ({"conditions_json": '{"mse":{"0":"x"}}'}, "column 'conditions_json': not a mean"),
         ({"conditions_json": '{"mse":{"0":true}}'}, "column 'conditions_json': not a mean"),

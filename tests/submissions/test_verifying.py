@@ -195,7 +195,7 @@ def test_the_difference_of_scores():
 def test_other_metrics_and_their_conditions_are_compared(toy_task, tmp_path):
     """A tiny error must agree as a large one does; of a count, one trial of the twelve may differ."""
     odd = np.arange(12) % 2
-    facts = {"higher_is_better": False, "floor": 1.0, "ceiling": 0.0, "conditions": lambda arrays: odd}
+    facts = {"higher_is_better": False, "floor": 0.5, "ceiling": 0.0, "conditions": lambda arrays: odd}
     tiny = Metric("tiny", lambda predictions, arrays: 1e-7 * (1 + odd / 3), **facts)
     count = Metric("count", lambda predictions, arrays: odd, **facts)
     task = dataclasses.replace(toy_task, metrics=(*toy_task.metrics, tiny, count))

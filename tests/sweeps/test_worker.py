@@ -1,6 +1,8 @@
 """Jobs as processes: crashes, kills, time limits and stops. Nothing is trained."""
 
+import dataclasses
 import os
+import pathlib
 import signal
 import time
 
@@ -50,23 +52,27 @@ def test_a_crash_becomes_failed_rows(jobs, child, text, code, error):
     assert jobs[0].log.read_text().startswith("== ")
 
 
-def test_a_file_that_changes_during_a_sweep_leaves_no_rows(jobs, child, monkeypatch):
+def test_a_file_that_changes_during_a_sweep_leaves_no_rows(jobs, child, tmp_path):
+    (tmp_path / "mine.py").write_text("gain = 1")
+    job = dataclasses.replace(jobs[0], sources={str(tmp_path / "mine.py"): fingerprints.of_module(tmp_path / "mine.py")})
+    (tmp_path / "mine.py").write_text("gain = 2")
     child("import os; os._exit(1)")
-    monkeypatch.setattr(fingerprints, "of_imported", lambda path: "0" * 64)
-    outcome = run(jobs[0])
-    assert outcome.error == (
-        "no rows of these runs: its model or task has changed since the sweep began; run the same sweep again"
-    )
-    assert statuses(jobs[0]) == [None] * 3
+    end = "; its rows could not be stored: mine.py has changed since the sweep began; run the same sweep again"
+    assert run(job).error.endswith(end)
+    assert statuses(job) == [None] * 3
+    assert [pathlib.Path(path).name for path in jobs[0].sources] == ["lstm.py"]  # the toy task has no file
 
 
-def test_a_process_that_is_killed_after_a_stop_leaves_no_rows(jobs, child):
-    child("import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)")
+def test_a_process_that_is_killed_after_a_stop_leaves_no_rows(jobs, child, tmp_path):
+    ready = tmp_path / "ready"
+    child(f"import signal, time; signal.signal(15, signal.SIG_IGN); open({str(ready)!r}, 'w'); time.sleep(60)")
     process = worker.JobProcess(jobs[0])
-    time.sleep(1)
+    while not ready.exists():
+        time.sleep(0.01)
     process.stop()
     process.kill()
     outcome = process.outcome()
+    assert process._process.returncode == -9
     assert (outcome.code, outcome.stopped, statuses(jobs[0])) == (143, True, [None] * 3)
 
 

@@ -190,7 +190,7 @@ def without_outcome(job: Job, state: str | None) -> JobOutcome:
         return JobOutcome(job, None, "stopped by a signal or lost; run the same sweep again to continue from its checkpoint")
     reason = f"its Slurm job ended as {state}; see {folder_of('.').as_posix()}"
     if state in _LOST and job.run_ids:
-        lost_runs.record(job, _LOST[state], reason, utc_now())
+        reason += lost_runs.record_or_say(job, _LOST[state], reason, utc_now())
     return JobOutcome(job, None, reason)
 
 

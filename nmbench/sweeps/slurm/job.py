@@ -71,7 +71,7 @@ def record_timeout(job: Job, started_utc: str) -> JobOutcome:
     """Store rows with status timeout for a job that has used all its requeues."""
     reason = f"stopped at the time limit of its Slurm job after all requeues; {worker.CONTINUES}"
     if job.run_ids:
-        lost_runs.record(job, "timeout", reason, started_utc)
+        reason += lost_runs.record_or_say(job, "timeout", reason, started_utc)
     return JobOutcome(job, worker.TIMED_OUT, reason)
 
 
