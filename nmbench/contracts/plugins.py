@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -44,9 +43,6 @@ def load(path_text: str) -> list[str]:
     module_name = f"{PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if module_name in sys.modules:
         return []
-    with contextlib.suppress(OSError):  # the folder was deleted
-        if not {"", os.getcwd()} & set(sys.path):
-            sys.path.append(os.getcwd())  # as for `python -m`, but last, so that no file there replaces a library
     before = _names()
     spec = importlib.util.spec_from_file_location(module_name, path, loader=_Uncached(module_name, str(path)))
     assert spec is not None and spec.loader is not None

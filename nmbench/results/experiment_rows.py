@@ -165,7 +165,7 @@ def gather(
 
     Raises:
       NmbenchError: a number is too large, rows of a task were evaluated differently, or an experiment has two different
-        results for one seed or two numbers of parameters.
+        results for one seed.
     """
     groups: dict[tuple[TableKey, str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     evaluated: dict[str, EvaluatedRow] = {}
@@ -196,12 +196,6 @@ def gather(
             raise NmbenchError(
                 f"{path}: {before['run_id']} and {row['run_id']} are two results of one configuration with one seed "
                 f"({row['seed']}); keep one of them"
-            )
-        other = next(iter(seeds.values()))
-        if other["params_actual"] != kept["params_actual"]:
-            raise NmbenchError(
-                f"{path}: {other['run_id']} and {row['run_id']} are two seeds of one configuration, but have "
-                f"{other['params_actual']} and {kept['params_actual']} parameters"
             )
     known = {name: registered_task(name, row.evaluation) for name, row in evaluated.items()}
     smallest = {name: SMALLEST_ERROR if found is None else found.smallest_error() for name, found in known.items()}

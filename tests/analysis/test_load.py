@@ -46,7 +46,7 @@ def test_a_loaded_network_has_the_score_of_its_row(run):
 
 def test_a_changed_model_is_loaded_only_if_its_score_is_the_same(run, tmp_path, monkeypatch):
     folder, row = run
-    monkeypatch.setattr(fingerprints, "of_module", lambda path: "0" * 64)
+    monkeypatch.setattr(fingerprints, "of_imported", lambda path: "0" * 64)
     with pytest.warns(UserWarning, match="source of the model nmrnn has changed.*; with this code it reaches "):
         assert nmbench.load_network(row["run_id"], folder).row == row
     shutil.copytree(folder, tmp_path / "results")
