@@ -114,6 +114,7 @@ class Metric:
         }
 
     def chosen(self, arrays: Arrays, trials: int) -> np.ndarray:
+        """Which trials of a set of `trials` the metric counts, booleans `[B]`: those in its subset."""
         return np.ones(trials, bool) if self.subset is None else np.asarray(self.subset(arrays), bool)
 
     def score(self, value: float) -> float:

@@ -11,11 +11,12 @@ import numpy as np
 
 from nmbench.contracts.metrics import Arrays
 from nmbench.contracts.task import Task
+from nmbench.experiments.contract_checks import one_line_of
 from nmbench.experiments.experiment import Experiment
 from nmbench.results import provenance, schema
 from nmbench.results.columns import evaluation_columns, task_columns
 from nmbench.results.store import Store, stage_file
-from nmbench.support.errors import NmbenchError, first_line, place, printable
+from nmbench.support.errors import NmbenchError, printable
 from nmbench.training.parameter_files import save_params
 from nmbench.training.trainer import TrainedRun
 
@@ -112,12 +113,10 @@ def evaluate(
 ) -> tuple[dict[str, Any] | None, str]:
     """The result of `Task.evaluate` and "", or None and what a metric raised, so that other seeds are still recorded."""
     try:
-        return task.evaluate(predictions, arrays, earlier), ""
-    except NmbenchError:
-        raise
-    except Exception as error:  # a metric of a user may raise anything
-        reason = f"{type(error).__name__}{place(error, task.path)}: {first_line(error)}"
-        return None, printable(f"the evaluation on the test set failed: {reason}")[:1000]
+        with one_line_of(task, "the evaluation on the test set failed"):
+            return task.evaluate(predictions, arrays, earlier), ""
+    except NmbenchError as error:
+        return None, printable(str(error))[:1000]
 
 
 def predictions_of_stages(task: Task, trained: TrainedRun, predict) -> dict[str, np.ndarray]:

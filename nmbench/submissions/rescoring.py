@@ -88,9 +88,10 @@ def rescore(task: Task, row: Mapping[str, Any], folder: pathlib.Path, prediction
         means = judged["conditions"].get(name, {})
         if means.keys() != by_condition.get(name, {}).keys():
             raise NmbenchError(f"run {row['run_id']}, column 'conditions_json': it has other conditions than the task")
-        labels = None if metric.conditions is None else np.asarray(metric.conditions(arrays)).astype(str)
+        labels = [] if metric.conditions is None else np.asarray(metric.conditions(arrays))[chosen]
+        trials = {str(label): int(n) for label, n in zip(*np.unique(labels, return_counts=True), strict=True)}
         for label, mean in means.items():
-            least = _least(metric, values, int((chosen & (labels == label)).sum()))
+            least = _least(metric, values, trials[label])
             compare(f"{name} of condition {label}", mean, by_condition[name][label], least)
     return worst
 
