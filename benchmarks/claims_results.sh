@@ -44,6 +44,7 @@ mkdir -p results/claims
 # Old figures stay until all new ones are drawn. Exit code 1 means that a figure has fewer runs than it can show; its caption
 # lists the seeds.
 figures=$(mktemp -d)
+trap 'rm -rf "$figures"' EXIT
 draw() { "$python" -m nmbench.figures --out="$figures" --formats=png "$@" || [ $? = 1 ]; }
 draw --results=results/board --only=5B,5C,intervals,S1,S2,S5,S6,ablation
 draw --results=results/claims/rows.csv --only=3B,S3,S4,percent --protocol=paper
@@ -51,7 +52,6 @@ draw --results=results/claims/rows.csv --only=3B,S3,S4,percent --protocol=paper
 mkdir -p results/claims/figures
 rm -f results/claims/figures/*
 cp "$figures"/* results/claims/figures/
-rm -r "$figures"
 "$python" -m nmbench.claims results/board results/claims --format=markdown --out=results/claims/CLAIMS.md
 "$python" -m nmbench.claims results/board results/claims --format=html --out=results/claims/index.html
 bash benchmarks/derived_results.sh

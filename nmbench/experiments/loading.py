@@ -155,7 +155,8 @@ def find_row(
         if named["number"] is None:
             row = _row_by_id(rows, named["run_id"], named[1])
         elif not 1 <= (number := int(named["number"])) <= len(rows):
-            raise NmbenchError(f"{named[1]} has rows 1 to {len(rows)}, so there is no row {number}")
+            there = f"rows 1 to {len(rows)}" if rows else "no rows"
+            raise NmbenchError(f"{named[1]} has {there}, so there is no row {number}")
         else:
             row = rows[number - 1]
         return row, run_folder(row["run_id"], [named[1], *paths, results_dir])

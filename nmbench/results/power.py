@@ -72,20 +72,57 @@ def seeds_to_find_equal(a: Sample, b: Sample, margin: float) -> int | None:
 
 
 def seeds_for_majority(share: float) -> int | None:
-    """Seeds with which a test finds in 80% of experiments whether more than half of all seeds succeed.
+    """Seeds with which a sign test finds in 80% of experiments whether more than half of all seeds succeed.
 
-    It assumes that a seed succeeds with probability p = `share`:
-
-      n = (z(0.975) / 2 + z(0.8) sqrt(p (1 - p)))^2 / (p - 1/2)^2
+    It assumes that a seed succeeds with probability `share`, and computes the power of the two-sided test at 5% exactly.
 
     Returns:
-      The number of seeds, at least `statistics.FEWEST`; None if it is above 1000.
+      The number of seeds; None if it is above 1000.
     """
-    normal = NormalDist()
-    spread = normal.inv_cdf(0.975) / 2 + normal.inv_cdf(POWER) * math.sqrt(share * (1 - share))
-    if spread > abs(share - 0.5) * math.sqrt(MOST_SEEDS):
-        return None
-    return max(math.ceil((spread / (share - 0.5)) ** 2), statistics.FEWEST)
+    from scipy import special
+
+    larger = max(share, 1 - share)
+    for n in range(statistics.FEWEST, MOST_SEEDS + 1):
+        failures = np.arange(n // 2)
+        # The most failures with which the majority is found: their probability at 1/2, or that of fewer, is at most 2.5%.
+        most = np.flatnonzero(special.bdtr(failures, n, 0.5) <= 0.025)
+        if len(most) and special.bdtr(most[-1], n, 1 - larger) >= POWER:
+            return n
+    return None
+
+
+def seeds_to_tell_shares_apart(a: float, b: float, alpha: float) -> int | None:
+    """Seeds of each model with which shares of seeds that succeed are told apart in 80% of experiments.
+
+    It assumes that seeds of the models succeed with probabilities `a` and `b`, and computes the power of the permutation
+    test of `significance.compare`, which for shares is Fisher's exact test with twice the smaller tail.
+
+    Returns:
+      The number of seeds; None if it is above 1000, or if the shares are equal.
+    """
+    low, high = 1, MOST_SEEDS + 1
+    while high - low > 1:  # power grows with n, apart from small steps
+        n = (low + high) // 2
+        low, high = (low, n) if _power_of_shares(n, a, b, alpha) >= POWER else (n, high)
+    return high if high <= MOST_SEEDS else None
+
+
+def _power_of_shares(n: int, a: float, b: float, alpha: float) -> float:
+    """Probability that Fisher's exact test of n seeds of each model gives p < alpha."""
+    from scipy import special
+
+    hits = np.arange(n + 1)
+    ways = special.gammaln(n + 1) - special.gammaln(hits + 1) - special.gammaln(n - hits + 1)
+    of_a, of_b = (np.exp(ways + special.xlogy(hits, share) + special.xlog1py(n - hits, -share)) for share in (a, b))
+    found = 0.0
+    for total in range(2 * n + 1):  # hits of both models together
+        first = hits[max(0, total - n) : min(n, total) + 1]
+        logs = ways[first] + ways[total - first]
+        chance = np.exp(logs - logs.max())
+        chance /= chance.sum()
+        tails = np.minimum(np.cumsum(chance), np.cumsum(chance[::-1])[::-1])
+        found += float((of_a[first] * of_b[total - first])[2 * tails < alpha].sum())
+    return found
 
 
 def _seen(a: Sample, b: Sample) -> tuple[float, float]:

@@ -7,7 +7,7 @@ A `Sample` has one number per seed. A seed that diverged, failed or timed out is
 | median of S seeds | the k-th smallest to the k-th largest seed (order statistics) | 95% or more, for any distribution |
 | mean, difference of means | Student's t; Welch's t | about 95%, 88% to 95% for skewed values |
 | weighted sum of medians | percentile bootstrap | see docs/statistics.md |
-| share of seeds | Wilson's interval | about 95% |
+| share of seeds; difference of shares | Wilson's interval; Newcombe's | about 95% |
 
 With fewer than six seeds no interval of the median covers 95%: the smallest and the largest seed are then shown as a range
 (`Estimate.covers` is False). `docs/statistics.md` has the simulations and the command that makes them.
@@ -237,6 +237,20 @@ def success_rate(solved: np.ndarray) -> Estimate:
     """Share of seeds that solved the task (`solved [S]`, booleans) with its Wilson interval, also for a single seed."""
     hits = int(np.count_nonzero(solved))
     return Estimate(hits / len(solved), *_wilson(hits, len(solved)))
+
+
+def difference_of_shares(a: np.ndarray, b: np.ndarray) -> Estimate:
+    """Share of `b [R]` minus share of `a [S]`, booleans, with Newcombe's interval.
+
+    It is method 10 of Newcombe (Statistics in Medicine 17, 1998), which combines Wilson's intervals of both shares. So it
+    has a length also if all seeds of a side agree.
+    """
+    one, other = success_rate(a), success_rate(b)
+    assert one.low is not None and one.high is not None and other.low is not None and other.high is not None
+    value = other.value - one.value
+    below = math.hypot(one.high - one.value, other.value - other.low)
+    above = math.hypot(one.value - one.low, other.high - other.value)
+    return Estimate(value, value - below, value + above)
 
 
 @functools.lru_cache(maxsize=1024)

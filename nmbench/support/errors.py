@@ -79,7 +79,9 @@ def choose(what: str, text: str, known: Mapping[str, T]) -> list[T]:
     Raises:
       NmbenchError: a name is unknown.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
+    names = [name.strip() for name in text.split(",") if name.strip()] if text else list(known)
+    if not names:
+        raise NmbenchError(f"the list {text!r} names no {what}; there are {', '.join(known)}")
     for name in names:
         if name not in known:
             raise NmbenchError(f"there is no {what} {name!r}{did_you_mean(name, known)}")

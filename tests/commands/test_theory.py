@@ -3,8 +3,10 @@
 import os
 import re
 
+import numpy as np
 import pytest
 
+from nmbench.paper.theory import trained
 from support.claimed import make_rows, write_csv, write_untrained
 
 
@@ -63,10 +65,13 @@ def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypa
     assert os.listdir(tmp_path) == []
 
 
-def test_trained_networks(nmbench, tmp_path):
+def test_trained_networks(nmbench, monkeypatch, tmp_path):
     """One run meets the hypotheses of Proposition 1; the other has the published time constant. Parameters are random."""
     settings = (("tau_x", "1"), ("linear_z", "true"), ("feedback", "true"))
     rows = [write_untrained(tmp_path, "nmrnn_linear", "mwg_rank1", settings=s) for s in (settings, ())]
+    code, out, err = nmbench("theory", f"--run={rows[0]['run_id']}", f"--results_dir={tmp_path}")
+    assert (code, out) == (2, "") and "its row has 0.1: they are damaged" in err and err.count("\n") == 1
+    monkeypatch.setattr(trained, "VALUE_TOLERANCE", np.inf)
     texts = {}
     for row, plot in zip(rows, ([], [f"--plot={tmp_path}/t.png"]), strict=True):
         run_id = row["run_id"]

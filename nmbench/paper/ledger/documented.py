@@ -16,7 +16,7 @@ from nmbench.experiments import loading
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, resolved
 from nmbench.paper.ledger.performance import SEEDS, Measure
 from nmbench.paper.ledger.verdicts import ClaimFinding, MeasuredValue, Verdict
-from nmbench.report.text import number
+from nmbench.report.text import number, seeds
 from nmbench.results import curves, statistics, store
 from nmbench.support.errors import NmbenchError
 
@@ -46,11 +46,11 @@ def few_trials(published: int, task: str, solved: Sequence[float]) -> Measure:
                 low, high = (100 * correct / trials for correct in binomial_range(trials, share))
                 ranges.append(f"between {low:.1f} and {high:.1f}")
                 what = f"{trials} trials, correct with probability {share:.0%}: percent correct"
-                note = "in 95% of test sets, binomial"
+                note = "in at least 95% of test sets, binomial"
                 lines.append(MeasuredValue(what, f"{100 * share:.1f}", f"{low:.1f} .. {high:.1f}", note))
         reason = (
-            f"The measured percentage of a network that is correct with probability {solved[-1]:.0%} is, for 95% of test "
-            f"sets of {published} trials, {ranges[-2]}; for {here} trials of each task, as here, {ranges[-1]}"
+            f"The measured percentage of a network that is correct with probability {solved[-1]:.0%} is, for at least 95% "
+            f"of test sets of {published} trials, {ranges[-2]}; for {here} trials of each task, as here, {ranges[-1]}"
         )
         return ClaimFinding(Verdict.DOCUMENTED, reason, tuple(lines))
 
@@ -79,7 +79,7 @@ def training_loss(task: str, models: Sequence[str]) -> Measure:
             for group in evidence.longest_trained(ExperimentKey(model, task, protocol))[:1]:
                 lines += _of_curves(model, group)
         missing = f"No curves on {task}, protocol {protocol}, are here, so nothing is measured: rows alone have none"
-        found = f"Measured on runs of {task}: {', '.join(f'{line.what} {line.value}' for line in lines)}"
+        found = f"Measured on runs of {task}, medians over seeds: {'; '.join(f'{line.what} {line.value}' for line in lines)}"
         commands = tuple(ExperimentKey(model, task, protocol).command(SEEDS) for model in models)
         return ClaimFinding(Verdict.DOCUMENTED, found if lines else missing, tuple(lines), "", commands)
 
@@ -102,8 +102,8 @@ def _of_curves(model: str, group: SeedGroup) -> list[MeasuredValue]:
         selected.append(at_lowest)
         lowest.append(of_minibatches)
     whats = {
-        f"{model}: error selected on training loss / on validation loss": selected,
-        f"{model}: lowest of {MINIBATCHES} minibatches of {batch} / test error": lowest,
+        f"{model}, validation error selected on the training loss / lowest one": selected,
+        f"{model}, lowest of {MINIBATCHES} minibatches of {batch} / test error": lowest,
     }
     return [
         MeasuredValue(
@@ -135,11 +135,13 @@ def training_times(minutes: Mapping[tuple[str, str], float]) -> Measure:
                 if seconds:
                     ours = statistics.median(np.array(seconds)).value / 60
                     ratios.append(published / ours)
-                    machines = ", ".join(sorted({str(row["processor"] or row["device_kind"]) for row in group.rows}))
-                    note = f"here {number(ours)} minutes (median of {len(seconds)} seeds; {machines})"
+                    machines = ", ".join(
+                        sorted({f"{row['processor'] or row['device_kind']}, {row['n_cpu']} cores" for row in group.rows})
+                    )
+                    note = f"here {number(ours)} minutes (median of {seeds(len(seconds))}; {machines})"
             lines.append(MeasuredValue(f"{task}, {model}: minutes as published", f"{published:g}", "", note))
         reason = (
-            f"Divided by ours, the published times are {min(ratios):.0f} to {max(ratios):.0f}"
+            f"The published times are {_range(ratios)} times as long as ours"
             if ratios
             else "There are no fully trained rows to compare with"
         )
@@ -147,3 +149,8 @@ def training_times(minutes: Mapping[tuple[str, str], float]) -> Measure:
         return ClaimFinding(Verdict.DOCUMENTED, reason, tuple(lines), "", commands)
 
     return measure
+
+
+def _range(values: Sequence[float]) -> str:
+    """ "2.72 to 169", or one number."""
+    return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values))))

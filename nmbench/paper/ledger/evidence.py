@@ -16,6 +16,7 @@ from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.experiment import Experiment
 from nmbench.experiments.request import Request
 from nmbench.paper.runs import Need, Recipe, value_of
+from nmbench.report.text import seeds
 from nmbench.results import experiment_rows, store
 from nmbench.results.config_json import shared_config
 from nmbench.results.schema import canonical_json
@@ -81,22 +82,27 @@ class SeedGroup:
         return self.steps < self.full_steps
 
     @property
+    def size(self) -> str:
+        """ "10 seeds", or "50 runs" if experiments with the same seeds are pooled; with the number of lost ones."""
+        n, lost = len(self.rows), sum(row["status"] != "ok" for row in self.rows)
+        pooled = len({row["seed"] for row in self.rows}) < n
+        return (f"{n} runs" if pooled else seeds(n)) + (f" ({lost} lost)" if lost else "")
+
+    @property
     def description(self) -> str:
         """Number of seeds and parameters, steps and learning rate."""
-        lost = sum(row["status"] != "ok" for row in self.rows)
-        seeds = f"{len(self.rows)} seed{'s' * (len(self.rows) > 1)}" + (f" ({lost} lost)" if lost else "")
         tuned = "tuned " if self.rows[0]["tuning_trials"] else ""
         sizes = sorted({row["params_actual"] for row in self.rows})
         size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         rates = sorted({row["learning_rate"] for row in self.rows if row["learning_rate"] is not None})
         shown = ", ".join(f"{rate:g}" for rate in rates)
         rate = f", {tuned}learning rate{'s' * (len(rates) > 1)} {shown}" if rates else ""
-        return f"{seeds}, {size} parameters, {self.steps} steps{rate}"
+        return f"{self.size}, {size} parameters, {self.steps} steps{rate}"
 
     @property
     def trained(self) -> str:
         """Text on the length of training."""
-        return f"after {self.steps} of {self.full_steps} steps"
+        return f"after {self.steps} {'of' if self.steps <= self.full_steps else 'instead of'} {self.full_steps} steps"
 
     @property
     def is_tuned(self) -> bool:
@@ -119,10 +125,10 @@ class SeedGroup:
         lost = np.array([row["status"] != "ok" for row in self.rows])
         of = lambda row: found.floor if row["status"] != "ok" else value_of(row, metric, condition)
         values = [of(row) for row in self.rows]
-        seeds, up = [row["seed"] for row in self.rows], found.higher_is_better
-        if len(set(seeds)) < len(seeds):  # pooled experiments have seeds of equal numbers
-            seeds = range(len(seeds))
-        return Sample(np.array(seeds), np.array(values, float), lost, up, compares_logarithms(up, found.ceiling))
+        numbers, up = [row["seed"] for row in self.rows], found.higher_is_better
+        if len(set(numbers)) < len(numbers):  # pooled experiments have seeds of equal numbers
+            numbers = range(len(numbers))
+        return Sample(np.array(numbers), np.array(values, float), lost, up, compares_logarithms(up, found.ceiling))
 
 
 class Evidence:

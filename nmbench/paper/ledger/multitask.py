@@ -12,7 +12,7 @@ from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.metrics import Metric
 from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup
-from nmbench.paper.ledger.performance import OURS, SEEDS, Measure, finding_on_groups
+from nmbench.paper.ledger.performance import OURS, SEEDS, Measure, finding_on_groups, permutation_p
 from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
 from nmbench.report.text import interval, one_decimal, percent, seeds
 from nmbench.results import power, significance, statistics
@@ -73,11 +73,19 @@ def percent_published(task: str, corrected: str, published: str, models: Sequenc
         )
         found = (verdicts.stays_below(gap, POINTS) for gap in gaps.values())
         drawn = {f"{model}, {condition}": gap for (model, condition), gap in gaps.items()}
+        decide = [
+            MeasuredValue(f"{name}: absolute difference, mean", f"{gap.value:.2f}", interval(gap, _two_decimals), "points")
+            for name, gap in drawn.items()
+        ]
         effects = Effects("absolute difference of the two metrics, points", drawn, (None, POINTS))
         qualifier = f"no finished run: {', '.join(lost)}" if lost else ""
-        return ClaimFinding(verdicts.combine(found), reason, tuple(lines), qualifier, effects=effects)
+        return ClaimFinding(verdicts.combine(found), reason, (*decide, *lines), qualifier, effects=effects)
 
     return measure
+
+
+def _two_decimals(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def _mean_percent(values: np.ndarray) -> Estimate:
@@ -193,9 +201,10 @@ def retraining(task: str, new: str, old: str, stage: str, rivals: Sequence[str])
                     MeasuredValue(f"{model}, {what}: median", f"{value.value:.1f}", interval(value, one_decimal), note)
                 )
         words = {Verdict.HOLDS: "most seeds do", Verdict.FAILS: "most seeds do not"}
+        count = f"{lines[0].value} seed{'s' * (len(groups[OURS].rows) > 1)}"
         reason = (
-            f"{OURS} with only its neuromodulatory subnetwork retrained reaches {threshold:g}% on the new task in "
-            f"{lines[0].value} seeds; the median is {after.value:.1f}% ({_points(after) or 'one seed'}): "
+            f"{OURS} with only its neuromodulatory subnetwork retrained reaches {threshold:g}% on the new task in {count}; "
+            f"the median is {after.value:.1f}% ({_points(after) or 'one seed'}): "
             f"{words.get(verdict, 'whether most seeds do is open')}"
         )
         if verdict is Verdict.UNDECIDED and groups[OURS].is_full:
@@ -215,22 +224,29 @@ def retraining_rivals(task: str, new: str, rivals: Sequence[str]) -> Measure:
 
     def judge(groups: Mapping[str, SeedGroup]) -> ClaimFinding:
         threshold = _threshold(task)
-        solved = {model: _as_solved(group.sample(new), threshold) for model, group in groups.items()}
+        samples = {model: group.sample(new) for model, group in groups.items()}
+        reached = {model: statistics.reached(sample, threshold) for model, sample in samples.items()}
+        solved = {model: _as_solved(samples[model], reached[model]) for model in groups}
         found = verdicts.better_than(solved[OURS], {name: solved[name] for name in rivals})
-        effects = {name: rival.effect.mapped(lambda share: min(max(share, -1.0), 1.0)) for name, rival in found.items()}
+        effects = {name: statistics.difference_of_shares(reached[name], reached[OURS]) for name in found}
         lines = [_solved(model, group, new, threshold) for model, group in groups.items()]
         counts = dict(zip(groups, (line.value for line in lines), strict=True))
         for name, rival in found.items():
-            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (test of the board, Holm)"
             shown = interval(effects[name], lambda share: f"{share:+.0%}")
-            lines.append(MeasuredValue(f"{OURS} - {name}, share of seeds", f"{rival.effect.value:+.0%}", shown, note))
+            value = f"{effects[name].value:+.0%}"
+            lines.append(MeasuredValue(f"{OURS} - {name}, share of seeds", value, shown, permutation_p(rival.p)))
         words = {Verdict.HOLDS: "more than", Verdict.FAILS: "fewer than", Verdict.UNDECIDED: "not distinguishable from"}
         needed = {}
         if all(group.is_full for group in groups.values()):
             alpha = significance.ALPHA / len(found)
             open_ones = [name for name, rival in found.items() if rival.verdict is Verdict.UNDECIDED and rival.p is not None]
-            seen = {name: power.seeds_to_tell_apart(solved[name], solved[OURS], alpha) for name in open_ones}
-            needed = {name: f"; {_about(n)} of each are needed" for name, n in seen.items()}
+            for name in open_ones:
+                theirs, ours = (float(reached[model].mean()) for model in (name, OURS))
+                needed[name] = (
+                    f"; {_about(power.seeds_to_tell_shares_apart(theirs, ours, alpha))} of each are needed"
+                    if theirs != ours
+                    else "; no number of seeds would tell such equal shares apart"
+                )
         others = " and ".join(
             f"{words[rival.verdict]} {name} ({counts[name]}{needed.get(name, '')})" for name, rival in found.items()
         )
@@ -249,10 +265,9 @@ def _threshold(task: str) -> float:
     return threshold
 
 
-def _as_solved(sample: Sample, threshold: float) -> Sample:
+def _as_solved(sample: Sample, reached: np.ndarray) -> Sample:
     """1 for seeds that reach the threshold, 0 for others, so that shares of seeds are compared."""
-    reached = statistics.reached(sample, threshold).astype(float)
-    return dataclasses.replace(sample, values=reached, higher_is_better=True, logarithmic=False)
+    return dataclasses.replace(sample, values=reached.astype(float), higher_is_better=True, logarithmic=False)
 
 
 def _solved(model: str, group: SeedGroup, metric: str, threshold: float) -> MeasuredValue:

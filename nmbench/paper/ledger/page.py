@@ -26,8 +26,9 @@ ABOUT = (
     "verdict is computed from the values listed for it, by the rule of its claim. If training was shorter than the "
     "protocol's, a claim is decided only if more training could not change the verdict. Intervals are 95% intervals over "
     "seeds, without the uncertainty of tuning: order statistics for medians, Student's t for means, Welch's for ratios "
-    "and differences, Wilson's for shares of seeds. With fewer than six seeds, no interval of a median covers 95%, and the "
-    "smallest and the largest seed are given as a range. A documented difference is no claim and has no verdict."
+    "of errors, Wilson's for shares of seeds, Newcombe's for their differences. A seed that diverged or was lost counts "
+    "with the floor of its metric. With fewer than six seeds, no interval of a median covers 95%, and the smallest and the "
+    "largest seed are given as a range. A documented difference is no claim and has no verdict."
 )
 
 

@@ -14,10 +14,10 @@ from nmbench.experiments.experiment import Experiment
 from nmbench.paper.ledger import verdicts
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey, SeedGroup, resolved
 from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, Verdict
-from nmbench.report.text import interval, number, seeds
+from nmbench.report.text import interval, number
 from nmbench.results import statistics
 from nmbench.results.significance import SAME_RATIO
-from nmbench.results.statistics import Estimate, Sample
+from nmbench.results.statistics import Estimate
 
 OURS = "nmrnn"
 SEEDS = 10
@@ -45,22 +45,28 @@ def below(
         found = verdicts.better_than(samples[OURS], {name: samples[name] for name in rivals})
         lines = [_median(model, groups[model], metric) for model in (OURS, *rivals)]
         for name, rival in found.items():
-            note = "one seed" if rival.p is None else f"p = {rival.p:.2g} (test of the board, Holm)"
+            note = permutation_p(rival.p)
             what = f"{OURS} / {name}, geometric mean"
             lines.append(MeasuredValue(what, number(rival.effect.value), interval(rival.effect), note))
         lines += [_median(model, groups[model], name) for name in also for model in (OURS, *rivals)]
         words = {Verdict.HOLDS: "below", Verdict.FAILS: "above", Verdict.UNDECIDED: "not distinguishable from"}
         words[Verdict.EQUAL] = "equal, within a factor of two, to"
         others = [
-            f"{words[rival.verdict]} {name} ({seeds(len(samples[name]))}, ratio of errors {number(rival.effect.value)})"
+            f"{words[rival.verdict]} {name} ({groups[name].size}, ratio of errors {number(rival.effect.value)})"
             for name, rival in found.items()
         ]
-        reason = f"{OURS} ({seeds(len(samples[OURS]))}) is {' and '.join(others)}"
-        verdict = verdicts.combine(rival.verdict for rival in found.values())
+        reason = f"{OURS} ({groups[OURS].size}) is {' and '.join(others)}"
+        unsolved = {model: _unsolved(model, groups[model], task, metric) for model in groups}
+        undecided = {
+            name: rival.verdict is Verdict.EQUAL and bool(unsolved[OURS] and unsolved[name]) for name, rival in found.items()
+        }
+        if any(undecided.values()):
+            reason += f"; neither {OURS} nor {' nor '.join(n for n in undecided if undecided[n])} solves the task"
+        verdict = verdicts.combine(Verdict.UNDECIDED if undecided[n] else rival.verdict for n, rival in found.items())
         ratios = {f"{OURS} / {name}": rival.effect for name, rival in found.items()}
         same = (1 / SAME_RATIO, SAME_RATIO)
         effects = Effects("ratio of errors (geometric means)", ratios, (None, 1.0), same, logarithmic=True)
-        return ClaimFinding(verdict, reason, tuple(lines), _unsolved(task, metric, samples[OURS]), effects=effects)
+        return ClaimFinding(verdict, reason, tuple(lines), unsolved[OURS], effects=effects)
 
     return measure
 
@@ -79,7 +85,8 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
         lines = [_median(model, groups[model], metric) for model in (OURS, rival)]
         verdict, ratio = verdicts.on_a_par(a, b)
         line = MeasuredValue(f"{OURS} / {rival}, geometric mean", number(ratio.value), interval(ratio), "ratio of errors")
-        within = f"The 95% interval of the ratio of errors, {interval(ratio)} for {len(a)} and {len(b)} seeds, "
+        counts = f"{groups[OURS].size} of {OURS} and {groups[rival].size} of {rival}"
+        within = f"The 95% interval of the ratio of errors, {interval(ratio)} for {counts}, "
         reason = {
             Verdict.HOLDS: f"{within}lies within 1/2 .. 2",
             Verdict.FAILS: f"{within}lies above 2: {OURS} is worse by more than a factor of two",
@@ -89,8 +96,8 @@ def par(task: str, metric: str, rival: str, ours: Mapping[str, str] | None = Non
             if interval(ratio)
             else "With so few seeds there is no interval",
         }[verdict]
-        unsolved = _unsolved(task, metric, a)
-        if verdict is Verdict.HOLDS and unsolved and _unsolved(task, metric, b):
+        unsolved = _unsolved(OURS, groups[OURS], task, metric)
+        if verdict is Verdict.HOLDS and unsolved and _unsolved(rival, groups[rival], task, metric):
             verdict, reason = Verdict.UNDECIDED, f"{reason}, but neither model solves the task"
         shown = [_median(model, groups[model], name) for name in also for model in (OURS, rival)]
         par = (1 / SAME_RATIO, SAME_RATIO)
@@ -151,7 +158,8 @@ def sizes(tasks: Sequence[str], models: Sequence[str]) -> Measure:
 def more_parameters(task: str, rival: str, channels: str) -> Measure:
     """Claim: a rival has more learned parameters than our model, with and without the last input channel. Needs no data.
 
-    channels: name of the input whose last channel is new in the last phase.
+    The output network of our model alone is shown, too. channels: name of the input whose last channel is new in the last
+    phase.
     """
 
     def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
@@ -165,8 +173,11 @@ def more_parameters(task: str, rival: str, channels: str) -> Measure:
             found.append(Verdict.HOLDS if numbers[rival] > numbers[OURS] else Verdict.FAILS)
             shown = ", ".join(f"{model} {number}" for model, number in numbers.items())
             reasons.append(f"{shown} with {count} {channels} channels")
+            note = f"output network of {OURS} alone, not judged: {_outside(resolved(keys[OURS]), fewer)} of {numbers[OURS]}"
             lines.append(
-                MeasuredValue(f"{count} {channels} channels: {rival} - {OURS}", str(numbers[rival] - numbers[OURS]))
+                MeasuredValue(
+                    f"{count} {channels} channels: {rival} - {OURS}", str(numbers[rival] - numbers[OURS]), "", note
+                )
             )
         reason = f"Numbers of learned parameters: {'; '.join(reasons)}"
         return ClaimFinding(verdicts.combine(found), reason, tuple(lines))
@@ -174,8 +185,40 @@ def more_parameters(task: str, rival: str, channels: str) -> Measure:
     return measure
 
 
+def fewer_parameters(tasks: Sequence[str], models: Sequence[str], rivals: Sequence[str]) -> Measure:
+    """Claim: models of published sizes have fewer parameters than rivals with as many units N. Needs no data."""
+
+    def measure(evidence: Evidence, protocol: str) -> ClaimFinding:
+        lines, found, reasons = [], [], []
+        for task in tasks:
+            for model in models:
+                ours = resolved(ExperimentKey(model, task, protocol))
+                units, spec = ours.sizing.hparams["N"], TASKS.get(task).spec
+                counts = {
+                    rival: _count(resolved(ExperimentKey(rival, task, protocol, (("N", str(units)),))), spec)
+                    for rival in rivals
+                }
+                fewer = [ours.sizing.actual < count for count in counts.values()]
+                found += [Verdict.HOLDS if yes else Verdict.FAILS for yes in fewer]
+                shown = ", ".join(f"{rival} {count}" for rival, count in counts.items())
+                lines.append(MeasuredValue(f"{task}, N = {units}: {model}", str(ours.sizing.actual), "", shown))
+                more = [rival for rival, yes in zip(rivals, fewer, strict=True) if not yes]
+                reasons += [f"{model} on {task} has more than {' and '.join(more)}"] if more else []
+        reason = f"Learned parameters at equal N: {'; '.join(reasons) or 'every model has fewer than every rival'}"
+        return ClaimFinding(verdicts.combine(found), reason, tuple(lines))
+
+    return measure
+
+
 def _count(experiment: Experiment, spec: SequenceSpec) -> int:
     return sizing.given_sizes(experiment.baseline, spec, experiment.sizing.hparams, None).actual
+
+
+def _outside(experiment: Experiment, spec: SequenceSpec) -> int:
+    """Number of learned parameters outside the neuromodulatory subnetwork."""
+    shapes = sizing.shapes(experiment.baseline, spec, experiment.sizing.hparams)
+    inside = experiment.baseline.partition("neuromodulatory_subnetwork")
+    return sizing.count({name: shape for name, shape in shapes.items() if not inside(*name.rsplit("|", 1))})
 
 
 def _protocols(protocol: str, rivals: Sequence[str], ours: Mapping[str, str] | None) -> dict[str, str]:
@@ -224,13 +267,20 @@ def _command(model: str, task: str, protocol: str, group: SeedGroup | None, shor
     return ExperimentKey(model, task, protocol).command(len(group.rows) if group else SEEDS, steps)
 
 
-def _unsolved(task: str, metric: str, ours: Sample) -> str:
-    """A qualifier if most of our seeds do not solve the task, "" otherwise."""
+def _unsolved(model: str, group: SeedGroup, task: str, metric: str) -> str:
+    """A qualifier if most seeds of a model do not solve the task, "" otherwise."""
     (found,) = (m for m in TASKS.get(task).metrics if m.name == metric)
     if found.threshold is None:
         return ""
-    solved = int(np.count_nonzero(statistics.reached(ours, found.threshold)))
-    return f"{OURS} solves the task in {solved} of {len(ours)} seeds" if 2 * solved < len(ours) else ""
+    solved = int(np.count_nonzero(statistics.reached(group.sample(metric), found.threshold)))
+    return f"{model} solves the task in {solved} of {group.size}" if 2 * solved < len(group.rows) else ""
+
+
+def permutation_p(p: float | None) -> str:
+    """A p value of `verdicts.better_than` with its test; "one seed" for None."""
+    # Random arrangements give no p below 4e-5 before the correction, so small values are upper bounds.
+    shown = "one seed" if p is None else "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+    return shown if p is None else f"{shown} (permutation test, corrected by Holm)"
 
 
 def _median(model: str, group: SeedGroup, metric: str) -> MeasuredValue:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from nmbench.paper.ledger import documented, multitask, theory
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey
-from nmbench.paper.ledger.performance import OURS, Measure, below, more_parameters, par, pooled, sizes
+from nmbench.paper.ledger.performance import OURS, Measure, below, fewer_parameters, more_parameters, par, pooled, sizes
 from nmbench.paper.ledger.verdicts import ClaimFinding
 from nmbench.results import significance
 from nmbench.support import errors
@@ -21,7 +21,10 @@ TIMING, SELECTION, CONTEXT = "mwg_rank3", "element_finder", "multitask"
 RIVALS = ("lrrnn", "rnn", "lstm")
 # Sources that are not the supplement.
 NOTES = "known to us from notes on the main text, not from the supplement"
-NEEDED = "Numbers of seeds that would decide: in 80% of experiments, if the shares are those seen."
+NEEDED = (
+    "For an open result, the text says with how many seeds 80% of experiments would decide it, if the true shares were "
+    "those measured."
+)
 AUTHORS_CODE = "the authors' public code (lindermanlab/nm-rnn), not the supplement"
 # The experiments that Fig. 5B pools, by supplement C.3: (M, N, K), (N, K), learning rates.
 _OURS = [dict(zip("MNK", shape.split())) for shape in ("5 18 8", "5 13 12", "10 14 5", "10 12 7", "15 6 5")]
@@ -73,8 +76,8 @@ _BELOW = (
     "the claim holds against a rival if the NM-RNN's error is significantly lower, and does not hold if it is "
     "significantly higher (unpaired permutation test of log errors over seeds; "
     f"{significance.UNEQUAL}; p < 0.05 with Holm's correction for the claim's rivals). Otherwise no difference "
-    "is found if the 95% interval of the ratio of errors lies within 1/2 .. 2; if it does not, we cannot tell. "
-    "The claim holds in part if it holds against some rivals only."
+    "is found if the 95% interval of the ratio of errors lies within 1/2 .. 2; if it does not, or if neither model solves "
+    "the task in most seeds, we cannot tell. The claim holds in part if it holds against some rivals only."
 )
 _PAR = (
     "the claim holds if the 95% interval of the ratio of errors, NM-RNN / LSTM (geometric mean over seeds, Welch's interval "
@@ -83,8 +86,7 @@ _PAR = (
     "the interval contains 1 and extends beyond 1/2 or 2, or if the errors are equal but neither model solves the task."
 )
 _POOLED = (
-    "As in Fig. 5B, all sizes and learning rates of supplement C.3 are pooled: five sizes of the NM-RNN, four of the "
-    "low-rank RNN, three learning rates of the vanilla RNN."
+    "As in Fig. 5B, all sizes and learning rates of supplement C.3 are pooled, ten seeds of each: five sizes of the NM-RNN"
 )
 _NO_VERDICT = "none. It is documented; what can be computed or measured about it is listed."
 CLAIMS = (
@@ -134,7 +136,7 @@ CLAIMS = (
         "Element Finder, all published sizes and learning rates: the NM-RNN's error is below those of the low-rank and the "
         "vanilla RNN.",
         f"Fig. 5B of the main text ({NOTES}); supplement C.3 lists what it pools",
-        f"{_BELOW} {_POOLED}",
+        f"{_BELOW} {_POOLED}, four of the low-rank RNN, three learning rates of the vanilla RNN.",
         pooled(
             below(SELECTION, "mse", ("lrrnn", "rnn")), SELECTION, {model: SHAPES[model] for model in (OURS, "lrrnn", "rnn")}
         ),
@@ -144,7 +146,7 @@ CLAIMS = (
         "selection_pooled_lstm",
         "Element Finder, all published sizes: the NM-RNN is on a par with the LSTM.",
         f"Fig. 5B of the main text ({NOTES}); supplement C.3 lists what it pools",
-        f"{_PAR} {_POOLED}",
+        f"{_PAR} {_POOLED}, one of the LSTM.",
         pooled(par(SELECTION, "mse", "lstm"), SELECTION, {model: SHAPES[model] for model in (OURS, "lstm")}),
         (PAPER,),
     ),
@@ -168,11 +170,12 @@ CLAIMS = (
     Claim(
         "percent",
         "Multitask: for fully trained networks, percent correct as computed by the authors' code is the percentage of "
-        "answers within pi/10 of the target.",
+        "trials that hold fixation and end within pi/10 of the target.",
         f"supplement C.4; the formula: {AUTHORS_CODE}",
         "it is tested for every model on the three old tasks, before retraining. The claim holds if the 95% interval of the "
         "absolute difference between the published and the corrected metric (mean over finished seeds) ends at or below 1 "
-        "point, and does not hold if it begins above 1 point. Without full training we cannot tell. The published metric "
+        "point, and does not hold if it begins above 1 point. It holds in part if it holds for some models and tasks only; "
+        "the intervals are not corrected for their number. Without full training we cannot tell. The published metric "
         "can be too high or too low: it counts opposite answers as correct, and treats angles on the two sides of the "
         "vertical as far apart.",
         multitask.percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
@@ -217,12 +220,31 @@ CLAIMS = (
         "signal",
         "The neuromodulatory signal of a trained rank-1 network follows the theory.",
         f"Fig. 3B of the main text ({NOTES}); supplement B, Eqs. 12 to 16, in their discrete form",
-        f"the claim holds at an interval if the mean error of s predicted from the target's ramp is at most "
-        f"{theory.FOLLOWS:g} (median over up to {theory.NETWORKS} networks), at the steps where a sigmoid can produce the "
-        "predicted s. It holds in part if it holds at some intervals only. Networks that have not learned the task, whose "
+        f"the claim holds at an interval if the mean error of s predicted from the target's ramp, at the steps where a "
+        f"sigmoid can produce the predicted s, is at most {theory.FOLLOWS:g}: the 95% interval of the median over up to "
+        f"{theory.NETWORKS} networks ends at or below it. The claim does not hold if this interval begins above it, else we "
+        "cannot tell. It holds in part if it holds at some intervals only. Networks that have not learned the task, whose "
         "error on the extrapolated intervals is above that of the interval clamped to [12, 18], do not count.",
         theory.signal,
         figures=("3B",),
+    ),
+    Claim(
+        "signal_printed",
+        "Eq. 16, evaluated at the steps of a discrete network, gives the signal with which it outputs a linear ramp.",
+        "supplement B, Eqs. 15 and 16 (docs/errata.md has the discrete form)",
+        f"the claim holds if the output under this signal differs from the ramp by at most {theory.ROUNDING:g}, for ramps "
+        "as in Fig. 3B. tau = 2 as in C.3; R^T L = 1 and d = 0.8 are our choice.",
+        theory.signal_as_printed,
+        (PAPER,),
+    ),
+    Claim(
+        "signal_corrected",
+        "Eqs. 12 to 16, corrected and in discrete form: the output of a rank-1 network determines its signal and its state.",
+        "supplement B, corrected (docs/errata.md compares it with the printed form)",
+        f"the claim holds if the largest errors of s and x are at most {theory.ROUNDING:g} for {theory.INSTANCES} random "
+        "networks each, linear and tanh, with and without inputs, at the steps where s can be computed.",
+        theory.signal_corrected,
+        (PAPER,),
     ),
     Claim(
         "power_law",
@@ -265,8 +287,18 @@ CLAIMS = (
         "Multitask: the low-rank RNN has more parameters than the NM-RNN, because it receives the context as well.",
         "supplement C.3",
         "the claim holds if the low-rank RNN of the published size has more learned parameters, with the three context "
-        "channels of the first phase and with the four of retraining.",
+        "channels of the first phase and with the four of retraining. The whole NM-RNN counts; C.3 also names its output "
+        "network alone, which is shown.",
         more_parameters(CONTEXT, "lrrnn", "context"),
+        (PAPER,),
+    ),
+    Claim(
+        "fewer_parameters",
+        "Low-rank and NM-RNNs have fewer parameters than vanilla RNNs and LSTMs with as many units.",
+        "supplement C.3",
+        "the claim holds if, for the published sizes of the NM-RNN and the low-rank RNN, a vanilla RNN and an LSTM with the "
+        "same N have more learned parameters, and in part if this is so for some tasks and models only.",
+        fewer_parameters((TIMING, CONTEXT, SELECTION), (OURS, "lrrnn"), ("rnn", "lstm")),
         (PAPER,),
     ),
     Claim(
@@ -275,9 +307,9 @@ CLAIMS = (
         "compared at every step, where it is the loss of one minibatch of 128 new trials, and the lowest one also "
         "summarises a run. nmbench selects on a validation set and reports the error on a test set.",
         f"{AUTHORS_CODE}: nmrnn/fitting.py, nmlrrnn_vs_lstm/",
-        f"{_NO_VERDICT} Measured are the validation error where the mean training loss between two validations is lowest, "
-        "divided by the lowest validation error, and the lowest of many minibatches of test trials, divided by the mean of "
-        "all test trials.",
+        f"{_NO_VERDICT} Measured are two ratios: the validation error where the mean training loss between two validations "
+        "is lowest, divided by the lowest validation error; and the error of the lowest of many minibatches of test trials, "
+        "divided by that of all test trials.",
         documented.training_loss(SELECTION, (OURS, *RIVALS)),
         (PAPER,),
     ),

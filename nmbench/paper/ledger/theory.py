@@ -16,8 +16,8 @@ from nmbench.paper.ledger.verdicts import ClaimFinding, Effects, MeasuredValue, 
 from nmbench.paper.theory import trained
 from nmbench.paper.theory.semilinear import ConversionErrors
 from nmbench.paper.theory.trained import TrainedNetwork
-from nmbench.report.text import number
-from nmbench.results.statistics import Estimate
+from nmbench.report.text import interval, number
+from nmbench.results import statistics
 from nmbench.support.errors import NmbenchError, printable
 
 LINEAR, RANK1 = "nmrnn_linear", "mwg_rank1"
@@ -97,6 +97,35 @@ def _printed() -> list[ConversionErrors]:
     return synthetic.proposition_as_printed(PRINTED)
 
 
+def signal_as_printed(evidence: Evidence, protocol: str) -> ClaimFinding:
+    """The output of a discrete network under Eq. 16 evaluated at the steps, for ramps. Needs no data."""
+    from nmbench.paper.theory import synthetic
+
+    lines, found, reasons = [], [], []
+    for ramp in map(synthetic.ramp, synthetic.RAMPS):
+        printed, exact = (np.abs(y - ramp.f).max() for y in (ramp.output_continuous, ramp.output_exact))
+        found.append(Verdict.HOLDS if printed <= ROUNDING else Verdict.FAILS)
+        reasons.append(f"{printed:.3f} for {ramp.interval}")
+        what = f"interval {ramp.interval}: largest error of the output"
+        lines.append(MeasuredValue(what, f"{printed:.3g}", "", f"under the discrete form {exact:.1g}"))
+    reason = f"Largest distance of the output from ramps of so many steps: {', '.join(reasons)}"
+    return ClaimFinding(verdicts.combine(found), reason, tuple(lines), "", ("python -m nmbench.theory",))
+
+
+def signal_corrected(evidence: Evidence, protocol: str) -> ClaimFinding:
+    """Signal and state of random rank-1 networks, computed from their output. Needs no data."""
+    from nmbench.paper.theory import synthetic
+
+    lines, found, largest = [], [], 0.0
+    for phi, driven, s, x, share in synthetic.signals(INSTANCES, 0):
+        found.append(Verdict.HOLDS if max(s, x) <= ROUNDING else Verdict.FAILS)
+        largest = max(largest, s, x)
+        what = f"{phi}, {'with' if driven == 'yes' else 'without'} inputs: largest error"
+        lines.append(MeasuredValue(what, f"{max(s, x):.2g}", "", f"s {s:.2g}, x {x:.2g}; s at {share:.1%} of the steps"))
+    reason = f"The largest error of s and x of {INSTANCES} random networks of each kind is {largest:.2g}"
+    return ClaimFinding(verdicts.combine(found), reason, tuple(lines), "", ("python -m nmbench.theory",))
+
+
 def power_law(evidence: Evidence, protocol: str) -> ClaimFinding:
     """Whether s of Eq. 16 is a power law of time during a linear ramp, and whether its distance from its limit is one.
 
@@ -105,9 +134,9 @@ def power_law(evidence: Evidence, protocol: str) -> ClaimFinding:
     from nmbench.paper.theory import rank1, synthetic
 
     lines, found = [], {"s": [], "s - 1/(R^T L)": []}
-    for interval in synthetic.RAMPS:
-        t = np.linspace(0, interval, 101)
-        f, slope = t / interval - 0.5, np.full(len(t), 1 / interval)
+    for steps in synthetic.RAMPS:
+        t = np.linspace(0, steps, 101)
+        f, slope = t / steps - 0.5, np.full(len(t), 1 / steps)
         s = rank1.power_law(f, slope, synthetic.RAMP_TAU, synthetic.RAMP_D)
         derivative = -synthetic.RAMP_TAU * (slope / (f - synthetic.RAMP_D)) ** 2
         for name, q in zip(found, (s, s - 1), strict=True):
@@ -115,7 +144,7 @@ def power_law(evidence: Evidence, protocol: str) -> ClaimFinding:
             away = np.abs(q / derivative - np.polyval(line, t)).max() / np.ptp(q / derivative)
             found[name].append(Verdict.HOLDS if away <= LINEAR_TO else Verdict.FAILS)
             note = f"exponent {1 / line[0]:.3f}" if away <= LINEAR_TO else "no power law"
-            what = f"interval {interval}, {name}: largest deviation of q/q' from a line"
+            what = f"interval {steps}, {name}: largest deviation of q/q' from a line"
             lines.append(MeasuredValue(what, f"{away:.2g}", "", f"relative to its range; {note}"))
     parts = {name: verdicts.combine(each) for name, each in found.items()}
     words = " and ".join(f"{name} is {'a' if part is Verdict.HOLDS else 'no'} power law" for name, part in parts.items())
@@ -138,20 +167,20 @@ def signal(evidence: Evidence, protocol: str) -> ClaimFinding:
     for rows in zip(*(trained.predictions(network, trained.traces(network)) for network in networks), strict=True):
         label = f"{networks[0].condition} {rows[0].condition}"
         errors = np.nan_to_num([row.target_s for row in rows], nan=np.inf)
-        middle = float(np.median(errors))
-        found.append(Verdict.HOLDS if middle <= FOLLOWS else Verdict.FAILS)
-        errors_by_label.append(f"{label} {_number(middle)}")
+        error = statistics.median(errors)
+        found.append(verdicts.stays_below(error, FOLLOWS))
+        between = interval(error, _number).replace(" (range)", ", range") or "one network"
+        errors_by_label.append(f"{label} {_number(error.value)} ({between})")
         if np.isfinite(errors).all():
-            bounds = (float(errors.min()), float(errors.max())) if len(errors) > 1 else (None, None)
-            drawn[label] = Estimate(middle, *bounds, covers=False)
+            drawn[label] = error
         law = [row.law_s for row in rows if math.isfinite(row.law_s)]
         note = (
             f"by Eq. 16 at the steps {_number(np.median(law)) if law else 'none'}; from the network's own output "
             f"{max(row.own_s for row in rows):.1g}; an s in (0, 1) exists at "
-            f"{np.median([row.possible for row in rows]):.0%} of the ramp's steps"
+            f"{np.median([row.possible for row in rows]):.0%} of the ramp's steps; relative error of the state "
+            f"{np.median([row.target_w for row in rows]):.3f}"
         )
-        spread = f"{_number(errors.min())} .. {_number(errors.max())} over networks" if len(rows) > 1 else ""
-        lines.append(MeasuredValue(f"{label}: mean error of s", _number(middle), spread, note))
+        lines.append(MeasuredValue(f"{label}: mean error of s", _number(error.value), interval(error, _number), note))
     qualifiers = [f"median of {len(networks)} networks" if len(networks) > 1 else "one network"] if networks else []
     if networks:
         reason = f"Mean error of s predicted from the target's ramp: {', '.join(errors_by_label)}; the limit is {FOLLOWS:g}"

@@ -15,6 +15,8 @@ from nmbench.support.errors import NmbenchError
 
 # Largest difference between the float64 outputs computed here and the model's outputs, relative to outputs above 1.
 OUTPUT_TOLERANCE = 1e-3
+# Largest relative difference between the primary metric of the stored parameters and the value in the row.
+VALUE_TOLERANCE = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ def load(text: str, results_dir: str) -> TrainedNetwork:
 
     Raises:
       NmbenchError: the row is unknown, today's task and model cannot repeat it, its parameters are missing, or its model
-        is not a linearised NM-RNN.
+        is not a linearised NM-RNN, or their value is not that of the row.
     """
     from nmbench.experiments import loading
     from nmbench.training.prediction import predictor
@@ -87,6 +89,12 @@ def load(text: str, results_dir: str) -> TrainedNetwork:
         raise NmbenchError(
             f"the model of {run.run_id} is not a linearised NM-RNN: its outputs differ by {difference:.3g} from those of "
             f"a linearised NM-RNN with the same parameters"
+        )
+    value = float(task.evaluate(outputs, frozen.arrays)["values"][task.primary.name])
+    if abs(value - run.row["value"]) > VALUE_TOLERANCE * abs(run.row["value"]):
+        raise NmbenchError(
+            f"the parameters of {run.run_id} give {task.primary.name} {value:.4g}, its row has {run.row['value']:.4g}: they "
+            "are damaged, or they belong to another row"
         )
     labelled = next((m for m in task.metrics if m.conditions is not None), None)
     labels = np.zeros(inputs.shape[1], int)

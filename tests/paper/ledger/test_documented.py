@@ -44,8 +44,8 @@ def test_the_noise_of_few_trials():
     """For 25 trials and a probability of 90%, 19 to 25 correct trials."""
     found = CLAIMS["test_trials"].measure(Evidence(), "paper")
     assert found.reason.endswith(
-        "with probability 90% is, for 95% of test sets of 25 trials, between 76.0 and 100.0; for 1000 trials of each task, "
-        "as here, between 88.1 and 91.8"
+        "with probability 90% is, for at least 95% of test sets of 25 trials, between 76.0 and 100.0; for 1000 trials of "
+        "each task, as here, between 88.1 and 91.8"
     )
     assert [line.interval for line in found.measured] == ["32.0 .. 68.0", "46.9 .. 53.1", "76.0 .. 100.0", "88.1 .. 91.8"]
 
@@ -67,9 +67,9 @@ def test_selection_on_the_training_loss(tmp_path, where):
     packs.pack(rows, tmp_path, packs.beside(table))
     results = {"a results folder": tmp_path, "a packed CSV": table, "a folder with packed CSVs": table.parent}[where]
     found = CLAIMS["training_loss"].measure(read(str(results)), "paper")
-    selected = line_of(found, "nmrnn: error selected on training loss / on validation loss")
+    selected = line_of(found, "nmrnn, validation error selected on the training loss / lowest one")
     assert selected[1:] == ("2", "2 .. 2 (range)", "median of 2 runs")
-    lowest = line_of(found, "nmrnn: lowest of 1000 minibatches of 128 / test error")
+    lowest = line_of(found, "nmrnn, lowest of 1000 minibatches of 128 / test error")
     # The lowest of 1000 means of 128 numbers, each 0 or 2, is 3.24 standard errors below 1.
     assert float(lowest.value) == pytest.approx(1 - 3.24 / np.sqrt(128), abs=0.06)
     assert found.verdict is Verdict.DOCUMENTED and selected.what in found.reason and len(found.measured) == 2
@@ -89,8 +89,8 @@ def test_training_times(tmp_path):
     rows = make_rows("nmrnn", TASK, [1.0, 1.0, 1.0], "paper", train_s=30.0)
     found = CLAIMS["training_times"].measure(read(write_csv(tmp_path / "rows.csv", rows)), "paper")
     line = line_of(found, "element_finder, nmrnn: minutes as published")
-    assert line.value == "5" and line.note == "here 0.5 minutes (median of 3 seeds; Processor 9000 (6/1))"
-    assert found.reason == "Divided by ours, the published times are 10 to 10"
+    assert line.value == "5" and line.note == "here 0.5 minutes (median of 3 seeds; Processor 9000 (6/1), 2 cores)"
+    assert found.reason == "The published times are 10 times as long as ours"
     rows += make_rows("nmrnn", TASK, [None] * 4, "paper", first_seed=3, train_s=0.0)  # of a lost run, the time is unknown
     again = CLAIMS["training_times"].measure(read(write_csv(tmp_path / "rows.csv", rows)), "paper")
     assert again.reason == found.reason

@@ -98,7 +98,7 @@ def test_a_longer_training_is_not_the_full_one(evidence):
     assert set(chosen(evidence(longer, make_rows("lstm", TASK, [1.0])))) == {"lstm"}
     both = evidence(longer, make_rows("lstm", TASK, [2.0], steps=2 * FULL))
     assert {name: n for name, (n, _, _) in chosen(both).items()} == {"nmrnn": 2 * FULL, "lstm": 2 * FULL}
-    assert both.equally_trained(MATCHED, TASK)["nmrnn"].trained == "after 40000 of 20000 steps"
+    assert both.equally_trained(MATCHED, TASK)["nmrnn"].trained == "after 40000 instead of 20000 steps"
     # A full training has priority.
     assert chosen(evidence(longer, make_rows("nmrnn", TASK, [3.0])), {"nmrnn": "matched"})["nmrnn"][2] == [3.0]
 
@@ -272,7 +272,7 @@ def test_pooled_experiments_count_as_one(evidence):
     group = found.pooled({"lrrnn": keys[:2]}).equally_trained({"lrrnn": "paper"}, TASK)["lrrnn"]
     sample = group.sample("mse")
     assert sample.values.tolist() == [1.0, 2.0, 2.0, 3.0] and sample.seeds.tolist() == [0, 1, 2, 3]
-    assert group.description == "4 seeds, 496 to 506 parameters, 20000 steps, learning rate 0.01"
+    assert group.description == "4 runs, 496 to 506 parameters, 20000 steps, learning rate 0.01"
     assert found.pooled({"lrrnn": keys}).equally_trained({"lrrnn": "paper"}, TASK) == {}
 
 

@@ -90,7 +90,7 @@ def test_percent_is_judged_on_the_old_tasks_only(judge):
     line = line_of(found, "nmrnn, memory_anti, after retraining, not judged: corrected, mean")
     assert line.value == "10.0" and "as published 50.0" in line.note
     assert [line.what for line in found.measured if "not judged" not in line.what and line.what[0] != "("] == [
-        f"nmrnn, {name}: corrected, mean" for name in OLD
+        f"nmrnn, {name}: {what}, mean" for what in ("absolute difference", "corrected") for name in OLD
     ]
 
 
@@ -173,7 +173,7 @@ RETRAINING = {
     "one seed": (
         [99.0],
         Verdict.UNDECIDED,
-        "in 1 of 1 seeds; the median is 99.0% (one seed): whether most seeds do is open; about 6 seeds are "
+        "in 1 of 1 seed; the median is 99.0% (one seed): whether most seeds do is open; about 6 seeds are "
         "needed to decide it",
     ),
 }
@@ -238,17 +238,17 @@ SHARES = {
     "fewer than one": (
         (1, 1, 9, 2),
         Verdict.FAILS,
-        "fewer than rnn (9 of 10) and not distinguishable from lstm (2 of 10; about 293 seeds of each are needed)",
+        "fewer than rnn (9 of 10) and not distinguishable from lstm (2 of 10; about 281 seeds of each are needed)",
     ),
     "more than one": (
         (9, 8, 1, 8),
         Verdict.PARTLY,
-        "not distinguishable from lrrnn (8 of 10; about 293 seeds of each are needed) and more than rnn (1 of 10)",
+        "not distinguishable from lrrnn (8 of 10; about 281 seeds of each are needed) and more than rnn (1 of 10)",
     ),
     "alike": (
         (5, 5, 5, 5),
         Verdict.UNDECIDED,
-        "not distinguishable from lrrnn (5 of 10; more than 1000 seeds of each are needed)",
+        "not distinguishable from lrrnn (5 of 10; no number of seeds would tell such equal shares apart)",
     ),
 }
 
@@ -261,12 +261,14 @@ def test_verdicts_of_retraining_against_rivals(judge, label):
     assert found.reason.startswith(f"nmrnn reaches 90% on the new task in {solved[0]} of 10 seeds: ")
     assert line_of(found, "rnn, new task: seeds at 90% or more").value == f"{solved[2]} of 10"
     line = line_of(found, "nmrnn - rnn, share of seeds")
-    assert line.value == f"{(solved[0] - solved[2]) / 10:+.0%}" and "test of the board" in line.note
+    assert line.value == f"{(solved[0] - solved[2]) / 10:+.0%}" and "permutation test" in line.note
 
 
-def test_intervals_of_shares_end_at_one(judge):
-    found = judge("retraining_rivals", "matched", *shares(3, 1, 3, 3, seeds=3))
-    assert line_of(found, "nmrnn - lrrnn, share of seeds").interval.endswith(" .. +100%")
+def test_differences_of_equal_shares_have_an_interval(judge):
+    """Ten of ten against ten of ten: Wilson's intervals of the shares are 72% .. 100%."""
+    found = judge("retraining_rivals", "matched", *shares(10, 10, 0, 10))
+    assert line_of(found, "nmrnn - lrrnn, share of seeds")[1:3] == ("+0%", "-28% .. +28%")
+    assert line_of(found, "nmrnn - rnn, share of seeds")[1:3] == ("+100%", "+61% .. +100%")
 
 
 def test_the_test_of_shares_is_fishers_exact_test(judge):
@@ -275,7 +277,7 @@ def test_the_test_of_shares_is_fishers_exact_test(judge):
 
     found = judge("retraining_rivals", "matched", *shares(7, 1, 7, 7, seeds=8))
     p = 3 * 2 * scipy.stats.fisher_exact([[7, 1], [1, 7]], "greater").pvalue
-    assert line_of(found, "nmrnn - lrrnn, share of seeds").note == f"p = {p:.2g} (test of the board, Holm)"
+    assert line_of(found, "nmrnn - lrrnn, share of seeds").note == f"p = {p:.2g} (permutation test, corrected by Holm)"
 
 
 def test_a_shortened_training_decides_nothing_about_rivals(judge):

@@ -53,7 +53,14 @@ def test_verdicts_of_below(judge, label):
     ratio = line_of(found, "nmrnn / lrrnn, geometric mean")
     assert float(ratio.value) == pytest.approx(np.prod(EIGHT / (EIGHT + a)) ** (1 / 8), rel=1e-3)
     p = "0.00031" if a else "1"  # the smallest p for eight seeds, 2 / 12870, doubled by Holm
-    assert ratio.note == f"p = {p} (test of the board, Holm)"
+    assert ratio.note == f"p = {p} (permutation test, corrected by Holm)"
+
+
+def test_equal_errors_of_models_that_solve_nothing_decide_nothing(judge):
+    found = judge("selection", "matched", *errors(30 * EIGHT, lrrnn=30 * EIGHT, rnn=0.5 * EIGHT))
+    assert found.verdict is Verdict.FAILS and found.reason.endswith("; neither nmrnn nor lrrnn solves the task")
+    found = judge("selection", "matched", *errors(30 * EIGHT, lrrnn=30 * EIGHT, rnn=31 * EIGHT))
+    assert found.verdict is Verdict.UNDECIDED and found.reason.endswith("; neither nmrnn nor lrrnn nor rnn solves the task")
 
 
 def test_below_with_one_seed(judge):
@@ -80,25 +87,36 @@ def test_a_better_model_that_does_not_solve_the_task_is_qualified(judge):
 
 
 PAR = {
-    "equal": (EIGHT, EIGHT, Verdict.HOLDS, "errors, 0.8788 .. 1.138 for 8 and 8 seeds, lies within 1/2 .. 2"),
-    "exactly twice": ([2.0] * 6, [1.0] * 6, Verdict.HOLDS, "2 .. 2 for 6 and 6 seeds, lies within 1/2 .. 2"),
+    "equal": (
+        EIGHT,
+        EIGHT,
+        Verdict.HOLDS,
+        "errors, 0.8788 .. 1.138 for 8 seeds of nmrnn and 8 seeds of lstm, lies within 1/2 .. 2",
+    ),
+    "exactly twice": (
+        [2.0] * 6,
+        [1.0] * 6,
+        Verdict.HOLDS,
+        "2 .. 2 for 6 seeds of nmrnn and 6 seeds of lstm, lies within 1/2 .. 2",
+    ),
     "worse": (
         [9.0] * 6,
         [1.0] * 6,
         Verdict.FAILS,
-        "9 .. 9 for 6 and 6 seeds, lies above 2: nmrnn is worse by more than a factor of two",
+        "9 .. 9 for 6 seeds of nmrnn and 6 seeds of lstm, lies above 2: nmrnn is worse by more than a factor of two",
     ),
     "worse, size open": (
         [1.8, 2.0, 2.2, 2.4],
         [1.0] * 4,
         Verdict.WORSE,
-        "2.543 for 4 and 4 seeds, lies above 1 and contains 2: nmrnn is worse, perhaps by less than a factor of two",
+        "2.543 for 4 seeds of nmrnn and 4 seeds of lstm, lies above 1 and contains 2: nmrnn is worse, perhaps by less than "
+        "a factor of two",
     ),
     "better": (
         [1.0] * 6,
         [8.0] * 6,
         Verdict.MORE,
-        "0.125 .. 0.125 for 6 and 6 seeds, lies below 1: nmrnn is better",
+        "0.125 .. 0.125 for 6 seeds of nmrnn and 6 seeds of lstm, lies below 1: nmrnn is better",
     ),
     "both sides": ([9.0, 1.0] * 3, [1.0, 9.0] * 3, Verdict.UNDECIDED, "contains 1 and extends beyond 1/2 or 2"),
     "one seed": ([9.0], [1.0], Verdict.UNDECIDED, "With so few seeds there is no interval"),
@@ -121,7 +139,7 @@ def test_a_shortened_training_confirms_no_claim(judge):
     assert (found.verdict, found.qualifier) == (Verdict.UNDECIDED, "holds after 3000 of 20000 steps")
     longer = errors(0.1 * EIGHT, lrrnn=EIGHT, rnn=EIGHT, more={"steps": 30000})
     found = judge("selection", "matched", *longer)
-    assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "after 30000 of 20000 steps")
+    assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "after 30000 instead of 20000 steps")
 
 
 def test_on_a_par_uses_the_extrapolated_error_on_measure_wait_go(judge):
@@ -236,12 +254,12 @@ def test_published_sizes_and_learning_rates_are_pooled(judge):
     rows = shapes([1.0, 1.1, 1.2, 1.3, 9.0], [5.0, 6.0, 7.0, 8.0], [7.0, 8.0, 9.0])
     found = judge("selection_pooled", "paper", *rows)
     assert found.verdict is Verdict.HOLDS
-    assert found.reason.startswith("nmrnn (10 seeds) is below lrrnn (8 seeds, ratio of errors 0.2")
-    assert found.qualifier == "nmrnn solves the task in 1 of 10 seeds"
+    assert found.reason.startswith("nmrnn (10 runs) is below lrrnn (8 runs, ratio of errors 0.2")
+    assert found.qualifier == "nmrnn solves the task in 1 of 10 runs"
     ours, rnn = (line_of(found, f"{model}: median mse") for model in ("nmrnn", "rnn"))
-    assert ours.note == "10 seeds, 483 to 510 parameters, 20000 steps, learning rate 0.01"
+    assert ours.note == "10 runs, 483 to 510 parameters, 20000 steps, learning rate 0.01"
     assert float(ours.value) == pytest.approx((1.2 + 1.212) / 2, rel=1e-3)
-    assert rnn.note == "6 seeds, 288 parameters, 20000 steps, learning rates 0.001, 0.01, 0.1"
+    assert rnn.note == "6 runs, 288 parameters, 20000 steps, learning rates 0.001, 0.01, 0.1"
     shown = [line.what for line in found.measured if "--" in line.what]
     assert len(shown) == 5 + 4 + 3 and shown[0] == "nmrnn --hparams=M=5,N=18,K=8: median mse"
     assert (
@@ -272,3 +290,19 @@ def test_nothing_is_pooled_before_every_size_is_trained_in_full(judge, parse_com
         *[("lrrnn", 2, None)] * 4,
         *[("rnn", 0, rate) for rate in (1e-3, 1e-2, 1e-1)],
     ]
+
+
+def test_numbers_of_parameters_at_equal_units(judge):
+    """By hand: on the Element Finder, one input and output and N = 18, the vanilla RNN has 18^2 + 2 * 18 parameters."""
+    found = judge("fewer_parameters", "paper")
+    assert found.verdict is Verdict.PARTLY
+    line = line_of(found, "element_finder, N = 18: nmrnn")
+    assert line.value == "497" and line.note.startswith("rnn 360, lstm ")
+    assert found.reason == "Learned parameters at equal N: nmrnn on element_finder has more than rnn"
+
+
+def test_the_output_network_alone_has_fewer_parameters_than_the_low_rank_rnn(judge):
+    """By hand: N = 100, K = 3: L, R 600, B_x 300, C 300, d 3. Only its second network receives the context."""
+    found = judge("more_parameters", "paper")
+    notes = [line.note.rpartition(": ")[2] for line in found.measured]
+    assert [note.split(" of ")[0] for note in notes] == ["1203", "1203"]
