@@ -44,11 +44,19 @@ print(table)
 # %%
 figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 figure.suptitle("Flip-flop: bits that are held up to four times as long as in training")
-left = np.zeros(len(table))
+left = np.zeros(len(table), int)
 for bits, colour in zip((3, 2, 1, 0), ("#1b6ca8", "#7fb2d9", "#f0b27a", "#c0392b"), strict=True):
     axis.barh(table.index, table[bits], left=left, color=colour, label=f"{bits} bits")
     left += table[bits]
 axis.invert_yaxis()
-axis.set(xlabel="seeds")
+axis.set(xlabel="seeds", xticks=range(0, int(left.max()) + 1, 5))
 axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.35))
 plt.show()
+
+# %% [markdown]
+# In a low-rank network the state x stays in the span of the K columns of L as long as no pulse comes, and the outputs are
+# linear in x. So rank 3, which `lrrnn` and `nmrnn` have on this task, is the least that can hold three bits. With rank 6, the
+# same number of parameters and the same learning rate, 20 of 20 seeds of `lrrnn` and 19 of 20 of `nmrnn` solve the task:
+#
+#     python -m nmbench.run --model=lrrnn --task=flip_flop --hparams=K=6 --learning_rate=0.3 --seeds=20
+#     python -m nmbench.run --model=nmrnn --task=flip_flop --hparams=K=6 --learning_rate=0.03 --seeds=20
