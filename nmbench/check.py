@@ -41,7 +41,7 @@ def main() -> int:
     # Look names up before the imports below, which take seconds.
     own_task = not set(FLAGS.task).isdisjoint(new(TASKS))
     models = [FLAGS.model] if FLAGS.model else [] if own_task else new(BASELINES)
-    tasks = [TASKS.get(name).name for name in FLAGS.task] or ([] if FLAGS.model else new(TASKS))
+    tasks = [TASKS.get(name).name for name in dict.fromkeys(FLAGS.task)] or ([] if FLAGS.model else new(TASKS))
     for name in models:
         BASELINES.get(name)
 
@@ -56,7 +56,7 @@ def main() -> int:
         raise NmbenchError(f"--rules={FLAGS.rules} names no rule for {kind}; their rules begin with {first}")
     failed = False
     for name in models if model_rules else []:
-        subject = ModelUnderTest.of(name, FLAGS.task)
+        subject = ModelUnderTest.of(name, list(dict.fromkeys(FLAGS.task)))
         run_on = ", ".join(task.name for task in subject.probed)
         sized = "" if FLAGS.task else f"; shapes and sizes on all {len(subject.tasks)} tasks"
         failed |= _check(f"model {name} ({subject.baseline.origin}), run on {run_on}{sized}", model_rules, subject)
@@ -89,7 +89,7 @@ def chosen_rules(text: str, rules) -> set[str]:
     while waiting:
         name = waiting.pop()
         if name not in by_id and name not in short:
-            raise NmbenchError(f"--rules: there is no rule {name!r}{did_you_mean(name, by_id)}")
+            raise NmbenchError(f"--rules: there is no rule {name!r}{did_you_mean(name.upper(), [*short, *by_id])}")
         rule = by_id[short.get(name, name)]
         chosen.add(rule.id)
         waiting += set(rule.needs) - chosen

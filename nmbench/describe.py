@@ -71,9 +71,9 @@ def _task(name: str) -> str:
     from nmbench.report import text
 
     entry, task = TASKS.entry(name), TASKS.get(name)
-    doc = inspect.getdoc(inspect.getmodule(task.draw_set)) or ""
+    doc = _without(task.summary, inspect.getdoc(inspect.getmodule(task.draw_set)) or "")
     lines = [f"task {name}, version {task.version}: {task.summary}", f"from {entry.origin}", ""]
-    lines += [terminal.fill(doc, terminal.width()), ""] if doc and task.summary not in doc else []
+    lines += [terminal.fill(doc, terminal.width()), ""] if doc else []
     lines += [f"{task.spec.steps} time steps"]
     for path, leaf in tree.flatten_with_path(task.spec.inputs):
         lines.append(f"  input {'/'.join(map(str, path))}: {_channels(leaf)}")
@@ -117,6 +117,12 @@ def _task(name: str) -> str:
     return "\n".join(lines)
 
 
+def _without(summary: str, doc: str) -> str:
+    """The docstring without its first line if the summary, which is printed before it, says the same."""
+    first, _, rest = doc.partition("\n")
+    return rest.lstrip("\n") if first.strip() == summary.strip() else doc
+
+
 def _channels(spec) -> str:
     names = f" ({', '.join(spec.names)})" if spec.names else ""
     return f"{spec.channels} channel{'' if spec.channels == 1 else 's'}{names}, {spec.dtype}"
@@ -127,8 +133,9 @@ def _model(name: str) -> str:
 
     entry, baseline = BASELINES.entry(name), BASELINES.get(name)
     lines = [f"model {name}: {baseline.summary}", f"from {entry.origin}", ""]
-    doc = terminal.fill(inspect.getdoc(baseline.factory) or "", terminal.width())
-    lines += [doc, "", f"free size: {baseline.free_size}", "hyperparameters:"]
+    doc = terminal.fill(_without(baseline.summary, inspect.getdoc(baseline.factory) or ""), terminal.width())
+    lines += [*([doc, ""] if doc else []), f"free size: {baseline.free_size}"]
+    lines += ["hyperparameters:"] if baseline.hparams else ["hyperparameters: none"]
     lines += [f"  {k} = {v}" for k, v in baseline.hparams.items()]
     for key, values in baseline.settings.items():
         lines.append(f"on {key}: " + ", ".join(f"{k}={v}" for k, v in values.items()))

@@ -55,8 +55,8 @@ plt.show()
 
 # %% [markdown]
 # In a low-rank network the state x stays in the span of the K columns of L as long as no pulse comes, and the outputs are
-# linear in x. So rank 3, which `lrrnn` and `nmrnn` have on this task, is the least that can hold three bits. With rank 6, the
-# same number of parameters and the same learning rate, 20 of 20 seeds of `lrrnn` and 19 of 20 of `nmrnn` solve the task:
+# linear in x. So rank 3, which `lrrnn` and `nmrnn` have on this task, is the least that can hold three bits. With rank 6,
+# the same number of parameters and the same learning rate, 20 of 20 seeds of `lrrnn` and 19 of 20 of `nmrnn` solve it:
 #
 #     python -m nmbench.run --model=lrrnn --task=flip_flop --hparams=K=6 --learning_rate=0.3 --seeds=20
 #     python -m nmbench.run --model=nmrnn --task=flip_flop --hparams=K=6 --learning_rate=0.03 --seeds=20

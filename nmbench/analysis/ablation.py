@@ -9,7 +9,7 @@ import numpy as np
 
 from nmbench.analysis.network import Network
 from nmbench.analysis.observers import Observer, observer_of
-from nmbench.analysis.states import record, recorder
+from nmbench.analysis.states import check_network, record, recorder
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 
@@ -39,8 +39,9 @@ def hold_gate(network: Network, gate: int, value: float) -> Network:
     Raises:
       NmbenchError: the model has no such gate, or the value is not a number in [0, 1].
     """
+    check_network(network)
     observer, gates = _observer(network), count_gates(network)
-    if not isinstance(gate, int | np.integer) or not 0 <= gate < gates:
+    if not isinstance(gate, int | np.integer) or isinstance(gate, bool) or not 0 <= gate < gates:
         raise NmbenchError(f"a gate of {network.baseline.name} is an integer from 0 to {gates - 1}; got {gate!r}")
     if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= 1:
         raise NmbenchError(f"a gate is held at a number in [0, 1]; got {value!r}")
@@ -63,8 +64,12 @@ def ablate_gates(network: Network, to: str = "zero", split: str = "test") -> lis
     """
     if to not in ("zero", "mean"):
         raise NmbenchError(f"gates are held at 'zero' or 'mean', not {to!r}{did_you_mean(str(to), ['zero', 'mean'])}")
+    check_network(network)
     if network.task is None:
         raise NmbenchError("this network has no task, so it cannot be evaluated")
+    if split not in network.task.set_sizes:
+        known = list(network.task.set_sizes)
+        raise NmbenchError(f"{network.task.name} has no set {split!r}{did_you_mean(str(split), known)}")
     observer, gates = _observer(network), count_gates(network)
     arrays = network.task.frozen(split).arrays
     inputs = network.task.unpack(arrays).inputs

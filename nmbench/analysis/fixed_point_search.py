@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
+from nmbench.analysis import states
 from nmbench.analysis.network import Network, finite, floats
 from nmbench.analysis.observers import Observer, observer_of
-from nmbench.analysis.states import trials
 from nmbench.contracts import unroll
 from nmbench.support.errors import NmbenchError
 
@@ -65,15 +65,17 @@ def fixed_points(
       inputs: trials that visit the starts, leaves `[T, B, channels]`; by default those of the task's test set.
       starts: largest number of starts; they are drawn from the states after all steps of all trials.
       seed: seed of this draw.
-      **options: see `find_fixed_points`.
+      **options: fixed_speed, slow_speed, apart, marginal and iterations, as in `find_fixed_points`.
 
     Returns:
       `FixedPoints`.
 
     Raises:
       NmbenchError: the model is a pair of functions, the constant input does not fit the spec, there are neither `inputs`
-        nor a task, or an option is out of range.
+        nor a task, an option is out of range, the state contains integers, or the model's observer hides a part of the
+        state that changes the rest, or is not linear.
     """
+    states.check_network(network)
     if not (network.is_core or network.is_rnn_core):
         raise NmbenchError(
             f"model {network.baseline.name!r} has its own apply, so nmbench does not know a single step of it; write this "
@@ -86,7 +88,7 @@ def fixed_points(
         raise NmbenchError(f"the constant input has shapes {given}, but the spec of the network has {wanted}")
     for leaf in tree.flatten(constant_input):
         finite(leaf, "the constant input")
-    if not isinstance(starts, int) or starts < 1:
+    if not isinstance(starts, int | np.integer) or isinstance(starts, bool) or starts < 1:
         raise NmbenchError(f"starts is the number of starts, an integer of at least 1; got {starts!r}")
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise NmbenchError(f"seed is an integer from 0 to 2^32 - 1; got {seed!r}")
@@ -94,11 +96,13 @@ def fixed_points(
         params = floats(network.params)
         column = floats(tree.map_structure(lambda a: np.asarray(a)[None, None], constant_input))
         all_states = unroll.core_states if network.is_core else _rows_of_states
-        carried = jax.jit(network.with_module(all_states))(params, floats(trials(network, inputs)))
+        carried = jax.jit(network.with_module(all_states))(params, floats(states.trials(network, inputs)))
         to_rows = lambda a: a.swapaxes(1, 2) if network.is_core else a  # a core's states are columns, [T, features, B]
         visited = [to_rows(np.asarray(leaf)) for leaf in tree.flatten(carried)]
-        states = np.concatenate([rows.reshape(-1, rows[0, 0].size) for rows in visited], axis=1)
-        chosen = np.random.RandomState(seed).permutation(len(states))[:starts]
+        if not all(np.issubdtype(rows.dtype, np.floating) for rows in visited):
+            raise NmbenchError(f"the state of {network.baseline.name!r} contains integers; only floats have fixed points")
+        reached = np.concatenate([rows.reshape(-1, rows[0, 0].size) for rows in visited], axis=1)
+        chosen = reached[np.random.RandomState(seed).permutation(len(reached))[:starts]]
         one = tree.map_structure(lambda leaf: leaf[0, :, :1] if network.is_core else leaf[0, :1], carried)
         unravel = jax.flatten_util.ravel_pytree(one)[1]
         flat = lambda state: jax.flatten_util.ravel_pytree(state)[0]
@@ -115,11 +119,33 @@ def fixed_points(
             return observer_of(type(core)).states(core, unravel(x))
 
         seen = lambda x: network.with_module(see)(params, x)
-        width = states.shape[1]
-        units = np.asarray(jax.jacfwd(lambda x: flat(seen(x)))(jnp.zeros(width, jnp.result_type(float))))
-        found = find_fixed_points(lambda x: network.with_module(step)(params, x), states[chosen], units=units, **options)
+        update, shown = lambda x: network.with_module(step)(params, x), lambda x: flat(seen(x))
+        units = np.asarray(jax.jacfwd(shown)(jnp.zeros(reached.shape[1], jnp.result_type(float))))
+        _check_observer(network.baseline.name, update, shown, units, chosen[:3])
+        found = find_fixed_points(update, chosen, units=units, **options)
         named = jax.vmap(seen)(jnp.asarray(found.points)) if len(found) else {}
     return dataclasses.replace(found, states={name: np.asarray(values)[..., 0] for name, values in named.items()})
+
+
+def _check_observer(model: str, step, shown, units: np.ndarray, starts: np.ndarray) -> None:
+    """Raise `NmbenchError` unless what the observer shows is `units @ x` plus a constant, and is all that drives it.
+
+    starts: `[n, S]`, states at which this is tested. What is not shown may move, but must not move what is shown.
+    """
+    origin = shown(jnp.zeros(units.shape[1]))
+    _, sizes, directions = np.linalg.svd(units)
+    rank = np.count_nonzero(sizes > 1e-9 * sizes.max(initial=0))
+    hidden = directions[rank:].T
+    for x in jnp.asarray(starts):
+        linear = units @ x + origin
+        if np.abs(shown(x) - linear).max() > 1e-6 * max(1.0, np.abs(linear).max()):
+            raise NmbenchError(f"the states that the observer of {model!r} returns must be linear in the carried state")
+        moved = units @ np.asarray(jax.jacrev(step)(x)) @ hidden
+        if moved.size and np.abs(moved).max() > 1e-6 * np.abs(units).max():
+            raise NmbenchError(
+                f"the observer of {model!r} hides a part of the state that changes the rest, so what it shows has no fixed "
+                "points of its own; let Observer.states return the whole state"
+            )
 
 
 def _rows_of_states(core: hk.RNNCore, inputs: Any) -> Any:

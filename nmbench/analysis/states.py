@@ -46,15 +46,20 @@ def recorder(network: Network) -> Callable[[Any, Any], dict[str, jax.Array]]:
     raise NmbenchError(f"model {network.baseline.name!r} has its own apply, so its states cannot be recorded")
 
 
+def check_network(network: Network) -> None:
+    """Raise `NmbenchError` for anything that is not a network."""
+    if not isinstance(network, Network):
+        kind = type(network).__name__
+        raise NmbenchError(f"the network must come from nmbench.load_network, got a value of type {kind}")
+
+
 def trials(network: Network, inputs: Any = None) -> Any:
     """`inputs`, or the inputs of the task's test set if None.
 
     Raises:
       NmbenchError: there is no task, or the inputs do not fit the network's spec or are not finite.
     """
-    if not isinstance(network, Network):
-        kind = type(network).__name__
-        raise NmbenchError(f"the network must come from nmbench.load_network, got a value of type {kind}")
+    check_network(network)
     if inputs is not None:
         network.spec.validate_inputs(inputs, any_steps=True)
         leaves, steps = tree.flatten(inputs), network.spec.steps
@@ -83,4 +88,5 @@ def _observe_rnn_core(core: hk.RNNCore, inputs: Any) -> dict[str, Any]:
     sequence = unroll.concat_inputs(inputs)
     start = core.initial_state(sequence.shape[1])
     outputs, states = hk.dynamic_unroll(core, sequence, start, return_all_states=True)
-    return {**Observer().states(core, states), "y": outputs}
+    rows = {name: leaf.reshape(*leaf.shape[:2], -1) for name, leaf in Observer().states(core, states).items()}
+    return {**rows, "y": outputs}

@@ -10,10 +10,10 @@ May import: experiments and the rooms below it. Public: the names below.
 """
 
 from nmbench.conformance.cases import ConformanceWarning, ModelConformance, TaskConformance
-from nmbench.conformance.model_rules import MODEL_RULES
 from nmbench.conformance.model_subject import ModelUnderTest
+from nmbench.conformance.program_rules import MODEL_RULES
 from nmbench.conformance.rules import FAIL, PASS, SKIP, WARN, Rule, RuleFinding, RuleOutcome, judge
-from nmbench.conformance.task_rules import TASK_RULES
+from nmbench.conformance.scoring_rules import TASK_RULES
 from nmbench.conformance.task_subject import TaskUnderTest
 
 __all__ = [

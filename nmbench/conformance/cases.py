@@ -1,6 +1,7 @@
 """Test cases for pytest and unittest, to be subclassed. Every rule is a test method.
 
-`ModelConformance` and `TaskConformance` list the attributes to set; `model_rules` and `task_rules` contain the rules.
+`ModelConformance` and `TaskConformance` list the attributes to set. The modules `model_rules`, `program_rules`, `task_rules`
+and `scoring_rules` contain the rules.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from nmbench.conformance import rules
-from nmbench.conformance.model_rules import MODEL_RULES
 from nmbench.conformance.model_subject import ModelUnderTest
-from nmbench.conformance.task_rules import TASK_RULES
+from nmbench.conformance.program_rules import MODEL_RULES
+from nmbench.conformance.scoring_rules import TASK_RULES
 from nmbench.conformance.task_subject import TaskUnderTest
 from nmbench.contracts import plugins
 from nmbench.contracts.catalog import TASKS

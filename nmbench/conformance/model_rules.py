@@ -6,7 +6,6 @@ Rules about shapes use all tasks of the subject; rules that run the model use it
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 
 import jax
@@ -15,12 +14,11 @@ import numpy as np
 import tree
 
 from nmbench.conformance import model_subject
-from nmbench.conformance.model_subject import TRIALS, ModelUnderTest, perturbed, programs, random_inputs, trace_of
+from nmbench.conformance.model_subject import TRIALS, ModelUnderTest, perturbed, random_inputs, trace_of
 from nmbench.conformance.rules import RuleFinding, Rules
 from nmbench.contracts.input_weights import check_shapes
 from nmbench.contracts.model import UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned, split, unflatten
-from nmbench.contracts.unroll import DICT_HINT
 from nmbench.experiments import contract_checks, resolution, sizing
 from nmbench.support.errors import NmbenchError
 from nmbench.training.phase_program import as_float, mean_loss
@@ -28,12 +26,12 @@ from nmbench.training.phase_program import as_float, mean_loss
 MODEL_RULES = Rules()
 # Largest accepted relative difference of outputs. The order of a float32 sum changes outputs by less.
 TOLERANCE = 1e-4
-_CALLBACKS = ("callback", "debug_print", "infeed", "outfeed")
-_BUILDS, _FLOATS, _OUTPUTS, _REPEATS = "M01-builds", "M02-parameters", "M03-outputs", "M04-repeats"
-_TRIALS, _GRADIENT, _INPUTS = "M05-trials", "M09-gradient", "M12-input-weights"
+MOST_CUTS = 128  # steps at which causality is tested
+BUILDS, FLOATS, OUTPUTS, REPEATS = "M01-builds", "M02-parameters", "M03-outputs", "M04-repeats"
+TRIAL_ALONE, GRADIENT, INPUTS = "M05-trials", "M09-gradient", "M12-input-weights"
 
 
-@MODEL_RULES.add(_BUILDS, fix="make the factory run with (spec, **hparams), and init with a key")
+@MODEL_RULES.add(BUILDS, fix="make the factory run with (spec, **hparams), and init with a key")
 def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the factory can be called, and init can be traced"""
     seen: set[str] = set()
@@ -48,21 +46,10 @@ def builds(m: ModelUnderTest) -> Iterator[RuleFinding]:
             if said in seen:  # other tasks give the same error, with other sizes
                 continue
             seen.add(said)
-            yield RuleFinding(f"{task.name}: {error}", _how_to_build(str(error)))
+            yield RuleFinding(f"{task.name}: {error}", model_subject.how_to_build(str(error)))
 
 
-def _how_to_build(error: str) -> str:
-    if DICT_HINT in error:
-        return "join the inputs first"
-    for kind, advice in contract_checks.ADVICE.items():
-        if kind in error:
-            return advice
-    if "shape" in error or "free size" in error or "parameters" in error:
-        return "take sizes from spec.input_size and spec.output_size; accept some free size up to 64"
-    return "mend the code that the message names"
-
-
-@MODEL_RULES.add(_FLOATS, fix="let init return float arrays in dicts, tuples or registered pytrees", needs=(_BUILDS,))
+@MODEL_RULES.add(FLOATS, fix="let init return float arrays in dicts, tuples or registered pytrees", needs=(BUILDS,))
 def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """there are learned parameters, and they are arrays of JAX's default float"""
     wanted = jnp.result_type(float)
@@ -81,9 +68,9 @@ def parameters(m: ModelUnderTest) -> Iterator[RuleFinding]:
 
 
 @MODEL_RULES.add(
-    _OUTPUTS,
+    OUTPUTS,
     fix="let apply(params, inputs) return one array [T, B, O]",
-    needs=(_BUILDS,),
+    needs=(BUILDS,),
 )
 def outputs(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """outputs are [T, B, O] in JAX's default float, for every B"""
@@ -103,21 +90,24 @@ def outputs(m: ModelUnderTest) -> Iterator[RuleFinding]:
                     f"shape {shape} for {batch} trials of {task.name}, not [T, B, O] = {expected}",
                     "keep time first and trials second; take T and B from the inputs",
                 )
-            elif dtype != wanted:
+                break
+            if dtype != wanted:
                 yield RuleFinding(
                     f"outputs on {task.name} have dtype {dtype}, not {wanted}", "cast the outputs or the parameters"
                 )
+                break
 
 
-@MODEL_RULES.add(_REPEATS, fix="make init and apply traceable more than once", needs=(_FLOATS, _OUTPUTS))
+@MODEL_RULES.add(REPEATS, fix="make init and apply traceable more than once", needs=(FLOATS, OUTPUTS))
 def repeats(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """init and apply are pure functions: the same key and inputs give the same numbers"""
     for task in m.probed:
         inputs, key = random_inputs(task.spec, 1), jax.random.key(0)
         params = jax.eval_shape(m.model(task).init, key)
         for name, arguments in (("init", (key,)), ("apply", (params, inputs))):
-            first, second = (trace_of(getattr(m.rebuilt(task), name), *arguments) for _ in range(2))
-            if first != second:
+            one, other = m.rebuilt(task), m.rebuilt(task)  # a built model may also keep state
+            first, *again = (trace_of(getattr(model, name), *arguments) for model in (one, one, other))
+            if any(trace != first for trace in again):
                 yield RuleFinding(
                     f"{name} on {task.name} is not the same computation when it is compiled again: perhaps it draws numbers "
                     f"with np.random, which happens once, at compilation, so that they stay constant in training",
@@ -126,7 +116,7 @@ def repeats(m: ModelUnderTest) -> Iterator[RuleFinding]:
                 )
 
 
-@MODEL_RULES.add(_TRIALS, fix="make apply run on random inputs", needs=(_REPEATS,))
+@MODEL_RULES.add(TRIAL_ALONE, fix="make apply run on random inputs", needs=(REPEATS,))
 def trials(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the outputs of a trial depend on that trial alone"""
     for task in m.probed:
@@ -144,7 +134,7 @@ def trials(m: ModelUnderTest) -> Iterator[RuleFinding]:
                 break
 
 
-@MODEL_RULES.add("M06-batch-size", fix="take the number of trials from the inputs", needs=(_TRIALS,))
+@MODEL_RULES.add("M06-batch-size", fix="take the number of trials from the inputs", needs=(TRIAL_ALONE,))
 def batch_size(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the outputs of a trial do not depend on the number of trials"""
     for task in m.probed:
@@ -160,16 +150,20 @@ def batch_size(m: ModelUnderTest) -> Iterator[RuleFinding]:
                 break
 
 
-@MODEL_RULES.add("M07-causal", fix="make apply run on random inputs", needs=(_TRIALS,))
+@MODEL_RULES.add("M07-causal", fix="make apply run on random inputs", needs=(TRIAL_ALONE,))
 def causal(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """outputs at a step do not depend on later inputs"""
     for task in m.probed:
-        inputs, others = random_inputs(task.spec), random_inputs(task.spec, seed=1)
-        plain = m.outputs(task, inputs)
-        for step in sorted({0, (task.spec.steps - 1) // 2, task.spec.steps - 2} & set(range(task.spec.steps - 1))):
-            cut = step + 1
-            changed = tree.map_structure(lambda a, b, cut=cut: np.concatenate([a[:cut], b[cut:]]), inputs, others)
-            off = model_subject.difference(plain[:cut], m.outputs(task, changed)[:cut])
+        steps = task.spec.steps
+        last = np.unique(np.linspace(0, steps - 2, min(steps - 1, MOST_CUTS)).astype(int))  # one step for each trial
+        if not len(last):
+            continue
+        inputs, others = (random_inputs(task.spec, len(last), seed) for seed in (0, 1))
+        later = (np.arange(steps)[:, None] > last)[..., None]
+        changed = tree.map_structure(lambda a, b, later=later: np.where(later, b, a), inputs, others)
+        plain, now = m.outputs(task, inputs), m.outputs(task, changed)
+        for trial, step in enumerate(last):
+            off = model_subject.difference(plain[: step + 1, trial], now[: step + 1, trial])
             if off > TOLERANCE:
                 yield RuleFinding(
                     f"outputs of {task.name} up to step {step} change by {off:.2g} when later inputs change",
@@ -178,7 +172,7 @@ def causal(m: ModelUnderTest) -> Iterator[RuleFinding]:
                 break
 
 
-@MODEL_RULES.add("M08-seeded", fix="let init(key) draw with jax.random", needs=(_REPEATS,))
+@MODEL_RULES.add("M08-seeded", fix="let init(key) draw with jax.random", needs=(REPEATS,))
 def seeded(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """different keys give different parameters"""
     for task in m.probed:
@@ -190,7 +184,7 @@ def seeded(m: ModelUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-@MODEL_RULES.add(_GRADIENT, fix="make apply differentiable by jax.grad", needs=(_FLOATS, _OUTPUTS))
+@MODEL_RULES.add(GRADIENT, fix="make apply differentiable by jax.grad", needs=(FLOATS, OUTPUTS))
 def gradient(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """loss and gradient are finite, and every learned parameter has a gradient"""
     for task in m.probed:
@@ -218,17 +212,22 @@ def gradient(m: ModelUnderTest) -> Iterator[RuleFinding]:
         # A parameter that starts at 0 can make other gradients 0, so check nearby parameters as well.
         silent = [name for name, leaf in found.items() if leaf.size and not np.any(leaf)]
         nearby = slope(perturbed(m.params(task)))[1] if silent else {}
-        for name in silent:
-            if not np.any(nearby[name]):
-                yield RuleFinding(
-                    f"parameter {name!r} has no gradient on {task.name}",
-                    "it counts towards the budget: remove it, or, if it is not learned, create it with Core.fixed or "
-                    "name it fixed_NAME",
-                    warning=True,
-                )
+        silent = [name for name in silent if not np.any(nearby[name])]
+        if len(silent) == len(found):
+            yield RuleFinding(
+                f"no parameter has a gradient on {task.name}, so the model cannot learn",
+                "look for stop_gradient, rounding and units that are 0 for every input",
+            )
+        elif silent:
+            yield RuleFinding(
+                f"no gradient on {task.name} for: {', '.join(silent)}",
+                "they count towards the budget: remove them, or, if they are not learned, create them with Core.fixed or "
+                "name them fixed_NAME",
+                warning=True,
+            )
 
 
-@MODEL_RULES.add("M10-count", fix="let the factory accept larger sizes", needs=(_BUILDS,))
+@MODEL_RULES.add("M10-count", fix="let the factory accept larger sizes", needs=(BUILDS,))
 def counts(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """the number of learned parameters grows with the free size"""
     free = m.baseline.free_size
@@ -288,7 +287,7 @@ def budgets(m: ModelUnderTest) -> Iterator[RuleFinding]:
             break
 
 
-@MODEL_RULES.add(_INPUTS, fix="see register_baseline's input_weights", needs=(_BUILDS,))
+@MODEL_RULES.add(INPUTS, fix="see register_baseline's input_weights", needs=(BUILDS,))
 def input_weights(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """declared input weights exist and have one entry per input channel"""
     for task in m.kinds:
@@ -303,7 +302,7 @@ def input_weights(m: ModelUnderTest) -> Iterator[RuleFinding]:
             return  # other tasks would give the same finding
 
 
-@MODEL_RULES.add("M13-partitions", fix="partitions= maps a name to a predicate on (module, parameter)", needs=(_INPUTS,))
+@MODEL_RULES.add("M13-partitions", fix="partitions= maps a name to a predicate on (module, parameter)", needs=(INPUTS,))
 def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """every partition has a learned parameter, and the model has the partitions that protocols train"""
     for name in m.baseline.partitions:
@@ -322,72 +321,3 @@ def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
                 "declare input_weights={...} or partitions={...} in register_baseline, or do not use this task",
                 warning=True,
             )
-
-
-@MODEL_RULES.add("M14-callbacks", fix="make apply differentiable by jax.grad", needs=(_FLOATS, _OUTPUTS))
-def callbacks(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """compiled programs do not call Python and do not print"""
-    for task in m.probed:
-        model, inputs, key = m.model(task), random_inputs(task.spec, 1), jax.random.key(0)
-        learned, fixed = split(flatten(m.params(task)), is_learned)
-        total = lambda p, task=task, fixed=fixed, model=model, inputs=inputs: jnp.sum(
-            model.apply(unflatten(m.params(task), {**fixed, **p}), inputs)
-        )
-        traced = jax.make_jaxpr(model.init)(key), jax.make_jaxpr(jax.grad(total))(learned)
-        names = {equation.primitive.name for jaxpr in traced for part in programs(jaxpr) for equation in _equations(part)}
-        found = sorted(name for name in names if any(word in name for word in _CALLBACKS))
-        if found:
-            yield RuleFinding(
-                f"{', '.join(found)} in the program of {task.name}",
-                "compute with JAX alone; remove jax.debug.print and callbacks",
-            )
-
-
-@MODEL_RULES.add("M15-precision", fix="make apply traceable", needs=(_FLOATS, _OUTPUTS))
-def precision(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """the model requests no precision above JAX's default"""
-    for task in m.probed:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model = m.rebuilt(task)
-            # New lambdas, because JAX caches traces by function and warns only once.
-            params = jax.eval_shape(lambda key, model=model: model.init(key), jax.random.key(0))
-            jax.eval_shape(lambda p, u, model=model: model.apply(p, u), params, task.spec.zeros(1))
-        asked = [str(w.message) for w in caught if "requested dtype" in str(w.message)]
-        if asked:
-            yield RuleFinding(
-                f"on {task.name}: {asked[0].split(',')[0]}",
-                "use jnp.result_type(float), which is float32, or float64 if the user enables it",
-                warning=True,
-            )
-
-
-@MODEL_RULES.add("M16-smoke", fix="run it with nmbench.run --protocol=smoke", needs=(_REPEATS, _GRADIENT, _INPUTS))
-def smoke(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """a short training run gives a valid row, and the stored parameters reproduce the row's value"""
-    for task in m.probed:
-        by_name = {p.name: p for p in task.protocols}
-        if m.lacks(task, by_name.get("smoke", task.protocols[0])):
-            continue  # M13-partitions reports this
-        row, again = m.smoke_run(task)
-        if row["status"] != "ok":
-            yield RuleFinding(
-                f"on {task.name}: {row['status']}: {row['error']}",
-                "use smaller weights or a lower learning rate",
-            )
-        elif again is None or abs(again - row["value"]) > 1e-3 * max(abs(again), abs(row["value"])):
-            yield RuleFinding(
-                f"{row['metric']} of {task.name} is {row['value']:.6g} in the row, {again:.6g} from the stored parameters",
-                "keep all values that determine the outputs in params",
-            )
-
-
-@MODEL_RULES.add("M17-names", fix="see register_baseline's settings and learning_rates", needs=(_BUILDS,))
-def names(m: ModelUnderTest) -> Iterator[RuleFinding]:
-    """keys of settings and learning_rates name tasks and protocols that exist"""
-    for seen in model_subject.unknown_names(m.baseline):
-        yield RuleFinding(seen, "correct the name, or load the task with another --plugin=FILE.py", warning=True)
-
-
-def _equations(part):
-    return getattr(part, "jaxpr", part).eqns

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,12 +16,13 @@ import tree
 
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.input_weights import check_new_inputs
-from nmbench.contracts.model import Baseline, Model, UnsuitableModelError
+from nmbench.contracts.model import Baseline, Core, Model, UnsuitableModelError
 from nmbench.contracts.parameters import flatten, is_learned, unflatten
 from nmbench.contracts.protocol import Protocol
 from nmbench.contracts.specs import SequenceSpec
 from nmbench.contracts.task import Task
-from nmbench.experiments import resolution, running, sizing
+from nmbench.contracts.unroll import DICT_HINT
+from nmbench.experiments import contract_checks, resolution, running, sizing
 from nmbench.experiments.request import Request
 from nmbench.results import csv_files
 from nmbench.results.store import PARAMS, Store
@@ -75,8 +77,15 @@ class ModelUnderTest:
 
     @property
     def kinds(self) -> list[Task]:
-        """One task for each spec: a model depends on a task only through the spec and the hyperparameters."""
-        return list({repr(task.spec): task for task in reversed(self.tasks)}.values())[::-1]
+        """One task for each spec and hyperparameters: a model depends on a task only through these."""
+        settings = lambda task: sorted(self.baseline.defaults(task.name, task.protocols[0].name).items())
+        return list({repr((task.spec, settings(task))): task for task in reversed(self.tasks)}.values())[::-1]
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether nmbench unrolls the model over steps; a pair of functions does so itself."""
+        factory = self.baseline.factory
+        return isinstance(factory, type) and issubclass(factory, (Core, hk.RNNCore))
 
     @_once
     def sized(self, task: Task, protocol: str = "") -> sizing.Sizing:
@@ -184,6 +193,18 @@ def smoke_run(model: str, task: Task, hparams: dict[str, Any]) -> tuple[dict[str
         params = load_params(store.runs / row["run_id"] / PARAMS, jax.eval_shape(experiment.model.init, jax.random.key(0)))
         again = predictor(resolution.resolve(request).model, task, frozen)(params)
         return row, task.evaluate(again, frozen.arrays)["values"][task.primary.name]
+
+
+def how_to_build(error: str) -> str:
+    """Advice on an error of a factory."""
+    if DICT_HINT in error:
+        return "join the inputs first"
+    for kind, advice in contract_checks.ADVICE.items():
+        if kind in error:
+            return advice
+    if "shape" in error or "free size" in error or "parameters" in error:
+        return "take sizes from spec.input_size and spec.output_size; accept some free size up to 64"
+    return "mend the code that the message names"
 
 
 def difference(one: np.ndarray, two: np.ndarray) -> float:

@@ -26,11 +26,11 @@ from nmbench.training.phase_program import mean_loss
 TASK_RULES = Rules()
 TOLERANCE = 1e-6
 EPOCH_TRIALS = 20
-_SPEC, _SETS, _BATCHES, _PHASES, _TRIAL = "T01-spec", "T02-frozen-sets", "T05-batches", "T09-phases", "T11-per-trial"
-_DATA, _CONDITIONS = "T07-training-data", "T12-conditions"
+SPEC, SETS, BATCHES, PHASES, TRIAL = "T01-spec", "T02-frozen-sets", "T05-batches", "T09-phases", "T11-per-trial"
+DATA, CONDITIONS = "T07-training-data", "T12-conditions"
 
 
-@TASK_RULES.add(_SPEC, fix="see nmbench.SequenceSpec and nmbench.ArraySpec")
+@TASK_RULES.add(SPEC, fix="see nmbench.SequenceSpec and nmbench.ArraySpec")
 def spec(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the spec has at least one step and arrays of floats, and the budget is a positive integer"""
     task = t.task
@@ -45,7 +45,7 @@ def spec(t: TaskUnderTest) -> Iterator[RuleFinding]:
         yield RuleFinding(f"default_budget={task.default_budget}", "give a number of learned parameters, such as 500")
 
 
-@TASK_RULES.add(_SETS, fix="make them with python -m nmbench.freeze --task=NAME")
+@TASK_RULES.add(SETS, fix="make them with python -m nmbench.freeze --task=NAME")
 def sets_are_frozen(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """all frozen sets exist, with the hashes of the manifest and the declared numbers of trials"""
     for split, trials in t.task.set_sizes.items():
@@ -57,7 +57,7 @@ def sets_are_frozen(t: TaskUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-@TASK_RULES.add("T03-generator", fix="let draw_set(split) return a flat dict of NumPy arrays", needs=(_SETS,))
+@TASK_RULES.add("T03-generator", fix="let draw_set(split) return a flat dict of NumPy arrays", needs=(SETS,))
 def generator(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """draw_set reproduces the frozen sets byte for byte"""
     for split in t.task.set_sizes:
@@ -95,21 +95,24 @@ def seeds(t: TaskUnderTest) -> Iterator[RuleFinding]:
         np.random.set_state(before)
 
 
-@TASK_RULES.add(_BATCHES, fix="let unpack(arrays) return nmbench.Batch(inputs, targets, mask)", needs=(_SPEC, _SETS))
+@TASK_RULES.add(BATCHES, fix="let unpack(arrays) return nmbench.Batch(inputs, targets, mask)", needs=(SPEC, SETS))
 def batches(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """unpacked sets fit the spec and contain finite numbers"""
     for split, trials in t.task.set_sizes.items():
+        first, again = (tree.flatten(tuple(b)) for b in (t.batch(split), t.task.unpack(t.frozen(split).arrays)))
+        if not all(np.array_equal(a, b) for a, b in zip(first, again, strict=True)):
+            yield RuleFinding(f"unpack gives another {split} set at every call", "draw random numbers in draw_set alone")
         yield from _fits(t.task, t.batch(split), trials, f"the {split} set")
 
 
-@TASK_RULES.add("T06-mask", fix="let the mask broadcast to targets [T, B, O]", needs=(_BATCHES,))
+@TASK_RULES.add("T06-mask", fix="let the mask broadcast to targets [T, B, O]", needs=(BATCHES,))
 def mask(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the mask broadcasts to the targets, is not negative and selects a step of every trial"""
     for split in t.task.set_sizes:
         yield from _masked(t.batch(split), f"the {split} set")
 
 
-@TASK_RULES.add(_DATA, fix="training= maps names to nmbench.Sampler(sample) or nmbench.FixedData(make)", needs=(_SPEC,))
+@TASK_RULES.add(DATA, fix="training= maps names to nmbench.Sampler(sample) or nmbench.FixedData(make)", needs=(SPEC,))
 def training_data(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """training batches fit the spec, and their loss is finite"""
     for name, source in t.task.training.items():
@@ -126,7 +129,7 @@ def training_data(t: TaskUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-@TASK_RULES.add("T08-repeats", fix="see that training data can be drawn", needs=(_DATA,))
+@TASK_RULES.add("T08-repeats", fix="see that training data can be drawn", needs=(DATA,))
 def repeats(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the same key draws the same trials, another key draws other trials; fixed data are the same at every call"""
     for name, source in t.task.training.items():
@@ -151,7 +154,7 @@ def repeats(t: TaskUnderTest) -> Iterator[RuleFinding]:
             yield RuleFinding(f"Sampler {name!r} draws the same trials with another key", "use the key that sample receives")
 
 
-@TASK_RULES.add(_PHASES, fix="see nmbench.Phase")
+@TASK_RULES.add(PHASES, fix="see nmbench.Phase")
 def phases(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the phases of all protocols name existing training data, sets and channels"""
     task = t.task
@@ -211,7 +214,7 @@ def protocols(t: TaskUnderTest) -> Iterator[RuleFinding]:
         )
 
 
-@TASK_RULES.add(_TRIAL, fix="per_trial(predictions [T, B, O], arrays) returns [B]", needs=(_BATCHES, "T06-mask"))
+@TASK_RULES.add(TRIAL, fix="per_trial(predictions [T, B, O], arrays) returns [B]", needs=(BATCHES, "T06-mask"))
 def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """metrics give one finite number per trial, computed from that trial alone"""
     arrays, targets = t.frozen("test").arrays, t.batch("test").targets
@@ -245,7 +248,7 @@ def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-@TASK_RULES.add(_CONDITIONS, fix="conditions, subset and earlier map arrays to [B]", needs=(_BATCHES,))
+@TASK_RULES.add(CONDITIONS, fix="conditions, subset and earlier map arrays to [B]", needs=(BATCHES,))
 def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """labels and subsets have one entry per trial, and the stages that metrics name exist"""
     stages = {phase.stage for protocol in t.task.protocols for phase in protocol.phases}
@@ -257,6 +260,10 @@ def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
             if found is not None and found.shape != trials:
                 yield RuleFinding(
                     f"{what} of {metric.name} have shape {found.shape}, not {trials}", "give one entry per trial"
+                )
+            elif found is not None and what == "conditions" and (found != found).any():
+                yield RuleFinding(
+                    f"conditions of {metric.name} contain NaN", "give each trial a label, or leave trials out with subset="
                 )
             elif found is not None and what != "conditions" and not (found.dtype == bool and found.any()):
                 yield RuleFinding(
@@ -270,7 +277,7 @@ def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
             )
 
 
-@TASK_RULES.add("T13-ceiling", fix="see nmbench.Metric", needs=(_TRIAL, _CONDITIONS))
+@TASK_RULES.add("T13-ceiling", fix="see nmbench.Metric", needs=(TRIAL, CONDITIONS))
 def ceiling(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """the targets reach the ceiling of every metric, and floor and ceiling agree with the declared direction"""
     values = t.values(t.answers())
@@ -304,7 +311,7 @@ def references(t: TaskUnderTest) -> Iterator[RuleFinding]:
                 )
 
 
-@TASK_RULES.add("T15-epochs", fix="epochs(arrays, trial) returns [(name, first step, step after the last)]", needs=(_SETS,))
+@TASK_RULES.add("T15-epochs", fix="epochs(arrays, trial) returns [(name, first step, step after the last)]", needs=(SETS,))
 def epochs(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """epochs lie within a trial"""
     for trial in range(min(EPOCH_TRIALS, t.task.set_sizes["test"]) if t.task.epochs else 0):
@@ -319,9 +326,7 @@ def epochs(t: TaskUnderTest) -> Iterator[RuleFinding]:
                 return
 
 
-@TASK_RULES.add(
-    "T16-smoke", fix="run it with nmbench.run", needs=(_BATCHES, "T06-mask", _DATA, _PHASES, _TRIAL, _CONDITIONS)
-)
+@TASK_RULES.add("T16-smoke", fix="run it with nmbench.run", needs=(BATCHES, "T06-mask", DATA, PHASES, TRIAL, CONDITIONS))
 def smoke(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """a small model trains on the task for some steps, and its row is valid"""
     with BASELINES.restored():

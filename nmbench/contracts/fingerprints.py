@@ -41,9 +41,9 @@ def of_files(paths: Iterable[pathlib.Path]) -> str:
 def of_module(path: str | pathlib.Path) -> str:
     """sha256 of a module and of its own files: those that it imports, directly or through another such file.
 
-    Its own files are those beside it, as in `from ._shared import f` or `import helper`, and those of its package, as in
-    `from my_package.cells import f`. Other imports, such as those of JAX or of nmbench, are not followed: a row records the
-    versions of these packages.
+    Its own files are those of its package, and those beside it or in the working folder, as in `from ._shared import f`,
+    `import helper` or `from library.cells import f`. Other imports, such as those of JAX or of nmbench, are not
+    followed: a row records the versions of these packages.
     """
     return of_files(with_own_files(pathlib.Path(path)))
 
@@ -90,13 +90,16 @@ def _imported_by(path: pathlib.Path) -> set[pathlib.Path]:
     found: set[pathlib.Path] = set()
     for level, module, names in _read(path.read_bytes())[1]:
         parts = module.split(".") if module else []
-        if level == 0 and parts[0] != top:  # another package, or a file beside this one
+        if level == 0 and "nmbench" in (parts[0], top):  # the version of nmbench is in the row
+            continue
+        if level == 0 and parts[0] != top:
+            folders = [package[-1], pathlib.Path.cwd()]  # Python looks there, beside the package and in the working folder
             beside = path.parent / f"{parts[0]}.py"
             found |= {beside} if beside.is_file() else set()
-        elif level <= len(package) and (level or top != "nmbench"):  # the version of nmbench is in the row
-            folder = package[level - 1]
-            for own in ([*parts], *([*parts, name] for name in names)):
-                found |= _files(folder, own)
+        else:
+            folders = package[level - 1 : level] if level else package[-1:]
+        for own in ([*parts], *([*parts, name] for name in names)):
+            found |= {file for folder in folders for file in _files(folder, own)}
     return found
 
 

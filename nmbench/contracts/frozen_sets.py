@@ -69,10 +69,10 @@ def load(folder: pathlib.Path, task: str, version: int, split: str, flags: str =
         manifest's.
     """
     name = key(task, version, split)
-    entry = read_manifest(folder).get(name)
+    entry = _entry(folder, name)
     command = f"python -m nmbench.freeze --task={task}{flags}"
     remedy = f"restore it, or rebuild it with {command}"
-    if not isinstance(entry, dict) or "sha256" not in entry or "n" not in entry:
+    if entry is None:
         raise NmbenchError(f"no frozen set {name!r} in {folder / MANIFEST}; make it with {command}")
     path = folder / f"{name}.npz"
     try:
@@ -86,7 +86,7 @@ def load(folder: pathlib.Path, task: str, version: int, split: str, flags: str =
             f"the {split} set of {task} does not match its manifest: {path} has sha256 {found[:12]}..., "
             f"expected {entry['sha256'][:12]}...; {remedy}"
         )
-    return FrozenSet(split, dict(arrays), found, int(entry["n"]))
+    return FrozenSet(split, dict(arrays), found, entry["n"])
 
 
 @functools.lru_cache(maxsize=64)
@@ -112,6 +112,19 @@ def read_manifest(folder: pathlib.Path) -> dict:
     return manifest
 
 
+def _entry(folder: pathlib.Path, name: str) -> dict | None:
+    """The manifest's entry of a set, None if there is none; raises `NmbenchError` if it lacks the hash or the size."""
+    entry = read_manifest(folder).get(name)
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str) or not isinstance(entry.get("n"), int):
+        raise NmbenchError(
+            f"the entry {name!r} in {folder / MANIFEST} is damaged: it needs sha256, a text, and n, a whole number; restore "
+            "the file, or remove the entry and freeze the set again"
+        )
+    return entry
+
+
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Bytes of a compressed .npz file with these arrays.
 
@@ -131,8 +144,8 @@ def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapp
         be written.
     """
     name, found = key(task, version, split), digest(arrays)
-    manifest = read_manifest(folder)
-    if name in manifest and manifest[name]["sha256"] != found:
+    manifest, entry = read_manifest(folder), _entry(folder, name)
+    if entry is not None and entry["sha256"] != found:
         raise NmbenchError(f"{name} is frozen with other bytes in {folder / MANIFEST}; raise the task's version instead")
     manifest[name] = {
         "sha256": found,

@@ -79,6 +79,12 @@ class Metric:
                 f"metric {self.name!r}: floor and ceiling are both {self.floor:g}, but must differ; the floor is the value "
                 f"of a simple answer without training, the ceiling that of a perfect one"
             )
+        low, high = sorted((self.floor, self.ceiling))
+        if self.threshold is not None and not low <= self.threshold <= high:
+            raise NmbenchError(
+                f"metric {self.name!r}: the threshold {self.threshold:g} must lie between the floor {self.floor:g} and the "
+                f"ceiling {self.ceiling:g}"
+            )
 
     @property
     def meaning(self) -> str:
@@ -91,9 +97,15 @@ class Metric:
         return float(np.mean(per_trial[self.chosen(arrays, len(per_trial))], dtype=np.float64))
 
     def check(self, arrays: Arrays, trials: int) -> None:
-        """Raise `NmbenchError` if the metric's subset contains none of the set's `trials` trials."""
-        if not self.chosen(arrays, trials).any():
+        """Raise `NmbenchError` if the metric's subset contains none of the set's `trials` trials, or one without a label."""
+        chosen = self.chosen(arrays, trials)
+        if not chosen.any():
             raise NmbenchError(f"this set has no trial in the subset of metric {self.name!r}")
+        labels = np.asarray(self.conditions(arrays))[chosen] if self.conditions is not None else np.zeros(1)
+        if (labels != labels).any():  # NaN
+            raise NmbenchError(
+                f"a condition of metric {self.name!r} is NaN; give each trial a label, or leave the trial out with subset="
+            )
 
     def smallest_error(self, arrays: Arrays, trials: int) -> float:
         """What a smaller error counts as when logarithms are compared, on a set of `trials` trials.

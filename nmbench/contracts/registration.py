@@ -173,7 +173,10 @@ _NEEDED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "default_budget": (_is_whole, "a whole number such as 500"),
     "spec": (_is_spec, 'SequenceSpec(steps=..., inputs={"name": ArraySpec(...)}, outputs=ArraySpec(...))'),
     "training": (_is_dict_of(Sampler, FixedData), 'a dict such as {"train": nmbench.Sampler(sample)}'),
-    "set_sizes": (_is_dict_of(int), 'a dict such as {"validation": 200, "test": 500}'),
+    "set_sizes": (
+        lambda value: isinstance(value, Mapping) and all(_is_whole(size) and size > 0 for size in value.values()),
+        'a dict of positive whole numbers such as {"validation": 200, "test": 500}',
+    ),
     "draw_set": (callable, "a function of the name of a set"),
     "unpack": (callable, "a function of the arrays of a set"),
     "metrics": (_is_tuple_of(Metric), "a tuple such as (Metric(...),)"),

@@ -55,6 +55,12 @@ def test_refusals(make_network, toy_task):
         (lambda: hold_gate(make_network("lstm", N=3), 0, 0), "'lstm' has no gates"),
         (lambda: ablate_gates(network, "means"), "'zero' or 'mean', not 'means'; did you mean 'mean'"),
         (lambda: ablate_gates(network), "has no task"),
+        (
+            lambda: ablate_gates(dataclasses.replace(network, task=toy_task), split="tst"),
+            "no set 'tst'; did you mean 'test'",
+        ),
+        (lambda: ablate_gates(None), "must come from nmbench.load_network, got a value of type NoneType"),
+        (lambda: hold_gate(network, True, 0), "from 0 to 2; got True"),
     ):
         with pytest.raises(NmbenchError, match=message):
             call()

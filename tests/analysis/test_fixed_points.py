@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nmbench import register_baseline
-from nmbench.analysis import Network, find_fixed_points, fixed_points
+from nmbench.analysis import Network, Observer, find_fixed_points, fixed_points
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.specs import ArraySpec, SequenceSpec
 from nmbench.support.errors import NmbenchError
@@ -126,6 +126,49 @@ def test_fixed_points_of_an_rnn_core_of_haiku():
     np.testing.assert_allclose(found.states["x/b"], [[1.0]])
     expected = sorted([0.5, *np.abs(np.linalg.eigvals(A))], reverse=True)
     np.testing.assert_allclose(np.abs(found.eigenvalues), [expected], rtol=1e-6)
+
+
+class Drifting(LinearCore):
+    """As its base class, but a part of the state grows for ever, and moves the rest; an observer may hide it."""
+
+    def __call__(self, u, state):
+        _, after = super().__call__(u, state)
+        after = {"a": after["a"] + 0.1 * state["b"], "b": state["b"] + jnp.asarray(0.01, state["b"].dtype)}
+        return after["a"][:, :1], after
+
+
+class Counting(LinearCore):
+    """As its base class, with a counter of the steps."""
+
+    def initial_state(self, batch_size):
+        return {**super().initial_state(batch_size), "steps": jnp.zeros((batch_size, 1), jnp.int32)}
+
+    def __call__(self, u, state):
+        y, after = super().__call__(u, state)
+        return y, {**after, "steps": state["steps"] + 1}
+
+
+def network_of(core):
+    with BASELINES.restored():
+        register_baseline("own_core", free_size="N")(core)
+        baseline = BASELINES.get("own_core")
+    params = baseline.build(SPEC, {"N": 3}).init(jax.random.key(0))
+    return Network(baseline=baseline, spec=SPEC, hparams={"N": 3}, params=params)
+
+
+def test_a_state_that_an_observer_hides_gives_no_false_fixed_points(monkeypatch):
+    trials = {"sensory": np.random.RandomState(1).randn(20, 6, 2).astype(np.float32)}
+    search = lambda core: fixed_points(network_of(core), {"sensory": np.zeros(2)}, trials, starts=np.int64(5))
+    assert len(search(Drifting)) == 0
+    with pytest.raises(NmbenchError, match="the state of 'own_core' contains integers"):
+        search(Counting)
+    monkeypatch.setattr(Observer, "states", lambda self, core, carried: {"a": carried["a"]})
+    assert len(search(LinearCore)) == 1  # what is hidden does not move the rest
+    with pytest.raises(NmbenchError, match="the observer of 'own_core' hides a part of the state that changes the rest"):
+        search(Drifting)
+    monkeypatch.setattr(Observer, "states", lambda self, core, carried: {"a": carried["a"] ** 2, "b": carried["b"]})
+    with pytest.raises(NmbenchError, match="must be linear in the carried state"):
+        search(LinearCore)
 
 
 def test_refusals(make_network):

@@ -1,11 +1,13 @@
 """Rules for models: a correct model passes all; each broken model fails exactly one rule."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmbench import InputWeights, register_baseline
+from nmbench import Core, InputWeights, register_baseline
 from nmbench.conformance import FAIL, MODEL_RULES, SKIP, WARN, ModelUnderTest, judge
 from nmbench.contracts.catalog import BASELINES
 from nmbench.contracts.unroll import concat_inputs
@@ -57,6 +59,26 @@ def centred(axis):
     return shifted
 
 
+class Summing(Core):
+    """A running sum of the inputs, computed for all steps at once, that a segment of steps cannot continue."""
+
+    def __init__(self, spec, N: int):
+        super().__init__(spec)
+        self.B, self.C = self.learned("B", (N, spec.input_size), 1.0), self.learned("C", (1, N), 1.0)
+
+    def input_map(self, inputs):
+        return jnp.cumsum(jnp.einsum("np,tpb->tnb", self.B, self.concat(inputs)), axis=0)
+
+    def initial_state(self, batch_size):
+        return jnp.zeros((self.B.shape[0], batch_size))
+
+    def step(self, state, v_t):
+        return jnp.tanh(0.1 * v_t)
+
+    def readout(self, states):
+        return jnp.einsum("on,tnb->tob", self.C, states)
+
+
 # Rule: factory, arguments of register_baseline, words of the finding.
 BROKEN = {
     "M01-builds": (model(refuse=ValueError("no such size")), {}, "no such size"),
@@ -92,7 +114,9 @@ BROKEN = {
     "M15-precision": (model(apply=lambda p, u: apply(p, u) * jnp.asarray(1.0, jnp.float64)), {}, "float64"),
     SMOKE: (model(), {"learning_rates": {"toy/matched": 1e30}}, "diverged"),
     "M17-names": (model(), {"settings": {"toi": {}}}, "settings['toi'] has no effect: there is no task 'toi'; did you mean"),
+    "M18-remat": (Summing, {}, "--remat changes the outputs on toy by "),
 }
+WARNINGS = ("M15-precision", "M17-names", "M18-remat")
 
 
 def judged(toy_task, factory, rules=MODEL_RULES, **arguments):
@@ -133,7 +157,7 @@ def check_broken(toy_task, id_, rules):
         i: o.findings for i, o in outcomes.items() if o.findings
     }
     outcome = outcomes[id_]
-    assert outcome.verdict == (WARN if id_ in ("M15-precision", "M17-names") else FAIL)
+    assert outcome.verdict == (WARN if id_ in WARNINGS else FAIL)
     assert words in outcome.findings[0].seen and outcome.findings[0].fix
     for other in outcomes.values():
         assert (other.verdict == SKIP) == bool(other.because)
@@ -163,7 +187,50 @@ def test_a_parameter_without_a_gradient_gives_a_warning(toy_task):
     rules = [rule for rule in MODEL_RULES if rule.id in ("M01-builds", "M02-parameters", "M03-outputs", "M09-gradient")]
     outcome = judged(toy_task, model(with_leaf("idle", lambda n: jnp.ones((3,)))), rules)["M09-gradient"]
     assert outcome.verdict == WARN
-    assert [f.seen for f in outcome.findings] == ["parameter '|idle' has no gradient on toy"]
+    assert [f.seen for f in outcome.findings] == ["no gradient on toy for: |idle"]
+    with BASELINES.restored():
+        BASELINES.forget("mine")
+        stopped = judged(toy_task, model(apply=lambda p, u: jax.lax.stop_gradient(apply(p, u))), rules)
+    stopped = stopped["M09-gradient"]
+    assert stopped.verdict == FAIL and "no parameter has a gradient on toy" in stopped.findings[0].seen
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_step_that_looks_ahead_is_found_wherever_it_is(toy_task, step):
+    """Only the output of one step uses the input of the next."""
+
+    def peeking(params, inputs):
+        return apply(params, inputs).at[step].add(inputs["sensory"][step + 1])
+
+    rules = [rule for rule in MODEL_RULES if rule.id in needed("M07-causal")]
+    (finding,) = judged(toy_task, model(apply=peeking), rules)["M07-causal"].findings
+    assert f"up to step {step} change" in finding.seen
+
+
+def test_state_in_a_built_model_is_found(toy_task):
+    def factory(spec, N: int):
+        calls = []
+
+        def counting(params, inputs):
+            calls.append(1)
+            return apply(params, inputs) * len(calls)
+
+        return (lambda key: init(key, spec.input_size, N)), counting
+
+    rules = [rule for rule in MODEL_RULES if rule.id in needed("M04-repeats")]
+    assert "is not the same computation" in judged(toy_task, factory, rules)["M04-repeats"].findings[0].seen
+
+
+def test_settings_of_one_task_are_checked_although_another_has_its_spec(toy_task):
+    def factory(spec, N: int, wrong: bool = False):
+        twice = lambda p, u: jnp.concatenate([apply(p, u)] * (1 + wrong))
+        return (lambda key: init(key, spec.input_size, N)), twice
+
+    register_baseline("mine", free_size="N", settings={"other": {"wrong": True}})(factory)
+    subject = ModelUnderTest(BASELINES.get("mine"), [toy_task, dataclasses.replace(toy_task, name="other")], [toy_task])
+    rules = [rule for rule in MODEL_RULES if rule.id in needed("M03-outputs")]
+    (outcome,) = (outcome for outcome in judge(rules, subject) if outcome.rule.id == "M03-outputs")
+    assert [f.seen for f in outcome.findings] == ["shape (10, 1, 1) for 1 trials of other, not [T, B, O] = (5, 1, 1)"]
 
 
 def test_a_readout_that_starts_at_zero_gives_no_gradient_warning(toy_task):

@@ -5,8 +5,9 @@ import itertools
 
 import numpy as np
 import pytest
+import tree
 
-from nmbench.conformance import FAIL, TASK_RULES, TaskUnderTest, judge
+from nmbench.conformance import FAIL, TASK_RULES, WARN, TaskUnderTest, judge
 from nmbench.contracts.catalog import BASELINES, TASKS
 from nmbench.contracts.metrics import Metric, squared_error
 from nmbench.contracts.protocol import Phase, Protocol
@@ -103,6 +104,11 @@ BROKEN = {
     ),
     "T15-epochs": ({"epochs": lambda arrays, trial: [("all", 0, STEPS + 1)]}, "epoch 'all' of test trial 0: 0 to 6"),
     SMOKE: ({"protocols": never(loss_limit=1e-9)}, "diverged: the loss was not a number or above 1e-09"),
+    "T17-separate": (
+        {"training": {"train": FixedData(lambda: unpack(arrays_of(np.random.RandomState(SEEDS["test"]))))}},
+        "training data 'train' contain every test trial of mse",
+    ),
+    "T18-informative": (metric(lambda predictions, arrays: np.zeros(TRIALS)), "mse of random outputs is 0, its ceiling"),
 }
 
 
@@ -134,7 +140,7 @@ def check_broken(judged, id_, rules):
     assert [i for i, o in outcomes.items() if o.findings] == [id_], {
         i: o.findings for i, o in outcomes.items() if o.findings
     }
-    assert outcomes[id_].verdict == FAIL
+    assert outcomes[id_].verdict == (WARN if id_ == "T17-separate" else FAIL)
     assert words in outcomes[id_].findings[0].seen and outcomes[id_].findings[0].fix
 
 
@@ -157,6 +163,41 @@ def test_a_share_of_trials_needs_trials_that_count_0_or_1(judged):
     assert not judged(rules, **metric(wrong, share_of_trials=True))["T11-per-trial"].findings
     (finding,) = judged(rules, **metric(share_of_trials=True))["T11-per-trial"].findings
     assert "but with share_of_trials it must be 0 or 1" in finding.seen
+
+
+@pytest.mark.parametrize(("validation", "verdict"), [(slice(None), FAIL), (slice(3, None), FAIL), (None, WARN)])
+def test_validation_trials_in_the_test_set_are_found(judged, monkeypatch, validation, verdict):
+    """All trials, some of the test set, or a mixture of new ones and one of the test set."""
+    rules = [rule for rule in TASK_RULES if rule.id == "T17-separate"]
+    batch = TaskUnderTest.batch
+
+    def of(subject, split):
+        test = batch(subject, "test")
+        if split == "test":
+            return test
+        if validation is not None:
+            return tree.map_structure(lambda a: a[:, validation], test._replace(mask=np.ones((STEPS, TRIALS, 1))))
+        own = batch(subject, "validation")
+        return tree.map_structure(lambda a, b: np.concatenate([a[:, :1], b[:, 1:]], axis=1), test, own)
+
+    monkeypatch.setattr(TaskUnderTest, "batch", of)
+    outcome = judged(rules)["T17-separate"]
+    assert outcome.verdict == verdict and "trials of the validation set are in the test set" in outcome.findings[0].seen
+
+
+def test_a_floor_that_is_far_too_bad_is_found(judged):
+    rules = [rule for rule in TASK_RULES if rule.id == "T18-informative"]
+    (finding,) = judged(rules, **metric(floor=1e6))["T18-informative"].findings
+    assert finding.warning and "scores 100 of 100" in finding.seen and "move the floor of mse" in finding.fix
+
+
+def test_labels_that_are_not_a_number_and_a_random_unpack_are_found(judged):
+    rules = [rule for rule in TASK_RULES if rule.id in ("T05-batches", "T12-conditions")]
+    outcomes = judged(rules, **metric(conditions=lambda arrays: np.full(TRIALS, np.nan)))
+    assert outcomes["T12-conditions"].findings[0].seen == "conditions of mse contain NaN"
+    drawn = lambda arrays: unpack(arrays)._replace(targets=np.random.rand(STEPS, TRIALS, 1))
+    outcomes = judged(rules, unpack=drawn)
+    assert outcomes["T05-batches"].findings[0].seen == "unpack gives another validation set at every call"
 
 
 def test_missing_sets_give_one_finding(judged, tmp_path):

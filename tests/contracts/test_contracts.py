@@ -37,6 +37,7 @@ def test_spec_sizes_and_zeros():
     "inputs",
     [
         {"sensory": np.zeros((4, 7, 3))},
+        {"sensory": np.zeros((4, 7, 3)), "contxt": np.zeros((4, 7, 2))},
         {"sensory": np.zeros((4, 7, 3)), "context": np.zeros((4, 6, 2))},
         {"sensory": np.zeros((4, 7, 3)), "context": np.zeros((4, 7, 3))},
         {"sensory": np.zeros((5, 7, 3)), "context": np.zeros((5, 7, 2))},
@@ -249,6 +250,20 @@ def test_a_metric_on_a_subset_ignores_the_other_trials():
     per_trial = np.array([100.0, 100.0, 1.0, 2.0, 3.0, 4.0])
     assert metric.mean(per_trial, {}) == 2.5
     assert metric.by_condition(per_trial, {}) == {"0": 2.0, "1": 3.0}
+
+
+def test_a_trial_without_a_label_is_refused_unless_it_is_left_out():
+    labels = np.array([np.nan, 1, 2, 1, 2, 1])
+    metric = Metric(
+        "m", squared_error, higher_is_better=False, floor=1.0, ceiling=0.0, conditions=lambda arrays: labels, threshold=0.5
+    )
+    with pytest.raises(NmbenchError, match="a condition of metric 'm' is NaN; give each trial a label"):
+        metric.check({}, 6)
+    left_out = dataclasses.replace(metric, subset=lambda arrays: np.arange(6) > 0)
+    left_out.check({}, 6)
+    assert left_out.by_condition(np.arange(6.0), {}) == {"1.0": 3.0, "2.0": 3.0}
+    with pytest.raises(NmbenchError, match="the threshold 1.5 must lie between the floor 1 and the ceiling 0"):
+        dataclasses.replace(metric, threshold=1.5)
 
 
 def two_stage(toy_task):

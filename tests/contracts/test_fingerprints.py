@@ -49,6 +49,19 @@ def test_the_fingerprint_depends_on_all_files_of_the_package_that_are_imported(t
     assert found == source.keys() - {"unused", "nmbench/__init__", "other_package/__init__"}
 
 
+def test_the_fingerprint_depends_on_a_library_beside_the_file_or_in_the_working_folder(tmp_path, monkeypatch):
+    for place, name in (("plugins", "beside"), ("work", "library")):
+        (tmp_path / place / name).mkdir(parents=True)
+        (tmp_path / place / name / "cells.py").write_text("gain = 1\n")
+    model = tmp_path / "plugins" / "model.py"
+    model.write_text("import jax, nmbench\nfrom beside.cells import gain\nfrom library import cells\n")
+    monkeypatch.chdir(tmp_path / "work")
+    assert [file.name for file in fingerprints.with_own_files(model)] == ["model.py", "cells.py", "cells.py"]
+    before = fingerprints.of_module(model)
+    (tmp_path / "work" / "library" / "cells.py").write_text("gain = 2\n")
+    assert fingerprints.of_module(model) != before
+
+
 def test_code_that_changed_after_its_import_is_noticed(tmp_path):
     model, helper = tmp_path / "model.py", tmp_path / "helper.py"
     model.write_text("import helper\n")

@@ -84,11 +84,14 @@ def test_damage_is_found_and_named(folder, damage, message):
     assert "\n" not in str(caught.value) and "nmbench.freeze" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"t-v1-test": 3}', "{}"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"t-v1-test": 3}', '{"t-v1-test": {"sha256": 5, "n": 3}}', "{}"])
 def test_bad_manifests_are_refused(folder, text):
     (folder / frozen_sets.MANIFEST).write_text(text)
     with pytest.raises(NmbenchError):
         frozen_sets.load(folder, "t", 1, "test")
+    if text != "{}":
+        with pytest.raises(NmbenchError, match="manifest.json"):
+            frozen_sets.save(folder, "t", 1, "test", ARRAYS, 3)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
