@@ -39,9 +39,9 @@ class LowRankRNN(Core):
     """Low-rank RNN: x_t = (1 - 1/tau) x_{t-1} + (1/tau) [L R^T tanh(x_{t-1}) + B u_t],  y_t = C x_t (+ d).
 
     `matched` is exactly the NM-RNN with all gates at 1, with or without orthonormal L. `published` divides the recurrence by
-    N, as the authors' code does for this model only: after orthonormalising L, or, on the Element Finder, without
-    orthonormalising it and with L, R ~ N(0, 1/N). u_t is all inputs together. The scan carries x in the coordinates of
-    `_subspace`. The initial state is 0.1, or, on the Element Finder, drawn once per seed from N(0, 1/N).
+    N, as the authors' code does on all tasks: after orthonormalising L, or, on the Element Finder, without orthonormalising
+    it and with L, R ~ N(0, 1/N). u_t is all inputs together. The scan carries x in the coordinates of `_subspace`. The
+    initial state is 0.1, or, on the Element Finder, drawn once per seed from N(0, 1/N).
 
     Initialisation: B ~ N(0, 1/P) for P input channels; C, d ~ N(0, 1/N). With an orthonormal L, the Q of a QR decomposition,
     L, R ~ N(0, 1). Otherwise, under `matched`, L, R ~ N(0, 1.5 / sqrt(N K)), which gives the recurrence a spectral radius of

@@ -96,7 +96,7 @@ def remat(m: ModelUnderTest) -> Iterator[RuleFinding]:
         if off > TOLERANCE:
             yield RuleFinding(
                 f"--remat changes the outputs on {task.name} by {off:.2g}",
-                "let input_map and readout compute each step from that step alone; what lasts belongs into the state",
+                "let input_map and readout compute each step from that step alone; what lasts belongs in the state",
                 warning=True,
             )
 

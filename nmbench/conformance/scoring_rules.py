@@ -22,19 +22,19 @@ LOW_SCORE = 5.0
 
 @TASK_RULES.add("T17-separate", fix="draw each set with a seed of its own", needs=(SETS, BATCHES, DATA))
 def separate(t: TaskUnderTest) -> Iterator[RuleFinding]:
-    """validation and training trials are not those of the test set"""
+    """no validation trial is in the test set, and fixed training data do not contain the whole test set"""
     test = _trials(t.batch("test"))
     for split in t.task.set_sizes.keys() - {"test"}:
         shared = [trial in test for trial in _trials(t.batch(split))]
         if all(shared):
             yield RuleFinding(
-                f"all trials of the {split} set are in the test set, so learning rates are chosen on test data",
+                f"all trials of the {split} set are in the test set, so what is chosen with it is chosen on test data",
                 "draw each set with a seed of its own",
             )
         elif any(shared):
             yield RuleFinding(
                 f"{sum(shared)} of {len(shared)} trials of the {split} set are in the test set",
-                "draw more various trials, or leave those of one set out of the other",
+                "draw more varied trials, or leave those of one set out of the other",
                 warning=True,
             )
     chosen = t.task.primary.chosen(t.frozen("test").arrays, t.frozen("test").n)
@@ -42,8 +42,8 @@ def separate(t: TaskUnderTest) -> Iterator[RuleFinding]:
     for name, source in t.task.training.items():
         if isinstance(source, FixedData) and judged <= set(_trials(source.arrays())):
             yield RuleFinding(
-                f"training data {name!r} contain every test trial of {t.task.primary.name}, so it measures memory alone",
-                "draw training data with a seed of their own",
+                f"training data {name!r} contain every test trial of {t.task.primary.name}",
+                "draw training data with a seed of their own, so that a model cannot answer from memory",
                 warning=True,
             )
 

@@ -64,6 +64,15 @@ def read_csv(path: pathlib.Path) -> list[dict[str, Any]]:
     return list(iterate_csv(path))
 
 
+def looks_like_rows(path: pathlib.Path) -> bool:
+    """Whether a file begins with the header of a results CSV; False if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return "config_json" in file.readline(65536).split(",")
+    except (OSError, ValueError):
+        return False
+
+
 def iterate_csv(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Like `read_csv`, one row at a time, because a list of all rows takes several times the size of the file in memory."""
     try:

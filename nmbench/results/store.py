@@ -298,7 +298,7 @@ def iterate(path_text: str) -> Iterator[dict[str, Any]]:
     folders = Store(path).folders()
     tables = [] if folders else csvs_in(path)
     if not folders and not tables:
-        below = sorted({str(table.parent) for table in path.glob("*/*.csv")})
+        below = sorted({str(table.parent) for table in path.glob("*/*.csv") if csv_files.looks_like_rows(table)})
         found = f"name {' or '.join(below[:3])}, which have CSVs, or " if below else ""
         flag = shlex.quote(f"--results_dir={path}")
         raise NmbenchError(f"{path} has no runs and no CSV; {found}train models with python -m nmbench.run {flag}")

@@ -102,7 +102,7 @@ def _of_curves(model: str, group: SeedGroup) -> list[MeasuredValue]:
         selected.append(at_lowest)
         lowest.append(of_minibatches)
     whats = {
-        f"{model}, validation error selected on the training loss / lowest one": selected,
+        f"{model}, validation error at the lowest training loss / lowest validation error": selected,
         f"{model}, lowest of {MINIBATCHES} minibatches of {batch} / test error": lowest,
     }
     return [

@@ -273,7 +273,7 @@ def _unsolved(model: str, group: SeedGroup, task: str, metric: str) -> str:
     if found.threshold is None:
         return ""
     solved = int(np.count_nonzero(statistics.reached(group.sample(metric), found.threshold)))
-    return f"{model} solves the task in {solved} of {group.size}" if 2 * solved < len(group.rows) else ""
+    return f"{model} solves the task in only {solved} of {group.size}" if 2 * solved < len(group.rows) else ""
 
 
 def permutation_p(p: float | None) -> str:

@@ -22,8 +22,8 @@ RIVALS = ("lrrnn", "rnn", "lstm")
 # Sources that are not the supplement.
 NOTES = "known to us from notes on the main text, not from the supplement"
 NEEDED = (
-    "For an open result, the text says with how many seeds 80% of experiments would decide it, if the true shares were "
-    "those measured."
+    "For an open result, the text says how many seeds would decide it with a power of 80%, if the measured shares are the "
+    "true ones."
 )
 AUTHORS_CODE = "the authors' public code (lindermanlab/nm-rnn), not the supplement"
 # The experiments that Fig. 5B pools, by supplement C.3: (M, N, K), (N, K), learning rates.
@@ -175,7 +175,8 @@ CLAIMS = (
         "it is tested for every model on the three old tasks, before retraining. The claim holds if the 95% interval of the "
         "absolute difference between the published and the corrected metric (mean over finished seeds) ends at or below 1 "
         "point, and does not hold if it begins above 1 point. It holds in part if it holds for some models and tasks only; "
-        "the intervals are not corrected for their number. Without full training we cannot tell. The published metric "
+        "the intervals are not corrected for their number. Tasks that a network has not learned count "
+        "as well. Without full training we cannot tell. The published metric "
         "can be too high or too low: it counts opposite answers as correct, and treats angles on the two sides of the "
         "vertical as far apart.",
         multitask.percent_published(CONTEXT, "percent_correct", "percent_correct_published", (OURS, *RIVALS)),
@@ -212,6 +213,7 @@ CLAIMS = (
         "the claim holds against a rival if the share of seeds that reach 90% correct (corrected) is significantly higher "
         "for the NM-RNN, and does not hold if it is significantly lower (permutation test over seeds, p < 0.05 with Holm's "
         "correction for the rivals); otherwise we cannot tell. It holds in part if it holds against some rivals only. "
+        "Intervals are not corrected for the number of rivals, p values are. "
         f"{NEEDED}",
         multitask.retraining_rivals(CONTEXT, "new_task", RIVALS),
         figures=("percent",),
@@ -220,11 +222,12 @@ CLAIMS = (
         "signal",
         "The neuromodulatory signal of a trained rank-1 network follows the theory.",
         f"Fig. 3B of the main text ({NOTES}); supplement B, Eqs. 12 to 16, in their discrete form",
-        f"the claim holds at an interval if the mean error of s predicted from the target's ramp, at the steps where a "
-        f"sigmoid can produce the predicted s, is at most {theory.FOLLOWS:g}: the 95% interval of the median over up to "
-        f"{theory.NETWORKS} networks ends at or below it. The claim does not hold if this interval begins above it, else we "
-        "cannot tell. It holds in part if it holds at some intervals only. Networks that have not learned the task, whose "
-        "error on the extrapolated intervals is above that of the interval clamped to [12, 18], do not count.",
+        "from the target's ramp we compute which s the theory needs, and compare it with the network's s; steps at which "
+        "the needed s is not between 0 and 1 are left out. At each tested interval, the claim holds if the 95% interval of "
+        f"the median error (over up to {theory.NETWORKS} networks) ends at or below {theory.FOLLOWS:g}, and does not hold "
+        "if it begins above; else we cannot tell. It holds in part if it holds at some intervals only. Networks that have "
+        "not learned the task do not count: those whose error on the extrapolated intervals is above that of the interval "
+        "clamped to [12, 18].",
         theory.signal,
         figures=("3B",),
     ),
@@ -239,7 +242,7 @@ CLAIMS = (
     ),
     Claim(
         "signal_corrected",
-        "Eqs. 12 to 16, corrected and in discrete form: the output of a rank-1 network determines its signal and its state.",
+        "Eqs. 12 to 16, corrected, in discrete form: signal and state of a rank-1 network can be computed from its output.",
         "supplement B, corrected (docs/errata.md compares it with the printed form)",
         f"the claim holds if the largest errors of s and x are at most {theory.ROUNDING:g} for {theory.INSTANCES} random "
         "networks each, linear and tanh, with and without inputs, at the steps where s can be computed.",
@@ -294,7 +297,7 @@ CLAIMS = (
     ),
     Claim(
         "fewer_parameters",
-        "Low-rank and NM-RNNs have fewer parameters than vanilla RNNs and LSTMs with as many units.",
+        "Low-rank RNNs and NM-RNNs have fewer parameters than vanilla RNNs and LSTMs with as many units.",
         "supplement C.3",
         "the claim holds if, for the published sizes of the NM-RNN and the low-rank RNN, a vanilla RNN and an LSTM with the "
         "same N have more learned parameters, and in part if this is so for some tasks and models only.",
@@ -303,9 +306,9 @@ CLAIMS = (
     ),
     Claim(
         "training_loss",
-        "The authors' code selects parameters on the training loss, compared every 1000 steps; on the Element Finder it is "
-        "compared at every step, where it is the loss of one minibatch of 128 new trials, and the lowest one also "
-        "summarises a run. nmbench selects on a validation set and reports the error on a test set.",
+        "The authors' code selects parameters by the training loss, compared every 1000 steps. On the Element Finder, it "
+        "compares the loss at every step, on one minibatch of 128 new trials, and reports the lowest one as the result of a "
+        "run. nmbench selects on a validation set and reports the error on a test set.",
         f"{AUTHORS_CODE}: nmrnn/fitting.py, nmlrrnn_vs_lstm/",
         f"{_NO_VERDICT} Measured are two ratios: the validation error where the mean training loss between two validations "
         "is lowest, divided by the lowest validation error; and the error of the lowest of many minibatches of test trials, "

@@ -105,10 +105,10 @@ def signal_as_printed(evidence: Evidence, protocol: str) -> ClaimFinding:
     for ramp in map(synthetic.ramp, synthetic.RAMPS):
         printed, exact = (np.abs(y - ramp.f).max() for y in (ramp.output_continuous, ramp.output_exact))
         found.append(Verdict.HOLDS if printed <= ROUNDING else Verdict.FAILS)
-        reasons.append(f"{printed:.3f} for {ramp.interval}")
+        reasons.append(f"{printed:.3f} for {ramp.interval} steps")
         what = f"interval {ramp.interval}: largest error of the output"
         lines.append(MeasuredValue(what, f"{printed:.3g}", "", f"under the discrete form {exact:.1g}"))
-    reason = f"Largest distance of the output from ramps of so many steps: {', '.join(reasons)}"
+    reason = f"Largest error of the output, by the number of steps of a ramp from -1/2 to 1/2: {', '.join(reasons)}"
     return ClaimFinding(verdicts.combine(found), reason, tuple(lines), "", ("python -m nmbench.theory",))
 
 

@@ -67,7 +67,7 @@ def test_selection_on_the_training_loss(tmp_path, where):
     packs.pack(rows, tmp_path, packs.beside(table))
     results = {"a results folder": tmp_path, "a packed CSV": table, "a folder with packed CSVs": table.parent}[where]
     found = CLAIMS["training_loss"].measure(read(str(results)), "paper")
-    selected = line_of(found, "nmrnn, validation error selected on the training loss / lowest one")
+    selected = line_of(found, "nmrnn, validation error at the lowest training loss / lowest validation error")
     assert selected[1:] == ("2", "2 .. 2 (range)", "median of 2 runs")
     lowest = line_of(found, "nmrnn, lowest of 1000 minibatches of 128 / test error")
     # The lowest of 1000 means of 128 numbers, each 0 or 2, is 3.24 standard errors below 1.

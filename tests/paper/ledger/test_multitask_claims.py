@@ -45,7 +45,7 @@ def test_percent_shows_references(judge):
             np.mean(metrics[name].per_trial(predicted, arrays)) for name in ("percent_correct", "percent_correct_published")
         )
         values[label] = as_published - right
-        assert answers(found)[f"({label})"] == (f"{right:.1f}", f"as published {as_published:.1f}; no training")
+        assert answers(found)[f"({label})"] == (f"{right:.1f}", f"by the authors' code {as_published:.1f}; no training")
     assert max(values.values()) > 40  # the published metric rates a trivial answer far too high
 
 
@@ -69,7 +69,7 @@ def test_verdicts_of_percent(judge, label):
     assert found.verdict is verdict and found.qualifier == "not trained in full: lrrnn, rnn, lstm"
     assert len(answers(found)) == len(TASKS.get(CONTEXT).references)
     line = line_of(found, "nmrnn, memory_pro: corrected, mean")
-    assert line.value == f"{np.mean(corrected):.1f}" and f"as published {np.mean(published):.1f} (" in line.note
+    assert line.value == f"{np.mean(corrected):.1f}" and f"by the authors' code {np.mean(published):.1f} (" in line.note
 
 
 @pytest.mark.parametrize("published", [[80, 80], [90, 90]])
@@ -88,7 +88,7 @@ def test_percent_is_judged_on_the_old_tasks_only(judge):
     found = judge("percent", "paper", percent("nmrnn", [80, 82], [80, 82], new=(10, 50)))
     assert found.verdict is Verdict.HOLDS and "on delay_anti, before retraining, mean of 2 seeds)" in found.reason
     line = line_of(found, "nmrnn, memory_anti, after retraining, not judged: corrected, mean")
-    assert line.value == "10.0" and "as published 50.0" in line.note
+    assert line.value == "10.0" and "by the authors' code 50.0" in line.note
     assert [line.what for line in found.measured if "not judged" not in line.what and line.what[0] != "("] == [
         f"nmrnn, {name}: {what}, mean" for what in ("absolute difference", "corrected") for name in OLD
     ]

@@ -79,11 +79,11 @@ def test_below_counts_lost_seeds_as_the_floor(judge):
 def test_a_better_model_that_does_not_solve_the_task_is_qualified(judge):
     floor = TASKS.get(TASK).metrics[0].floor
     found = judge("selection", "paper", *errors(10 * EIGHT, "paper", lrrnn=[floor] * 8, rnn=[floor] * 8))
-    assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "nmrnn solves the task in 0 of 8 seeds")
+    assert (found.verdict, found.qualifier) == (Verdict.HOLDS, "nmrnn solves the task in only 0 of 8 seeds")
     half = judge("selection", "paper", *errors([0.5] * 4 + [9] * 4, "paper", lrrnn=[floor] * 8, rnn=[floor] * 8))
     assert half.qualifier == ""
     found = judge("selection_lstm", "paper", *errors([0.5, 1.0, 9, 9, 9], "paper", lstm=[9.0] * 5))
-    assert found.qualifier == "nmrnn solves the task in 2 of 5 seeds"
+    assert found.qualifier == "nmrnn solves the task in only 2 of 5 seeds"
 
 
 PAR = {
@@ -201,7 +201,7 @@ def test_the_qualifier(judge):
     both = errors(9 * EIGHT, lstm=EIGHT, more={"steps": 3000, "config": given, **given})
     found = judge("selection_lstm", "matched", *both)
     assert found.qualifier == (
-        "nmrnn solves the task in 0 of 8 seeds; does not hold after 3000 of 20000 steps; "
+        "nmrnn solves the task in only 0 of 8 seeds; does not hold after 3000 of 20000 steps; "
         "learning rate not tuned for nmrnn, lstm"
     )
     paper = errors(0.1 * EIGHT, "paper", lstm=EIGHT)
@@ -255,7 +255,7 @@ def test_published_sizes_and_learning_rates_are_pooled(judge):
     found = judge("selection_pooled", "paper", *rows)
     assert found.verdict is Verdict.HOLDS
     assert found.reason.startswith("nmrnn (10 runs) is below lrrnn (8 runs, ratio of errors 0.2")
-    assert found.qualifier == "nmrnn solves the task in 1 of 10 runs"
+    assert found.qualifier == "nmrnn solves the task in only 1 of 10 runs"
     ours, rnn = (line_of(found, f"{model}: median mse") for model in ("nmrnn", "rnn"))
     assert ours.note == "10 runs, 483 to 510 parameters, 20000 steps, learning rate 0.01"
     assert float(ours.value) == pytest.approx((1.2 + 1.212) / 2, rel=1e-3)

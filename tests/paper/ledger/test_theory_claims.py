@@ -215,7 +215,7 @@ def test_equation_16_and_its_discrete_form(parse_command):
     """tests/paper/theory/test_rank1.py computes the same errors."""
     printed, corrected = theory.signal_as_printed(Evidence(), "paper"), theory.signal_corrected(Evidence(), "paper")
     assert printed.verdict is Verdict.FAILS and corrected.verdict is Verdict.HOLDS
-    assert printed.reason.endswith(": 0.123 for 7, 0.054 for 15, 0.035 for 23")
+    assert printed.reason.endswith(": 0.123 for 7 steps, 0.054 for 15 steps, 0.035 for 23 steps")
     assert [line.what.partition(":")[0] for line in corrected.measured] == [
         f"{phi}, {how} inputs" for phi in ("linear", "tanh") for how in ("without", "with")
     ]
