@@ -1,11 +1,12 @@
 # %% [markdown]
-# # Which bits does a network lose?
+# # How many bits does a network hold?
 #
 # In the task `flip_flop` a network holds three bits, and each test trial asks for one of them, often much later than in
-# training. The file `flip_flop.safetensors` beside the committed rows has the error of every test trial, so one can see
-# whether a network holds all bits a little inaccurately, or loses some of them completely.
+# training. The pack beside the committed rows, a safetensors file, has the error of every test trial. So one can see whether
+# a network holds all bits a little inaccurately, or forgets some of them.
 
 # %%
+import json
 import pathlib
 
 import matplotlib.pyplot as plt
@@ -16,33 +17,39 @@ import safetensors.numpy
 import nmbench
 from nmbench.contracts.catalog import TASKS
 
-board = pathlib.Path(__file__).parents[2] / "results" / "board"
-rows = nmbench.read_results(board / "flip_flop.csv")
-pack = safetensors.numpy.load_file(board / "flip_flop.safetensors")
+results = pathlib.Path(__file__).parents[2] / "results"
 arrays = TASKS.get("flip_flop").frozen("test").arrays
 asked = [(arrays["probed"] == bit) & (arrays["held"] > 24) for bit in range(3)]  # longer than in training
 
 
-def errors(run_id):
-    """The squared error of every test trial, `[B]`: half precision times a power of two."""
-    name = f"{run_id}/per_trial/mse_extrapolated"
-    return np.ldexp(pack[name].astype(float), pack.get(f"{name}.exponent", 0))
+def bits_held(name):
+    """Rows of a CSV with the number of bits that each network holds, from the errors of the test trials in its pack."""
+    rows, pack = nmbench.read_results(results / f"{name}.csv"), safetensors.numpy.load_file(results / f"{name}.safetensors")
+    rows = rows[rows.status == "ok"]
+    held = []
+    for row in rows.itertuples():
+        array = f"{row.run_id}/per_trial/mse_extrapolated"  # half precision times a power of two
+        errors = np.ldexp(pack[array].astype(float), pack.get(f"{array}.exponent", 0))
+        held.append(sum(errors[trials].mean() < row.floor / 2 for trials in asked))
+    return rows.assign(held=held, rank=[json.loads(text)["hparams"].get("K") for text in rows.config_json])
 
 
 # %% [markdown]
-# A network that forgets a bit can do no better than a leaky trace, whose error is the floor of the metric. A bit counts as
-# lost here if its mean error is above half of that floor.
+# A network that cannot hold a bit can still answer with a leaky trace of the pulses. The error of the best one is the floor
+# of the metric. A bit counts as held here if its mean error is below half of that floor. This is a looser demand than that
+# of the board, where a network solves the task if the mean error of all bits is at most 0.04.
 
 # %%
-floor = rows.floor.iloc[0]
-rows = rows[rows.status == "ok"]
-held = pd.DataFrame([[errors(run_id)[trials].mean() < floor / 2 for trials in asked] for run_id in rows.run_id])
-table = pd.crosstab(rows.model.to_numpy(), held.sum(axis=1)).reindex(columns=range(4), fill_value=0)
-table = table.sort_values([3, 2, 1], ascending=False).rename_axis("model").rename_axis("bits held", axis=1)
-print(table)
+board = bits_held("board/flip_flop")
+ranks = bits_held("rank/flip_flop")
+ranks["model"] = [f"{model}, rank {rank}" for model, rank in zip(ranks.model, ranks["rank"], strict=True)]
+both = pd.concat([board, ranks])
+table = pd.crosstab(both.model, both.held).reindex(columns=range(4), fill_value=0)
+table = table.sort_values([3, 2, 1], ascending=False).rename_axis("bits held", axis=1)
+print(table.assign(solved=(both.value <= 0.04).groupby(both.model).sum()))
 
 # %%
-figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+figure, axis = plt.subplots(figsize=(6.5, 5), layout="constrained")
 figure.suptitle("Flip-flop: bits that are held up to four times as long as in training")
 left = np.zeros(len(table), int)
 for bits, colour in zip((3, 2, 1, 0), ("#1b6ca8", "#7fb2d9", "#f0b27a", "#c0392b"), strict=True):
@@ -50,13 +57,11 @@ for bits, colour in zip((3, 2, 1, 0), ("#1b6ca8", "#7fb2d9", "#f0b27a", "#c0392b
     left += table[bits]
 axis.invert_yaxis()
 axis.set(xlabel="seeds", xticks=range(0, int(left.max()) + 1, 5))
-axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.35))
+figure.legend(frameon=False, ncols=4, loc="outside lower center")
 plt.show()
 
 # %% [markdown]
-# In a low-rank network the state x stays in the span of the K columns of L as long as no pulse comes, and the outputs are
-# linear in x. So rank 3, which `lrrnn` and `nmrnn` have on this task, is the least that can hold three bits. With rank 6,
-# the same number of parameters and the same learning rate, 20 of 20 seeds of `lrrnn` and 19 of 20 of `nmrnn` solve it:
-#
-#     python -m nmbench.run --model=lrrnn --task=flip_flop --hparams=K=6 --learning_rate=0.3 --seeds=20
-#     python -m nmbench.run --model=nmrnn --task=flip_flop --hparams=K=6 --learning_rate=0.03 --seeds=20
+# `lrrnn`, `nmrnn` and its variants have rank 3 on the board. In `lrrnn` and `nmrnn`, the part of the state x outside the
+# span of the columns of L decays with tau, so what lasts lies in this span, and the outputs are linear in x: a rank below 3
+# cannot hold three bits. Rank 3 can, but training finds it in few seeds. With a higher rank, the same number of parameters
+# and the same learning rate, it does in most. `bash benchmarks/rank_results.sh` trains these networks.

@@ -10,7 +10,7 @@ import pytest
 
 from nmbench.contracts import tuning_record
 from nmbench.contracts.catalog import BASELINES, TASKS
-from nmbench.experiments import resolution
+from nmbench.experiments import loading, resolution
 from nmbench.experiments.request import Request
 from nmbench.paper import runs
 from nmbench.paper.figures import gallery
@@ -24,7 +24,7 @@ from nmbench.results.overall import overall_rankings
 from nmbench.submissions import asking, folder, verifying
 
 ROOT = pathlib.Path(__file__).parents[2]
-BOARD, CLAIMS = ROOT / "results" / "board", ROOT / "results" / "claims"
+BOARD, CLAIMS, RANK = (ROOT / "results" / name for name in ("board", "claims", "rank"))
 # Submissions on the board: every one of their experiments is verified.
 SUBMITTED = sorted(path.parent for path in (ROOT / "submissions").glob("*/submission.toml"))
 RECORDS = sorted((ROOT / "baselines" / "tuned").glob("*.json"))
@@ -63,7 +63,7 @@ def test_reference_rows_are_valid_and_use_the_current_test_sets():
 
 
 def test_the_shipped_parameters_are_small():
-    packs = [*BOARD.glob("*.safetensors"), *CLAIMS.glob("*.safetensors")]
+    packs = [path for place in (BOARD, CLAIMS, RANK) for path in place.glob("*.safetensors")]
     assert packs and sum(path.stat().st_size for path in packs) < 30e6
 
 
@@ -90,6 +90,18 @@ def test_the_board_is_re_scored(path):
     with asking.this_process() as models:
         for outcome in verifying.verify(board, experiments, verification.RE_SCORED, models):
             assert outcome.tier == verification.RE_SCORED, f"{outcome.experiment}: {outcome.problem}"
+
+
+@pytest.mark.exact
+def test_rows_with_other_ranks_are_re_scored():
+    """The first seed of each model and rank. Only the rank and its learning rate depart from the board."""
+    rows = store.read(str(RANK))
+    found = {(row["model"], json.loads(row["config_json"])["hparams"]["K"]): row for row in reversed(rows)}
+    assert set(found) == {(model, rank) for model in ("lrrnn", "nmrnn") for rank in (4, 6)} and len(rows) == 4 * 20
+    assert {row["departures"] for row in rows} == {"learning rate not tuned"}
+    for row in found.values():
+        run = loading.load_run(f"{RANK / 'flip_flop.csv'}#{row['run_id']}")
+        assert run.score() == pytest.approx(row["value"], rel=1e-3) and run.remarks == ()
 
 
 @pytest.mark.parametrize("place", [BOARD, *SUBMITTED], ids=lambda path: path.name)
