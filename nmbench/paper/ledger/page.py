@@ -28,7 +28,8 @@ ABOUT = (
     "seeds, without the uncertainty of tuning: order statistics for medians, Student's t for means, Welch's for ratios "
     "of errors, Wilson's for shares of seeds, Newcombe's for their differences. A seed that diverged or was lost counts "
     "with the floor of its metric. With fewer than six seeds, no interval of a median covers 95%, and the smallest and the "
-    "largest seed are given as a range. A documented difference is no claim and has no verdict."
+    "largest seed are given as a range. A documented difference is no claim and has no verdict. "
+    "An empty cell means that the claim is not tested under this condition."
 )
 
 
