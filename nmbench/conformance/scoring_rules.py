@@ -24,7 +24,7 @@ LOW_SCORE = 5.0
 def separate(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """no validation trial is in the test set, and fixed training data do not contain the whole test set"""
     test = _trials(t.batch("test"))
-    for split in t.task.set_sizes.keys() - {"test"}:
+    for split in [name for name in t.task.set_sizes if name != "test"]:
         shared = [trial in test for trial in _trials(t.batch(split))]
         if all(shared):
             yield RuleFinding(
@@ -72,7 +72,7 @@ def informative(t: TaskUnderTest) -> Iterator[RuleFinding]:
 
 def _trials(batch: Batch) -> list[bytes]:
     """A hash of the inputs and targets of each trial, `[B]`."""
-    leaves = [np.asarray(leaf) for leaf in (*tree.flatten(batch.inputs), batch.targets)]
+    leaves = [np.asarray(leaf, np.float64) for leaf in (*tree.flatten(batch.inputs), batch.targets)]
     return [
         hashlib.sha256(b"".join(np.ascontiguousarray(leaf[:, trial]).tobytes() for leaf in leaves)).digest()
         for trial in range(leaves[0].shape[1])

@@ -252,16 +252,16 @@ def per_trial(t: TaskUnderTest) -> Iterator[RuleFinding]:
 def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """labels and subsets have one entry per trial, and the stages that metrics name exist"""
     stages = {phase.stage for protocol in t.task.protocols for phase in protocol.phases}
-    trials = t.batch("test").targets.shape[1:2]
+    arrays, trials = t.frozen("test").arrays, t.batch("test").targets.shape[1:2]
     for metric in t.task.metrics:
         of_stages = [(f"earlier[{stage!r}]", function) for stage, function in metric.earlier.items()]
         for what, function in (("conditions", metric.conditions), ("subset", metric.subset), *of_stages):
-            found = None if function is None else np.asarray(function(t.frozen("test").arrays))
+            found = None if function is None else np.asarray(function(arrays))
             if found is not None and found.shape != trials:
                 yield RuleFinding(
                     f"{what} of {metric.name} have shape {found.shape}, not {trials}", "give one entry per trial"
                 )
-            elif found is not None and what == "conditions" and (found != found).any():
+            elif found is not None and what == "conditions" and _unlabelled(found[metric.chosen(arrays, len(found))]):
                 yield RuleFinding(
                     f"conditions of {metric.name} contain NaN", "give each trial a label, or leave trials out with subset="
                 )
@@ -380,6 +380,10 @@ def _masked(batch: Batch, where: str) -> Iterator[RuleFinding]:
     elif not weights.sum(axis=(0, 2)).all():
         trial = int(np.argmin(weights.sum(axis=(0, 2)) > 0))
         yield RuleFinding(f"{where}: the mask selects nothing of trial {trial}", "select at least one step of every trial")
+
+
+def _unlabelled(labels: np.ndarray) -> bool:
+    return bool((labels != labels).any())  # NaN
 
 
 def _state() -> Any:

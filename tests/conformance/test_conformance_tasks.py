@@ -195,6 +195,9 @@ def test_labels_that_are_not_a_number_and_a_random_unpack_are_found(judged):
     rules = [rule for rule in TASK_RULES if rule.id in ("T05-batches", "T12-conditions")]
     outcomes = judged(rules, **metric(conditions=lambda arrays: np.full(TRIALS, np.nan)))
     assert outcomes["T12-conditions"].findings[0].seen == "conditions of mse contain NaN"
+    first = lambda arrays: np.arange(TRIALS) == 0
+    labels = lambda arrays: np.where(first(arrays), 1.0, np.nan)
+    assert not judged(rules, **metric(conditions=labels, subset=first))["T12-conditions"].findings
     drawn = lambda arrays: unpack(arrays)._replace(targets=np.random.rand(STEPS, TRIALS, 1))
     outcomes = judged(rules, unpack=drawn)
     assert outcomes["T05-batches"].findings[0].seen == "unpack gives another validation set at every call"
