@@ -54,7 +54,8 @@ def draw(tables: list[Table], path: pathlib.Path) -> None:
 
     models = {entry.label: entry.model for table in tables for entry in table.models}
     styles = pictures.styles(models, "rows")
-    columns = min(COLUMNS, len(tables))
+    rows = -(-len(tables) // COLUMNS)
+    columns = -(-len(tables) // rows)  # two rows of two rather than three and one
     # Inches of each row of panels, for the panel with most models.
     most = [max(len(t.models) for t in tables[i : i + columns]) for i in range(0, len(tables), columns)]
     heights = [1.1 + 0.27 * n for n in most]
