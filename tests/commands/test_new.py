@@ -46,7 +46,7 @@ def test_a_new_task_passes_the_rules_for_tasks(nmbench, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "rules"), [("model", 17), ("task", 16)])
+@pytest.mark.parametrize(("kind", "rules"), [("model", 18), ("task", 18)])
 def test_the_command_check_passes_what_new_writes(nmbench, folder, kind, rules):
     assert nmbench("new", kind, f"mine_{kind}")[0] == 0
     for name in [name for name in sys.modules if name.startswith("nmbench_plugin_mine")]:
