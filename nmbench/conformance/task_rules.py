@@ -100,7 +100,7 @@ def batches(t: TaskUnderTest) -> Iterator[RuleFinding]:
     """unpacked sets fit the spec and contain finite numbers"""
     for split, trials in t.task.set_sizes.items():
         first, again = (tree.flatten(tuple(b)) for b in (t.batch(split), t.task.unpack(t.frozen(split).arrays)))
-        if not all(np.array_equal(a, b) for a, b in zip(first, again, strict=True)):
+        if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, again, strict=True)):
             yield RuleFinding(f"unpack gives another {split} set at every call", "draw random numbers in draw_set alone")
         yield from _fits(t.task, t.batch(split), trials, f"the {split} set")
 
@@ -261,7 +261,7 @@ def conditions(t: TaskUnderTest) -> Iterator[RuleFinding]:
                 yield RuleFinding(
                     f"{what} of {metric.name} have shape {found.shape}, not {trials}", "give one entry per trial"
                 )
-            elif found is not None and what == "conditions" and _unlabelled(found[metric.chosen(arrays, len(found))]):
+            elif found is not None and what == "conditions" and _unlabelled(found, metric.chosen(arrays, len(found))):
                 yield RuleFinding(
                     f"conditions of {metric.name} contain NaN", "give each trial a label, or leave trials out with subset="
                 )
@@ -382,8 +382,9 @@ def _masked(batch: Batch, where: str) -> Iterator[RuleFinding]:
         yield RuleFinding(f"{where}: the mask selects nothing of trial {trial}", "select at least one step of every trial")
 
 
-def _unlabelled(labels: np.ndarray) -> bool:
-    return bool((labels != labels).any())  # NaN
+def _unlabelled(labels: np.ndarray, chosen: np.ndarray) -> bool:
+    """Whether a chosen trial has the label NaN; a subset of the wrong shape is another finding."""
+    return chosen.shape == labels.shape and bool((labels != labels)[chosen].any())
 
 
 def _state() -> Any:

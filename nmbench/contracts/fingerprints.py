@@ -24,6 +24,7 @@ WITHOUT_EFFECT = frozenset({"summary", "citation", "tags", "tuning_seeds", "shar
 _DESCRIBED = ("register_baseline", "register_task", "Protocol", "Metric", "replace")
 # Path of each imported module that registers a model or a task, or draws training data, to its fingerprint at that time.
 _imported: dict[str, str] = {}
+_INSTALLED = {"site-packages", "dist-packages"}  # names of the folders in which pip puts packages beside each other
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -41,9 +42,9 @@ def of_files(paths: Iterable[pathlib.Path]) -> str:
 def of_module(path: str | pathlib.Path) -> str:
     """sha256 of a module and of its own files: those that it imports, directly or through another such file.
 
-    Its own files are those of its package, and those beside it or in the working folder, as in `from ._shared import f`,
-    `import helper` or `from library.cells import f`. Other imports, such as those of JAX or of nmbench, are not
-    followed: a row records the versions of these packages.
+    Its own files are those of its package and files beside it, as in `from ._shared import f` or `import helper`. For a file
+    that is neither in a package nor installed, they include packages beside it, as in `from library.cells import f`. Other
+    imports, such as those of JAX or of nmbench, are not followed: a row records the versions of these packages.
     """
     return of_files(with_own_files(pathlib.Path(path)))
 
@@ -93,9 +94,9 @@ def _imported_by(path: pathlib.Path) -> set[pathlib.Path]:
         if level == 0 and "nmbench" in (parts[0], top):  # the version of nmbench is in the row
             continue
         if level == 0 and parts[0] != top:
-            folders = [package[-1], pathlib.Path.cwd()]  # Python looks there, beside the package and in the working folder
             beside = path.parent / f"{parts[0]}.py"
             found |= {beside} if beside.is_file() else set()
+            folders = [] if top or _INSTALLED.intersection(path.parts) else [path.parent]
         else:
             folders = package[level - 1 : level] if level else package[-1:]
         for own in ([*parts], *([*parts, name] for name in names)):

@@ -101,8 +101,13 @@ class Metric:
         chosen = self.chosen(arrays, trials)
         if not chosen.any():
             raise NmbenchError(f"this set has no trial in the subset of metric {self.name!r}")
-        labels = np.asarray(self.conditions(arrays))[chosen] if self.conditions is not None else np.zeros(1)
-        if (labels != labels).any():  # NaN
+        labels = np.zeros(trials) if self.conditions is None else np.asarray(self.conditions(arrays))
+        for what, found in (("labels", labels), ("entries of its subset", chosen)):
+            if found.shape != (trials,):
+                raise NmbenchError(
+                    f"metric {self.name!r} has {what} of shape {found.shape}, not one for each of {trials} trials"
+                )
+        if (labels != labels)[chosen].any():  # NaN
             raise NmbenchError(
                 f"a condition of metric {self.name!r} is NaN; give each trial a label, or leave the trial out with subset="
             )

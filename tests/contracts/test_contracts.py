@@ -262,6 +262,12 @@ def test_a_trial_without_a_label_is_refused_unless_it_is_left_out():
     left_out = dataclasses.replace(metric, subset=lambda arrays: np.arange(6) > 0)
     left_out.check({}, 6)
     assert left_out.by_condition(np.arange(6.0), {}) == {"1.0": 3.0, "2.0": 3.0}
+    for wrong, what in (
+        ({"conditions": lambda arrays: np.arange(5)}, "labels"),
+        ({"subset": lambda arrays: np.ones(5, bool)}, "entries"),
+    ):
+        with pytest.raises(NmbenchError, match=f"metric 'm' has {what}.* of shape .5,., not one for each of 6 trials"):
+            dataclasses.replace(left_out, **wrong).check({}, 6)
     with pytest.raises(NmbenchError, match="the threshold 1.5 must lie between the floor 1 and the ceiling 0"):
         dataclasses.replace(metric, threshold=1.5)
 

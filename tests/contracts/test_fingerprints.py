@@ -49,17 +49,28 @@ def test_the_fingerprint_depends_on_all_files_of_the_package_that_are_imported(t
     assert found == source.keys() - {"unused", "nmbench/__init__", "other_package/__init__"}
 
 
-def test_the_fingerprint_depends_on_a_library_beside_the_file_or_in_the_working_folder(tmp_path, monkeypatch):
-    for place, name in (("plugins", "beside"), ("work", "library")):
-        (tmp_path / place / name).mkdir(parents=True)
-        (tmp_path / place / name / "cells.py").write_text("gain = 1\n")
-    model = tmp_path / "plugins" / "model.py"
-    model.write_text("import jax, nmbench\nfrom beside.cells import gain\nfrom library import cells\n")
-    monkeypatch.chdir(tmp_path / "work")
-    assert [file.name for file in fingerprints.with_own_files(model)] == ["model.py", "cells.py", "cells.py"]
+def test_the_fingerprint_depends_on_a_package_beside_the_file(tmp_path):
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "cells.py").write_text("gain = 1\n")
+    model = tmp_path / "model.py"
+    model.write_text("import jax, nmbench\nfrom library.cells import gain\n")
+    assert [file.name for file in fingerprints.with_own_files(model)] == ["model.py", "cells.py"]
     before = fingerprints.of_module(model)
-    (tmp_path / "work" / "library" / "cells.py").write_text("gain = 2\n")
+    (tmp_path / "library" / "cells.py").write_text("gain = 2\n")
     assert fingerprints.of_module(model) != before
+
+
+def test_installed_packages_beside_each_other_are_not_followed(tmp_path):
+    """`mine` is a package, `alone` a single module; haiku is installed beside both."""
+    folder = tmp_path / "site-packages"
+    for name in ("mine", "haiku"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text("import haiku\n")
+    (folder / "alone.py").write_text("import haiku\n")
+    for path in (folder / "mine" / "__init__.py", folder / "alone.py"):
+        assert fingerprints.with_own_files(path) == [path]
+    copy = folder.rename(tmp_path / "elsewhere") / "mine" / "__init__.py"
+    assert fingerprints.with_own_files(copy) == [copy]
 
 
 def test_code_that_changed_after_its_import_is_noticed(tmp_path):
