@@ -6,13 +6,14 @@ With --figures, the figures in the folder must show rows of these files: each fi
 the run ids and values of its rows.
 
 If the task of a row is installed in the row's version, the row must have its floor, ceiling, metrics and number of test
-trials. If the model and the protocol are those of the row, too, it must have the departures that follow from its
-configuration. If the run folder of a row is named, is in the results folder or in that of the CSV, the values of the row
+trials. If the model is that of the row, too, the row must have the number of parameters that follows from its configuration,
+and if the protocol is, also the departures. If the run folder of a row is named, is in the results folder or in that of the CSV, the values of the row
 must be the means over the trials stored there.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import pathlib
@@ -98,7 +99,7 @@ def check_task(path: str, row: Mapping[str, Any]) -> None:
         return
     if test.sha256 != row["testset_sha256"]:
         return
-    expected = {**columns.task_columns(task, test.sha256, test.n), **_departures(row, task)}
+    expected = {**columns.task_columns(task, test.sha256, test.n), **_of_configuration(row, task)}
     for name, value in expected.items():
         if row[name] != value and not (isinstance(value, float) and math.isclose(row[name], value, rel_tol=1e-9)):
             raise NmbenchError(f"{path}, run {row['run_id']}, column {name!r}: it is {row[name]!r}, but must be {value!r}")
@@ -112,27 +113,40 @@ def check_task(path: str, row: Mapping[str, Any]) -> None:
             raise NmbenchError(f"{path}, run {row['run_id']}: the task has no metric for column {name!r}")
 
 
-def _departures(row: Mapping[str, Any], task: Task) -> dict[str, str | None]:
-    """The column `departures`, from the configuration; {} if its model or its protocol is not that of today."""
+def _of_configuration(row: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Number of parameters and departures, from the configuration; without those that other code or protocols gave."""
     from nmbench.contracts import fingerprints
     from nmbench.contracts.catalog import BASELINES
     from nmbench.experiments.configuration import Configuration
     from nmbench.experiments.experiment import departures
+    from nmbench.results.schema import EXTERNAL
 
-    protocol = next((protocol for protocol in task.protocols if protocol.name == row["protocol"]), None)
-    if protocol is None or row["model"] not in BASELINES:
+    if row["protocol"] == EXTERNAL or row["model"] not in BASELINES:
         return {}
     baseline, run = BASELINES.get(row["model"]), Configuration.from_json(row["config_json"])
+    if fingerprints.of_module(baseline.path) != run.model_sha256:
+        return {}
+    found = {"params_actual": _parameters(baseline.name, task.name, tuple(sorted(run.hparams.items())))}
+    protocol = next((protocol for protocol in task.protocols if protocol.name == row["protocol"]), None)
+    if protocol is None:
+        return found
     phases = protocol.phases_for(baseline.name, baseline.partitions)
 
     def recipe(of: Mapping[str, Any]) -> dict[str, Any]:
         free = ("steps", "learning_rate")
         return {**of, "phases": [{k: v for k, v in phase.items() if k not in free} for phase in of["phases"]]}
 
-    same = recipe(run.protocol) == recipe(protocol.resolve(phases, run.learning_rate))
-    if not same or fingerprints.of_module(baseline.path) != run.model_sha256:
-        return {}
-    return {"departures": departures(run, protocol, baseline) or None}
+    if recipe(run.protocol) != recipe(protocol.resolve(phases, run.learning_rate)):
+        return found
+    return {**found, "departures": departures(run, protocol, baseline) or None}
+
+
+@functools.cache
+def _parameters(model: str, task: str, hparams: tuple[tuple[str, Any], ...]) -> int:
+    from nmbench.contracts.catalog import BASELINES, TASKS
+    from nmbench.experiments import sizing
+
+    return sizing.given_sizes(BASELINES.get(model), TASKS.get(task).spec, dict(hparams), None).actual
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ import importlib
 import pathlib
 import re
 import shutil
+from collections.abc import Iterable
 
 from maker import text
 from nmbench import __main__ as commands
+from nmbench import conformance
 from nmbench.report import captions
 from nmbench.results import schema
 from nmbench.support import cli
@@ -36,6 +38,8 @@ def make(folder: pathlib.Path, pictures: pathlib.Path) -> None:
         answers = (folder / "findings.md").read_text(encoding="utf-8").strip()
         text.page(folder / "findings.md", [answers, "## What the models change over time", *over_time])
     text.page(folder / "parts" / "row_columns.md", [_row_columns()])
+    for kind, rules in {"model": conformance.MODEL_RULES, "task": conformance.TASK_RULES}.items():
+        text.page(folder / "parts" / f"{kind}_rules.md", [_rules(rules)])
     text.page(folder / "flags.md", _flags())
 
 
@@ -112,6 +116,10 @@ def _row_columns() -> str:
         for c in schema.COLUMNS
     ]
     return text.table(("column", "type", "meaning", "may be empty", "empty if trained elsewhere"), rows)
+
+
+def _rules(rules: Iterable[conformance.Rule]) -> str:
+    return text.table(("rule", "what must hold"), [[rule.id, text.escape(rule.requirement)] for rule in rules])
 
 
 def _flags() -> list[str]:

@@ -53,6 +53,7 @@ def test_columns_that_contradict_the_configuration_are_refused(nmbench, tmp_path
     ("changes", "message"),
     [
         ({"floor": 1e6, "score": 99.999}, "column 'floor': it is 1000000.0, but must be 36.6"),
+        ({"params_actual": 505, "params_dev": 0.01}, "column 'params_actual': it is 505, but must be 496"),
         ({"n_test": 7}, "column 'n_test': it is 7, but must be 10000"),
         ({"departures": "steps 5, not 6"}, "column 'departures': it is 'steps 5, not 6', but must be None"),
         ({"value": -0.5}, "column 'value': -0.5 is below 0, a perfect answer"),

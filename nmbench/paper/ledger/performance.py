@@ -203,7 +203,7 @@ def fewer_parameters(tasks: Sequence[str], models: Sequence[str], rivals: Sequen
                 shown = ", ".join(f"{rival} {count}" for rival, count in counts.items())
                 lines.append(MeasuredValue(f"{task}, N = {units}: {model}", str(ours.sizing.actual), "", shown))
                 more = [rival for rival, yes in zip(rivals, fewer, strict=True) if not yes]
-                reasons += [f"{model} on {task} has more than {' and '.join(more)}"] if more else []
+                reasons += [f"{model} on {task} does not have fewer than {' and '.join(more)}"] if more else []
         reason = f"Learned parameters at equal N: {'; '.join(reasons) or 'every model has fewer than every rival'}"
         return ClaimFinding(verdicts.combine(found), reason, tuple(lines))
 

@@ -298,7 +298,7 @@ def test_numbers_of_parameters_at_equal_units(judge):
     assert found.verdict is Verdict.PARTLY
     line = line_of(found, "element_finder, N = 18: nmrnn")
     assert line.value == "497" and line.note.startswith("rnn 360, lstm ")
-    assert found.reason == "Learned parameters at equal N: nmrnn on element_finder has more than rnn"
+    assert found.reason == "Learned parameters at equal N: nmrnn on element_finder does not have fewer than rnn"
 
 
 def test_the_output_network_alone_has_fewer_parameters_than_the_low_rank_rnn(judge):
