@@ -7,8 +7,8 @@ the run ids and values of its rows.
 
 If the task of a row is installed in the row's version, the row must have its floor, ceiling, metrics and number of test
 trials. If the model is that of the row, too, the row must have the number of parameters that follows from its configuration,
-and if the protocol is, also the departures. If the run folder of a row is named, is in the results folder or in that of the CSV, the values of the row
-must be the means over the trials stored there.
+and if the protocol is, also the departures. If the run folder of a row is named, is in the results folder or in that of the
+CSV, the values of the row must be the means over the trials stored there.
 """
 
 from __future__ import annotations

@@ -110,6 +110,11 @@ def check(record: Any) -> dict[str, Any]:
         raise ValueError("'grid' must ascend, and 'seeds' must differ")
     losses = _table(record, "validation_losses", _is_loss)
     _table(record, "test_values", lambda value: value is None or _is_number(value))
+    by_phase = record.get("losses_by_phase", [])
+    if not isinstance(by_phase, list) or len(by_phase) > _LONGEST:
+        raise ValueError(f"'losses_by_phase' is not a list of at most {_LONGEST} tables")
+    for table in by_phase:
+        _table({**record, "losses_by_phase": table}, "losses_by_phase", _is_loss)
     try:
         expected = choose(rates, losses)
     except ValueError as error:
@@ -129,7 +134,7 @@ def check(record: Any) -> dict[str, Any]:
 _NAMES = {
     *("engine", "model", "task", "task_version", "protocol", "hparams", "params", "steps", "validation_sha256", "rule"),
     *("grid", "seeds", "validation_losses", "failed", "test_values", "chosen", "train_s", "source"),
-    *("training_sha256", "model_sha256"),
+    *("training_sha256", "model_sha256", "losses_by_phase"),
 }
 
 

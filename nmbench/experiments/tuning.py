@@ -1,12 +1,12 @@
 """`--tune`: choose a model's learning rate from the protocol's grid, on validation data alone.
 
 Every learning rate is tried with the same seeds, which no result uses. `nmbench.contracts.tuning_record` has the rule that
-chooses one from the validation losses and extends the grid if its lowest or highest learning rate wins. If phases validate
-on different sets, the loss of a tuning run is the mean over these sets; each set contributes the selected loss of the last
-phase that uses it.
+chooses one from the validation losses and extends the grid if its lowest or highest learning rate wins. If the primary
+metric judges some trials with parameters of an earlier phase, the loss of a tuning run is a mean over these phases
+(`weights`).
 
-The record also holds the primary metric of every tuning run on the test set. It does not enter the choice: the leaderboard
-uses it for intervals that include the choice (`nmbench.results.tuned_intervals`).
+The record also holds these losses by phase, and the primary metric of every tuning run on the test set. The metric does not
+enter the choice: the leaderboard uses it for intervals that include the choice (`nmbench.results.tuned_intervals`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import hashlib
 import math
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from nmbench.contracts import tuning_record
-from nmbench.contracts.protocol import ResolvedPhase
+from nmbench.contracts.protocol import Phase
+from nmbench.contracts.task import Task
 from nmbench.experiments import recording, resuming
 from nmbench.experiments.experiment import ENGINE_VERSION, Experiment, LearningRate
 from nmbench.experiments.resuming import Report, RunGroup
@@ -29,8 +32,23 @@ from nmbench.training.checkpoints import Checkpoints
 from nmbench.training.prediction import predictor
 from nmbench.training.trainer import TrainedRun, TrainingRun
 
-# Learning rate to the validation loss and the test value of each tuning seed, both None for a run that diverged.
-Outcomes = dict[float, list[tuple[float | None, float | None]]]
+
+class TuningOutcome(NamedTuple):
+    """Outcome of one tuning run; all its numbers are None if the run diverged.
+
+    Attributes:
+      loss: validation loss, which decides.
+      value: primary metric on the test set; None also if it is no number.
+      by_phase: selected validation loss of each phase.
+    """
+
+    loss: float | None
+    value: float | None
+    by_phase: tuple[float | None, ...]
+
+
+# Learning rate to the outcome of each tuning seed.
+Outcomes = dict[float, list[TuningOutcome]]
 
 
 def check(experiment: Experiment) -> None:
@@ -107,7 +125,7 @@ def tune(
     while new:
         runs = _runs(experiment, new)
         keys = [_key(name, run) for run in runs]
-        outcomes: dict[int, tuple[float | None, float | None]] = {}
+        outcomes: dict[int, TuningOutcome] = {}
         for group in _groups(experiment, keys, checkpoints, force) if groups is None else groups:
             trainer = resuming.new_trainer(experiment, runs, group)
             with checkpoints.training([keys[i] for i in group.indices], trainer.snapshots):
@@ -182,27 +200,33 @@ def _key(name: str, run: TrainingRun) -> str:
     return f"tuning.{name}.s{run.seed}.r{run.learning_rate!r}"
 
 
-def _outcome(experiment: Experiment, run: TrainedRun, predict) -> tuple[float | None, float | None]:
-    """Validation loss and primary metric on the test set of a tuning run; both None if it diverged."""
+def _outcome(experiment: Experiment, run: TrainedRun, predict) -> TuningOutcome:
     if run.diverged_at is not None:
-        return None, None
+        return TuningOutcome(None, None, (None,) * len(experiment.phases))
     task = experiment.task
     earlier = recording.predictions_of_stages(task, run, predict)
     judged, _ = recording.evaluate(task, predict(run.params), task.frozen("test").arrays, earlier)
     value = math.nan if judged is None else judged["values"][task.primary.name]
-    return criterion(experiment.phases, run.phase_losses), value if abs(value) <= schema.LARGEST_FLOAT else None
+    loss = sum(weight * loss for weight, loss in zip(weights(task, experiment.phases), run.phase_losses, strict=True))
+    return TuningOutcome(loss, value if abs(value) <= schema.LARGEST_FLOAT else None, tuple(run.phase_losses))
 
 
-def criterion(phases: Sequence[ResolvedPhase], losses: Sequence[float]) -> float:
-    """Loss of a tuning run, from the selected validation loss of each phase."""
-    by_set = {phase.validation: loss for phase, loss in zip(phases, losses, strict=True)}
-    return sum(by_set.values()) / len(by_set)
+def weights(task: Task, phases: Sequence[Phase]) -> list[float]:
+    """Weight of each phase's selected validation loss in the loss of a tuning run, `[phases]`; their sum is 1.
+
+    A phase counts as much as the share of test trials that the primary metric judges with the parameters after it. These are
+    the trials that `Metric.earlier` names for its stage; those after the last phase judge all others.
+    """
+    arrays = task.frozen("test").arrays
+    earlier = task.primary.earlier
+    found = [float(np.mean(earlier[phase.stage](arrays))) if phase.stage in earlier else 0.0 for phase in phases[:-1]]
+    return [*found, 1.0 - sum(found)]
 
 
 def _beyond(experiment: Experiment, found: Outcomes) -> list[float]:
     """The learning rate that extends the grid, in a list; [] if the grid is complete."""
     rates = sorted(found)
-    losses = [[loss for loss, _ in found[rate]] for rate in rates]
+    losses = [[run.loss for run in found[rate]] for rate in rates]
     rate = tuning_record.next_rate(sorted(experiment.protocol.learning_rate_grid), rates, losses)
     if rate is not None:
         return [rate]
@@ -215,7 +239,7 @@ def _beyond(experiment: Experiment, found: Outcomes) -> list[float]:
 
 
 def _all_diverged(found: Outcomes) -> bool:
-    return all(loss is None for runs in found.values() for loss, _ in runs)
+    return all(run.loss is None for runs in found.values() for run in runs)
 
 
 def summarise(experiment: Experiment, found: Outcomes) -> dict[str, Any]:
@@ -226,7 +250,9 @@ def summarise(experiment: Experiment, found: Outcomes) -> dict[str, Any]:
       found: the outcomes of all tuning runs.
     """
     rates = sorted(found)
-    losses = [[loss for loss, _ in found[rate]] for rate in rates]
+    losses = [[run.loss for run in found[rate]] for rate in rates]
+    phases = range(len(experiment.phases))
+    by_phase = [[[run.by_phase[phase] for run in found[rate]] for rate in rates] for phase in phases]
     return {
         "engine": ENGINE_VERSION,
         **_made_for(experiment),
@@ -241,7 +267,8 @@ def summarise(experiment: Experiment, found: Outcomes) -> dict[str, Any]:
         "seeds": list(experiment.protocol.tuning_seeds),
         "validation_losses": losses,
         "failed": tuning_record.failures(losses),
-        "test_values": [[value for _, value in found[rate]] for rate in rates],
+        **({"losses_by_phase": by_phase} if len(phases) > 1 else {}),
+        "test_values": [[run.value for run in found[rate]] for rate in rates],
         "chosen": tuning_record.choose(rates, losses),
     }
 

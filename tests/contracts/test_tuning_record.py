@@ -111,6 +111,8 @@ NAN = float("nan")
         ({"grid": [LONG]}, "'grid' is not a list"),
         ({"seeds": [1000, 1000]}, "'seeds' must differ"),
         ({"seeds": [1000]}, "'validation_losses' needs one number per seed"),
+        ({"losses_by_phase": 3}, "'losses_by_phase' is not a list of at most 200 tables"),
+        ({"losses_by_phase": [[[1.0, 2.0]]]}, "'losses_by_phase' needs one list per learning rate of 'grid'"),
         ({"seeds": [1000, True]}, "'seeds' is not a list"),
         ({"seeds": [1000, 1 << 62]}, "'seeds' is not a list"),
         ({"seeds": list(range(201))}, "'seeds' is not a list"),

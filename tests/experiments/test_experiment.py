@@ -105,11 +105,18 @@ def test_a_metric_that_raises_loses_one_run_and_a_number_that_is_not_finite_name
     assert rows[2]["error"] == "metric fragile of the predictions on the test set is not a number up to 1e300"
 
 
-def test_tuning_counts_every_validation_set_once_at_its_last_use():
-    phase = lambda name: Phase(steps=1, validation=name)
-    assert tuning.criterion([phase("a"), phase("a"), phase("b")], [9.0, 1.0, 3.0]) == 2.0
-    assert tuning.criterion([phase("a"), phase("b"), phase("a")], [9.0, 1.0, 3.0]) == 2.0
-    assert tuning.criterion([phase("a")], [5.0]) == 5.0
+def test_tuning_weights_a_phase_by_the_trials_that_its_parameters_are_judged_on(toy_task):
+    """Three of the 12 test trials of the made-up task are judged before the second of three phases."""
+    phases = [Phase(steps=1, stage="first"), Phase(steps=1, stage="second"), Phase(steps=1)]
+    assert tuning.weights(toy_task, phases) == [0.0, 0.0, 1.0] and tuning.weights(toy_task, phases[2:]) == [1.0]
+    primary = dataclasses.replace(toy_task.primary, earlier={"second": lambda arrays: np.arange(12) < 3})
+    task = dataclasses.replace(toy_task, metrics=(primary, *toy_task.metrics[1:]))
+    assert tuning.weights(task, phases) == [0.0, 0.25, 0.75] and tuning.weights(task, phases[2:]) == [1.0]
+
+
+def test_the_multitask_is_tuned_on_its_four_tasks_alike():
+    task = TASKS.get("multitask")
+    assert tuning.weights(task, task.protocols[0].phases) == [0.75, 0.25]
 
 
 def test_the_learning_rate_of_the_user_reaches_every_phase(toy_task, register):

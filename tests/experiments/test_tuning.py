@@ -36,6 +36,18 @@ def with_grid(toy_task, monkeypatch, grid):
     monkeypatch.setitem(TASKS._entries, "toy", dataclasses.replace(TASKS.entry("toy"), value=task))
 
 
+def test_a_record_has_the_losses_of_each_phase(toy_task, monkeypatch):
+    phases = (dataclasses.replace(toy_task.protocols[0].phases[0], steps=5),) * 2
+    protocol = dataclasses.replace(toy_task.protocols[0], phases=phases)
+    task = dataclasses.replace(toy_task, protocols=(protocol,))
+    monkeypatch.setitem(TASKS._entries, "toy", dataclasses.replace(TASKS.entry("toy"), value=task))
+    run = lambda *by_phase: tuning.TuningOutcome(by_phase[-1], 1.0, by_phase)
+    found = {0.01: [run(1.0, 2.0), run(3.0, 4.0)], 0.001: [run(None, None), run(7.0, 8.0)]}
+    record = tuning_record.check(tuning.summarise(resolve(), found))
+    assert record["grid"] == [0.001, 0.01] and record["validation_losses"] == [[None, 8.0], [2.0, 4.0]]
+    assert record["losses_by_phase"] == [[[None, 7.0], [1.0, 3.0]], [[None, 8.0], [2.0, 4.0]]]
+
+
 @pytest.mark.slow
 def test_the_grid_is_extended_while_its_highest_learning_rate_wins(toy_task, store):
     """With 20 steps, higher learning rates of the grid 0.001, 0.01 are better, so 0.03 and 0.1 are tried as well."""
