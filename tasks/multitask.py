@@ -6,8 +6,9 @@ three tasks, so the fourth context channel is 0. The data of the retraining phas
 set contains all four tasks. See supplement C.2 and C.4.
 
 The metrics judge a model when it has learned a task: the first three tasks with the parameters before retraining, the fourth
-with those after it. What retraining destroys is shown by `old_tasks`, which uses the parameters after retraining, beside
-`old_tasks.before_retraining`.
+with those after it. So a model solves the multitask if it is correct in 90% of all trials, not necessarily in 90% of each
+task. What retraining destroys is shown by `old_tasks`, which uses the parameters after retraining, beside
+`old_tasks.before_retraining`. `new_task.before_retraining` says little: the weights of the new context are still random.
 """
 
 from __future__ import annotations

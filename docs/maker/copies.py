@@ -11,6 +11,10 @@ from collections.abc import Iterable
 from maker import text
 from nmbench import __main__ as commands
 from nmbench import conformance
+from nmbench.contracts.catalog import BASELINES
+from nmbench.experiments import sizing
+from nmbench.experiments.request import Request
+from nmbench.experiments.resolution import resolve
 from nmbench.report import captions
 from nmbench.results import schema
 from nmbench.support import cli
@@ -40,6 +44,7 @@ def make(folder: pathlib.Path, pictures: pathlib.Path) -> None:
     text.page(folder / "parts" / "row_columns.md", [_row_columns()])
     for kind, rules in {"model": conformance.MODEL_RULES, "task": conformance.TASK_RULES}.items():
         text.page(folder / "parts" / f"{kind}_rules.md", [_rules(rules)])
+    text.page(folder / "parts" / "retrained.md", [_retrained()])
     text.page(folder / "flags.md", _flags())
 
 
@@ -120,6 +125,19 @@ def _row_columns() -> str:
 
 def _rules(rules: Iterable[conformance.Rule]) -> str:
     return text.table(("rule", "what must hold"), [[rule.id, text.escape(rule.requirement)] for rule in rules])
+
+
+def _retrained() -> str:
+    """The part of each model that the last phase of the multitask trains, at the default budget."""
+    rows = []
+    for entry in BASELINES.entries():
+        experiment = resolve(Request(model=entry.name, task="multitask"))
+        partition = experiment.phases[-1].partition
+        names = sizing.shapes(experiment.baseline, experiment.task.spec, experiment.sizing.hparams)
+        chosen = experiment.baseline.partition(partition)
+        number = sizing.count({name: shape for name, shape in names.items() if chosen(*name.rsplit("|", 1))})
+        rows.append([text.code(entry.name), text.code(partition), f"{number:,}", f"{experiment.sizing.actual:,}"])
+    return text.table(("model", "partition", "retrained", "of"), sorted(rows, key=lambda row: (row[1], int(row[2].replace(",", "")))))
 
 
 def _flags() -> list[str]:

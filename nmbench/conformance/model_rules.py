@@ -26,6 +26,7 @@ from nmbench.training.phase_program import as_float, mean_loss
 MODEL_RULES = Rules()
 # Largest accepted relative difference of outputs. The order of a float32 sum changes outputs by less.
 TOLERANCE = 1e-4
+MOST_RETRAINED = 0.75
 MOST_CUTS = 128  # steps at which causality is tested
 BUILDS, FLOATS, OUTPUTS, REPEATS = "M01-builds", "M02-parameters", "M03-outputs", "M04-repeats"
 TRIAL_ALONE, GRADIENT, INPUTS = "M05-trials", "M09-gradient", "M12-input-weights"
@@ -302,6 +303,11 @@ def input_weights(m: ModelUnderTest) -> Iterator[RuleFinding]:
             return  # other tasks would give the same finding
 
 
+def _instead(partition: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Names of partitions that a model may have to be trained in part, instead of one that other models have."""
+    return () if isinstance(partition, str) else partition[:-1]
+
+
 @MODEL_RULES.add("M13-partitions", fix="partitions= maps a name to a predicate on (module, parameter)", needs=(INPUTS,))
 def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
     """every partition has a learned parameter, and the model has the partitions that protocols train"""
@@ -313,6 +319,19 @@ def partitions(m: ModelUnderTest) -> Iterator[RuleFinding]:
                     f"its predicate receives names such as {', '.join(list(m.shapes(task))[:3])}, split at the last '|'",
                 )
                 break
+    for task in m.tasks:
+        names = {name for protocol in task.protocols for phase in protocol.phases for name in _instead(phase.partition)}
+        for name in sorted(names & set(m.baseline.partitions)):
+            learned = split(m.shapes(task), is_learned)[0]
+            chosen = split(learned, m.baseline.partition(name))[0]
+            part, whole = (sum(leaf.size for leaf in leaves.values()) for leaves in (chosen, learned))
+            if part > MOST_RETRAINED * whole:
+                yield RuleFinding(
+                    f"on {task.name}, partition {name!r} has {part} of {whole} learned parameters: nearly the whole model "
+                    f"is retrained, where others retrain a part",
+                    "see 'What is retrained' in the rules of the board (docs/rules.md)",
+                    warning=True,
+                )
     for task in m.tasks:
         missing = [p.name for p in task.protocols if m.lacks(task, p)]
         if missing:

@@ -10,6 +10,7 @@ import pytest
 from nmbench import Core, InputWeights, register_baseline
 from nmbench.conformance import FAIL, MODEL_RULES, SKIP, WARN, ModelUnderTest, judge
 from nmbench.contracts.catalog import BASELINES
+from nmbench.contracts.protocol import Phase
 from nmbench.contracts.unroll import concat_inputs
 
 SMOKE = "M16-smoke"
@@ -138,6 +139,17 @@ def test_a_scan_over_trials_is_found(toy_task):
     rules = [rule for rule in MODEL_RULES if rule.id in needed("M05-trials")]
     (finding,) = judged(toy_task, model(apply=summed), rules)["M05-trials"].findings
     assert "the outputs of trial 3 of toy change" in finding.seen and "time_major=True" in finding.fix
+
+
+@pytest.mark.parametrize(("names", "warned"), [(("B", "C"), True), (("C",), False)])
+def test_a_model_that_retrains_nearly_all_of_itself_is_warned(toy_task, names, warned):
+    phases = (Phase(steps=2), Phase(steps=2, partition=("second", "input_weights")))
+    task = dataclasses.replace(toy_task, protocols=(dataclasses.replace(toy_task.protocols[0], phases=phases),))
+    register_baseline("mine", free_size="N", partitions={"second": lambda module, name: name in names})(model())
+    rules = [rule for rule in MODEL_RULES if rule.id in needed("M13-partitions")]
+    outcomes = judge(rules, ModelUnderTest(BASELINES.get("mine"), [task], [task]))
+    seen = [finding.seen for outcome in outcomes for finding in outcome.findings]
+    assert [one.endswith("where others retrain a part") for one in seen] == [True] * warned
 
 
 def test_every_rule_has_a_broken_model():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from nmbench.paper.ledger import documented, multitask, theory
+from nmbench.paper.ledger import documented, multitask, retrained_inputs, theory
 from nmbench.paper.ledger.evidence import Evidence, ExperimentKey
 from nmbench.paper.ledger.performance import OURS, Measure, below, fewer_parameters, more_parameters, par, pooled, sizes
 from nmbench.paper.ledger.verdicts import ClaimFinding
@@ -217,6 +217,17 @@ CLAIMS = (
         f"{NEEDED}",
         multitask.retraining_rivals(CONTEXT, "new_task", RIVALS),
         figures=("percent",),
+    ),
+    Claim(
+        "reversed_inputs",
+        "Multitask: a rival, which retrains its input weights, can learn MemoryAnti by reversing those of the inputs sine "
+        "and cosine, because MemoryAnti with inputs of the opposite sign is MemoryPro. The NM-RNN cannot: its weights of "
+        "these inputs are frozen.",
+        "supplement C.2 and C.3",
+        f"{_NO_VERDICT} Measured is the cosine of the angle between the weights of sine and cosine before retraining and "
+        "after it, all of a network as one vector: 1 if only their length changed, -1 if they were reversed. Weights with a "
+        "cosine below 0 count as reversed.",
+        retrained_inputs.reversed_inputs(CONTEXT, "new_task", "before_retraining", RIVALS),
     ),
     Claim(
         "signal",
