@@ -225,8 +225,9 @@ CLAIMS = (
         "these inputs are frozen.",
         "supplement C.2 and C.3",
         f"{_NO_VERDICT} Measured is the cosine of the angle between the weights of sine and cosine before retraining and "
-        "after it, all of a network as one vector: 1 if only their length changed, -1 if they were reversed. Weights with a "
-        "cosine below 0 count as reversed.",
+        "after it, all of a network as one vector: 1 if only their length changed, -1 if they were reversed. They count as "
+        "reversed if it is below -2 / sqrt(n) for n weights, which 2.5% of random vectors reach. Only a network that has "
+        "learned MemoryPro can profit.",
         retrained_inputs.reversed_inputs(CONTEXT, "new_task", "before_retraining", RIVALS),
     ),
     Claim(

@@ -7,8 +7,9 @@ two columns of weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,17 +47,17 @@ def reversed_inputs(task: str, new: str, stage: str, rivals: Sequence[str]) -> M
                 if not found:
                     continue
                 learned = {row["run_id"] for row in group.rows if _value(row, new) >= threshold}
-                turned = {run for run, cosine in found.items() if cosine < 0}
+                turned = {run for run, one in found.items() if one.value < one.limit}
                 kinds = {"with reversed weights": turned, "without reversed weights": found.keys() - turned}
                 counts = [f"{len(runs & learned)} of {len(runs)} {kind}" for kind, runs in kinds.items() if runs]
                 reasons.append(f"{model} {', '.join(counts)}")
-                cosines = np.array(list(found.values()))
+                cosines = np.array([one.value for one in found.values()])
                 lines.append(
                     MeasuredValue(
                         f"{model}: cosine of weights before and after, median",
                         number(float(np.median(cosines))),
                         f"{number(cosines.min())} .. {number(cosines.max())} (range)",
-                        f"{len(turned)} of {len(found)} below 0; {group.description}",
+                        f"{len(turned)} of {len(found)} reversed; {group.description}",
                     )
                 )
         missing = f"No parameters of networks on {task}, protocol {protocol}, are here, so nothing is measured"
@@ -72,7 +73,14 @@ def _value(row: Mapping[str, Any], metric: str) -> float:
     return -np.inf if value is None else value
 
 
-def _cosines(group: SeedGroup, stage: str) -> dict[str, float]:
+class Cosine(NamedTuple):
+    """Cosine of the angle between the weights before and after retraining, and the limit below which they are reversed."""
+
+    value: float
+    limit: float
+
+
+def _cosines(group: SeedGroup, stage: str) -> dict[str, Cosine]:
     """From the run id of each network whose parameters are here to the cosine between its weights before and after."""
     found = {}
     for row, path in zip(group.rows, group.sources, strict=True):
@@ -98,6 +106,10 @@ def angle_weights(params: Any, baseline: Baseline, spec: SequenceSpec) -> np.nda
     return np.concatenate(parts)
 
 
-def cosine(before: np.ndarray, after: np.ndarray) -> float:
-    """Cosine of the angle between two vectors: 1 if only the length differs, -1 if also the sign does."""
-    return float(before @ after / (np.linalg.norm(before) * np.linalg.norm(after)))
+def cosine(before: np.ndarray, after: np.ndarray) -> Cosine:
+    """Cosine of the angle between two vectors: 1 if only the length differs, -1 if also the sign does.
+
+    The limit is two standard deviations below the mean, 0, of the cosine with a random vector: -2 / sqrt(n) for n weights.
+    """
+    value = float(before @ after / (np.linalg.norm(before) * np.linalg.norm(after)))
+    return Cosine(value, -2 / math.sqrt(len(before)))

@@ -35,8 +35,14 @@ def test_the_weights_of_sine_and_cosine_are_the_last_two_of_seven_columns(model,
 
 def test_the_cosine_of_two_vectors():
     before = np.array([3.0, 4.0])
-    assert cosine(before, 2 * before) == pytest.approx(1) and cosine(before, -before) == pytest.approx(-1)
-    assert cosine(before, np.array([-4.0, 3.0])) == pytest.approx(0)
+    assert cosine(before, 2 * before).value == pytest.approx(1) and cosine(before, -before).value == pytest.approx(-1)
+    assert cosine(before, np.array([-4.0, 3.0])).value == pytest.approx(0)
+
+
+def test_random_weights_are_seldom_reversed():
+    found = [cosine(*np.random.RandomState(seed).randn(2, 36)) for seed in range(4000)]
+    assert found[0].limit == pytest.approx(-1 / 3)
+    assert np.mean([one.value < one.limit for one in found]) == pytest.approx(0.023, abs=0.007)
 
 
 def test_networks_with_reversed_weights_are_counted(judge, tmp_path):
@@ -61,6 +67,6 @@ def test_networks_with_reversed_weights_are_counted(judge, tmp_path):
         "Networks that reach 90% on the new task: rnn 1 of 2 with reversed weights, 1 of 1 without reversed weights"
     )
     line = line_of(found, "rnn: cosine of weights before and after, median")
-    assert (line.value, line.interval) == ("-1", "-1 .. 1 (range)") and line.note.startswith("2 of 3 below 0; 4 seeds")
+    assert (line.value, line.interval) == ("-1", "-1 .. 1 (range)") and line.note.startswith("2 of 3 reversed; 4 seeds")
     nothing = judge("reversed_inputs", "paper")
     assert nothing.verdict is Verdict.DOCUMENTED and "nothing is measured" in nothing.reason and len(nothing.commands) == 3
