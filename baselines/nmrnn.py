@@ -35,10 +35,10 @@ class NMRNN(NeuromodulatedCore):
     s_t = sigmoid(A_z z_t + b_z), from the new z
     x_t = (1 - 1/tau_x) x_{t-1} + (1/tau_x) [L diag(s_t) R^T tanh(x_{t-1}) + B_x u_t],  y_t = C x_t (+ d)
 
-    The output network receives the input `sensory`, the neuromodulatory network all inputs. Without feedback, L is
-    orthonormalised in every forward pass. With feedback it is not; `published` then divides the recurrence by N, while
-    `matched` initialises the factors with a gain of order one. Initial states are 0.1, or, with feedback as on the Element
-    Finder, drawn once per seed: N(0, 1/N) for x and N(0, 1/M) for z.
+    The output network receives the input `sensory`, or all inputs if the task has none of this name; the neuromodulatory
+    network receives all. Without feedback, L is orthonormalised in every forward pass. With feedback it is not; `published`
+    then divides the recurrence by N, while `matched` initialises the factors with a gain of order one. Initial states are
+    0.1, or, with feedback as on the Element Finder, drawn once per seed: N(0, 1/N) for x and N(0, 1/M) for z.
 
     Initialisation: B_x ~ N(0, 1/P), B_z ~ N(0, 1/Q), for P and Q input channels; C, d ~ N(0, 1/N). Without feedback L, R ~
     N(0, 1), and W_z, A_z, b_z ~ N(0, 0.01). With feedback L, R ~ N(0, 1.5 / sqrt(N K)), or N(0, 1/K) as `published`; W_z,

@@ -22,8 +22,7 @@ from nmbench.contracts.catalog import BASELINES
 from nmbench.support import cli, devices
 from nmbench.support.errors import NmbenchError
 
-FLAGS = cli.new_flags("results_dir")
-cli.string(FLAGS, "plugin", None, "the Python file that registers your models")
+FLAGS = cli.new_flags("results_dir", "plugin")
 cli.string(FLAGS, "package", None, "instead of a file: the installed package that registers them")
 cli.string(FLAGS, "models", "", "names of the models, such as a,b; default: all that the file registers")
 cli.string(FLAGS, "tasks", "", "submit only the rows of these tasks")
@@ -34,14 +33,14 @@ cli.string(FLAGS, "out", None, "the folder to write, such as submissions/my_mode
 def main() -> int:
     if not FLAGS.out:
         raise NmbenchError("--out is missing; give --out=submissions/NAME, the folder to write")
-    if bool(FLAGS.plugin) == bool(FLAGS.package):
-        raise NmbenchError("give --plugin=FILE.py, the file that registers your models, or --package=NAME")
+    if len(FLAGS.plugin) + bool(FLAGS.package) != 1:
+        raise NmbenchError("give one --plugin=FILE.py, the file that registers your models, or --package=NAME")
     names = lambda text: list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     before = {entry.name for entry in BASELINES.entries()}
     plugin = None
-    if FLAGS.plugin:
-        plugins.load(FLAGS.plugin)
-        plugin = pathlib.Path(os.path.expanduser(FLAGS.plugin))
+    for path in FLAGS.plugin:
+        plugins.load(path)
+        plugin = pathlib.Path(os.path.expanduser(path))
     models = names(FLAGS.models) or sorted({entry.name for entry in BASELINES.entries()} - before)
     if not models:
         raise NmbenchError("name your models with --models=NAME,...")

@@ -2,12 +2,12 @@
 
   python -m nmbench.sweep --models=nmrnn,lstm --tasks=all --budgets=250,500,1000 --seeds=10
 
---dry_run lists pending runs, estimated core-hours and skipped combinations (such as a budget that a model cannot meet).
-Stored runs are not trained again, so the same command continues after Ctrl-C or a crash. If the process of an experiment
-crashes, is killed or exceeds its time limit, its runs become rows with status failed or timeout, and the sweep continues;
---retry_failed trains such runs again. If the learning rate of the experiment was not tuned before the sweep (--tune), no
-such rows are written, and the same command starts it again. The output of each experiment is in logs/sweep/ of the results
-folder.
+--dry_run counts pending runs, and shows estimated core-hours and skipped combinations, such as a budget that a model cannot
+meet. Stored runs are not trained again, so the same command continues after Ctrl-C or a crash. If the process of an
+experiment crashes, is killed or exceeds its time limit, its runs become rows with status failed or timeout, and the sweep
+continues; --retry_failed trains such runs again. If the learning rate of the experiment was not tuned before the sweep
+(--tune), no such rows are written, and the same command starts it again. The output of each experiment is in logs/sweep/ of
+the results folder.
 
 With --shard=i/n, n independent calls divide the work, on any machines that share the folder. --sweep=FILE.toml (or .yaml)
 names a file with flags other than --plugin; flags of the command line take precedence. With --executor=slurm every
@@ -64,7 +64,7 @@ cli.number(
     FLAGS, "timeout_minutes", None, "time limit of an experiment; its unfinished runs become rows with status timeout"
 )
 cli.number(FLAGS, "checkpoint_minutes", 5.0, "minutes between checkpoints of runs in training; 0: at every validation")
-cli.boolean(FLAGS, "dry_run", False, "list pending runs, estimated core-hours and skipped combinations, and stop")
+cli.boolean(FLAGS, "dry_run", False, "count pending runs, show estimated core-hours and skipped combinations, and stop")
 settings.define(FLAGS)
 
 
@@ -82,11 +82,11 @@ def _sweep() -> int:
     devices.start(1)
     plugins.load_all(FLAGS.plugin)
     request, executor, local = make_request(), make_executor(), FLAGS.executor == "local"
+    if FLAGS.dry_run:
+        print(plan.make(request, FLAGS.shard))
+        return _says_if_unable(executor)
     executor.check()
     planned = plan.make(request, FLAGS.shard)
-    if FLAGS.dry_run:
-        print(planned)
-        return 0
     cores = min(devices.cores(), FLAGS.workers * (FLAGS.devices or devices.cores())) if local else None
     result = plan.run(planned, executor, cores)
     if result.leaderboard:
@@ -94,6 +94,16 @@ def _sweep() -> int:
     for line in result.problems:
         print(line, file=sys.stderr)
     return 1 if result.problems else 0
+
+
+def _says_if_unable(executor) -> int:
+    """After a dry run, say what this machine lacks to start the sweep; returns the exit code."""
+    try:
+        executor.check()
+    except NmbenchError as error:
+        print(f"nmbench.sweep: the sweep cannot start on this machine: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def make_executor():

@@ -137,7 +137,8 @@ def _retrained() -> str:
         chosen = experiment.baseline.partition(partition)
         number = sizing.count({name: shape for name, shape in names.items() if chosen(*name.rsplit("|", 1))})
         rows.append([text.code(entry.name), text.code(partition), f"{number:,}", f"{experiment.sizing.actual:,}"])
-    return text.table(("model", "partition", "retrained", "of"), sorted(rows, key=lambda row: (row[1], int(row[2].replace(",", "")))))
+    order = lambda row: (row[1], int(row[2].replace(",", "")))
+    return text.table(("model", "partition", "retrained", "of"), sorted(rows, key=order))
 
 
 def _flags() -> list[str]:

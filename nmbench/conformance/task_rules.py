@@ -53,7 +53,8 @@ def sets_are_frozen(t: TaskUnderTest) -> Iterator[RuleFinding]:
         if frozen.n != trials:
             yield RuleFinding(
                 f"the {split} set has {frozen.n} trials, but set_sizes declares {trials}",
-                "freeze it again, and raise the task's version if it has been published",
+                "raise the task's version and freeze again; or, if nobody has used the set, delete its file and its entry "
+                "in the manifest first",
             )
 
 

@@ -146,7 +146,10 @@ def save(folder: pathlib.Path, task: str, version: int, split: str, arrays: Mapp
     name, found = key(task, version, split), digest(arrays)
     manifest, entry = read_manifest(folder), _entry(folder, name)
     if entry is not None and entry["sha256"] != found:
-        raise NmbenchError(f"{name} is frozen with other bytes in {folder / MANIFEST}; raise the task's version instead")
+        raise NmbenchError(
+            f"{name} is frozen with other bytes in {folder / MANIFEST}; raise the task's version, or, if nobody has "
+            f"used the set, delete its file and its entry there"
+        )
     manifest[name] = {
         "sha256": found,
         "n": n,

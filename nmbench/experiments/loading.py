@@ -20,7 +20,7 @@ from nmbench.results.store import PARAMS, Store, stage_file
 from nmbench.support.errors import NmbenchError, did_you_mean
 
 # Entries of a configuration that may differ from today's: stored parameters can still be tried with other code.
-MAY_DIFFER = ("model_sha256", "engine")
+MAY_DIFFER = ("model_sha256", "engine", "training_sha256")
 # Columns of a row that its configuration determines: attribute of the configuration to column.
 _SAME_NAME = ("run_id", "model", "task", "task_version", "testset_sha256", "seed", "data_seed", "x64")
 COLUMN_OF = {
@@ -236,13 +236,18 @@ def changes_since(row: Mapping[str, Any], configuration: Configuration, experime
     for name, (then, now) in configuration.differences(experiment.configuration(configuration.seed)).items():
         if name == "x64" or name.startswith("jax_settings."):  # settings of the process, which the caller may still change
             continue
-        if name not in MAY_DIFFER:
+        entry = name.split(".")[0]
+        if entry not in MAY_DIFFER:
             commit = f"commit {row['git_sha'][:12]}" if row["git_sha"] else f"version {row['nmbench_version']}"
             raise NmbenchError(
                 f"{run_id} was made with another {name} ({_short(then)}, here {_short(now)}); to reproduce it, use {commit} "
-                f"of nmbench"
+                f"of nmbench, or the file of your task or model as it was then"
             )
-        what = "engine version" if name == "engine" else f"source of the model {row['model']}"
+        what = {
+            "engine": "engine version",
+            "model_sha256": f"source of the model {row['model']}",
+            "training_sha256": f"training data of {row['task']}, or the file that draws them,",
+        }[entry]
         remarks.append(f"the {what} has changed: {_short(then)} in the row, {_short(now)} here")
     return remarks
 

@@ -180,14 +180,15 @@ def _after_divergence(experiment: Experiment) -> str:
 
 
 def _describe_tuning(choice: LearningRate) -> str:
-    """One line with the validation loss (geometric mean) and the failures of each learning rate, and the chosen one."""
+    """One line with the validation loss (geometric mean) and the poor runs of each learning rate, and the chosen one."""
     record = choice.record
     means = tuning_record.mean_logs(record["validation_losses"])
     listed = ", ".join(
-        f"{rate:g}: {10**mean:.3g}" + (f" ({failed} of {len(record['seeds'])} failed)" if failed else "")
+        f"{rate:g}: {10**mean:.3g}" + (f" ({failed} of {len(record['seeds'])} poor)" if failed else "")
         for rate, mean, failed in zip(record["grid"], means, record["failed"], strict=True)
     )
+    poor = " (poor: diverged, or above ten times the median of the best)" if any(record["failed"]) else ""
     return (
-        f"tuning, validation loss (geometric mean) by learning rate: {listed}; "
+        f"tuning, validation loss (geometric mean) by learning rate: {listed}{poor}; "
         f"chosen {choice.value:g} after {choice.tuning_runs} tuning runs"
     )

@@ -54,8 +54,8 @@ def other_data(table: Table) -> str:
         if len(each) > 1
     ]
     return (
-        f"Warning: not all models were trained on the same data ({'; '.join(found)}). Has the task's code changed without a "
-        "new version, or do the processors round differently?"
+        f"Warning: training data, or the code that draws them, differ between models ({'; '.join(found)}). Has the task's "
+        "file changed without a new version, or do the processors round differently?"
         if found
         else ""
     )

@@ -111,6 +111,8 @@ def _checked(path: pathlib.Path, file: io.TextIOBase) -> Iterator[dict[str, Any]
             f"{path} is not an nmbench results CSV: {len(missing)} of the schema's {len(COLUMNS)} columns are missing, "
             f"first {missing[0]!r}; other versions of nmbench wrote other columns"
         )
+    if "" in columns:
+        raise NmbenchError(f"{path}: column {columns.index('') + 1} of the header has no name; delete empty columns")
     if len(set(columns)) != len(columns):
         raise NmbenchError(f"{path}: a column appears twice in the header")
     seen: dict[str, int] = {}

@@ -47,7 +47,8 @@ def task_of(rows: Rows) -> Task:
 
 
 def check_seeds(rows: Rows) -> Compared:
-    """The seeds are 0 .. n-1, at least as many as the board asks for, and every run ended by itself."""
+    """The runs follow their protocol and ended by themselves; seeds are 0 .. n-1, at least as many as the board asks for."""
+    _check_protocol(rows[0])  # first, so that nobody trains more seeds of runs that cannot be submitted
     seeds, wanted = [row["seed"] for row in rows], board_seeds.wanted(rows[0]["task"])
     if seeds != list(range(len(seeds))):
         missing = next((i for i, seed in enumerate(seeds) if seed != i), 0)
@@ -62,6 +63,15 @@ def check_seeds(rows: Rows) -> Compared:
     return Compared(f"{len(rows)} seeds, 0 to {len(rows) - 1}" + (f"; {diverged} diverged" if diverged else ""))
 
 
+def _check_protocol(row: Row) -> None:
+    if row["protocol"] == "smoke":
+        raise NmbenchError("protocol smoke only checks that everything runs; train without --protocol=smoke")
+    if row["departures"]:
+        raise NmbenchError(
+            f"its rows depart from protocol {row['protocol']} ({row['departures']}); train without these departures"
+        )
+
+
 def check_configurations(rows: Rows, model_sha256: str) -> Compared:
     """Run ids, configurations and columns are those that the protocol gives for this model, task and budget.
 
@@ -70,10 +80,6 @@ def check_configurations(rows: Rows, model_sha256: str) -> Compared:
       model_sha256: fingerprint of the model's source.
     """
     task = task_of(rows)
-    if rows[0]["departures"]:
-        raise NmbenchError(
-            f"its rows depart from protocol {rows[0]['protocol']} ({rows[0]['departures']}); train without these departures"
-        )
     columns = task_columns(task, task.frozen("test").sha256, task.frozen("test").n)
     for row in rows:
         found = Configuration.from_json(row["config_json"])

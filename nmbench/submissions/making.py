@@ -17,7 +17,7 @@ from nmbench.submissions import about as about_files
 from nmbench.submissions import asking, checks, folder, model_source, verifying
 from nmbench.submissions.about import About
 from nmbench.support import files
-from nmbench.support.errors import NmbenchError
+from nmbench.support.errors import NmbenchError, did_you_mean
 
 Row = Mapping[str, Any]
 _BLANK = "?"
@@ -33,7 +33,14 @@ def choose_rows(results: str, models: Collection[str], tasks: Collection[str], p
     Raises:
       NmbenchError: the results folder cannot be read or has no such rows.
     """
-    rows = [row for row in store.iterate(results) if row["model"] in models and row["protocol"] == protocol]
+    here = {entry.name for entry in TASKS.entries()}
+    for task in sorted(set(tasks) - here):
+        raise NmbenchError(f"{task!r} is not a task of nmbench{did_you_mean(task, here)}; other tasks have no board")
+    rows = [
+        row
+        for row in store.iterate(results)
+        if row["model"] in models and row["protocol"] == protocol and row["task"] in here
+    ]
     for what, names in (("model", models), ("task", tasks)):
         missing = sorted(set(names) - {row[what] for row in rows})
         if missing:

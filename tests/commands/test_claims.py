@@ -42,7 +42,7 @@ def csv(tmp_path):
 WITHOUT_ROWS = (
     *("sizes", "more_parameters", "metric_source", "power_law", "proposition", "proposition_printed"),
     *("signal_printed", "signal_corrected", "fewer_parameters"),
-    *("training_loss", "rivals_data", "test_trials", "training_times"),
+    *("training_loss", "rivals_data", "test_trials", "training_times", "reversed_inputs"),
 )
 
 

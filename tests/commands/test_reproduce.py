@@ -187,10 +187,12 @@ def test_other_settings_of_jax_are_named_and_change_the_tolerance(nmbench, resul
 def test_a_changed_model_or_engine_is_reported_and_the_run_repeated(nmbench, results, tmp_path):
     def change(row, config):
         config["model_sha256"], config["engine"] = "0" * 64, 0
+        config["training_sha256"] = {"train": "0" * 64}
 
     code, out, err = nmbench("reproduce", rewrite(results, tmp_path, change))
     assert "the source of the model rnn has changed: 000000000000..." in err
     assert "the engine version has changed: 0 in the row, 1 here" in err
+    assert "the training data of element_finder, or the file that draws them, has changed: 000000000000..." in err
     assert code == 0 and out.endswith("\nreproduced exactly\n")
 
 
@@ -210,7 +212,6 @@ def lengthen(row, config):
 REFUSED = {
     "another test set": (set_in("testset_sha256", "0" * 64), False, "was made with another testset_sha256 (000000000000..."),
     "another task version": (set_in("task_version", 2), False, "was made with another task_version (2, here 1)"),
-    "other training data": (set_in("training_sha256", {"train": "0" * 64}, False), False, "another training_sha256.train"),
     "another recipe": (lengthen, False, "was made with another protocol.phases.0.clip_norm (0.5, here 1.0)"),
     "a configuration changed by hand": (set_in("data_seed", 7), True, "does not match its config_json"),
     "a column changed by hand": (lambda row, c: row.update(testset_sha256="0" * 64), False, "disagree on testset_sha256"),

@@ -88,6 +88,22 @@ BAD = {
 }
 
 
+def test_a_dry_run_shows_its_counts_where_slurm_is_missing(nmbench, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    argv = (
+        "--models=rnn",
+        "--tasks=element_finder",
+        "--seeds=2",
+        "--dry_run",
+        "--executor=slurm",
+        f"--results_dir={tmp_path}/r",
+    )
+    code, out, err = nmbench("sweep", *argv)
+    assert code == 1 and "element_finder" in out and "core-hours to go" in out
+    assert err.startswith("nmbench.sweep: the sweep cannot start on this machine: --executor=slurm needs ")
+    assert err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("label", BAD)
 def test_bad_input_gives_one_line_and_writes_nothing(nmbench, tmp_path, monkeypatch, label):
     monkeypatch.chdir(tmp_path)

@@ -37,7 +37,7 @@ def test_models_trained_on_different_data_are_named():
     assert sentences.other_data(table(nmrnn=SPREAD, rnn=SPREAD)) == ""
     away = make_rows("lstm", TASK, SPREAD, config={"training_sha256": {"train": "c" * 64}})
     (found,) = tables_of([*make_rows("nmrnn", TASK, SPREAD), *make_rows("rnn", TASK, SPREAD), *away])
-    expected = "Warning: not all models were trained on the same data (train: nmrnn, rnn | lstm). "
+    expected = "Warning: training data, or the code that draws them, differ between models (train: nmrnn, rnn | lstm). "
     assert sentences.other_data(found).startswith(expected)
 
 

@@ -121,6 +121,7 @@ def test_missing_columns_are_named():
         (lambda t: t.replace("nmrnn.made_up.s1", "nmrnn.made_up.matched.s0.0123456789ab"), "already appears in row"),
         (lambda t: t.replace("run_id", "seed", 1), "is not an nmbench results CSV"),
         (lambda t: t.replace("metrics.exact_match", "seed", 1), "twice"),
+        (lambda t: t.replace("metrics.exact_match", "", 1), "of the header has no name; delete empty columns"),
         (lambda t: '"' + t, "CSV"),
     ],
 )

@@ -86,13 +86,16 @@ def test_submit_refuses_in_one_line(submit, submitter, tmp_path, monkeypatch):
     parameters.write_bytes(content)
     cases.append((refused("--protocol=paper"), "has no rows of model 'leaky' under protocol paper"))
     cases.append((refused("--tasks=multitask"), "has no rows of task 'multitask' under protocol matched"))
+    cases.append((refused("--tasks=multitas"), "'multitas' is not a task of nmbench; did you mean 'multitask'?"))
     monkeypatch.setattr(board_seeds, "wanted", lambda task: 5)
     cases.append(
         (refused(), "leaky on toy, matched, budget 100: 4 seeds, but the board asks for 5: train them with --seeds=5")
     )
     monkeypatch.setattr(board_seeds, "wanted", lambda task: 4)
     edit_rows(submitter.results, departures="steps 20, not 40")
+    monkeypatch.setattr(board_seeds, "wanted", lambda task: 5)  # departures are named before missing seeds
     cases.append((refused(), "its rows depart from protocol matched (steps 20, not 40)"))
+    monkeypatch.setattr(board_seeds, "wanted", lambda task: 4)
     edit_rows(submitter.results, departures=None)
     submitter.plugin.write_text(submitter.plugin.read_text().replace("/ 10", "/ 11"))
     cases.append((refused(), "was trained with another source of leaky"))
@@ -106,7 +109,8 @@ def test_submit_refuses_in_one_line(submit, submitter, tmp_path, monkeypatch):
 def test_submit_needs_a_model_and_a_folder(nmbench, submitter):
     for argv, message in (
         ([], "--out is missing"),
-        (["--out=x"], "give --plugin=FILE.py"),
+        (["--out=x"], "give one --plugin=FILE.py"),
+        (["--out=x", "--plugin=a.py", "--plugin=b.py"], "give one --plugin=FILE.py"),
         (["--out=x", "--package=no-such-package-1", "--models=leaky"], "unknown model 'leaky'"),
         (["--out=x", "--package=no-such-package-1", "--models=lstm"], "the package 'no-such-package-1' is not installed"),
         ([f"--plugin={submitter.plugin}", f"--out={submitter.plugin}"], "is a file; name a folder"),

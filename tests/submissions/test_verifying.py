@@ -12,7 +12,7 @@ import pytest
 from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.metrics import Metric
 from nmbench.results import store, verification
-from nmbench.submissions import asking, board_seeds, folder, isolation, rescoring, verifying
+from nmbench.submissions import asking, board_seeds, checks, folder, isolation, rescoring, verifying
 from nmbench.support.errors import NmbenchError
 from support import toys
 from support.submissions import LEAKY, arrays_of, change_values, reconfigure, register_toy, repack, rewrite, rows_of
@@ -104,6 +104,11 @@ def test_rows_that_depart_from_their_protocol_are_refused(submitted, verify):
     rows = rows_of(submitted)
     rewrite(submitted, [{**row, "departures": "steps 80, not 40"} for row in rows])
     assert "its rows depart from protocol matched (steps 80, not 40)" in verify(submitted).problem
+
+
+def test_rows_of_protocol_smoke_are_refused(submitted):
+    with pytest.raises(NmbenchError, match="protocol smoke only checks that everything runs"):
+        checks.check_seeds([{**row, "protocol": "smoke"} for row in rows_of(submitted)])
 
 
 def test_a_learning_rate_without_tuning_is_refused(submitted, verify):
