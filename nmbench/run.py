@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from nmbench.contracts import plugins
 from nmbench.experiments import train
-from nmbench.experiments.request import Request
+from nmbench.experiments.request import Request, parse_hparams
 from nmbench.support import cli, devices, interrupts, loggers, terminal
-from nmbench.support.errors import NmbenchError
 
 FLAGS = cli.new_flags("model", "task", "results_dir", "plugin")
 cli.integer(
@@ -121,19 +120,6 @@ def request(flags) -> Request:
         devices=flags.devices,
         remat=flags.remat,
     )
-
-
-def parse_hparams(text: str) -> dict[str, str]:
-    """Parse "M=5,N=18" to {"M": "5", "N": "18"}; raises `NmbenchError` if the text does not have this form."""
-    hparams: dict[str, str] = {}
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip() or not value.strip():
-            raise NmbenchError(f"--hparams: {part!r} is not of the form K=V; write --hparams=N=18,K=8")
-        if name.strip() in hparams:
-            raise NmbenchError(f"--hparams: {name.strip()!r} is given twice")
-        hparams[name.strip()] = value.strip()
-    return hparams
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ cli.string(
 cli.string(
     FLAGS, "protocols", "default", "training protocols, separated by commas; 'default' means the first protocol of each task"
 )
+cli.strings(FLAGS, "hparams", "hyperparameters as K=V,K=V; give the flag once for each setting of the grid; empty: defaults")
 cli.seeds(FLAGS)
 cli.integer(FLAGS, "data_seed", 0, "seed of the training data, the same for all models and seeds")
 cli.integer(FLAGS, "steps", None, "training steps instead of the protocol's", lower=1)
@@ -121,6 +122,7 @@ def make_executor():
 def make_request():
     """The `nmbench.sweeps.grid.SweepRequest` that the flags ask for."""
     from nmbench.contracts.catalog import BASELINES, TASKS
+    from nmbench.experiments.request import parse_hparams
     from nmbench.sweeps import grid
 
     return grid.SweepRequest(
@@ -128,6 +130,7 @@ def make_request():
         tasks=_names("tasks", TASKS),
         protocols=tuple(None if name == "default" else name for name in _words("protocols")),
         budgets=tuple(_budget(word) for word in _words("budgets")),
+        hparams=tuple(parse_hparams(text) for text in FLAGS.hparams) or ({},),
         seeds=range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds),
         results_dir=FLAGS.results_dir,
         plugins=tuple(FLAGS.plugin),

@@ -15,6 +15,19 @@ LARGEST = (1 << 31) - 1
 LARGEST_RATE = 1e30
 
 
+def parse_hparams(text: str) -> dict[str, str]:
+    """Parse "M=5,N=18" to {"M": "5", "N": "18"}; raises `NmbenchError` if the text does not have this form."""
+    hparams: dict[str, str] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise NmbenchError(f"--hparams: {part!r} is not of the form K=V; write --hparams=N=18,K=8")
+        if name.strip() in hparams:
+            raise NmbenchError(f"--hparams: {name.strip()!r} is given twice")
+        hparams[name.strip()] = value.strip()
+    return hparams
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
     """A user's request for runs of one experiment; None stands for the default.

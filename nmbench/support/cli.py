@@ -34,11 +34,16 @@ def new_flags(*shared: str) -> flags.FlagValues:
     values = flags.FlagValues()
     for name in shared:
         if name == "plugin":
-            flags.DEFINE_multi_string(name, [], _SHARED[name], flag_values=values)
+            strings(values, name, _SHARED[name])
         else:
             default = "results" if name == "results_dir" else None
             flags.DEFINE_string(name, default, _SHARED[name], flag_values=values)
     return values
+
+
+def strings(values: flags.FlagValues, name: str, help_: str) -> None:
+    """Define a flag that may be given several times; its value is a list."""
+    flags.DEFINE_multi_string(name, [], help_, flag_values=values)
 
 
 def string(values: flags.FlagValues, name: str, default: str | None, help_: str) -> None:

@@ -42,7 +42,7 @@ def apply(path_text: str, values: flags.FlagValues, names: Collection[str]) -> N
         if flag.present:
             continue
         try:
-            flag.parse(",".join(texts))
+            flag.parse(texts if isinstance(flag, flags.MultiFlag) else ",".join(texts))
         except flags.Error as error:
             raise NmbenchError(f"{path_text}: {error}") from error
 

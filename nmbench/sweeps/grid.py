@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from nmbench.contracts import fingerprints
@@ -30,6 +31,7 @@ class SweepRequest:
     Attributes:
       models, tasks: registered names.
       protocols, budgets: names and numbers of learned parameters; None stands for the task's default.
+      hparams: settings of the models, each a dict of hyperparameters that differ from the default; {} for the defaults.
       seeds: seeds of every experiment.
       results_dir: results folder.
       plugins: files that register models or tasks.
@@ -43,6 +45,7 @@ class SweepRequest:
     tasks: tuple[str, ...]
     protocols: tuple[str | None, ...] = (None,)
     budgets: tuple[int | None, ...] = (None,)
+    hparams: tuple[Mapping[str, str], ...] = ({},)
     seeds: range = range(10)
     results_dir: str = "results"
     plugins: tuple[str, ...] = ()
@@ -85,12 +88,14 @@ class Skipped:
     task: str
     protocol: str | None
     budget: int | None
+    hparams: Mapping[str, str]
     reason: str
 
     def __str__(self) -> str:
         protocol = f", protocol {self.protocol}" if self.protocol else ""
         budget = f", budget {self.budget}" if self.budget else ""
-        return f"{self.model} on {self.task}{protocol}{budget}: {self.reason}"
+        hparams = "".join(f", {name}={value}" for name, value in self.hparams.items())
+        return f"{self.model} on {self.task}{protocol}{budget}{hparams}: {self.reason}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,11 +119,13 @@ def build(sweep: SweepRequest) -> Grid:
     """
     _check(sweep)
     store, found, skipped = Store(sweep.results_dir), {}, []
-    for model, task, protocol, budget in itertools.product(sweep.models, sweep.tasks, sweep.protocols, sweep.budgets):
+    combinations = itertools.product(sweep.models, sweep.tasks, sweep.protocols, sweep.budgets, sweep.hparams)
+    for model, task, protocol, budget, hparams in combinations:
         request = Request(
             model=model,
             task=task,
             budget=budget,
+            hparams=hparams,
             protocol=protocol,
             steps=sweep.steps,
             data_seed=sweep.data_seed,
@@ -129,7 +136,7 @@ def build(sweep: SweepRequest) -> Grid:
         try:
             point = _point(request, sweep, store)
         except NmbenchError as error:
-            skipped.append(Skipped(model, task, protocol, budget, str(error)))
+            skipped.append(Skipped(model, task, protocol, budget, hparams, str(error)))
         else:
             found[point.name] = point  # the same point occurs twice if a default equals another value of the request
     if not found:
@@ -188,7 +195,7 @@ def make_job(point: GridPoint, sweep: SweepRequest, missing: Sequence[int], core
 
 
 def _check(sweep: SweepRequest) -> None:
-    count = len(sweep.models) * len(sweep.tasks) * len(sweep.protocols) * len(sweep.budgets)
+    count = math.prod(map(len, (sweep.models, sweep.tasks, sweep.protocols, sweep.budgets, sweep.hparams)))
     if count > MOST_EXPERIMENTS:
         raise NmbenchError(
             f"{count} experiments are too many for one sweep, which can have {MOST_EXPERIMENTS}; give fewer budgets or names"

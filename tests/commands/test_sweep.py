@@ -41,6 +41,17 @@ def test_dry_run_lists_pending_runs_and_skipped_combinations_and_writes_nothing(
     assert os.listdir(tmp_path) == []
 
 
+def test_every_setting_of_hyperparameters_is_a_point_of_the_grid(nmbench, tmp_path):
+    """Two settings and the defaults for each model; the vanilla RNN has no K."""
+    (tmp_path / "s.toml").write_text('models = ["nmrnn", "rnn"]\ntasks = "flip_flop"\nhparams = ["", "K=6", "K=4,M=8"]\n')
+    argv = ("--models=nmrnn,rnn", "--tasks=flip_flop", "--hparams=", "--hparams=K=6", "--hparams=K=4,M=8")
+    for given in (argv, (f"--sweep={tmp_path}/s.toml",)):
+        code, out, err = nmbench("sweep", *given, "--seeds=2", "--dry_run", f"--results_dir={tmp_path}/r")
+        counts = next(line.split() for line in out.splitlines() if line.startswith("flip_flop"))
+        assert (code, err, counts[1:6]) == (0, "", ["4", "8", "0", "0", "2"])
+        assert "skipped: rnn on flip_flop, K=6: model 'rnn' has no hyperparameter 'K'" in out
+
+
 def test_shards_of_a_dry_run_add_up(nmbench, tmp_path):
     argv = ("--models=rnn,lstm", "--tasks=all", "--seeds=3", "--dry_run", f"--results_dir={tmp_path}")
     experiments = []
@@ -55,6 +66,8 @@ BAD = {
     "no models": (["--models="], "--models is missing"),
     "no tasks": (["--tasks="], "--tasks is missing; give --tasks=NAME,NAME or --tasks=all"),
     "unknown model": (["--models=nmrn"], "--models: unknown model 'nmrn'; did you mean 'nmrnn'?"),
+    "hyperparameters without a value": (["--hparams=K"], "--hparams: 'K' is not of the form K=V"),
+    "a hyperparameter that is no number": (["--hparams=N=many"], "nothing can be trained: rnn on element_finder"),
     "unknown task": (["--tasks=element_findr"], "did you mean 'element_finder'?"),
     "empty part": (["--models=rnn,,lstm"], "--models='rnn,,lstm' has an empty part"),
     "unknown protocol": (["--protocols=papr"], "none of the tasks has a protocol 'papr'; did you mean 'paper'?"),
