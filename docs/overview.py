@@ -22,13 +22,12 @@ DOCS = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from maker import results  # noqa: E402
-from nmbench.report import overview, pictures  # noqa: E402
+from nmbench.report import overview  # noqa: E402
 from nmbench.results.ranking import Table  # noqa: E402
 
 PICTURE = DOCS / "overview.svg"
 # Tasks in the order of the panels; tasks that are not named follow.
 ORDER = ("element_finder", "mwg_rank3", "multitask")
-COLUMNS = 3
 
 
 def panels(found: results.Results) -> list[Table]:
@@ -49,35 +48,10 @@ def fingerprint(tables: list[Table]) -> str:
 
 
 def draw(tables: list[Table], path: pathlib.Path) -> None:
-    """Draw the panels and write the picture, with the fingerprint in a comment."""
-    from matplotlib.figure import Figure
-
-    models = {entry.label: entry.model for table in tables for entry in table.models}
-    styles = pictures.styles(models, "rows")
-    rows = -(-len(tables) // COLUMNS)
-    columns = -(-len(tables) // rows)  # two rows of two rather than three and one
-    # Inches of each row of panels, for the panel with most models.
-    most = [max(len(t.models) for t in tables[i : i + columns]) for i in range(0, len(tables), columns)]
-    heights = [1.1 + 0.27 * n for n in most]
-    with pictures.look():
-        figure = Figure(figsize=(3.6 * columns, sum(heights)), layout="constrained")
-        axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=most).ravel()
-        for axis in axes[len(tables) :]:
-            axis.set_axis_off()
-        for axis, table in zip(axes, tables, strict=False):
-            _panel(axis, table, styles)
-        pictures.write(path, figure)
+    """Write the picture, with the fingerprint in a comment."""
+    overview.write_picture(path, tables)
     svg = path.read_text(encoding="utf-8")
     path.write_text(svg.replace("<svg ", f"<!-- rows {fingerprint(tables)} -->\n<svg ", 1), encoding="utf-8")
-
-
-def _panel(axis, table: Table, styles) -> None:
-    overview.draw(axis, table, styles, ink="black")
-    axis.tick_params(labelsize=8)
-    axis.tick_params(axis="y", labelsize=9)
-    departures = table.protocol.removeprefix(results.PROTOCOL)
-    axis.set_title(f"{table.task}{departures}", fontsize=10 if not departures else 7.5, loc="left", fontweight="bold")
-    axis.xaxis.label.set_fontsize(8)
 
 
 def main(argv: list[str]) -> int:

@@ -1,8 +1,9 @@
 """Print the leaderboard of results CSVs or results folders: one table per task, protocol and budget, and overall rankings.
 
-If a model has results at several budgets of a task, a ladder follows: scores by budget, and the smallest budget that reaches
-the threshold. --plot=ladders.png plots it. Ranks, intervals and groups of models that cannot be told apart are computed over
-seeds. If a run is in several files, the last file counts. In Python, nmbench.rank_results returns the tables as a frame.
+--plot=models.png plots the models of each task, with medians, intervals and seeds. If a model has results at several budgets
+of a task, a ladder follows: scores by budget, and the smallest budget that reaches the threshold; --plot_ladders plots it.
+Ranks, intervals and groups of models that cannot be told apart are computed over seeds. If a run is in several files, the
+last file counts. In Python, nmbench.rank_results returns the tables as a frame.
 
   python -m nmbench.leaderboard results --format=html --out=page
 
@@ -59,6 +60,12 @@ cli.choice(
 cli.string(
     FLAGS,
     "plot",
+    None,
+    "plot the models of each task, medians, intervals and seeds, into this .png, .svg or .pdf file (needs nmbench[report])",
+)
+cli.string(
+    FLAGS,
+    "plot_ladders",
     None,
     "plot the ladders, score and metric by budget, into this .png, .svg or .pdf file (needs nmbench[report])",
 )
@@ -120,8 +127,9 @@ def _tables(paths: list[str]) -> list[ranking.Table]:
 
 
 def _check_pictures() -> dict[str, pathlib.Path]:
-    """Check the values of the flags --plot and --plot_tuning; flag to path, for flags that were given."""
-    given = {flag: getattr(FLAGS, flag) for flag in ("plot", "plot_tuning") if getattr(FLAGS, flag) is not None}
+    """Check the values of the flags for pictures; flag to path, for flags that were given."""
+    flags = ("plot", "plot_ladders", "plot_tuning")
+    given = {flag: getattr(FLAGS, flag) for flag in flags if getattr(FLAGS, flag) is not None}
     if not given:
         return {}
     from nmbench.report import pictures
@@ -144,17 +152,22 @@ def _ladders(tables: list[ranking.Table]) -> list[ladders.Ladder]:
     from nmbench.results import ladders
 
     found = ladders.ladders(tables)
-    if not found and (FLAGS.plot is not None or FLAGS.tables == "ladders"):
+    if not found and (FLAGS.plot_ladders is not None or FLAGS.tables == "ladders"):
         raise NmbenchError("no ladder: no model has results at two budgets or more of one task under one protocol")
     return found
 
 
 def _draw(paths: dict[str, pathlib.Path], tables: list[ranking.Table], found: list[ladders.Ladder]) -> None:
     if "plot" in paths:
+        from nmbench.report import overview
+
+        overview.write_picture(paths["plot"], overview.main_tables(tables))
+        print(f"models drawn in {paths['plot']}", file=sys.stderr)
+    if "plot_ladders" in paths:
         from nmbench.report import ladder_figures
 
-        ladder_figures.write_picture(paths["plot"], found)
-        print(f"ladders drawn in {paths['plot']}", file=sys.stderr)
+        ladder_figures.write_picture(paths["plot_ladders"], found)
+        print(f"ladders drawn in {paths['plot_ladders']}", file=sys.stderr)
     if "plot_tuning" in paths:
         from nmbench.report import tuning_figures
 

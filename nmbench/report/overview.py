@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,15 @@ import numpy as np
 
 from nmbench.contracts.catalog import TASKS
 from nmbench.report.axes import use_log_scale
-from nmbench.report.text import cut, number, one_decimal
+from nmbench.report.text import cut, number, one_decimal, size_name
+from nmbench.support.errors import NmbenchError
 
 if TYPE_CHECKING:
     from nmbench.report.model_styles import Style
     from nmbench.results.ranking import RankingEntry, Table
 
 MOST_LINES = 30
+MOST_COLUMNS = 3  # of panels in a picture
 _MUTED = "#4f5965"
 _LETTER = 8.0  # points from one column of letters to the next
 
@@ -41,6 +44,54 @@ def _preference(table: Table) -> tuple[bool, bool, bool, bool, int]:
     default = task is not None and table.budget == task.default_budget
     models = len(table.models)
     return models > 1, first, default, not departures, models
+
+
+def write_picture(path: pathlib.Path, tables: Sequence[Table]) -> None:
+    """Write a picture with a panel for each table; see `draw`.
+
+    Args:
+      path: ends in .png, .svg or .pdf; see `nmbench.report.pictures.check`.
+      tables: tables with models, in the order of the panels.
+
+    Raises:
+      NmbenchError: there is no table, there are too many models, or the picture cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    from nmbench.report import pictures
+
+    if not tables:
+        raise NmbenchError("--plot: there is no model to draw")
+    models = {entry.label: entry.model for table in tables for entry in table.models}
+    styles = pictures.styles(models, "plot")
+    rows = -(-len(tables) // MOST_COLUMNS)
+    columns = -(-len(tables) // rows)  # two rows of two rather than three and one
+    # Inches of each row of panels, for the panel with most models.
+    most = [max(min(len(t.models), MOST_LINES) for t in tables[i : i + columns]) for i in range(0, len(tables), columns)]
+    heights = [1.1 + 0.27 * n for n in most]
+    with pictures.look():
+        figure = Figure(figsize=(3.6 * columns, sum(heights)), layout="constrained")
+        axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=most).ravel()
+        for axis in axes[len(tables) :]:
+            axis.set_axis_off()
+        for axis, table in zip(axes, tables, strict=False):
+            draw(axis, table, styles, ink="black")
+            axis.tick_params(labelsize=8)
+            axis.tick_params(axis="y", labelsize=9)
+            axis.xaxis.label.set_fontsize(8)
+            title = _title(table)
+            axis.set_title(title, fontsize=10 if title == table.task else 7.5, loc="left", fontweight="bold")
+        pictures.write(path, figure)
+
+
+def _title(table: Table) -> str:
+    """The task, and what is not the default of the table: protocol, departures from it, and budget."""
+    protocol, _, departures = table.protocol.partition(" (")
+    task = TASKS.get(table.task) if table.task in TASKS else None
+    parts = [table.task]
+    parts += [] if task is not None and protocol == task.protocols[0].name else [protocol]
+    parts += [] if task is None or table.budget == task.default_budget else [size_name(table.budget)]
+    return ", ".join(parts) + (f" ({departures}" if departures else "")
 
 
 def dashed(table: Table) -> list[RankingEntry]:

@@ -74,10 +74,16 @@ def test_bad_input_gives_one_line_and_writes_nothing(call, argv, message):
     assert {name: pathlib.Path(name).read_text() for name in os.listdir()} == before
 
 
+def test_a_picture_of_the_models_of_each_task(call):
+    code, _, err = call("r.csv", "--plot=models.svg", "--out=r.txt")
+    assert (code, err) == (0, "models drawn in models.svg\n")
+    assert "<svg " in pathlib.Path("models.svg").read_text()
+
+
 def test_ladders_in_tables_and_pictures(call, monkeypatch):
     rows = [make_row("a", 0, 1.0, params_target=b, run_id=f"a{b}") for b in (250, 500)]
     pathlib.Path("l.csv").write_text(csv_files.to_csv(rows))
-    code, out, err = call("l.csv", "--tables=ladders", "--plot=l.png")
+    code, out, err = call("l.csv", "--tables=ladders", "--plot_ladders=l.png")
     assert (code, err) == (0, "ladders drawn in l.png\n") and out.startswith(
         "made_up v1, protocol matched, budgets 250, 500"
     )
@@ -86,13 +92,13 @@ def test_ladders_in_tables_and_pictures(call, monkeypatch):
     pathlib.Path("l.png").unlink()
     before = sorted(os.listdir())
     for argv, message in (
-        (["r.csv", "--plot=l.png"], "no ladder: no model has results at two budgets or more"),
+        (["r.csv", "--plot_ladders=l.png"], "no ladder: no model has results at two budgets or more"),
         (["r.csv", "--tables=ladders"], "no ladder: no model has results at two budgets or more"),
-        (["l.csv", "--plot=l.gif"], "the name of a picture must end in .png"),
-        (["l.csv", "--plot=no/such/l.png"], "there is no folder no/such"),
+        (["l.csv", "--plot_ladders=l.gif"], "the name of a picture must end in .png"),
+        (["l.csv", "--plot_ladders=no/such/l.png"], "there is no folder no/such"),
     ):
         code, out, err = call(*argv)
         assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    code, out, err = call("l.csv", "--plot=l.png")
+    code, out, err = call("l.csv", "--plot_ladders=l.png")
     assert (code, out) == (2, "") and "pictures need matplotlib" in err and sorted(os.listdir()) == before

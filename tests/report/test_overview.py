@@ -3,7 +3,8 @@
 import pytest
 from matplotlib.figure import Figure
 
-from nmbench.report import model_styles, overview
+from nmbench.report import model_styles, overview, pictures
+from nmbench.support.errors import NmbenchError
 from support.claimed import make_rows
 from support.rows import tables_of
 
@@ -28,6 +29,27 @@ def test_better_models_are_on_the_right(task, values, scale):
     assert list(values) == sorted(at, key=at.get, reverse=True)
     assert ("logarithmic" in axis.get_xlabel()) == (scale == "log") and "better →" in axis.get_xlabel()
     assert {text.get_text() for text in axis.texts} >= {"score", "a", "b"}
+
+
+def test_a_picture_has_a_panel_for_each_table_and_says_how_it_departs(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(pictures, "write", lambda path, figure: figures.append(figure))
+    rows = [
+        *(row for model, each in ERRORS.items() for row in make_rows(model, "element_finder", each)),
+        *(row for model, each in PERCENT.items() for row in make_rows(model, "multitask", each, "paper")),
+        *make_rows("rnn", "mwg_rank3", [1.0] * 6, departures="steps 5, not 6"),
+        *make_rows("rnn", "flip_flop", [1.0] * 6, params_target=450, params_dev=1.0),
+    ]
+    overview.write_picture(tmp_path / "p.png", overview.main_tables(tables_of(rows)))
+    titles = [axis.get_title(loc="left") for axis in figures[0].axes]
+    assert titles == [
+        "element_finder",
+        "flip_flop, budget 450",
+        "multitask, paper",
+        "mwg_rank3 (steps 5, not 6)",
+    ]
+    with pytest.raises(NmbenchError, match="--plot: there is no model to draw"):
+        overview.write_picture(tmp_path / "p.png", [])
 
 
 def test_references_near_the_seeds_are_dashed():
