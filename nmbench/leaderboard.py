@@ -161,8 +161,10 @@ def _draw(paths: dict[str, pathlib.Path], tables: list[ranking.Table], found: li
     if "plot" in paths:
         from nmbench.report import overview
 
-        overview.write_picture(paths["plot"], overview.main_tables(tables))
-        print(f"models drawn in {paths['plot']}", file=sys.stderr)
+        chosen = overview.main_tables(tables)
+        overview.write_picture(paths["plot"], chosen)
+        left = f", {len(chosen)} of {len(tables)} tables: one for each task" if len(chosen) < len(tables) else ""
+        print(f"models drawn in {paths['plot']}{left}", file=sys.stderr)
     if "plot_ladders" in paths:
         from nmbench.report import ladder_figures
 

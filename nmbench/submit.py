@@ -52,10 +52,11 @@ def main() -> int:
     from nmbench.submissions.about import FILE
     from nmbench.support import files
 
+    say = lambda line: print(f"nmbench.submit: {line}", file=sys.stderr)
     out = pathlib.Path(os.path.expanduser(FLAGS.out))
     said = making.check_out(out, models)
     about, complete = making.about(said, models, plugin, FLAGS.package or "")
-    rows = making.choose_rows(FLAGS.results_dir, models, names(FLAGS.tasks), FLAGS.protocol)
+    rows = making.choose_rows(FLAGS.results_dir, models, names(FLAGS.tasks), FLAGS.protocol, say)
     place = files.temporary_path(out.parent)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ def main() -> int:
         making.write(place, about, rows, FLAGS.results_dir, plugin)
         problems = making.problems(place, plugin)
         for problem in problems:
-            print(f"nmbench.submit: {problem}", file=sys.stderr)
+            say(problem)
         if problems:
             return 2
         if complete:

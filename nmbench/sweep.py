@@ -85,7 +85,8 @@ def _sweep() -> int:
     request, executor, local = make_request(), make_executor(), FLAGS.executor == "local"
     if FLAGS.dry_run:
         print(plan.make(request, FLAGS.shard))
-        return _says_if_unable(executor)
+        _say_if_unable(executor)
+        return 0
     executor.check()
     planned = plan.make(request, FLAGS.shard)
     cores = min(devices.cores(), FLAGS.workers * (FLAGS.devices or devices.cores())) if local else None
@@ -97,14 +98,12 @@ def _sweep() -> int:
     return 1 if result.problems else 0
 
 
-def _says_if_unable(executor) -> int:
-    """After a dry run, say what this machine lacks to start the sweep; returns the exit code."""
+def _say_if_unable(executor) -> None:
+    """After a dry run, say what this machine lacks to start the sweep."""
     try:
         executor.check()
     except NmbenchError as error:
         print(f"nmbench.sweep: the sweep cannot start on this machine: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def make_executor():
@@ -122,7 +121,6 @@ def make_executor():
 def make_request():
     """The `nmbench.sweeps.grid.SweepRequest` that the flags ask for."""
     from nmbench.contracts.catalog import BASELINES, TASKS
-    from nmbench.experiments.request import parse_hparams
     from nmbench.sweeps import grid
 
     return grid.SweepRequest(
@@ -130,7 +128,7 @@ def make_request():
         tasks=_names("tasks", TASKS),
         protocols=tuple(None if name == "default" else name for name in _words("protocols")),
         budgets=tuple(_budget(word) for word in _words("budgets")),
-        hparams=tuple(parse_hparams(text) for text in FLAGS.hparams) or ({},),
+        hparams=tuple(map(_setting, FLAGS.hparams)) or ({},),
         seeds=range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds),
         results_dir=FLAGS.results_dir,
         plugins=tuple(FLAGS.plugin),
@@ -143,6 +141,16 @@ def make_request():
         retry_failed=FLAGS.retry_failed,
         checkpoint_minutes=FLAGS.checkpoint_minutes,
     )
+
+
+def _setting(text: str) -> dict[str, str]:
+    from nmbench.experiments.request import parse_hparams
+
+    try:
+        return parse_hparams(text)
+    except NmbenchError as error:
+        twice = "; for two settings, give the flag twice: --hparams=K=3 --hparams=K=6" if "twice" in str(error) else ""
+        raise NmbenchError(f"{error}{twice}") from None
 
 
 def _default_devices() -> int | None:

@@ -126,7 +126,11 @@ def _of_configuration(row: Mapping[str, Any], task: Task) -> dict[str, Any]:
     baseline, run = BASELINES.get(row["model"]), Configuration.from_json(row["config_json"])
     if fingerprints.of_module(baseline.path) != run.model_sha256:
         return {}
-    found = {"params_actual": _parameters(baseline.name, task.name, tuple(sorted(run.hparams.items())))}
+    try:
+        count = _parameters(baseline.name, task.name, tuple(sorted(run.hparams.items())))
+    except NmbenchError as error:
+        raise NmbenchError(f"run {row['run_id']}, column 'config_json': {error}") from None
+    found = {"params_actual": count}
     protocol = next((protocol for protocol in task.protocols if protocol.name == row["protocol"]), None)
     if protocol is None:
         return found
@@ -146,7 +150,8 @@ def _parameters(model: str, task: str, hparams: tuple[tuple[str, Any], ...]) -> 
     from nmbench.contracts.catalog import BASELINES, TASKS
     from nmbench.experiments import sizing
 
-    return sizing.given_sizes(BASELINES.get(model), TASKS.get(task).spec, dict(hparams), None).actual
+    baseline = BASELINES.get(model)
+    return sizing.given_sizes(baseline, TASKS.get(task).spec, baseline.check_hparams(dict(hparams)), None).actual
 
 
 if __name__ == "__main__":

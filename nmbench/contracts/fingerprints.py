@@ -94,9 +94,10 @@ def _imported_by(path: pathlib.Path) -> set[pathlib.Path]:
         if level == 0 and "nmbench" in (parts[0], top):  # the version of nmbench is in the row
             continue
         if level == 0 and parts[0] != top:
+            installed = bool(_INSTALLED.intersection(path.parts))
             beside = path.parent / f"{parts[0]}.py"
-            found |= {beside} if beside.is_file() else set()
-            folders = [] if top or _INSTALLED.intersection(path.parts) else [path.parent]
+            found |= {beside} if beside.is_file() and (top or not installed) else set()
+            folders = [] if top or installed else [path.parent]
         else:
             folders = package[level - 1 : level] if level else package[-1:]
         for own in ([*parts], *([*parts, name] for name in names)):

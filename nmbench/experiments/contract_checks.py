@@ -184,5 +184,5 @@ def _hint(error: Exception, baseline: Baseline) -> str:
 ADVICE = {
     "TracerBoolConversionError": "use jnp.where or jax.lax.cond instead of `if` on an array",
     "TracerArrayConversionError": "use jax.numpy instead of NumPy",
-    "ConcretizationTypeError": "compute constants with math or NumPy, not with jax.numpy, or leave them arrays",
+    "ConcretizationTypeError": "compute constants with math or NumPy, or do not convert arrays with float() or int()",
 }

@@ -187,7 +187,9 @@ def _describe_tuning(choice: LearningRate) -> str:
         f"{rate:g}: {10**mean:.3g}" + (f" ({failed} of {len(record['seeds'])} poor)" if failed else "")
         for rate, mean, failed in zip(record["grid"], means, record["failed"], strict=True)
     )
-    poor = " (poor: diverged, or above ten times the median of the best)" if any(record["failed"]) else ""
+    poor = (
+        " (poor: diverged, or a loss above ten times the median at the best learning rate)" if any(record["failed"]) else ""
+    )
     return (
         f"tuning, validation loss (geometric mean) by learning rate: {listed}{poor}; "
         f"chosen {choice.value:g} after {choice.tuning_runs} tuning runs"

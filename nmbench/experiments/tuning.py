@@ -72,6 +72,8 @@ def name_of(experiment: Experiment) -> str:
     config = {name: value for name, value in experiment.configuration(seed=0).to_dict().items() if name not in _NOT_TUNED}
     config["protocol"] = experiment.protocol.resolve(experiment.phases, 1.0)
     made = {**config, "grid": grid, "seeds": seeds, "rule": tuning_record.RULE}
+    if len(experiment.phases) > 1:
+        made["weights"] = weights(experiment.task, experiment.phases)
     key = hashlib.sha256(schema.canonical_json(made).encode()).hexdigest()[:12]
     return f"{experiment.baseline.name}.{experiment.task.name}.{experiment.protocol.name}.{key}"
 
@@ -207,20 +209,31 @@ def _outcome(experiment: Experiment, run: TrainedRun, predict) -> TuningOutcome:
     earlier = recording.predictions_of_stages(task, run, predict)
     judged, _ = recording.evaluate(task, predict(run.params), task.frozen("test").arrays, earlier)
     value = math.nan if judged is None else judged["values"][task.primary.name]
-    loss = sum(weight * loss for weight, loss in zip(weights(task, experiment.phases), run.phase_losses, strict=True))
+    loss = mean_loss(weights(task, experiment.phases), run.phase_losses)
     return TuningOutcome(loss, value if abs(value) <= schema.LARGEST_FLOAT else None, tuple(run.phase_losses))
+
+
+def mean_loss(weights: Sequence[float], losses: Sequence[float]) -> float:
+    """The loss of a tuning run, from the weights and the losses of its phases."""
+    return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
 
 
 def weights(task: Task, phases: Sequence[Phase]) -> list[float]:
     """Weight of each phase's selected validation loss in the loss of a tuning run, `[phases]`; their sum is 1.
 
-    A phase counts as much as the share of test trials that the primary metric judges with the parameters after it. These are
-    the trials that `Metric.earlier` names for its stage; those after the last phase judge all others.
+    A phase counts as much as the share of the primary metric's test trials that it judges with the parameters after this
+    phase: those that `Metric.earlier` names for the phase's stage. The parameters after the last phase judge all others.
     """
-    arrays = task.frozen("test").arrays
-    earlier = task.primary.earlier
-    found = [float(np.mean(earlier[phase.stage](arrays))) if phase.stage in earlier else 0.0 for phase in phases[:-1]]
-    return [*found, 1.0 - sum(found)]
+    test = task.frozen("test")
+    judges = np.full(test.n, len(phases) - 1)
+    stages = {phase.stage: i for i, phase in enumerate(phases[:-1])}
+    for stage, trials_of in task.primary.earlier.items():
+        if stage in stages:
+            judges[np.asarray(trials_of(test.arrays), bool)] = stages[
+                stage
+            ]  # of two stages the later counts, as in `evaluate`
+    counted = judges[task.primary.chosen(test.arrays, test.n)]
+    return [float(np.mean(counted == i)) for i in range(len(phases))]
 
 
 def _beyond(experiment: Experiment, found: Outcomes) -> list[float]:

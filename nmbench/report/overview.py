@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,8 @@ def write_picture(path: pathlib.Path, tables: Sequence[Table]) -> None:
             axis.tick_params(axis="y", labelsize=9)
             axis.xaxis.label.set_fontsize(8)
             title = _title(table)
-            axis.set_title(title, fontsize=10 if title == table.task else 7.5, loc="left", fontweight="bold")
+            size = 10 if title == table.task else 7.5
+            axis.set_title(textwrap.fill(title, 48), fontsize=size, loc="left", fontweight="bold")
         pictures.write(path, figure)
 
 
@@ -90,7 +92,7 @@ def _title(table: Table) -> str:
     task = TASKS.get(table.task) if table.task in TASKS else None
     parts = [table.task]
     parts += [] if task is not None and protocol == task.protocols[0].name else [protocol]
-    parts += [] if task is None or table.budget == task.default_budget else [size_name(table.budget)]
+    parts += [] if task is not None and table.budget == task.default_budget else [size_name(table.budget)]
     return ", ".join(parts) + (f" ({departures}" if departures else "")
 
 

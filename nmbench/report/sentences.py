@@ -54,8 +54,8 @@ def other_data(table: Table) -> str:
         if len(each) > 1
     ]
     return (
-        f"Warning: training data, or the code that draws them, differ between models ({'; '.join(found)}). Has the task's "
-        "file changed without a new version, or do the processors round differently?"
+        f"Warning: training data, or the code that draws them, differ between models ({'; '.join(found)}). If the data "
+        "changed, raise the task's version; processors that round differently also cause this."
         if found
         else ""
     )

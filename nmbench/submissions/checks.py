@@ -19,7 +19,7 @@ from nmbench.contracts import fingerprints, tuning_record
 from nmbench.contracts.catalog import TASKS
 from nmbench.contracts.parameters import is_learned
 from nmbench.contracts.task import Task
-from nmbench.experiments import sizing
+from nmbench.experiments import sizing, tuning
 from nmbench.experiments.configuration import Configuration
 from nmbench.experiments.experiment import ENGINE_VERSION
 from nmbench.results import curves, per_trial, schema
@@ -197,6 +197,7 @@ def check_tuning(rows: Rows, records: Sequence[Mapping[str, Any]]) -> Compared:
     for name, value in wanted.items():
         if record[name] != value:
             raise NmbenchError(f"its tuning record has {name} {_short(record[name])}, not {_short(value)}; tune again")
+    check_phases(record, task, configuration)
     grid = sorted(protocol.learning_rate_grid)
     if not set(grid) <= set(record["grid"]):
         raise NmbenchError(f"its tuning record lacks learning rates of the protocol's grid, {grid}; tune again")
@@ -206,6 +207,25 @@ def check_tuning(rows: Rows, records: Sequence[Mapping[str, Any]]) -> Compared:
     if records and record not in [{name: v for name, v in one.items() if name != "source"} for one in records]:
         raise NmbenchError("no file in tuning/ is the tuning record of its rows")
     return Compared(f"learning rate {row['learning_rate']:g} is the choice of {row['tuning_trials']} tuning runs")
+
+
+def check_phases(record: Mapping[str, Any], task: Task, configuration: Configuration) -> None:
+    """Raise `NmbenchError` unless the losses of a tuning record are the means of those of its phases, if it has several."""
+    phases = task.protocol(configuration.protocol_name).phases_for(
+        configuration.model, {phase["partition"] for phase in configuration.phases}
+    )
+    if len(phases) == 1:
+        return
+    weights, by_phase = tuning.weights(task, phases), record.get("losses_by_phase", [])
+    same = len(by_phase) == len(phases)
+    if same:
+        for loss, *parts in zip(
+            *(itertools.chain(*table) for table in (record["validation_losses"], *by_phase)), strict=True
+        ):
+            mean = None if None in parts else tuning.mean_loss(weights, parts)
+            same &= loss == mean if loss is None or mean is None else math.isclose(loss, mean, rel_tol=1e-9)
+    if not same:
+        raise NmbenchError("the losses of its tuning record are not the means of those of its phases; tune again")
 
 
 def check_runs(rows: Rows, folders: Mapping[str, pathlib.Path | None]) -> Compared:

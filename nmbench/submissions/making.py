@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from nmbench.contracts.catalog import BASELINES, TASKS
@@ -24,11 +24,17 @@ _BLANK = "?"
 _OWN = (folder.TUNING, verification.FILE)
 
 
-def choose_rows(results: str, models: Collection[str], tasks: Collection[str], protocol: str) -> dict[str, list[Row]]:
+def choose_rows(
+    results: str,
+    models: Collection[str],
+    tasks: Collection[str],
+    protocol: str,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, list[Row]]:
     """The rows to submit, by task.
 
     Of the runs of one model, task and budget, those that follow the protocol count, if there are any, and of these the ones
-    of the model's present source.
+    of the model's present source. `say` is called with a line if rows of unknown tasks are left out.
 
     Raises:
       NmbenchError: the results folder cannot be read or has no such rows.
@@ -36,11 +42,10 @@ def choose_rows(results: str, models: Collection[str], tasks: Collection[str], p
     here = {entry.name for entry in TASKS.entries()}
     for task in sorted(set(tasks) - here):
         raise NmbenchError(f"{task!r} is not a task of nmbench{did_you_mean(task, here)}; other tasks have no board")
-    rows = [
-        row
-        for row in store.iterate(results)
-        if row["model"] in models and row["protocol"] == protocol and row["task"] in here
-    ]
+    rows = [row for row in store.iterate(results) if row["model"] in models and row["protocol"] == protocol]
+    if rows and (others := {row["task"] for row in rows} - here):
+        say(f"rows of {', '.join(sorted(others))} are left out: only tasks of nmbench have a board")
+        rows = [row for row in rows if row["task"] in here]
     for what, names in (("model", models), ("task", tasks)):
         missing = sorted(set(names) - {row[what] for row in rows})
         if missing:

@@ -198,7 +198,8 @@ def _check(sweep: SweepRequest) -> None:
     count = math.prod(map(len, (sweep.models, sweep.tasks, sweep.protocols, sweep.budgets, sweep.hparams)))
     if count > MOST_EXPERIMENTS:
         raise NmbenchError(
-            f"{count} experiments are too many for one sweep, which can have {MOST_EXPERIMENTS}; give fewer budgets or names"
+            f"{count} experiments are too many for one sweep, which can have {MOST_EXPERIMENTS}; give fewer names, "
+            "budgets or hyperparameters"
         )
     for name in sweep.models:
         BASELINES.get(name)

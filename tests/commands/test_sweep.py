@@ -112,7 +112,7 @@ def test_a_dry_run_shows_its_counts_where_slurm_is_missing(nmbench, tmp_path, mo
         f"--results_dir={tmp_path}/r",
     )
     code, out, err = nmbench("sweep", *argv)
-    assert code == 1 and "element_finder" in out and "core-hours to go" in out
+    assert code == 0 and "element_finder" in out and "core-hours to go" in out
     assert err.startswith("nmbench.sweep: the sweep cannot start on this machine: --executor=slurm needs ")
     assert err.count("\n") == 1 and not list(tmp_path.iterdir())
 

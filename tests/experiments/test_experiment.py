@@ -110,8 +110,15 @@ def test_tuning_weights_a_phase_by_the_trials_that_its_parameters_are_judged_on(
     phases = [Phase(steps=1, stage="first"), Phase(steps=1, stage="second"), Phase(steps=1)]
     assert tuning.weights(toy_task, phases) == [0.0, 0.0, 1.0] and tuning.weights(toy_task, phases[2:]) == [1.0]
     primary = dataclasses.replace(toy_task.primary, earlier={"second": lambda arrays: np.arange(12) < 3})
-    task = dataclasses.replace(toy_task, metrics=(primary, *toy_task.metrics[1:]))
+    with_primary = lambda primary: dataclasses.replace(toy_task, metrics=(primary, *toy_task.metrics[1:]))
+    task = with_primary(primary)
     assert tuning.weights(task, phases) == [0.0, 0.25, 0.75] and tuning.weights(task, phases[2:]) == [1.0]
+    # A metric that counts the first six trials only; and stages whose trials overlap, of which the second counts.
+    half = dataclasses.replace(primary, subset=lambda arrays: np.arange(12) < 6)
+    assert tuning.weights(with_primary(half), phases) == [0.0, 0.5, 0.5]
+    both = {"first": lambda arrays: np.arange(12) < 9, "second": lambda arrays: np.arange(12) >= 6}
+    assert tuning.weights(with_primary(dataclasses.replace(primary, earlier=both)), phases) == [0.5, 0.5, 0.0]
+    assert tuning.mean_loss([0.0, 0.25, 0.75], [100.0, 4.0, 8.0]) == 7.0
 
 
 def test_the_multitask_is_tuned_on_its_four_tasks_alike():

@@ -14,6 +14,7 @@ from nmbench.experiments.loading import resolve_again
 from nmbench.experiments.request import Request
 from nmbench.results import provenance
 from nmbench.results.store import Store
+from nmbench.submissions import checks
 from nmbench.support.errors import NmbenchError
 from nmbench.training import trainer
 from support.rows import make_tuning_record
@@ -46,6 +47,28 @@ def test_a_record_has_the_losses_of_each_phase(toy_task, monkeypatch):
     record = tuning_record.check(tuning.summarise(resolve(), found))
     assert record["grid"] == [0.001, 0.01] and record["validation_losses"] == [[None, 8.0], [2.0, 4.0]]
     assert record["losses_by_phase"] == [[[None, 7.0], [1.0, 3.0]], [[None, 8.0], [2.0, 4.0]]]
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_tuning_run_is_the_mean_over_its_phases(toy_task, store, monkeypatch):
+    """A quarter of the trials is judged before the second phase. The record of a submission is checked for it."""
+    phase = dataclasses.replace(toy_task.protocols[0].phases[0], steps=10)
+    protocol = dataclasses.replace(toy_task.protocols[0], phases=(dataclasses.replace(phase, stage="before"), phase))
+    primary = dataclasses.replace(toy_task.primary, earlier={"before": lambda arrays: np.arange(12) < 3})
+    task = dataclasses.replace(toy_task, protocols=(protocol,), metrics=(primary, *toy_task.metrics[1:]))
+    monkeypatch.setitem(TASKS._entries, "toy", dataclasses.replace(TASKS.entry("toy"), value=task))
+    experiment = resolve()
+    tuning.tune(experiment, store)
+    (file,) = store.tuning.glob("*.json")
+    record = json.loads(file.read_text())
+    before, after = np.array(record["losses_by_phase"])
+    np.testing.assert_allclose(record["validation_losses"], 0.25 * before + 0.75 * after, rtol=1e-12)
+    assert not np.allclose(before, after)
+    checks.check_phases(record, task, experiment.configuration(0))
+    for damaged in ({}, {"losses_by_phase": [after.tolist(), before.tolist()]}, {"losses_by_phase": [before.tolist()]}):
+        rest = {name: value for name, value in record.items() if name != "losses_by_phase"}
+        with pytest.raises(NmbenchError, match="are not the means of those of its phases; tune again"):
+            checks.check_phases({**rest, **damaged}, task, experiment.configuration(0))
 
 
 @pytest.mark.slow

@@ -226,8 +226,8 @@ CLAIMS = (
         "supplement C.2 and C.3",
         f"{_NO_VERDICT} Measured is the cosine of the angle between the weights of sine and cosine before retraining and "
         "after it, all of a network as one vector: 1 if only their length changed, -1 if they were reversed. They count as "
-        "reversed if it is below -2 / sqrt(n) for n weights, which 2.5% of random vectors reach. Only a network that has "
-        "learned MemoryPro can profit.",
+        "reversed if it is below -2 / sqrt(n) for n weights, which is so for 2.3% of random vectors. Only a network that "
+        "has learned MemoryPro can profit.",
         retrained_inputs.reversed_inputs(CONTEXT, "new_task", "before_retraining", RIVALS),
     ),
     Claim(

@@ -48,9 +48,9 @@ def reversed_inputs(task: str, new: str, stage: str, rivals: Sequence[str]) -> M
                     continue
                 learned = {row["run_id"] for row in group.rows if _value(row, new) >= threshold}
                 turned = {run for run, one in found.items() if one.value < one.limit}
-                kinds = {"with reversed weights": turned, "without reversed weights": found.keys() - turned}
-                counts = [f"{len(runs & learned)} of {len(runs)} {kind}" for kind, runs in kinds.items() if runs]
-                reasons.append(f"{model} {', '.join(counts)}")
+                kinds = {"with reversed weights": turned, "with other weights": found.keys() - turned}
+                counts = [f"{len(runs & learned)} of the {len(runs)} {kind}" for kind, runs in kinds.items() if runs]
+                reasons.append(f"{model} {' and '.join(counts)}")
                 cosines = np.array([one.value for one in found.values()])
                 lines.append(
                     MeasuredValue(
@@ -102,7 +102,7 @@ def angle_weights(params: Any, baseline: Baseline, spec: SequenceSpec) -> np.nda
             if name in (flat, flat.rsplit("|", 1)[-1]):
                 channels = where.channels(spec)
                 chosen = [channels.index(channel) for channel in ANGLE_CHANNELS if channel in channels]
-                parts.append(np.take(np.asarray(array, np.float64), chosen, axis=where.axis).ravel())
+                parts.append(np.take(np.asarray(array, np.float64), np.array(chosen, int), axis=where.axis).ravel())
     return np.concatenate(parts)
 
 

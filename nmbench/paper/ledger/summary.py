@@ -20,7 +20,8 @@ def bullets(entries: Sequence[LedgerEntry]) -> str:
 
 def sentences(entry: LedgerEntry) -> str:
     """The statement of a claim, then its verdicts with their reasons."""
-    findings = [_finding(_WHEN[protocol], finding) for protocol, finding in entry.findings.items()]
+    several = len(entry.findings) > 1
+    findings = [_finding(_WHEN[protocol], finding, several) for protocol, finding in entry.findings.items()]
     return " ".join([f"*{escape_markdown(entry.claim.statement)}*", *findings])
 
 
@@ -29,9 +30,9 @@ def read(markdown: str) -> dict[str, str]:
     return dict(_BULLET.findall(markdown))
 
 
-def _finding(when: str, finding: ClaimFinding) -> str:
+def _finding(when: str, finding: ClaimFinding, several: bool) -> str:
     reason = escape_markdown(finding.reason)
     if finding.verdict is Verdict.DOCUMENTED:
-        return f"{reason}."
+        return f"{when}: {reason}." if several else f"{reason}."
     qualifier = f" ({escape_markdown(finding.qualifier)})" if finding.qualifier else ""
     return f"{when}: **{finding.verdict.value}**{qualifier}. {reason}."

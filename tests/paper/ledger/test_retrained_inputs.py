@@ -64,7 +64,7 @@ def test_networks_with_reversed_weights_are_counted(judge, tmp_path):
     found = claim.measure(read(str(tmp_path / "results")), "paper")
     assert found.verdict is Verdict.DOCUMENTED
     assert found.reason == (
-        "Networks that reach 90% on the new task: rnn 1 of 2 with reversed weights, 1 of 1 without reversed weights"
+        "Networks that reach 90% on the new task: rnn 1 of the 2 with reversed weights and 1 of the 1 with other weights"
     )
     line = line_of(found, "rnn: cosine of weights before and after, median")
     assert (line.value, line.interval) == ("-1", "-1 .. 1 (range)") and line.note.startswith("2 of 3 reversed; 4 seeds")
