@@ -4,7 +4,7 @@
   python docs/overview.py --check              # exit code 1 if the picture was drawn from other rows
   python docs/overview.py --rows FILE.csv ...  # other rows, for a look; --out names the picture
 
-There is a panel for each task under protocol `matched` at its default budget (rows that depart from the protocol are drawn
+There is a panel for each task with rows of two models under protocol `matched` at its default budget (rows that depart from the protocol are drawn
 only if there are no others, and the title says how they depart): the median over seeds with its 95% interval,
 every seed as a small dot, and the letters of the models that cannot be told apart, joined by a line.
 Dashed lines are references. Needs the extra [report].
@@ -31,10 +31,9 @@ ORDER = ("element_finder", "mwg_rank3", "multitask")
 
 
 def panels(found: results.Results) -> list[Table]:
-    """The tables to draw."""
-    return sorted(
-        results.main_tables(found.tables), key=lambda t: (ORDER.index(t.task) if t.task in ORDER else len(ORDER), t.task)
-    )
+    """The tables to draw: those with two models or more."""
+    chosen = [table for table in results.main_tables(found.tables) if len(table.models) > 1]
+    return sorted(chosen, key=lambda t: (ORDER.index(t.task) if t.task in ORDER else len(ORDER), t.task))
 
 
 def fingerprint(tables: list[Table]) -> str:
