@@ -4,10 +4,10 @@
   python docs/overview.py --check              # exit code 1 if the picture was drawn from other rows
   python docs/overview.py --rows FILE.csv ...  # other rows, for a look; --out names the picture
 
-There is a panel for each task with rows of two models under protocol `matched` at its default budget (rows that depart from the protocol are drawn
-only if there are no others, and the title says how they depart): the median over seeds with its 95% interval,
-every seed as a small dot, and the letters of the models that cannot be told apart, joined by a line.
-Dashed lines are references. Needs the extra [report].
+There is a panel for each task with rows of two models under protocol `matched` at its default budget (rows that depart from
+the protocol are drawn only if there are no others, and the title says how they depart): the median over seeds with its 95%
+interval, every seed as a small dot, and the letters of the models that cannot be told apart, joined by a line. Dashed lines
+are references. Needs the extra [report].
 """
 
 from __future__ import annotations
