@@ -121,6 +121,7 @@ def make_executor():
 def make_request():
     """The `nmbench.sweeps.grid.SweepRequest` that the flags ask for."""
     from nmbench.contracts.catalog import BASELINES, TASKS
+    from nmbench.experiments.request import parse_hparams
     from nmbench.sweeps import grid
 
     return grid.SweepRequest(
@@ -128,7 +129,7 @@ def make_request():
         tasks=_names("tasks", TASKS),
         protocols=tuple(None if name == "default" else name for name in _words("protocols")),
         budgets=tuple(_budget(word) for word in _words("budgets")),
-        hparams=tuple(map(_setting, FLAGS.hparams)) or ({},),
+        hparams=tuple(map(parse_hparams, FLAGS.hparams)) or ({},),
         seeds=range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds),
         results_dir=FLAGS.results_dir,
         plugins=tuple(FLAGS.plugin),
@@ -141,16 +142,6 @@ def make_request():
         retry_failed=FLAGS.retry_failed,
         checkpoint_minutes=FLAGS.checkpoint_minutes,
     )
-
-
-def _setting(text: str) -> dict[str, str]:
-    from nmbench.experiments.request import parse_hparams
-
-    try:
-        return parse_hparams(text)
-    except NmbenchError as error:
-        twice = "; for two settings, give the flag twice: --hparams=K=3 --hparams=K=6" if "twice" in str(error) else ""
-        raise NmbenchError(f"{error}{twice}") from None
 
 
 def _default_devices() -> int | None:

@@ -99,7 +99,7 @@ def check_task(path: str, row: Mapping[str, Any]) -> None:
         return
     if test.sha256 != row["testset_sha256"]:
         return
-    expected = {**columns.task_columns(task, test.sha256, test.n), **_of_configuration(row, task)}
+    expected = {**columns.task_columns(task, test.sha256, test.n), **_of_configuration(path, row, task)}
     for name, value in expected.items():
         if row[name] != value and not (isinstance(value, float) and math.isclose(row[name], value, rel_tol=1e-9)):
             raise NmbenchError(f"{path}, run {row['run_id']}, column {name!r}: it is {row[name]!r}, but must be {value!r}")
@@ -113,7 +113,7 @@ def check_task(path: str, row: Mapping[str, Any]) -> None:
             raise NmbenchError(f"{path}, run {row['run_id']}: the task has no metric for column {name!r}")
 
 
-def _of_configuration(row: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def _of_configuration(path: str, row: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Number of parameters and departures, from the configuration; without those that other code or protocols gave."""
     from nmbench.contracts import fingerprints
     from nmbench.contracts.catalog import BASELINES
@@ -127,9 +127,9 @@ def _of_configuration(row: Mapping[str, Any], task: Task) -> dict[str, Any]:
     if fingerprints.of_module(baseline.path) != run.model_sha256:
         return {}
     try:
-        count = _parameters(baseline.name, task.name, tuple(sorted(run.hparams.items())))
+        count = _parameters(run.model_sha256, baseline.name, task.name, tuple(sorted(run.hparams.items())))
     except NmbenchError as error:
-        raise NmbenchError(f"run {row['run_id']}, column 'config_json': {error}") from None
+        raise NmbenchError(f"{path}, run {row['run_id']}, column 'config_json': {error}") from None
     found = {"params_actual": count}
     protocol = next((protocol for protocol in task.protocols if protocol.name == row["protocol"]), None)
     if protocol is None:
@@ -146,7 +146,8 @@ def _of_configuration(row: Mapping[str, Any], task: Task) -> dict[str, Any]:
 
 
 @functools.cache
-def _parameters(model: str, task: str, hparams: tuple[tuple[str, Any], ...]) -> int:
+def _parameters(source: str, model: str, task: str, hparams: tuple[tuple[str, Any], ...]) -> int:
+    """Number of learned parameters, counted once for each source of a model; `source` is its fingerprint."""
     from nmbench.contracts.catalog import BASELINES, TASKS
     from nmbench.experiments import sizing
 

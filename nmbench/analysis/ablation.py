@@ -96,8 +96,6 @@ def count_gates(network: Network) -> int:
 def _observer(network: Network) -> Observer:
     """The observer of the network's model; raises `NmbenchError` if it has no gates."""
     observer = observer_of(network.baseline.factory) if network.is_core else Observer()
-    if observer.gates and type(observer).hold_gate is Observer.hold_gate:
-        raise NmbenchError(f"the observer of {network.baseline.name!r} has `gates`, but no method `hold_gate`")
     if not observer.gates:
         raise NmbenchError(
             f"model {network.baseline.name!r} has no gates that can be held; an observer with the attribute `gates` and the "

@@ -48,7 +48,7 @@ class Observer:
 
     def hold_gate(self, params: Any, gate: int, value: float) -> Any:
         """Parameters with which gate number `gate` has this value at every step. Override it if there are gates."""
-        raise NotImplementedError
+        raise NmbenchError(f"the observer {type(self).__name__} has `gates`, but no method `hold_gate`")
 
 
 _OBSERVERS: dict[Any, Observer] = {}

@@ -57,7 +57,7 @@ def check_new_inputs(model: str, weights: Mapping[str, InputWeights], spec: Sequ
 def check_shapes(model: str, weights: Mapping[str, InputWeights], spec: SequenceSpec, shapes: Mapping[str, Any]) -> None:
     """Raise `NmbenchError` unless every declared parameter exists and has one entry per channel along its axis."""
     for name, where in weights.items():
-        found = {flat: shape for flat, shape in shapes.items() if _named(flat, name)}
+        found = {flat: shape for flat, shape in shapes.items() if is_named(flat, name)}
         if not found:
             raise NmbenchError(
                 f"model {model!r} declares input weights {name!r} but has no such parameter: {', '.join(shapes)}"
@@ -87,7 +87,7 @@ def start_new_inputs(flat: Flat, weights: Mapping[str, InputWeights], spec: Sequ
     for name, where in weights.items():
         channels = where.channels(spec)
         for channel in set(new) & set(channels):
-            for parameter in (p for p in flat if _named(p, name)):
+            for parameter in (p for p in flat if is_named(p, name)):
                 array = result[parameter]
                 axis = where.axis if where.axis < 0 else where.axis + 1
                 index = [slice(None)] * array.ndim
@@ -96,6 +96,6 @@ def start_new_inputs(flat: Flat, weights: Mapping[str, InputWeights], spec: Sequ
     return result
 
 
-def _named(flat_name: str, name: str) -> bool:
+def is_named(flat_name: str, name: str) -> bool:
     """Whether the declared name, "parameter" or "module|parameter", matches the flat name "module|parameter"."""
     return flat_name == name or flat_name.rsplit("|", 1)[-1] == name

@@ -244,11 +244,11 @@ def changes_since(row: Mapping[str, Any], configuration: Configuration, experime
                 f"of nmbench, or the file of your task or model as it was then"
             )
         what = {
-            "engine": "engine version",
-            "model_sha256": f"source of the model {row['model']}",
-            "training_sha256": f"training data of {row['task']}, or the file that draws them,",
+            "engine": "engine version has",
+            "model_sha256": f"source of the model {row['model']} has",
+            "training_sha256": f"training data of {row['task']}, or the file that draws them, have",
         }[entry]
-        remarks.append(f"the {what} has changed: {_short(then)} in the row, {_short(now)} here")
+        remarks.append(f"the {what} changed: {_short(then)} in the row, {_short(now)} here")
     return remarks
 
 

@@ -23,7 +23,9 @@ def parse_hparams(text: str) -> dict[str, str]:
         if not equals or not name.strip() or not value.strip():
             raise NmbenchError(f"--hparams: {part!r} is not of the form K=V; write --hparams=N=18,K=8")
         if name.strip() in hparams:
-            raise NmbenchError(f"--hparams: {name.strip()!r} is given twice")
+            raise NmbenchError(
+                f"--hparams: {name.strip()!r} is given twice; in a sweep, each setting has an --hparams of its own"
+            )
         hparams[name.strip()] = value.strip()
     return hparams
 

@@ -227,11 +227,9 @@ def weights(task: Task, phases: Sequence[Phase]) -> list[float]:
     test = task.frozen("test")
     judges = np.full(test.n, len(phases) - 1)
     stages = {phase.stage: i for i, phase in enumerate(phases[:-1])}
-    for stage, trials_of in task.primary.earlier.items():
+    for stage, trials_of in task.primary.earlier.items():  # of two stages the later counts, as in `Task.evaluate`
         if stage in stages:
-            judges[np.asarray(trials_of(test.arrays), bool)] = stages[
-                stage
-            ]  # of two stages the later counts, as in `evaluate`
+            judges = np.where(trials_of(test.arrays), stages[stage], judges)
     counted = judges[task.primary.chosen(test.arrays, test.n)]
     return [float(np.mean(counted == i)) for i in range(len(phases))]
 

@@ -173,7 +173,7 @@ def test_models_show_their_carried_state_unless_they_have_an_observer(make_netwo
 
         assert isinstance(observer_of(Summing), Difference)
         np.testing.assert_allclose(record(dataclasses.replace(network), inputs)["difference"], total, rtol=1e-5, atol=1e-5)
-        with pytest.raises(NmbenchError, match="the observer of 'summing' has `gates`, but no method `hold_gate`"):
+        with pytest.raises(NmbenchError, match="the observer Difference has `gates`, but no method `hold_gate`"):
             hold_gate(network, 0, 0.0)
         with pytest.raises(NmbenchError, match="Summing already has an observer, Difference"):
             register_observer(Summing)(Difference)

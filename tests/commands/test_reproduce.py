@@ -192,7 +192,7 @@ def test_a_changed_model_or_engine_is_reported_and_the_run_repeated(nmbench, res
     code, out, err = nmbench("reproduce", rewrite(results, tmp_path, change))
     assert "the source of the model rnn has changed: 000000000000..." in err
     assert "the engine version has changed: 0 in the row, 1 here" in err
-    assert "the training data of element_finder, or the file that draws them, has changed: 000000000000..." in err
+    assert "the training data of element_finder, or the file that draws them, have changed: 000000000000..." in err
     assert code == 0 and out.endswith("\nreproduced exactly\n")
 
 

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from nmbench.contracts.metrics import scores
+from nmbench.experiments.configuration import Configuration
 from nmbench.results import csv_files, packs
 from support.mangled import base_rows
 
@@ -101,3 +102,18 @@ def test_an_incomplete_configuration_is_refused(nmbench, tmp_path, message):
     assert (code, out) == (2, "") and err.count("\n") == 1
     assert err.startswith(f"nmbench.validate: {path}, run {rows[1]['run_id']}, column 'config_json': ")
     assert message in err.replace('"', "'")
+
+
+@pytest.mark.parametrize(("hparams", "message"), [({"N": "abc"}, "N"), ({"N": 10**9}, "is too large"), ({"Q": 3}, "'Q'")])
+def test_hyperparameters_that_no_model_can_have_are_refused(nmbench, tmp_path, hparams, message):
+    """The run id fits the configuration, so that only the number of parameters shows it."""
+    path = tmp_path / "r.csv"
+    rows = csv_files.read_csv(BOARD / "element_finder.csv")[:1]
+    config = json.loads(rows[0]["config_json"])
+    config["hparams"] |= hparams
+    configuration = Configuration.from_json(json.dumps(config))
+    rows[0] |= {"config_json": configuration.to_json(), "run_id": configuration.run_id}
+    path.write_text(csv_files.to_csv(rows))
+    code, out, err = nmbench("validate", str(path))
+    assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
+    assert err.startswith(f"nmbench.validate: {path}, run {rows[0]['run_id']}, column 'config_json': ")

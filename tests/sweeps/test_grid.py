@@ -133,3 +133,10 @@ def test_estimates_follow_timed_runs(points):
     for bad in ({"config_json": "{"}, {"task": "gone"}, {"train_s": None}, {"config_json": "{}"}):
         estimator.learn({**row, **bad})
     assert estimator.rows == 3
+
+
+def test_the_command_of_a_job_has_the_hyperparameters_of_its_setting(sweep):
+    several = dataclasses.replace(sweep, models=("lrrnn",), hparams=({}, {"K": "2"}), allow_budget_miss=True)
+    commands = [grid.make_job(point, several, several.seeds, 1.0).argv for point in grid.build(several).points]
+    given = sorted([part for part in command if part.startswith("--hparams")] for command in commands)
+    assert given == [[], ["--hparams=K=2"]]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nmbench.contracts.catalog import TASKS
+from nmbench.contracts.input_weights import is_named
 from nmbench.contracts.model import Baseline
 from nmbench.contracts.parameters import flatten
 from nmbench.contracts.specs import SequenceSpec
@@ -99,7 +100,7 @@ def angle_weights(params: Any, baseline: Baseline, spec: SequenceSpec) -> np.nda
     parts = []
     for flat, array in sorted(flatten(params).items()):
         for name, where in baseline.input_weights.items():
-            if name in (flat, flat.rsplit("|", 1)[-1]):
+            if is_named(flat, name):
                 channels = where.channels(spec)
                 chosen = [channels.index(channel) for channel in ANGLE_CHANNELS if channel in channels]
                 parts.append(np.take(np.asarray(array, np.float64), np.array(chosen, int), axis=where.axis).ravel())
